@@ -1,0 +1,9 @@
+"""``python -m executor``: the same as ``podwire``."""
+
+from __future__ import annotations
+
+import sys
+
+from executor.cli import main
+
+sys.exit(main())

@@ -1,0 +1,113 @@
+"""apply: look, change, look again; where anything fails, back to where it began."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from executor.errors import ExecutorError, HalfDone, TakenBack
+from executor.events import Began, Ended, TakingBack
+from executor.netns import boot_id
+from executor.outcome import Outcome
+from executor.restoring import go_back, half_done
+from executor.store import APPLYING, WIRED, Entry
+from executor.wirings import is_gone
+from executor.workplace import Failure, Settings, Workplace, check_programs, open_workplace
+from planner.changes import Change, pending
+from planner.errors import PlannerError, Refused, StalePlan
+from planner.facts import NamespaceFacts, differences
+from planner.observed import Observed, same
+from planner.plan import Plan
+from planner.render import Command
+
+
+def apply(plan: Plan, settings: Settings) -> Outcome:
+    """Carry out ``plan``, which is refused where the namespace is not what it was made from.
+
+    Raises Refused or Unusable with nothing changed, TakenBack where it failed, HalfDone where going back failed too.
+    """
+    started = time.monotonic()
+    if not plan.changes:
+        return Outcome("unchanged", plan.id)
+    check_programs((*plan.commands, *plan.reverse_commands))
+    with open_workplace(settings, plan.netns, plan.id) as place:
+        refuse_other_wirings(plan, place)
+        refuse_stale(plan, place.observe())
+        place.remember(plan, APPLYING)
+        failure = _carry_out(plan, plan.commands, "apply", place)
+        if failure is not None:
+            raise _take_back(plan, failure, place)
+    return Outcome("wired", plan.id, len(plan.commands), time.monotonic() - started)
+
+
+def finish(plan: Plan, settings: Settings) -> Outcome:
+    """Carry on an apply that was killed, to its end. Raises what ``apply`` does."""
+    started = time.monotonic()
+    with open_workplace(settings, plan.netns, plan.id) as place:
+        left = settings.templates.commands(pending(plan.changes, place.observe()))
+        check_programs(left)
+        failure = _carry_out(plan, left, "recover", place)
+        if failure is not None:
+            raise _take_back(plan, failure, place)
+    return Outcome("wired", plan.id, len(left), time.monotonic() - started)
+
+
+def refuse_other_wirings(plan: Plan, place: Workplace) -> None:
+    """Refuse to wire a namespace, or to use an id, that is wired already; what belongs to a gone one is forgotten."""
+    for entry in place.settings.store.all():
+        if entry.id != plan.id and not entry.is_of(place.namespace.cookie, boot_id()):
+            continue
+        if entry.id == plan.id and is_gone(entry):
+            place.settings.store.delete(entry.id)
+            continue
+        raise Refused(_wired_already(entry, plan))
+
+
+def _wired_already(entry: Entry, plan: Plan) -> str:
+    if entry.status != WIRED:
+        return f"{entry.id} is half done: podwire recover {entry.id} first"
+    where = f"{entry.id} is wired already" if entry.id == plan.id else f"{plan.netns} is wired already, as {entry.id}"
+    return f"{where}: podwire teardown {entry.id} first"
+
+
+def refuse_stale(plan: Plan, facts: NamespaceFacts) -> None:
+    """Raise StalePlan where the namespace is not what the plan was made from; the message says what differs."""
+    if facts.digest() != plan.facts_digest:
+        found = next(differences(plan.facts, facts), "its facts differ")
+        raise StalePlan(f"the plan is stale: {found}; plan anew")
+    observed = Observed(facts)
+    for change in plan.changes:
+        if not same(observed.state_of(change.resource, change.known_state), change.before):
+            raise StalePlan(f"the plan does not fit its own facts: {change.resource} is not at its «before»; plan anew")
+
+
+def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, place: Workplace) -> Failure | None:
+    """Run the commands, look whether they did what they should, and write down that the namespace is wired."""
+    try:
+        place.emit(Began(verb, plan.id, plan.netns, place.settings.asked))
+        failure = place.run(commands) or _missing(plan.changes, place)
+        if failure is None:
+            place.remember(plan, WIRED)
+            place.emit(Ended("wired", ""))
+    except (ExecutorError, PlannerError) as error:
+        return Failure(str(error))
+    return failure
+
+
+def _missing(changes: Sequence[Change], place: Workplace) -> Failure | None:
+    """Return which change did not have its effect although no command failed, or None."""
+    left = pending(changes, place.observe())
+    return Failure(f"{left[0].resource} is not as it should be after its command") if left else None
+
+
+def _take_back(plan: Plan, failure: Failure, place: Workplace) -> TakenBack | HalfDone:
+    """Take back what was done, and return what to raise."""
+    place.lenient = True
+    place.emit(TakingBack(failure.why))
+    way = go_back(plan, place.observe(), place)
+    if way.problems:
+        place.emit(Ended("half-done", "; ".join(way.problems)))
+        return HalfDone(f"{failure.why}; and {half_done(plan, way)}")
+    place.settings.store.delete(plan.id)
+    place.emit(Ended("taken back", failure.why))
+    return TakenBack(f"{failure.why}; what was done was taken back, {plan.netns} is as it was")

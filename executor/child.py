@@ -1,0 +1,144 @@
+"""A child process: started through ``sh``, in a group of its own, with the descriptors that it must hold.
+
+What ``ip`` sessions and single programs have in common: where a program is found, what it inherits, and that it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import shutil
+import signal
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import sh
+
+from executor.errors import Unusable
+from executor.netns import Namespace
+
+# Debian's packages; ip and bridge live in one, the ebtables programs in another.
+_PACKAGES = {"ip": "iproute2", "bridge": "iproute2", "nft": "nftables", "nsenter": "util-linux", "sysctl": "procps"}
+
+# How long a killed process may take to go. It goes at once, unless the kernel itself hangs in it.
+_DYING = 2.0
+
+
+def find_program(name: str) -> str:
+    """Return the path of the program called ``name``, looking in PATH and then where Debian keeps such programs.
+
+    Raises Unusable, which names the package that it comes in.
+    """
+    found = shutil.which(name, path=_search_path())
+    if found is None:
+        package = "ebtables" if name.startswith("ebtables") else _PACKAGES.get(name, name)
+        raise Unusable(f"the program {name} is not installed: on Debian it comes with the package {package}")
+    # Not resolved: what a program is may hang on the name that it is called by, as with ebtables.
+    return str(Path(found).absolute())
+
+
+def _search_path() -> str:
+    # A user's PATH often lacks the directories of the system's programs, and so does sudo's or a daemon's.
+    return os.pathsep.join([os.environ.get("PATH") or os.defpath, "/usr/sbin", "/sbin"])
+
+
+class Child:
+    """A program that was started, and is to be reaped. Not for use by several threads."""
+
+    def __init__(self, process: sh.OProc) -> None:
+        self._process = process
+        # Readable as soon as the process ends (pidfd_open(2)). sh itself notices by looking, up to a second later.
+        self._ended = select.poll()
+        self._pidfd = -1
+        with suppress(ProcessLookupError):  # one of sh's threads may have reaped it already
+            self._pidfd = os.pidfd_open(process.pid)
+            self._ended.register(self._pidfd, select.POLLIN)
+
+    @classmethod
+    def start(
+        cls, argv: Sequence[str], *, namespace: Namespace | None, pass_fds: Iterable[int], **streams: Any
+    ) -> Self:
+        """Start ``argv`` in ``namespace`` (None: where we are); equals ``nsenter --net=NETNS argv``.
+
+        The child gets PATH and LC_ALL=C for an environment, and of our descriptors ``pass_fds`` and the namespace's,
+        so that it shares the lock. ``streams`` are the keywords of ``sh`` for input and output. Raises Unusable.
+        """
+        kept = set(pass_fds)
+        program = [find_program(argv[0]), *argv[1:]]
+        if namespace is not None:
+            kept.add(namespace.fd)
+            program = [find_program("nsenter"), f"--net=/proc/self/fd/{namespace.fd}", *program]
+
+        def keep_open() -> None:
+            # sh does not close what is in _pass_fds, but leaves them close-on-exec. This runs in the child, so that
+            # nothing that somebody else starts in our process meanwhile inherits them.
+            for fd in kept:
+                fcntl.fcntl(fd, fcntl.F_SETFD, 0)
+
+        try:
+            running = sh.Command(program[0])(
+                *program[1:],
+                _bg=True,
+                _bg_exc=False,
+                _new_group=True,
+                _tty_in=False,
+                _tty_out=False,
+                _no_pipe=True,
+                _env={"PATH": _search_path(), "LC_ALL": "C"},
+                _encoding="utf-8",
+                _decode_errors="replace",
+                _pass_fds=kept,
+                _preexec_fn=keep_open,
+                **streams,
+            )
+        except (OSError, sh.ForkException) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise Unusable(f"{program[0]} cannot be started: {reason}") from None
+        return cls(running.process)
+
+    @property
+    def pid(self) -> int:
+        """The id of the process, which is that of its group too."""
+        return self._process.pid
+
+    @property
+    def stdout(self) -> str:
+        """What it wrote to its standard output, where ``sh`` was told to keep it; after ``reap``."""
+        return self._process.stdout.decode("utf-8", "replace")
+
+    @property
+    def stderr(self) -> str:
+        """What it wrote to its standard error; as ``stdout``."""
+        return self._process.stderr.decode("utf-8", "replace")
+
+    def wait(self, seconds: float) -> bool:
+        """Wait up to ``seconds`` for the process to end; say whether it has."""
+        return self._pidfd < 0 or bool(self._ended.poll(max(0.0, seconds) * 1000))
+
+    def reap(self) -> int:
+        """Collect the process, which has ended, and all its output; return its exit status (-N for signal N)."""
+        status = self._process.wait()
+        self._release()
+        return status
+
+    def kill(self) -> bool:
+        """Kill the whole process group and collect the process; say whether that worked.
+
+        It does not where the kernel hangs in a system call of it; then nobody can end it.
+        """
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pgid, signal.SIGKILL)
+        ended = self.wait(_DYING)
+        if ended:
+            self.reap()
+        self._release()
+        return ended
+
+    def _release(self) -> None:
+        if self._pidfd >= 0:
+            self._ended.unregister(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1

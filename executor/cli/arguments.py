@@ -1,0 +1,173 @@
+"""The arguments of every command. Only the standard library is needed to say what they are."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import NoReturn
+
+from executor.version import __version__
+
+DEFAULT_STATE_DIR = "/var/lib/podwire"
+PLAN_FORMATS = ("text", "commands", "script", "json")
+LOG_FORMATS = ("text", "commands", "json")
+_SHORT = ("text", "json")
+
+_DESCRIPTION = "Give a virtual machine the network of the pod that it runs in: plan, preview, apply and take back."
+_EXIT = """\
+exit status: 0 done, or nothing to do; 1 refused, bad input or wrong usage, nothing was changed; 2 changes are pending
+(plan --detailed-exitcode); 3 apply failed and was taken back; 4 failed and not wholly taken back: podwire recover"""
+
+
+class _UsageError(Exception):
+    """The arguments are wrong; the text is a sentence."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises instead of exiting with 2, which means something else here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _UsageError(f"{message} (see {self.prog} --help)")
+
+
+def parse(argv: list[str]) -> argparse.Namespace | int:
+    """Return the arguments, or the exit status where there is nothing more to do (--help, --version, wrong usage)."""
+    try:
+        arguments = _parser().parse_args(argv)
+    except _UsageError as error:
+        print(f"podwire: {error}", file=sys.stderr)
+        return 1
+    except SystemExit:
+        return 0
+    if arguments.json:
+        arguments.format = "json"
+    return arguments
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="podwire", description=_DESCRIPTION, epilog=_EXIT, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"podwire {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    for name, (add, text) in _COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=f"podwire {name}: {text}.", allow_abbrev=False)
+        add(command)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, formats: tuple[str, ...] = _SHORT) -> None:
+    parser.add_argument("--format", choices=formats, default=formats[0], metavar="F", help=f"{', '.join(formats)}")
+    parser.add_argument("--json", action="store_true", help="the same as --format json")
+    parser.add_argument(
+        "--state-dir",
+        default=os.environ.get("PODWIRE_STATE_DIR") or DEFAULT_STATE_DIR,
+        metavar="DIR",
+        help=f"where the state is kept (default {DEFAULT_STATE_DIR}, or $PODWIRE_STATE_DIR)",
+    )
+
+
+def _limits(parser: argparse.ArgumentParser, *, locks: bool = False) -> None:
+    parser.add_argument(
+        "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="for one command (default 30)"
+    )
+    if locks:
+        text = "how long to wait for another podwire (default 10)"
+        parser.add_argument("--lock-timeout", type=_seconds, default=10.0, metavar="SECONDS", help=text)
+
+
+def _seconds(text: str) -> float:
+    """Return a time limit: ``30``, ``1.5``, ``60s`` or ``2m``."""
+    number, factor = (text[:-1], 60.0) if text.endswith("m") else (text.removesuffix("s"), 1.0)
+    try:
+        seconds = float(number) * factor
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!a:.40} is not a time (such as 30, 1.5 or 2m)")
+    return seconds
+
+
+def _netns(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    text = "the namespace: a path (/run/netns/pod1, /proc/4242/ns/net) or a name under /run/netns"
+    parser.add_argument("--netns", required=required, metavar="NETNS", help=text)
+
+
+def _wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument("--result", required=required, metavar="FILE", help="the CNI result, - for standard input")
+    _netns(parser, required=required)
+    parser.add_argument("--id", metavar="ID", help="what to call the wiring (default: the base name of the namespace)")
+    parser.add_argument("--tap-owner", metavar="UID[:GID]", help="who may open the taps besides root, as numbers")
+    parser.add_argument("--tap-queues", metavar="N", help="queues of each tap (default 1)")
+    parser.add_argument("--tap-vnet-hdr", action="store_true", help="taps with the virtio-net header")
+    text = "the bridge's own address, for a DHCP server; again for further bridges (default 169.254.254.2/24 …)"
+    parser.add_argument("--dhcp-address", action="append", default=[], metavar="ADDR", help=text)
+
+
+def _facts(parser: argparse.ArgumentParser) -> None:
+    _netns(parser, required=True)
+    _common(parser, ("json",))
+    _limits(parser)
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    _wiring(parser, required=True)
+    parser.add_argument("--facts", metavar="FILE", help="plan from captured facts, without root or the namespace")
+    parser.add_argument("-o", "--output", metavar="PLAN", help="also write the plan to a file, for apply")
+    text = "exit with 2 where there are changes, 0 where there are none"
+    parser.add_argument("--detailed-exitcode", action="store_true", help=text)
+    _common(parser, PLAN_FORMATS)
+    _limits(parser)
+
+
+def _show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("plan", metavar="PLAN", help="the file of a stored plan, - for standard input")
+    parser.add_argument("--reverse", action="store_true", help="show what takes it back")
+    _common(parser, PLAN_FORMATS)
+
+
+def _apply(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("plan", nargs="?", metavar="PLAN", help="the file of a stored plan")
+    _wiring(parser, required=False)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    text = "take a plan file that belongs to, or can be written by, somebody else"
+    parser.add_argument("--allow-untrusted-plan", action="store_true", help=text)
+    _common(parser)
+    _limits(parser, locks=True)
+
+
+def _teardown(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="the wiring")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be run")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    _common(parser, PLAN_FORMATS)
+    _limits(parser, locks=True)
+
+
+def _list(parser: argparse.ArgumentParser) -> None:
+    _common(parser)
+
+
+def _log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", nargs="?", metavar="ID", help="only of this wiring")
+    parser.add_argument("--reverse", action="store_true", help="the newest first")
+    _common(parser, LOG_FORMATS)
+
+
+def _recover(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", nargs="?", metavar="ID", help="only this wiring (default: all that are half done)")
+    parser.add_argument("--forward", action="store_true", help="finish what was begun instead of taking it back")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be run")
+    _common(parser, PLAN_FORMATS)
+    _limits(parser, locks=True)
+
+
+_COMMANDS = {
+    "facts": (_facts, "print what is in a namespace, as JSON"),
+    "plan": (_plan, "show what would be done; touches nothing"),
+    "show": (_show, "show a stored plan, or its reverse"),
+    "apply": (_apply, "wire a namespace as a plan says"),
+    "teardown": (_teardown, "take a wiring back, exactly"),
+    "list": (_list, "what is wired here"),
+    "log": (_log, "the commands that were run"),
+    "recover": (_recover, "take back what a crash left half done, or finish it"),
+}

@@ -1,0 +1,203 @@
+"""apply, teardown, recover: they preview, ask, change, and say how it ended."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from executor.applying import apply, finish
+from executor.cli.inputs import parse_id, read_file, refuse_untrusted, require_root, store_of, what_was_asked
+from executor.cli.planning import plan_here
+from executor.cli.previews import print_plan
+from executor.cli.printing import print_json
+from executor.netns import Namespace
+from executor.observe import observe
+from executor.outcome import Outcome
+from executor.restoring import left_to_restore, restore
+from executor.session import IpSession
+from executor.store import APPLYING, WIRED, Entry, StateStore
+from executor.templates import load_templates
+from executor.wirings import is_gone
+from executor.workplace import Settings
+from planner.changes import pending
+from planner.cni import parse_result
+from planner.codec import to_json
+from planner.errors import InvalidInput, Refused
+from planner.plan import Plan, parse_plan, plan_from_json, with_changes
+from planner.values import PlanId
+
+
+def apply_command(arguments: argparse.Namespace) -> int:
+    """Wire a namespace as a stored plan says, or as planned now."""
+    require_root()
+    settings = _settings(arguments)
+    plan = _plan_to_apply(arguments)
+    if plan.changes and not _agreed(arguments, plan):
+        return 1
+    outcome = apply(plan, settings)
+    if arguments.format == "json":
+        print_json(_outcome_json(outcome, plan) | {"interfaces": to_json(plan.interfaces)})
+    elif outcome.what == "unchanged":
+        print(f"{plan.id} is wired as wanted already: nothing to do")
+    else:
+        taps = ", ".join(interface.name for interface in plan.interfaces)
+        print(f"wired {plan.id}: {_ran(outcome)}; the VM opens {taps}")
+        print(f"before the CNI plugin's DEL: podwire teardown {plan.id}")
+    return 0
+
+
+def teardown_command(arguments: argparse.Namespace) -> int:
+    """Take a wiring back."""
+    require_root()
+    settings = _settings(arguments)
+    plan_id = parse_id(arguments.id)
+    entry = settings.store.load(plan_id)
+    if entry is None:
+        return _nothing_to_tear_down(plan_id, arguments, settings.store)
+    if is_gone(entry):
+        outcome = Outcome("gone", plan_id) if arguments.dry_run else restore(entry, settings, "teardown")
+        return _print_outcome(outcome, arguments, _GONE)
+    reverse = _way_back(entry, settings)
+    if arguments.dry_run:
+        print_plan(reverse, arguments.format, settings.templates, reverse=True)
+        return 0
+    if not _agreed(arguments, reverse, reverse=True):
+        return 1
+    outcome = restore(entry, settings, "teardown")
+    return _print_outcome(outcome, arguments, _GONE if outcome.what == "gone" else f"{entry.netns} is as it was before")
+
+
+_GONE = "its namespace is gone, so nothing is left to take back"
+
+
+def recover_command(arguments: argparse.Namespace) -> int:
+    """Take back, or finish, what a process that died left half done."""
+    require_root()
+    settings = _settings(arguments)
+    entries = _to_recover(arguments, settings.store)
+    if not entries:
+        print_json([]) if arguments.format == "json" else print("nothing is half done")
+    status = 0
+    for entry in entries:
+        status = max(status, _recover(entry, arguments, settings))
+    return status
+
+
+def _to_recover(arguments: argparse.Namespace, store: StateStore) -> list[Entry]:
+    if arguments.id is None:
+        return [entry for entry in store.all() if entry.status != WIRED]
+    plan_id = parse_id(arguments.id)
+    entry = store.load(plan_id)
+    if entry is None and plan_id not in store.journalled_ids():
+        raise InvalidInput(f"id: {plan_id} was never wired here; podwire list shows what is")
+    return [] if entry is None or entry.status == WIRED else [entry]
+
+
+def _recover(entry: Entry, arguments: argparse.Namespace, settings: Settings) -> int:
+    forward = arguments.forward and entry.status == APPLYING
+    if is_gone(entry):
+        outcome = Outcome("gone", entry.id) if arguments.dry_run else restore(entry, settings, "recover")
+        return _print_outcome(outcome, arguments, _GONE)
+    if arguments.dry_run:
+        plan = _way_on(entry, settings) if forward else _way_back(entry, settings)
+        print_plan(plan, arguments.format, settings.templates, reverse=not forward)
+        return 0
+    if forward:
+        outcome = finish(plan_from_json(entry.plan, settings.templates), settings)
+        return _print_outcome(outcome, arguments, f"{entry.netns} is wired")
+    outcome = restore(entry, settings, "recover")
+    return _print_outcome(outcome, arguments, f"{entry.netns} is as it was before the wiring")
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return Settings(
+        store=store_of(arguments),
+        templates=load_templates(),
+        timeout=arguments.timeout,
+        lock_timeout=arguments.lock_timeout,
+        asked=what_was_asked(),
+    )
+
+
+def _plan_to_apply(arguments: argparse.Namespace) -> Plan:
+    if (arguments.plan is None) == (arguments.result is None):
+        raise InvalidInput("apply: give either the file of a plan, or --result and --netns")
+    if arguments.plan is None:
+        if arguments.netns is None:
+            raise InvalidInput("apply: --result needs --netns, the namespace that it is the result of")
+        return plan_here(arguments, parse_result(read_file(arguments.result, "CNI result")))
+    _refuse_wiring_options(arguments)
+    if not arguments.allow_untrusted_plan:
+        refuse_untrusted(arguments.plan)
+    return parse_plan(read_file(arguments.plan, "plan"), load_templates())
+
+
+def _refuse_wiring_options(arguments: argparse.Namespace) -> None:
+    """Refuse what a stored plan says itself: an option that was silently ignored would be worse."""
+    options = ("netns", "id", "tap_owner", "tap_queues", "tap_vnet_hdr", "dhcp_address")
+    for option in options:
+        if getattr(arguments, option):
+            raise InvalidInput(f"apply: --{option.replace('_', '-')} is part of a stored plan; give it to podwire plan")
+
+
+def _agreed(arguments: argparse.Namespace, plan: Plan, *, reverse: bool = False) -> bool:
+    """Show the plan and ask; without a terminal to ask on, ``--yes`` must be given."""
+    if arguments.yes:
+        return True
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Refused("there is no terminal to ask on: say --yes, or look first (podwire plan, teardown --dry-run)")
+    print_plan(plan, "text", load_templates(), reverse=reverse)
+    question = "take this back" if reverse else "do this"
+    try:
+        answer = input(f"{question} in {plan.netns}? only «yes» goes on: ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() != "yes":
+        print("podwire: not confirmed, nothing was changed", file=sys.stderr)
+        return False
+    return True
+
+
+def _way_back(entry: Entry, settings: Settings) -> Plan:
+    """Return what taking the wiring back would run now."""
+    plan = plan_from_json(entry.plan, settings.templates)
+    with Namespace.open(entry.netns) as namespace, IpSession(namespace, timeout=settings.timeout) as session:
+        facts = observe(namespace, session, timeout=settings.timeout)
+    return left_to_restore(plan, facts, settings.templates)
+
+
+def _way_on(entry: Entry, settings: Settings) -> Plan:
+    """Return what finishing the wiring would run now."""
+    plan = plan_from_json(entry.plan, settings.templates)
+    with Namespace.open(entry.netns) as namespace, IpSession(namespace, timeout=settings.timeout) as session:
+        facts = observe(namespace, session, timeout=settings.timeout)
+    return with_changes(plan, pending(plan.changes, facts), settings.templates)
+
+
+def _nothing_to_tear_down(plan_id: PlanId, arguments: argparse.Namespace, store: StateStore) -> int:
+    """Say that an id is torn down already; one never seen is refused, since it may be a slip of the pen."""
+    if plan_id not in store.journalled_ids():
+        raise InvalidInput(f"id: {plan_id} was never wired here; podwire list shows what is")
+    return _print_outcome(Outcome("nothing", plan_id), arguments, "it is torn down already")
+
+
+def _print_outcome(outcome: Outcome, arguments: argparse.Namespace, words: str) -> int:
+    if arguments.format == "json":
+        print_json(_outcome_json(outcome, None))
+        return 0
+    ran = f" ({_ran(outcome)})" if outcome.commands else ""
+    print(f"{outcome.id}: {words}{ran}")
+    for note in outcome.notes:
+        print(f"{outcome.id}: {note}")
+    return 0
+
+
+def _outcome_json(outcome: Outcome, plan: Plan | None) -> dict[str, object]:
+    document: dict[str, object] = {"id": str(outcome.id), "outcome": outcome.what, "commands": outcome.commands}
+    if plan is not None:
+        document["netns"] = str(plan.netns)
+    return document | {"duration_ms": round(outcome.seconds * 1000, 3), "notes": list(outcome.notes)}
+
+
+def _ran(outcome: Outcome) -> str:
+    return f"{outcome.commands} command{'' if outcome.commands == 1 else 's'} in {outcome.seconds * 1000:.0f} ms"

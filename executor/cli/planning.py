@@ -1,0 +1,132 @@
+"""facts, plan, show: looking only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+
+from executor.cli import PENDING
+from executor.cli.inputs import netns_and_id, plan_options, read_file, require_root, store_of
+from executor.cli.previews import print_plan
+from executor.cli.printing import print_json
+from executor.errors import Unusable
+from executor.netns import Namespace, boot_id, resolve_netns
+from executor.observe import observe
+from executor.session import IpSession
+from executor.store import WIRED, StateStore
+from executor.templates import load_templates
+from planner.cni import CniResult, parse_result
+from planner.codec import from_json, to_json
+from planner.document import load_json
+from planner.errors import Refused
+from planner.facts import FACTS_VERSION, NamespaceFacts
+from planner.plan import Plan, parse_plan, plan_from_json, plan_to_json
+from planner.planning import make_plan
+from planner.values import NetnsPath, PlanId, shown
+
+
+def facts_command(arguments: argparse.Namespace) -> int:
+    """Print the facts of a namespace as JSON."""
+    require_root()
+    netns = resolve_netns(arguments.netns)
+    with Namespace.open(netns) as namespace:
+        print_json(to_json(_facts_of(namespace, arguments.timeout)))
+    return 0
+
+
+def plan_command(arguments: argparse.Namespace) -> int:
+    """Print what would be done."""
+    result = parse_result(read_file(arguments.result, "CNI result"))
+    if arguments.facts is None:
+        plan = plan_here(arguments, result)
+    else:
+        plan = _plan_from_facts(arguments, result, _read_facts(arguments.facts))
+    if arguments.output is not None:
+        write_plan(plan, arguments.output)
+    print_plan(plan, arguments.format, load_templates())
+    return PENDING if arguments.detailed_exitcode and plan.changes else 0
+
+
+def show_command(arguments: argparse.Namespace) -> int:
+    """Print a stored plan or its reverse."""
+    templates = load_templates()
+    plan = parse_plan(read_file(arguments.plan, "plan"), templates)
+    print_plan(plan.reverse() if arguments.reverse else plan, arguments.format, templates, reverse=arguments.reverse)
+    return 0
+
+
+def plan_here(arguments: argparse.Namespace, result: CniResult) -> Plan:
+    """Return the plan for the namespace that the arguments name, as it is now and with what is recorded of it."""
+    require_root()
+    netns, plan_id = netns_and_id(arguments)
+    with Namespace.open(netns) as namespace:
+        recorded = _recorded(store_of(arguments), plan_id, namespace)
+        facts = _facts_of(namespace, arguments.timeout)
+    return _plan(arguments, result, facts, netns, plan_id, recorded)
+
+
+def _plan_from_facts(arguments: argparse.Namespace, result: CniResult, facts: NamespaceFacts) -> Plan:
+    return _plan(arguments, result, facts, *netns_and_id(arguments), None)
+
+
+def _plan(
+    arguments: argparse.Namespace,
+    result: CniResult,
+    facts: NamespaceFacts,
+    netns: NetnsPath,
+    plan_id: PlanId,
+    recorded: Plan | None,
+) -> Plan:
+    return make_plan(
+        result,
+        facts,
+        plan_id=plan_id,
+        netns=netns,
+        options=plan_options(arguments),
+        random=random.SystemRandom(),
+        templates=load_templates(),
+        recorded=recorded,
+    )
+
+
+def _facts_of(namespace: Namespace, timeout: float) -> NamespaceFacts:
+    with IpSession(namespace, timeout=timeout) as session:
+        return observe(namespace, session, timeout=timeout)
+
+
+def _recorded(store: StateStore, plan_id: PlanId, namespace: Namespace) -> Plan | None:
+    """Return the plan that was applied to this very namespace. Raises Refused where it is another's, or half done."""
+    for entry in store.all():
+        is_here = entry.is_of(namespace.cookie, boot_id())
+        if not is_here and entry.id != plan_id:
+            continue
+        if entry.status != WIRED and is_here:
+            raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
+        if entry.id != plan_id:
+            raise Refused(f"{namespace.path} is wired already, as {entry.id}: podwire teardown {entry.id} first")
+        if is_here:
+            return plan_from_json(entry.plan, load_templates())
+    return None
+
+
+def _read_facts(name: str) -> NamespaceFacts:
+    node = load_json(read_file(name, "facts"), "facts")
+    version = node.field("version")
+    if version.integer() != FACTS_VERSION:
+        raise version.error(f"this podwire reads facts of version {FACTS_VERSION} only")
+    return from_json(NamespaceFacts, node)
+
+
+def write_plan(plan: Plan, name: str) -> None:
+    """Write a plan to a file that only its owner can write."""
+    text = json.dumps(plan_to_json(plan), indent=1) + "\n"
+    try:
+        with open(
+            os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(text)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "that is no file name"
+        raise Unusable(f"the plan {shown(name, 200)} cannot be written: {why}") from None

@@ -1,0 +1,35 @@
+"""What the executor raises: one base class, and one subclass for each thing that a caller does differently."""
+
+from __future__ import annotations
+
+
+class ExecutorError(Exception):
+    """Base of everything that the executor raises on purpose; its text is one sentence for a person."""
+
+
+class Unusable(ExecutorError):
+    """A program, a permission, a namespace or the state is not as needed; nothing was changed (exit 1)."""
+
+
+class NamespaceGone(Unusable):
+    """There is no namespace at that path (any more): whoever takes something away from it has nothing to do."""
+
+
+class Locked(Unusable):
+    """Another process is changing the namespace; the message says which. Trying again later may work."""
+
+
+class TimedOut(ExecutorError):
+    """A command took longer than it may and was killed; whether it had its effect is not known."""
+
+
+class Interrupted(ExecutorError):
+    """A signal asked podwire to stop while it was changing something."""
+
+
+class TakenBack(ExecutorError):
+    """Applying failed, and what was done was taken back: the namespace is as it was (exit 3)."""
+
+
+class HalfDone(ExecutorError):
+    """Something failed and could not be taken back whole; the state is kept for ``podwire recover`` (exit 4)."""

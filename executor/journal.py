@@ -1,0 +1,174 @@
+"""The journal: a JSON line before and after each command, so that a process killed at any instant leaves a trace.
+
+What is written outlives the process, not the machine: a namespace dies with the machine too. The same lines are the
+log of everything that was ever run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from attrs import evolve, frozen
+
+from executor.errors import Locked, Unusable
+from executor.events import Began, Event, Ran, Running, TakingBack
+from planner.document import Node
+from planner.errors import InvalidInput
+from planner.values import PlanId, shown
+
+_KEPT_OUTPUT = 64 * 1024
+
+
+@frozen
+class LogRecord:
+    """One command that was run. ``time`` in seconds since the epoch; ``rc`` None where podwire died before its end."""
+
+    time: float
+    id: str
+    netns: str | None
+    verb: str
+    asked: str
+    argv: tuple[str, ...]
+    stdin: str | None
+    rc: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    duration_ms: float | None = None
+
+
+class Journal:
+    """The journal of one id, open for appending and locked against another process that works under the same id."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self._path = path
+        self._fd = fd
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open (make) the journal at ``path``. Raises Unusable where that cannot be, Locked where it is in use."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            fd = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise Unusable(f"the journal {shown(str(path))} cannot be written: {error.strerror}") from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise Locked(f"another podwire is working under the id {path.stem}: try again when it has ended") from None
+        return cls(path, fd)
+
+    def close(self) -> None:
+        """Close the journal and let go of the id."""
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def listen(self, event: Event) -> None:
+        """Write an event down (an executor.events.Listener). Raises Unusable where that fails: nothing runs then."""
+        line = json.dumps({"time": time.time()} | _as_json(event), separators=(",", ":"))
+        # A torn line of a process that was killed must not swallow ours: each starts on a line of its own.
+        data = f"\n{line}\n".encode()
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            raise Unusable(f"the journal {shown(str(self._path))} cannot be written: {error.strerror}") from None
+        if written != len(data):
+            raise Unusable(f"the journal {shown(str(self._path))} cannot be written: no space is left")
+
+
+def _as_json(event: Event) -> dict[str, Any]:
+    if isinstance(event, Began):
+        return {"event": "began", "verb": event.verb, "id": event.id, "netns": event.netns, "asked": event.asked}
+    if isinstance(event, Running):
+        command = event.command
+        words = {"argv": list(command.argv), "netns": command.netns, "stdin": command.stdin}
+        return {"event": "running", "number": event.number} | words
+    if isinstance(event, Ran):
+        reply = event.reply
+        output = {"stdout": reply.stdout[:_KEPT_OUTPUT], "stderr": reply.stderr[:_KEPT_OUTPUT]}
+        took = {"rc": reply.rc, "duration_ms": round(reply.duration * 1000, 3)}
+        return {"event": "ran", "number": event.number} | took | output
+    if isinstance(event, TakingBack):
+        return {"event": "taking-back", "why": event.why}
+    return {"event": "ended", "outcome": event.outcome, "why": event.why}
+
+
+def read_log(path: Path, plan_id: PlanId) -> Iterator[LogRecord]:
+    """Yield the commands in a journal in the order in which they were run. Torn and foreign lines are passed over."""
+    verb, asked = "", ""
+    waiting: LogRecord | None = None
+    for node in _lines(path):
+        event = node.field("event").text()
+        if event == "began":
+            verb, asked = node.field("verb").text(), node.field("asked").text()
+        elif event == "running":
+            if waiting is not None:
+                yield waiting
+            waiting = _started(node, plan_id, verb, asked)
+        elif event == "ran" and waiting is not None:
+            yield _finished(waiting, node)
+            waiting = None
+    if waiting is not None:
+        yield waiting
+
+
+def _lines(path: Path) -> Iterator[Node]:
+    """Yield the whole lines of a journal; the last one before a crash may be torn."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Unusable(f"the journal {shown(str(path))} cannot be read: {error.strerror}") from None
+    with open(fd, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(value, dict) and "event" in value:
+                yield Node(value, "journal")
+
+
+def _started(node: Node, plan_id: PlanId, verb: str, asked: str) -> LogRecord:
+    return LogRecord(
+        time=node.field("time").number(),
+        id=plan_id,
+        netns=node.maybe("netns", Node.text),
+        verb=verb,
+        asked=asked,
+        argv=node.field("argv").each(Node.text),
+        stdin=node.maybe("stdin", Node.text),
+    )
+
+
+def _finished(record: LogRecord, node: Node) -> LogRecord:
+    return evolve(
+        record,
+        rc=node.field("rc").integer(-(2**31), 2**31),
+        stdout=node.field("stdout").text(),
+        stderr=node.field("stderr").text(),
+        duration_ms=node.field("duration_ms").number(),
+    )
+
+
+def read_logs(paths: dict[PlanId, Path]) -> list[LogRecord]:
+    """Return the commands of several journals in the order of time. A damaged line ends its journal's reading."""
+    found: list[LogRecord] = []
+    for plan_id, path in paths.items():
+        try:
+            found += read_log(path, plan_id)
+        except InvalidInput as error:
+            raise Unusable(f"the journal {shown(str(path))} is damaged: {error}") from None
+    return sorted(found, key=lambda record: record.time)

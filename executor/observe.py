@@ -1,0 +1,180 @@
+"""Looking at a namespace: what ``ip``, ``ebtables-save``, ``nft`` and /proc/sys say, as facts. Changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import os
+import pwd
+import time
+from collections.abc import Callable, Mapping
+from typing import Self
+
+from attrs import frozen
+
+from executor.errors import ExecutorError, Unusable
+from executor.netns import Namespace
+from executor.programs import RunningProgram, find_program, start_program
+from executor.reply import Reply
+from executor.session import IpSession
+from planner.capture import Answers, read_answers
+from planner.errors import InvalidInput
+from planner.facts import NamespaceFacts
+
+_QUESTIONS = (
+    "ip link show",
+    "ip addr show",
+    "ip route show table all root 0.0.0.0/0",
+    "ip route show table all root ::/0",
+    "ip neigh show nud all",
+    "ip neigh show proxy",
+)
+_ROUTES = _QUESTIONS[2:4]
+_CONF = "/proc/sys/net/ipv6/conf"
+_LINK_SYSCTLS = ("accept_dad", "accept_ra")
+_BRIDGE = "/proc/sys/net/bridge"
+_BRIDGE_SYSCTLS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables")
+
+
+@frozen
+class _Ebtables:
+    save: str | None = None
+    chains: str | None = None
+    problem: str | None = None
+
+
+def observe(namespace: Namespace, session: IpSession, *, timeout: float) -> NamespaceFacts:
+    """Return what is in ``namespace`` now; ``session`` is an open JSON one there, ``timeout`` seconds for a program.
+
+    Raises Unusable where ``ip`` does not answer, InvalidInput where it answers what podwire does not understand.
+    """
+    with _EbtablesSave(namespace, timeout) as save:
+        links, addresses, routes4, routes6, neighbours, proxies = _ask(session, _QUESTIONS)
+        sysctls = namespace.call(_read_sysctls)
+        metrics = '"metrics"' in routes4 + routes6
+        ebtables = save.result()
+    return read_answers(
+        Answers(
+            links=_numeric_owners(links),
+            addresses=addresses,
+            routes4=routes4,
+            routes6=routes6,
+            neighbours=neighbours,
+            proxies=proxies,
+            route_text=_route_text(namespace, timeout) if metrics else None,
+            ebtables_save=ebtables.save,
+            nft_chains=ebtables.chains,
+            ebtables_problem=ebtables.problem,
+            sysctls=sysctls,
+            observed_at=time.time(),
+        )
+    )
+
+
+def _ask(session: IpSession, questions: tuple[str, ...]) -> list[str]:
+    replies = session.run_many([question.split() for question in questions])
+    return [_answer(reply, question) for reply, question in zip(replies, questions, strict=True)]
+
+
+def _answer(reply: Reply, question: str) -> str:
+    # A dump that others' changes interrupted is said on standard error only, with status 0.
+    if not reply.ok or reply.stderr.strip():
+        raise Unusable(f"{question} failed: {' '.join(reply.stderr.split()) or f'status {reply.rc}'}")
+    return reply.stdout
+
+
+def _route_text(namespace: Namespace, timeout: float) -> str:
+    """Return the routes as text, IPv4 then IPv6: only there it is said that a metric is locked."""
+    with IpSession(namespace, timeout=timeout, json=False) as session:
+        return "".join(_ask(session, _ROUTES))
+
+
+def _read_sysctls() -> dict[str, str]:
+    """Return the sysctls that podwire may change, by key; runs inside: /proc/sys/net is that of the caller."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+        for link in sorted(os.listdir(_CONF)):
+            for name in _LINK_SYSCTLS:
+                _read_into(found, f"net/ipv6/conf/{link}/{name}")
+    for name in _BRIDGE_SYSCTLS:
+        _read_into(found, f"net/bridge/{name}")
+    return found
+
+
+def _read_into(found: dict[str, str], key: str) -> None:
+    # A link may go while it is looked at; br_netfilter may not be loaded.
+    with contextlib.suppress(FileNotFoundError), open(f"/proc/sys/{key}", encoding="ascii") as file:
+        found[key] = file.read().strip()
+
+
+def _numeric_owners(links: str) -> str:
+    """Return the links with the owners of taps as numbers: ``ip`` prints the names that this host has for them."""
+    if '"user"' not in links and '"group":' not in links:
+        return links
+    try:
+        found = json.loads(links)
+    except ValueError:
+        raise InvalidInput("ip link did not answer in JSON") from None
+    for link in found:
+        data = link.get("linkinfo", {}).get("info_data", {})
+        _to_number(data, "user", lambda name: pwd.getpwnam(name).pw_uid)
+        _to_number(data, "group", lambda name: grp.getgrnam(name).gr_gid)
+    return json.dumps(found)
+
+
+def _to_number(data: Mapping[str, object], key: str, look_up: Callable[[str], int]) -> None:
+    name = data.get(key)
+    if isinstance(data, dict) and isinstance(name, str) and not name.isdecimal():
+        try:
+            data[key] = look_up(name)
+        except KeyError:
+            raise Unusable(f"ip says that a tap belongs to {name!r}, whom this host does not know") from None
+
+
+class _EbtablesSave:
+    """``ebtables-save`` on its way beside other questions, and ``nft`` where there is a table to ask about."""
+
+    def __init__(self, namespace: Namespace, timeout: float) -> None:
+        self._namespace = namespace
+        self._timeout = timeout
+        self._running: RunningProgram | None = None
+        self._problem: str | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            if "legacy" in os.path.realpath(find_program("ebtables-save")):
+                self._problem = (
+                    "this host's ebtables is the legacy one: select the nf_tables variant "
+                    "(update-alternatives --config ebtables)"
+                )
+            else:
+                self._running = self._start("ebtables-save")
+        except Unusable as error:
+            self._problem = str(error)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._running is not None:
+            self._running.__exit__()
+
+    def result(self) -> _Ebtables:
+        if self._running is None:
+            return _Ebtables(problem=self._problem)
+        reply = self._running.result()
+        if not reply.ok:
+            why = " ".join(reply.stderr.split()) or f"status {reply.rc}"
+            return _Ebtables(problem=f"the ebtables filter table of {self._namespace.path} cannot be read: {why}")
+        return _Ebtables(save=reply.stdout, chains=self._chains() if reply.stdout.strip() else None)
+
+    def _chains(self) -> str | None:
+        """Return which chains exist, which ebtables-save does not tell; None without nft."""
+        try:
+            with self._start("nft", "-j", "list", "chains", "bridge") as running:
+                reply = running.result()
+        except ExecutorError:
+            return None
+        return reply.stdout if reply.ok else None
+
+    def _start(self, *argv: str) -> RunningProgram:
+        return start_program(argv, namespace=self._namespace, stdin=None, timeout=self._timeout)

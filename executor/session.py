@@ -1,0 +1,287 @@
+"""One ``ip`` kept open inside a namespace: a command costs a line and its answer, not a process (ip(8), ``-batch``).
+
+``ip`` answers line by line, its errors in the same pipe, and does not say where an answer ends. So behind every command
+goes a line that must fail: the answer is all that comes before that failure.
+
+    link set eth0 mtu 1400         line 1, answers nothing
+    link show dev ./5f2c…          line 2, the marker
+                               ◀── Device "./5f2c…" does not exist.
+                               ◀── Command failed -:2
+
+Had the command failed, ``Command failed -:1`` would stand before that, after its reason.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from queue import Empty, Queue, SimpleQueue
+from typing import Self
+
+from executor.child import Child
+from executor.errors import ExecutorError, TimedOut
+from executor.netns import Namespace
+from executor.reply import Reply
+from planner.values import shown
+
+# What the batch language of ip takes as part of a word and nothing else: no blank, quote, backslash or ``#``. A dash
+# may come first only in a number.
+_TOKEN = re.compile(r"(?!-)[A-Za-z0-9._:/@%+=,~^-]+|-[0-9]+")
+
+# An open ``ip`` remembers the number of every link that it has met, and forgets it when it deletes the link by name,
+# but not when it deletes a group: a new link of the old name would then be looked for under the old number.
+_DELETES_GROUP = re.compile(r"link del(?:ete)? .*\bgroup ")
+_CREATES_LINK = re.compile(r"(?:link|tuntap) add ")
+
+# How often to look whether ``ip`` is still there while it says nothing, and how long it may take to end when told to.
+_LOOK = 0.002
+_CLOSING = 2.0
+
+# What ``ip`` writes to its standard error beside a result that it does give.
+_REMARKS = ("RTNETLINK answers: ", "Error: ", "Warning: ", "Dump was interrupted", "Dump terminated")
+
+
+def batch_line(argv: Sequence[str]) -> str:
+    """Return the line that tells an open ``ip`` to do what the command ``argv`` does, without its end.
+
+    Raises ExecutorError where a word could be read as anything but itself, or this is not an ``ip`` command.
+    """
+    program, *words = argv or [""]
+    if program != "ip" or not words:
+        raise ExecutorError(f"{shown(' '.join(argv))} is not an ip command")
+    for token in words:
+        if not _TOKEN.fullmatch(token):
+            raise ExecutorError(f"{shown(token)} is not a word that podwire gives to ip")
+    return " ".join(words)
+
+
+class IpSession:
+    """An ``ip`` that is open for the length of an operation. Not for use by several threads.
+
+    It is started when it is first needed, and again after a command that ended it. Opening takes some 5 ms, a command
+    0.1 ms and the kernel's work. It equals ``nsenter --net=NETNS ip -j -d -force -batch -``.
+    """
+
+    def __init__(self, namespace: Namespace, *, timeout: float, json: bool = True) -> None:
+        """Say where, how many seconds one command may take, and whether answers are JSON or text (``ip -d -o``).
+
+        As text only links, addresses, routes, neighbours and rules may be shown: ``ip`` does not flush the others in
+        time, and a link's alias may contain line ends.
+        """
+        self._namespace = namespace
+        self._timeout = timeout
+        self._json = json
+        self._batch: _Batch | None = None
+
+    def run(self, argv: Sequence[str]) -> Reply:
+        """Run one command, ``("ip", "link", …)``, and return what it answered; see ``run_many``."""
+        return self.run_many([argv])[0]
+
+    def run_many(self, argvs: Sequence[Sequence[str]]) -> tuple[Reply, ...]:
+        """Run several commands, each sent without waiting for the one before, and return their answers in order.
+
+        A failed command does not keep the later ones from being run. One that ends ``ip`` (an argument that it cannot
+        parse, any failure of ``ip neighbour add``) has that exit status; those behind it are sent to a new one.
+
+        Raises ExecutorError before anything is run where a word is not safe, Unusable where ``ip`` cannot be started,
+        TimedOut where one took too long: it was killed then, and those behind it were not run.
+        """
+        lines = [batch_line(argv) for argv in argvs]
+        replies: list[Reply] = []
+        while len(replies) < len(lines):
+            batch = self._open_batch(lines[len(replies)])
+            replies += self._ask(batch, batch.fitting(lines[len(replies) :]))
+        return tuple(replies)
+
+    def close(self) -> None:
+        """End ``ip`` and collect it; the next command would open a new one."""
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, batch: _Batch, lines: Sequence[str]) -> list[Reply]:
+        """Return the replies to ``lines``; to fewer of them, but at least one, where a line ended ``ip``."""
+        replies: list[Reply] = []
+        asked = time.monotonic()
+        try:
+            batch.write(lines)
+            for _ in lines:
+                answer, rc = batch.read_answer(asked + self._timeout)
+                now = time.monotonic()
+                replies.append(self._reply(answer, rc, now - asked))
+                asked = now
+        except _Ended as end:
+            self._batch = None
+            text = end.answer or [f"ip ended by itself, with status {end.status}\n"]
+            replies.append(self._reply(text, end.status or 1, time.monotonic() - asked))
+        except _Late:
+            raise self._timed_out(lines[len(replies)]) from None
+        except BaseException:
+            # Interrupted between a question and its answer: nothing that this ip says can be trusted to be in step.
+            self._kill()
+            raise
+        return replies
+
+    def _open_batch(self, line: str) -> _Batch:
+        """Return an ``ip`` that is there and can be given ``line``."""
+        if self._batch is not None and (self._batch.ended() or not self._batch.fitting([line])):
+            self.close()
+        if self._batch is None:
+            self._batch = _Batch(self._namespace, ("-j", "-d") if self._json else ("-d", "-o"))
+        return self._batch
+
+    def _timed_out(self, line: str) -> TimedOut:
+        killed = self._kill()
+        what_then = "and was killed" if killed else "and cannot be killed: the kernel hangs in it"
+        return TimedOut(f"ip {line} did not end within {self._timeout:g} s in {self._namespace.path} {what_then}")
+
+    def _kill(self) -> bool:
+        batch, self._batch = self._batch, None
+        return batch is None or batch.kill()
+
+    def _reply(self, answer: list[str], rc: int, duration: float) -> Reply:
+        stdout, stderr = _split_json(answer) if self._json else _split_text(answer, failed=rc != 0)
+        return Reply(rc, "".join(stdout), "".join(stderr), duration)
+
+
+def _split_json(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Part the JSON document, on however many lines, from what ``ip`` says around it."""
+    first = next((at for at, line in enumerate(lines) if line.startswith(("[", "{"))), len(lines))
+    past = next((at for at in range(len(lines), first, -1) if lines[at - 1].rstrip().endswith(("]", "}"))), len(lines))
+    return lines[first:past], lines[:first] + lines[past:]
+
+
+def _split_text(lines: list[str], *, failed: bool) -> tuple[list[str], list[str]]:
+    """Part what was shown from what was remarked; all that a failed command says is about its failure."""
+    if failed:
+        return [], lines
+    remarks = [line for line in lines if line.startswith(_REMARKS)]
+    return [line for line in lines if not line.startswith(_REMARKS)], remarks
+
+
+class _Late(Exception):
+    """No answer within the time allowed."""
+
+
+class _Ended(Exception):
+    """``ip`` has ended before it gave a whole answer; what there is of that, and the exit status."""
+
+    def __init__(self, answer: list[str], status: int) -> None:
+        super().__init__()
+        self.answer = answer
+        self.status = status
+
+
+class _Batch:
+    """One ``ip -batch`` process: lines in, answers out, in step by counting lines."""
+
+    def __init__(self, namespace: Namespace, options: Sequence[str]) -> None:
+        self._input: Queue[str | None] = Queue()
+        self._output: SimpleQueue[str] = SimpleQueue()
+        self._answered = 0
+        self._remembers_deleted = False
+        self._status: int | None = None
+        # No link has a slash in its name, and who can name links or set aliases in the pod cannot know this one: an
+        # altname "." would make the plain marker succeed (Linux allows it), and no answer would ever end.
+        marker = f"./{secrets.token_hex(8)}"
+        self._marker_line = f"link show dev {marker}\n"
+        self._marker_answer = f'Device "{marker}" does not exist.\n'
+        self._child = Child.start(
+            ["ip", *options, "-force", "-batch", "-"],
+            namespace=namespace,
+            pass_fds=(),
+            _in=self._input,
+            _out=self._take,
+            _err_to_out=True,
+            # By lines. Unbuffered, sh reads byte by byte: 11 ms a command instead of 0.1.
+            _out_bufsize=1,
+        )
+
+    def fitting(self, lines: Sequence[str]) -> Sequence[str]:
+        """Return the first of ``lines``, up to one that must go to a new ``ip``, since this one remembers wrong."""
+        remembers_deleted = self._remembers_deleted
+        for at, line in enumerate(lines):
+            if remembers_deleted and _CREATES_LINK.match(line):
+                return lines[:at]
+            remembers_deleted = remembers_deleted or bool(_DELETES_GROUP.match(line))
+        return lines
+
+    def write(self, lines: Sequence[str]) -> None:
+        """Send ``lines``, each with a marker behind it. Never blocks: a thread of sh's writes them."""
+        self._remembers_deleted = self._remembers_deleted or any(map(_DELETES_GROUP.match, lines))
+        self._input.put("".join(f"{line}\n{self._marker_line}" for line in lines))
+
+    def read_answer(self, deadline: float) -> tuple[list[str], int]:
+        """Return the answer to the next line and whether it failed (1) or not (0).
+
+        Raises _Late at ``deadline`` (monotonic clock), _Ended where ``ip`` ended first.
+        """
+        command = 2 * self._answered + 1
+        self._answered += 1
+        answer = self._read_to_marker(f"Command failed -:{command + 1}\n", deadline)
+        if answer and answer[-1] == f"Command failed -:{command}\n":
+            return answer[:-1], 1
+        return answer, 0
+
+    def ended(self) -> bool:
+        """Say whether ``ip`` has ended, which it should not by itself."""
+        return self._child.wait(0)
+
+    def close(self) -> None:
+        """Tell ``ip`` that there is no more to do, and collect it."""
+        self._input.put(None)
+        if self._child.wait(_CLOSING):
+            self._reap()
+        else:
+            self._child.kill()
+
+    def kill(self) -> bool:
+        """Kill ``ip`` and collect it; say whether that worked."""
+        self._input.put(None)
+        return self._child.kill()
+
+    def _take(self, line: str) -> None:
+        """Take one line of output; called by a thread of sh's."""
+        self._output.put(line)
+
+    def _read_to_marker(self, last: str, deadline: float) -> list[str]:
+        lines: list[str] = []
+        while True:
+            try:
+                lines.append(self._read_line(deadline))
+            except EOFError:
+                raise _Ended(lines, self._reap()) from None
+            if lines[-1] == last and len(lines) > 1 and lines[-2].endswith(self._marker_answer):
+                rest = lines[-2].removesuffix(self._marker_answer)
+                return [*lines[:-2], rest] if rest else lines[:-2]
+            if time.monotonic() > deadline:  # it goes on and on
+                raise _Late
+
+    def _read_line(self, deadline: float) -> str:
+        """Return the next line of output; EOFError where there is and will be none, _Late at ``deadline``."""
+        while True:
+            try:
+                left = deadline - time.monotonic()
+                return self._output.get(block=self._status is None, timeout=max(0.0, min(_LOOK, left)))
+            except Empty:
+                if self._status is not None:
+                    raise EOFError from None
+                if self.ended():
+                    self._reap()
+                elif left <= 0:
+                    raise _Late from None
+
+    def _reap(self) -> int:
+        """Collect ``ip``, which has ended; from then on all that it ever wrote is in the queue."""
+        if self._status is None:
+            self._input.put(None)  # its writer would look for more every 0.1 s before it notices the end
+            self._status = self._child.reap()
+        return self._status

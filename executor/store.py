@@ -1,0 +1,203 @@
+"""The state directory: what is wired, under which id, in which namespace. Readable by root only.
+
+STATE-DIR/wirings/ID.json     one entry a wiring, replaced as a whole and synced: it outlives the machine
+STATE-DIR/journal/ID.jsonl    what was run for it, before and after each command (executor.journal)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from executor.errors import Unusable
+from planner.document import MAX_BYTES, Node, load_json
+from planner.errors import InvalidInput
+from planner.values import NetnsPath, PlanId, shown
+
+DEFAULT_STATE_DIR = "/var/lib/podwire"
+_ENTRY_VERSION = 1
+APPLYING, WIRED, TEARING_DOWN = "applying", "wired", "tearing-down"
+_STATUSES = (APPLYING, WIRED, TEARING_DOWN)
+
+
+@frozen
+class Entry:
+    """One wiring: which namespace (path, cookie, boot), how far it is, and the plan as a document.
+
+    ``applied_at`` is seconds since the epoch. The plan is parsed by those who need it.
+    """
+
+    id: PlanId
+    netns: NetnsPath
+    cookie: int
+    boot_id: str
+    status: str
+    applied_at: float
+    plan: Node
+
+    def is_of(self, cookie: int, boot_id: str) -> bool:
+        """Say whether the wiring is of this very namespace; one of the same name may be another."""
+        return (self.cookie, self.boot_id) == (cookie, boot_id)
+
+
+class StateStore:
+    """The entries in a state directory. Nothing is made before the first entry is saved."""
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = Path(directory)
+        self._wirings = self.directory / "wirings"
+        self.journals = self.directory / "journal"
+
+    def prepare(self) -> None:
+        """Make the directories, readable by root only. Raises Unusable where that cannot be."""
+        for directory in (self.directory, self._wirings, self.journals):
+            try:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise Unusable(
+                    f"the state directory {shown(str(directory))} cannot be made: {error.strerror}"
+                ) from None
+            _check_directory(directory)
+
+    def save(self, entry: Entry) -> None:
+        """Write an entry so that after a crash, of podwire or the machine, it is there whole or as it was before."""
+        path = self._path(entry.id)
+        document = {
+            "version": _ENTRY_VERSION,
+            "id": str(entry.id),
+            "netns": str(entry.netns),
+            "cookie": entry.cookie,
+            "boot_id": entry.boot_id,
+            "status": entry.status,
+            "applied_at": entry.applied_at,
+            "plan": entry.plan.value,
+        }
+        try:
+            _replace(path, json.dumps(document, separators=(",", ":")).encode())
+        except OSError as error:
+            raise Unusable(f"{shown(str(path))} cannot be written: {error.strerror}") from None
+
+    def load(self, plan_id: PlanId) -> Entry | None:
+        """Return the entry of an id, None where there is none. Raises InvalidInput where it was damaged or edited."""
+        path = self._path(plan_id)
+        text = _read(path)
+        return None if text is None else _entry(load_json(text, f"state entry {plan_id}"), plan_id)
+
+    def delete(self, plan_id: PlanId) -> None:
+        """Forget an id; one that is not there is forgotten already."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path(plan_id).unlink()
+            _sync(self._wirings)
+
+    def ids(self) -> tuple[PlanId, ...]:
+        """Return the ids that have an entry, sorted."""
+        return _ids_in(self._wirings, ".json")
+
+    def all(self) -> Iterator[Entry]:
+        """Yield every entry."""
+        for plan_id in self.ids():
+            entry = self.load(plan_id)
+            if entry is not None:
+                yield entry
+
+    def journal_path(self, plan_id: PlanId) -> Path:
+        """Return where the journal of an id is, or would be."""
+        return self.journals / f"{plan_id}.jsonl"
+
+    def journalled_ids(self) -> tuple[PlanId, ...]:
+        """Return the ids that ever had a command run for them, sorted."""
+        return _ids_in(self.journals, ".jsonl")
+
+    def _path(self, plan_id: PlanId) -> Path:
+        return self._wirings / f"{plan_id}.json"
+
+
+def _ids_in(directory: Path, suffix: str) -> tuple[PlanId, ...]:
+    try:
+        names = sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as error:
+        raise Unusable(f"the state directory {shown(str(directory))} cannot be read: {error.strerror}") from None
+    found = []
+    for name in names:
+        with contextlib.suppress(ValueError):  # not one of ours: a temporary file, an editor's backup
+            if name.endswith(suffix):
+                found.append(PlanId(name.removesuffix(suffix)))
+    return tuple(found)
+
+
+def _check_directory(directory: Path) -> None:
+    """Refuse a state directory that others could write to: what stands there is trusted."""
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise Unusable(f"the state directory {shown(str(directory))} is not a directory")
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise Unusable(f"the state directory {shown(str(directory))} belongs to, or can be written by, somebody else")
+    if not os.access(directory, os.W_OK):
+        raise Unusable(f"the state directory {shown(str(directory))} cannot be written")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(temporary, flags, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _read(path: Path) -> bytes | None:
+    """Return the content of a file of ours, None where there is none; a symlink is nobody's file of ours."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Unusable(f"{shown(str(path))} is not a regular file")
+            return file.read(MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Unusable(f"{shown(str(path))} cannot be read: {error.strerror}") from None
+
+
+def _entry(node: Node, plan_id: PlanId) -> Entry:
+    node.only("version", "id", "netns", "cookie", "boot_id", "status", "applied_at", "plan")
+    version, status = node.field("version"), node.field("status")
+    if version.integer() != _ENTRY_VERSION:
+        raise version.error(f"this podwire reads entries of version {_ENTRY_VERSION} only")
+    if status.text() not in _STATUSES:
+        raise status.error(f"{shown(status.value)} is none of {', '.join(_STATUSES)}")
+    if node.field("id").text() != plan_id:
+        raise InvalidInput(f"{node.path}.id: it is not the id that the file is named after")
+    plan: Any = node.field("plan")
+    return Entry(
+        id=plan_id,
+        netns=node.field("netns").parse(NetnsPath),
+        cookie=node.field("cookie").integer(0, 2**64 - 1),
+        boot_id=node.field("boot_id").text(),
+        status=status.text(),
+        applied_at=node.field("applied_at").number(),
+        plan=plan,
+    )

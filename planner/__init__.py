@@ -1,0 +1,107 @@
+"""podwire's planner: from a CNI result and facts to an ordered list of changes, and from those to commands. Pure.
+
+    facts = read_answers(answers)                  what ip, ebtables-save and /proc/sys said
+    result = parse_result(text)                    what the CNI plugin answered
+    plan = make_plan(result, facts, …)             the changes, their commands, and the commands of the way back
+    plan.reverse()                                 the same, taken back
+
+No function here runs a program, opens a file, reads a clock or rolls dice; whatever it needs is handed in.
+Names are loaded when they are first used: printing a list of what is wired needs no template engine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from planner.bridging import Owner, create_bridge, create_tap, set_hardware_addr, setup_bridge, teardown_bridge
+    from planner.capture import Answers, read_answers
+    from planner.changes import Change, inverse, pending
+    from planner.cni import CniResult, parse_result
+    from planner.errors import InvalidInput, PlannerError, Refused, RenderError, StalePlan
+    from planner.facts import NamespaceFacts
+    from planner.fix import validate_and_fix_cni_result
+    from planner.links import extract_link_info, find_veth, get_container_links
+    from planner.names import Chosen, choose, generate_mac_address, random_veth_name
+    from planner.network import ContainerSideNetwork, VmInterface
+    from planner.options import PlanOptions
+    from planner.plan import Plan, parse_plan, plan_to_json, reverse_after
+    from planner.planning import make_plan
+    from planner.render import Command, Templates
+    from planner.strip import strip_link
+    from planner.veth import configure_link, create_escape_veth_pair, setup_veth
+    from planner.wiring import setup_container_side_network
+
+_HOMES = {
+    "bridging": ("Owner", "create_bridge", "create_tap", "set_hardware_addr", "setup_bridge", "teardown_bridge"),
+    "capture": ("Answers", "read_answers"),
+    "changes": ("Change", "inverse", "pending"),
+    "cni": ("CniResult", "parse_result"),
+    "errors": ("InvalidInput", "PlannerError", "Refused", "RenderError", "StalePlan"),
+    "facts": ("NamespaceFacts",),
+    "fix": ("validate_and_fix_cni_result",),
+    "links": ("extract_link_info", "find_veth", "get_container_links"),
+    "names": ("Chosen", "choose", "generate_mac_address", "random_veth_name"),
+    "network": ("ContainerSideNetwork", "VmInterface"),
+    "options": ("PlanOptions",),
+    "plan": ("Plan", "parse_plan", "plan_to_json", "reverse_after"),
+    "planning": ("make_plan",),
+    "render": ("Command", "Templates"),
+    "strip": ("strip_link",),
+    "veth": ("configure_link", "create_escape_veth_pair", "setup_veth"),
+    "wiring": ("setup_container_side_network",),
+}
+
+__all__ = [
+    "Answers",
+    "Change",
+    "Chosen",
+    "CniResult",
+    "Command",
+    "ContainerSideNetwork",
+    "InvalidInput",
+    "NamespaceFacts",
+    "Owner",
+    "Plan",
+    "PlanOptions",
+    "PlannerError",
+    "Refused",
+    "RenderError",
+    "StalePlan",
+    "Templates",
+    "VmInterface",
+    "choose",
+    "configure_link",
+    "create_bridge",
+    "create_escape_veth_pair",
+    "create_tap",
+    "extract_link_info",
+    "find_veth",
+    "generate_mac_address",
+    "get_container_links",
+    "inverse",
+    "make_plan",
+    "parse_plan",
+    "parse_result",
+    "pending",
+    "plan_to_json",
+    "random_veth_name",
+    "read_answers",
+    "reverse_after",
+    "set_hardware_addr",
+    "setup_bridge",
+    "setup_container_side_network",
+    "setup_veth",
+    "strip_link",
+    "teardown_bridge",
+    "validate_and_fix_cni_result",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module that it lives in (PEP 562)."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"planner.{module}"), name)
+    raise AttributeError(f"module 'planner' has no attribute {name!r}")

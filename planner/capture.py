@@ -1,0 +1,350 @@
+"""What ``ip -j -d``, ``ebtables-save`` and /proc/sys answered, to facts.
+
+Only named keys are read: display state leaks from line to line in one ``ip -batch``, so the same question can come
+back with more of them. What ``ip`` prints and podwire cannot give back is kept by name, and refused if touched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from ipaddress import ip_network
+from typing import Any
+
+from attrs import evolve, frozen
+
+from planner.document import Node
+from planner.ebtables import read_save
+from planner.errors import InvalidInput
+from planner.facts import (
+    FACTS_VERSION,
+    AddressFact,
+    EbtablesFacts,
+    LinkFact,
+    NamespaceFacts,
+    NeighbourFact,
+    RouteFact,
+)
+from planner.kernel_routes import absent_prefixes
+from planner.resources import (
+    Address,
+    AddressState,
+    BridgeDevice,
+    Neighbour,
+    NeighbourState,
+    NextHop,
+    Route,
+    RouteMetric,
+    RouteState,
+    Setting,
+    TapDevice,
+)
+from planner.values import (
+    InterfaceName,
+    IpAddress,
+    IpNetwork,
+    Keyword,
+    Label,
+    MacAddress,
+    SysctlKey,
+    SysctlValue,
+    parse_address,
+    parse_interface,
+    shown,
+)
+
+FOREVER = 2**32 - 1
+# Flags that follow the other end or the driver, not anybody's setting (netdevice(7)).
+_MOVING_FLAGS = {"LOWER_UP", "NO-CARRIER", "DORMANT", "RUNNING", "M-DOWN", "ECHO"}
+_ADDRESS_FLAGS = ("home", "mngtmpaddr", "nodad", "optimistic", "noprefixroute", "autojoin")
+_NEIGHBOUR_FLAGS = ("router", "extern_learn", "managed")
+_KEPT_NEIGHBOURS = ("PERMANENT", "NOARP")
+_ROUTE_KEYS = {
+    "type", "dst", "tos", "gateway", "via", "dev", "table", "protocol", "scope", "prefsrc", "metric", "flags",
+    "metrics", "expires", "pref", "nexthops", "nhid", "nh_info", "uid", "age", "users", "used",
+}  # fmt: skip
+_HOP_FLAGS = {"onlink", "linkdown", "dead", "pervasive", "offload", "trap", "rt_offload", "rt_trap", "unresolved"}
+_METRICS = {
+    "mtu", "window", "rtt", "rttvar", "ssthresh", "cwnd", "advmss", "reordering", "hoplimit", "initcwnd", "features",
+    "rto_min", "initrwnd", "quickack", "congctl", "fastopen_no_cookie",
+}  # fmt: skip
+
+
+@frozen
+class Answers:
+    """What was answered in one namespace, as text: ``ip``'s in JSON, ``route_text`` without ``-j`` (or None).
+
+    ``route_text`` (``ip -o -d route show table all``, both families) is only needed where a route has metrics: that
+    one is locked isn't in the JSON. ``ebtables_save`` is None where it could not be read, ``ebtables_problem`` says why.
+    """
+
+    links: str
+    addresses: str
+    routes4: str
+    routes6: str
+    neighbours: str
+    proxies: str
+    route_text: str | None
+    ebtables_save: str | None
+    nft_chains: str | None
+    ebtables_problem: str | None
+    sysctls: Mapping[str, str]
+    observed_at: float
+
+
+def read_answers(answers: Answers) -> NamespaceFacts:
+    """Return the facts in ``answers``; InvalidInput where a program printed what it never prints."""
+    links = tuple(_link(node) for node in _objects(answers.links, "ip link"))
+    noarp_links = {link.name for link in links if "NOARP" in link.flags or "LOOPBACK" in link.flags}
+    routes = _routes(answers)
+    down = {link.name for link in links if not link.up}
+    addresses = tuple(
+        AddressFact(Address(link, *identity), state)
+        for node in _objects(answers.addresses, "ip addr")
+        for link in [node.field("ifname").parse(InterfaceName)]
+        for identity, state in [_address(item) for item in node.field("addr_info").items() if item.value]
+    )
+    return NamespaceFacts(
+        version=FACTS_VERSION,
+        links=links,
+        addresses=absent_prefixes(addresses, {fact.resource for fact in routes}, down),
+        routes=routes,
+        neighbours=_neighbours(answers, noarp_links),
+        ebtables=_ebtables(answers),
+        sysctls=tuple(Setting(SysctlKey(key), SysctlValue(value)) for key, value in answers.sysctls.items()),
+        observed_at=answers.observed_at,
+    )
+
+
+def _objects(text: str, what: str) -> list[Node]:
+    """Return the objects in an answer of ``ip -j``. It repeats keys (an encapsulated route has two ``dst``)."""
+    try:
+        value = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        raise InvalidInput(f"{what} did not answer in JSON: {shown(text)}") from None
+    return [node for node in Node(value, what).items() if node.value]
+
+
+def _link(node: Node) -> LinkFact:
+    info = node.optional("linkinfo", lambda found: found, Node({}, node.path))
+    kind = info.optional("info_kind", _keyword, None) or node.field("link_type").parse(Keyword)
+    flags = node.field("flags").each(_keyword)
+    is_ether = node.field("link_type").value == "ether"
+    return LinkFact(
+        name=node.field("ifname").parse(InterfaceName),
+        type=kind,
+        mtu=node.field("mtu").integer(),
+        flags=tuple(flag for flag in flags if flag not in _MOVING_FLAGS),
+        mac=node.maybe("address", lambda mac: mac.parse(MacAddress)) if is_ether else None,
+        master=node.maybe("master", lambda master: master.parse(InterfaceName)),
+        alias=node.maybe("ifalias", Node.text),
+        group=node.optional("group", _keyword, Keyword("default")),
+        addrgenmode=node.maybe("inet6_addr_gen_mode", _keyword),
+        altnames=node.maybe("altnames", Node.texts) or (),
+        parent_bus=node.maybe("parentbus", _keyword),
+        parent_device=node.maybe("parentdev", _keyword),
+        device=_device(kind, info.optional("info_data", lambda found: found, Node({}, info.path))),
+        carrier="LOWER_UP" in flags,
+    )
+
+
+def _device(kind: str, data: Node) -> BridgeDevice | TapDevice | None:
+    """Return how a bridge or a persistent tap was made; other links podwire never creates."""
+    if kind == "bridge":
+        return BridgeDevice(
+            ageing_time=data.optional("ageing_time", Node.integer, 0),
+            mcast_snooping=bool(data.optional("mcast_snooping", Node.integer, 0)),
+        )
+    if (
+        kind == "tun"
+        and data.optional("type", Node.text, "") == "tap"
+        and data.optional("persist", Node.boolean, False)
+    ):
+        return TapDevice(
+            owner=data.maybe("user", _number),
+            owner_group=data.maybe("group", _number),
+            multi_queue=data.optional("multi_queue", Node.boolean, False),
+            vnet_hdr=data.optional("vnet_hdr", Node.boolean, False),
+        )
+    return None
+
+
+def _keyword(node: Node) -> Keyword:
+    return node.parse(Keyword)
+
+
+def _number(node: Node) -> int:
+    """Return a number that ``ip`` prints as a string, such as a user id without a name."""
+    return node.parse(int) if isinstance(node.value, str) else node.integer()
+
+
+def _address(node: Node) -> tuple[tuple[Any, IpAddress | None], AddressState]:
+    """Return the identity (address, peer) and the state of an ``addr_info`` element (ip-address(8))."""
+    length = node.field("prefixlen").integer(0, 128)
+    local = node.field("local").parse(lambda text: parse_interface(f"{text}/{length}"))
+    valid, preferred = (_lifetime(node.field(f"{which}_life_time")) for which in ("valid", "preferred"))
+    dynamic = node.optional("dynamic", Node.boolean, False)
+    from_advertisement = any(node.has(flag) for flag in ("mngtmpaddr", "temporary", "stable-privacy"))
+    state = AddressState(
+        scope=node.field("scope").parse(Keyword),
+        label=node.maybe("label", lambda label: label.parse(Label)),
+        broadcast=node.maybe("broadcast", lambda address: address.parse(parse_address)),
+        flags=tuple(Keyword(flag) for flag in _ADDRESS_FLAGS if node.has(flag)),
+        metric=node.maybe("metric", Node.integer),
+        valid_lft=valid,
+        # ``deprecated`` without a lifetime that ends: somebody set it to 0.
+        preferred_lft=0 if node.has("deprecated") else preferred,
+        learnt=dynamic and local.version == 6 and from_advertisement,
+    )
+    return (local, node.maybe("address", lambda peer: peer.parse(parse_address))), state
+
+
+def _lifetime(node: Node) -> int | None:
+    seconds = node.integer()
+    return None if seconds == FOREVER else seconds
+
+
+def _routes(answers: Answers) -> tuple[RouteFact, ...]:
+    metrics = _metrics_by_line(answers.route_text or "")
+    facts = [
+        (node, _route(node, default))
+        for text, default in ((answers.routes4, "0.0.0.0/0"), (answers.routes6, "::/0"))
+        for node in _objects(text, "ip route")
+    ]
+    if len(metrics) != len(facts):
+        return tuple(_without_metrics(node, fact) for node, fact in facts)
+    return tuple(
+        evolve(fact, state=evolve(fact.state, metrics=found)) if node.has("metrics") else fact
+        for (node, fact), found in zip(facts, metrics, strict=True)
+    )
+
+
+def _without_metrics(node: Node, fact: RouteFact) -> RouteFact:
+    """Return the fact, marked where it has metrics that only the text form would tell."""
+    if not node.has("metrics") or fact.state.unsupported:
+        return fact
+    return evolve(fact, state=evolve(fact.state, unsupported="metrics that could not be read"))
+
+
+def _route(node: Node, default: str) -> RouteFact:
+    network = _network_of(default)
+    nhid = node.maybe("nhid", Node.integer)
+    protocol = node.maybe("protocol", _keyword)
+    expires = node.maybe("expires", Node.integer)
+    resource = Route(
+        dst=node.field("dst").parse(network),
+        nexthops=() if nhid is not None else _nexthops(node),
+        nhid=nhid,
+        type=node.optional("type", _keyword, Keyword("unicast")),
+        table=node.optional("table", _keyword, Keyword("main")),
+        metric=node.maybe("metric", Node.integer),
+        tos=node.maybe("tos", _keyword),
+        protocol=protocol,
+        # The scope of an IPv6 route is always global, and not for setting (ip-route(8)).
+        scope=node.maybe("scope", _keyword) if default == "0.0.0.0/0" else None,
+        source=node.maybe("prefsrc", lambda source: source.parse(parse_address)),
+    )
+    state = RouteState(
+        expires=expires,
+        preference=node.maybe("pref", _preference),
+        learnt=protocol in ("ra", "kernel") and expires is not None,
+        unsupported=_unsupported(node),
+    )
+    return RouteFact(resource, state)
+
+
+def _preference(node: Node) -> Keyword | None:
+    """Return the preference of a router (RFC 4191), None for medium, which is every route's."""
+    return None if node.value == "medium" else _keyword(node)
+
+
+def _network_of(default: str) -> Callable[[str], IpNetwork]:
+    def parse(text: str) -> IpNetwork:
+        return ip_network(default if text == "default" else text)
+
+    return parse
+
+
+def _nexthops(node: Node) -> tuple[NextHop, ...]:
+    if node.has("nexthops"):
+        return node.field("nexthops").each(_nexthop)
+    hop = _nexthop(node)
+    return (hop,) if hop != NextHop() else ()
+
+
+def _nexthop(node: Node) -> NextHop:
+    via = node.maybe("gateway", lambda gateway: gateway.parse(parse_address))
+    if node.has("via"):
+        via = node.field("via").field("host").parse(parse_address)
+    flags = node.maybe("flags", Node.texts) or ()
+    return NextHop(
+        dev=node.maybe("dev", lambda dev: dev.parse(InterfaceName)),
+        via=via,
+        onlink="onlink" in flags,
+        weight=node.optional("weight", Node.integer, 1),
+    )
+
+
+def _unsupported(node: Node) -> str | None:
+    """Return what of a route podwire could not give back, in a word, or None."""
+    keys = {key for key, _ in node.members()} - _ROUTE_KEYS
+    if "encap" in keys:
+        return "an encapsulation"
+    for hop in node.field("nexthops").items() if node.has("nexthops") else [node]:
+        keys |= {key for key, _ in hop.members()} - _ROUTE_KEYS - {"weight"}
+        keys |= set(hop.maybe("flags", Node.texts) or ()) - _HOP_FLAGS
+    return f"«{min(keys)[:20]}»" if keys else None
+
+
+def _metrics_by_line(text: str) -> list[tuple[RouteMetric, ...]]:
+    """Return the metrics of each route in the text form, which is nearly the input language (ip-route(8))."""
+    lines = [line for line in text.splitlines() if line and not line[0].isspace()]
+    return [_metrics(line.split("\\")[0].split()) for line in lines]
+
+
+def _metrics(words: list[str]) -> tuple[RouteMetric, ...]:
+    found = []
+    for index, word in enumerate(words[:-1]):
+        if word in _METRICS and words[index - 1] not in ("dev", "table", "proto", "scope"):
+            locked = words[index + 1] == "lock"
+            value = words[index + 2] if locked else words[index + 1]
+            found.append(RouteMetric(name=Keyword(word), value=Keyword(value), locked=locked))
+    return tuple(found)
+
+
+def _neighbours(answers: Answers, noarp_links: set[InterfaceName]) -> tuple[NeighbourFact, ...]:
+    """Return what somebody set: on a link without ARP, and for multicast, the kernel makes noarp entries itself."""
+    entries = []
+    for node in _objects(answers.neighbours, "ip neigh"):
+        states = node.maybe("state", Node.texts) or ()
+        link, address = _neighbour_identity(node)
+        kept = next((state for state in _KEPT_NEIGHBOURS if state in states), None)
+        if kept is None or address.is_multicast or (kept == "NOARP" and link in noarp_links):
+            continue
+        state = NeighbourState(
+            lladdr=node.maybe("lladdr", lambda mac: mac.parse(MacAddress)),
+            state=Keyword(kept.lower()),
+            flags=_neighbour_flags(node),
+        )
+        entries.append(NeighbourFact(Neighbour(link, address), state))
+    for node in _objects(answers.proxies, "ip neigh proxy"):
+        state = NeighbourState(flags=_neighbour_flags(node))
+        entries.append(NeighbourFact(Neighbour(*_neighbour_identity(node), proxy=True), state))
+    return tuple(entries)
+
+
+def _neighbour_identity(node: Node) -> tuple[InterfaceName, IpAddress]:
+    return node.field("dev").parse(InterfaceName), node.field("dst").parse(parse_address)
+
+
+def _neighbour_flags(node: Node) -> tuple[Keyword, ...]:
+    """Return the flags, which come as keys with null."""
+    present = {key for key, _ in node.members()}
+    return tuple(Keyword(flag) for flag in _NEIGHBOUR_FLAGS if flag in present)
+
+
+def _ebtables(answers: Answers) -> EbtablesFacts:
+    if answers.ebtables_save is None:
+        return EbtablesFacts(problem=answers.ebtables_problem)
+    chains = None if answers.nft_chains is None else Node(json.loads(answers.nft_chains), "nft list chains")
+    return read_save(answers.ebtables_save, chains)

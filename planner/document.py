@@ -1,0 +1,157 @@
+"""Reading JSON that somebody else wrote: hostile until it is parsed, and every error says where.
+
+``load_json`` turns bytes into plain values, ``Node`` walks them. Nothing behind a ``Node`` is touched by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from attrs import frozen
+
+from planner.errors import InvalidInput
+from planner.values import shown
+
+T = TypeVar("T")
+
+# A namespace of 64 links and 10,000 routes is some 3 MB of facts; nothing honest is larger than this.
+MAX_BYTES = 32 * 1024 * 1024
+
+
+def load_json(text: bytes | str, what: str) -> Node:
+    """Parse one JSON document called ``what`` in messages and return its root.
+
+    Stricter than RFC 8259 asks: UTF-8, no duplicate keys, no NaN, no lone surrogates, at most 32 MiB.
+    Raises InvalidInput.
+    """
+    if len(text) > MAX_BYTES:
+        raise InvalidInput(f"{what} is larger than {MAX_BYTES // 2**20} MiB")
+    try:
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        value = json.loads(decoded, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeError:
+        raise InvalidInput(f"{what} is not valid UTF-8 text") from None
+    except RecursionError:
+        raise InvalidInput(f"{what} is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"{what} is not JSON: {error.msg} in line {error.lineno}") from None
+    except ValueError as error:
+        raise InvalidInput(f"{what} is not JSON that podwire reads: {_short(error)}") from None
+    return Node(value, what)
+
+
+def _short(error: ValueError) -> str:
+    text = str(error)
+    return "a number has too many digits" if "digits" in text else text
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {shown(twice)} stands twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a number")
+
+
+@frozen
+class Node:
+    """A value of a document together with its path there, such as ``result.ips[1].address``."""
+
+    value: object
+    path: str
+
+    def error(self, problem: str) -> InvalidInput:
+        """Return (not raise) the error that says ``problem`` of this element."""
+        return InvalidInput(f"{self.path}: {problem}")
+
+    def has(self, key: str) -> bool:
+        """Say whether this object has ``key`` with a value other than null."""
+        return self._object().get(key) is not None
+
+    def field(self, key: str) -> Node:
+        """Return the element under ``key``; InvalidInput where it is missing or null."""
+        if not self.has(key):
+            raise self.error(f"{shown(key)} is missing")
+        return Node(self._object()[key], f"{self.path}.{key}")
+
+    def optional(self, key: str, read: Callable[[Node], T], default: T) -> T:
+        """Return ``read`` of the element under ``key``, or ``default`` where it is missing or null."""
+        return read(self.field(key)) if self.has(key) else default
+
+    def maybe(self, key: str, read: Callable[[Node], T]) -> T | None:
+        """Return ``read`` of the element under ``key``, or None where it is missing or null."""
+        return read(self.field(key)) if self.has(key) else None
+
+    def items(self) -> Iterator[Node]:
+        """Yield the elements of this list."""
+        if not isinstance(self.value, list):
+            raise self.error(f"a list is wanted, not {shown(self.value)}")
+        return (Node(item, f"{self.path}[{index}]") for index, item in enumerate(self.value))
+
+    def each(self, read: Callable[[Node], T]) -> tuple[T, ...]:
+        """Return ``read`` of every element of this list."""
+        return tuple(read(item) for item in self.items())
+
+    def members(self) -> Iterator[tuple[str, Node]]:
+        """Yield the keys of this object with their elements."""
+        return ((key, Node(value, f"{self.path}.{key}")) for key, value in self._object().items())
+
+    def only(self, *known: str) -> None:
+        """Refuse keys other than ``known``."""
+        for key in self._object():
+            if key not in known:
+                raise self.error(f"the key {shown(key)} is unknown")
+
+    def text(self) -> str:
+        """Return this string."""
+        if not isinstance(self.value, str):
+            raise self.error(f"a string is wanted, not {shown(self.value)}")
+        return self.value
+
+    def texts(self) -> tuple[str, ...]:
+        """Return this list of strings."""
+        return self.each(Node.text)
+
+    def boolean(self) -> bool:
+        """Return this true or false."""
+        if not isinstance(self.value, bool):
+            raise self.error(f"true or false is wanted, not {shown(self.value)}")
+        return self.value
+
+    def integer(self, low: int = 0, high: int = 2**32 - 1) -> int:
+        """Return this integer, which must lie between ``low`` and ``high``."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool):
+            raise self.error(f"a whole number is wanted, not {shown(self.value)}")
+        if not low <= self.value <= high:
+            raise self.error(f"{shown(self.value)} is not between {low} and {high}")
+        return self.value
+
+    def number(self) -> float:
+        """Return this number."""
+        if not isinstance(self.value, (int, float)) or isinstance(self.value, bool):
+            raise self.error(f"a number is wanted, not {shown(self.value)}")
+        try:
+            return float(self.value)
+        except OverflowError:
+            raise self.error("the number is too large") from None
+
+    def parse(self, parser: Callable[[str], T]) -> T:
+        """Return ``parser`` of this string; its ValueError becomes InvalidInput with the path."""
+        text = self.text()
+        try:
+            return parser(text)
+        except ValueError as error:
+            raise self.error(str(error)) from None
+
+    def _object(self) -> dict[str, object]:
+        if not isinstance(self.value, dict):
+            raise self.error(f"an object is wanted, not {shown(self.value)}")
+        return self.value

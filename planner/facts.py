@@ -1,0 +1,190 @@
+"""What was observed in one network namespace, as values; nothing here asks anybody.
+
+They serialise as they are (planner.codec); planner.observed answers how one resource is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import evolve, frozen
+
+from planner.codec import to_json
+from planner.resources import (
+    Address,
+    AddressState,
+    BridgeDevice,
+    Neighbour,
+    NeighbourState,
+    Route,
+    RouteState,
+    Setting,
+    TapDevice,
+    settled,
+)
+from planner.values import InterfaceName, Keyword, MacAddress, SysctlValue
+
+FACTS_VERSION = 1
+UP = Keyword("UP")
+
+
+@frozen
+class LinkFact:
+    """A link as it was seen. ``type`` is the kernel's kind (``veth``), or ``ether``, ``loopback``, … where it has none.
+
+    ``parent_device`` is a PCI address where ``parent_bus`` is ``pci``; ``carrier`` moves by itself.
+    """
+
+    name: InterfaceName
+    type: Keyword
+    mtu: int
+    flags: tuple[Keyword, ...] = ()
+    mac: MacAddress | None = None
+    master: InterfaceName | None = None
+    alias: str | None = None
+    group: Keyword = Keyword("default")  # noqa: RUF009  an immutable str
+    addrgenmode: Keyword | None = None
+    altnames: tuple[str, ...] = ()
+    parent_bus: Keyword | None = None
+    parent_device: Keyword | None = None
+    device: BridgeDevice | TapDevice | None = None
+    carrier: bool = False
+
+    @property
+    def up(self) -> bool:
+        """Say whether the link is administratively up."""
+        return UP in self.flags
+
+
+@frozen
+class AddressFact:
+    """An address that is there."""
+
+    resource: Address
+    state: AddressState
+
+
+@frozen
+class RouteFact:
+    """A route that is there."""
+
+    resource: Route
+    state: RouteState
+
+
+@frozen
+class NeighbourFact:
+    """A permanent, noarp or proxy neighbour entry that is there."""
+
+    resource: Neighbour
+    state: NeighbourState
+
+
+@frozen
+class Chain:
+    """A chain of ``table bridge filter`` that exists, with its policy."""
+
+    name: Keyword
+    policy: Keyword
+
+
+@frozen
+class EbtablesFacts:
+    """The filter table of ebtables: ours and foreign rules, in order, as ``ebtables-save`` prints them.
+
+    ``problem`` says why it could not be read; the rest is empty then.
+    """
+
+    table: bool = False
+    chains: tuple[Chain, ...] = ()
+    rules: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@frozen
+class NamespaceFacts:
+    """Everything that planning looks at. ``observed_at`` is seconds since the epoch, for lifetimes that tick."""
+
+    version: int
+    links: tuple[LinkFact, ...] = ()
+    addresses: tuple[AddressFact, ...] = ()
+    routes: tuple[RouteFact, ...] = ()
+    neighbours: tuple[NeighbourFact, ...] = ()
+    ebtables: EbtablesFacts = EbtablesFacts()
+    sysctls: tuple[Setting, ...] = ()
+    observed_at: float = 0.0
+
+    def link(self, name: str) -> LinkFact | None:
+        """Return the link called ``name``, or None."""
+        return next((link for link in self.links if link.name == name), None)
+
+    def addresses_of(self, link: str) -> tuple[AddressFact, ...]:
+        """Return the addresses of a link in the kernel's order."""
+        return tuple(fact for fact in self.addresses if fact.resource.link == link)
+
+    def routes_of(self, link: str) -> tuple[RouteFact, ...]:
+        """Return the routes that leave by a link, in the kernel's order."""
+        return tuple(fact for fact in self.routes if link in fact.resource.links)
+
+    def sysctl(self, key: str) -> SysctlValue | None:
+        """Return a sysctl's value, or None where the namespace has no such sysctl."""
+        return next((setting.value for setting in self.sysctls if setting.key == key), None)
+
+    def has_ipv6(self, link: str) -> bool:
+        """Say whether a link has an IPv6 device (below MTU 1280 it has none)."""
+        return self.sysctl(f"net/ipv6/conf/{link}/accept_dad") is not None
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what a plan depends on, in a form that timers, counters and order don't change."""
+        canonical = json.dumps(_canonical(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
+    """Return the facts less what moves by itself (KERNEL: timers, carrier, lifetimes, the order of routes)."""
+    return {
+        "links": [to_json(evolve(link, carrier=False)) for link in sorted(facts.links, key=lambda link: link.name)],
+        "addresses": [_settled_json(fact) for fact in facts.addresses],
+        "routes": sorted((_settled_json(fact) for fact in facts.routes), key=json.dumps),
+        "neighbours": sorted((_settled_json(fact) for fact in facts.neighbours), key=json.dumps),
+        "ebtables": to_json(facts.ebtables),
+        "sysctls": sorted((setting.key, setting.value) for setting in facts.sysctls),
+    }
+
+
+def _settled_json(fact: AddressFact | RouteFact | NeighbourFact) -> list[Any]:
+    return [to_json(fact.resource), to_json(settled(fact.state))]
+
+
+def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
+    """Yield a sentence for each thing in which a namespace is no longer what it was when the plan was made."""
+    then, now = _by_subject(planned), _by_subject(seen)
+    for subject in [*then, *(subject for subject in now if subject not in then)]:
+        before, after = then.get(subject), now.get(subject)
+        if before == after:
+            continue
+        if after is None:
+            yield f"{subject} was there when the plan was made and is not any more"
+        elif before is None:
+            yield f"{subject} is there and was not when the plan was made"
+        else:
+            yield f"{subject} was {_changed(before, after)} when the plan was made and is {_changed(after, before)} now"
+
+
+def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
+    found: dict[str, Any] = {f"link {link.name}": to_json(evolve(link, carrier=False)) for link in facts.links}
+    for kind in (facts.addresses, facts.routes, facts.neighbours):
+        found |= {str(fact.resource): to_json(settled(fact.state)) for fact in kind}
+    found |= {f"sysctl {setting.key}": {"value": str(setting.value)} for setting in facts.sysctls}
+    found["the order of the addresses"] = {"order": [str(fact.resource) for fact in facts.addresses]}
+    found["the ebtables filter table"] = to_json(facts.ebtables)
+    return found
+
+
+def _changed(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return the keys of ``one`` that ``other`` has otherwise, as words."""
+    words = [f"{key} {one.get(key, 'unset')}" for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+    return ", ".join(words)

@@ -1,0 +1,94 @@
+"""The preview that a person reads before saying yes."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from planner.changes import Change
+from planner.formats.style import PLAIN, Style, paint
+from planner.formats.words import subject_of, words_of
+from planner.network import VmInterface
+from planner.plan import Plan
+from planner.render import Command
+
+# A reason stands beside its command where that is no longer than this, else it would be far away.
+_COMMAND_WIDTH = 66
+_WORDS_WIDTH = 52
+
+
+def render_text(plan: Plan, *, style: Style = PLAIN, reverse: bool = False) -> str:
+    """Return the preview of ``plan``: what appears, changes and goes, the commands with their reasons, the totals.
+
+    ``reverse`` says that the plan is the reverse of another: reasons are those of taking it back.
+    """
+    title = "teardown" if reverse else "bridge wiring"
+    lines = [f"{paint(style.strong, f'podwire plan {plan.id}')} · {plan.netns} · {title}", ""]
+    if not plan.changes:
+        return "\n".join([*lines, "  nothing to do: the namespace is as wanted", ""])
+    lines += _change_lines(plan.changes, style, reverse=reverse)
+    lines += _command_lines(plan, style, reverse=reverse)
+    if not reverse:
+        lines += ["", *(_vm_line(interface, style) for interface in plan.interfaces)]
+    return "\n".join([*lines, "", _totals(plan, reverse=reverse), ""])
+
+
+def reason_of(change: Change, *, reverse: bool) -> str:
+    """Return why a change is made; on the way back it is always the same: so it was before."""
+    if not reverse:
+        return change.reason
+    return "comes with the next router advertisement" if change.happens_by_itself else ""
+
+
+def _change_lines(changes: tuple[Change, ...], style: Style, *, reverse: bool) -> list[str]:
+    width = max(len(subject_of(change)) for change in changes)
+    lines = []
+    for change in changes:
+        first, *more = words_of(change)
+        sign = paint(style.sign(change.sign), change.sign)
+        subject = paint(style.strong, f"{subject_of(change):<{width}}")
+        reason = paint(style.faint, reason_of(change, reverse=reverse))
+        lines.append(f"  {sign} {subject}  {first:<{_WORDS_WIDTH}}  {reason}".rstrip())
+        lines += [f"    {'':<{width}}  {line}" for line in more]
+    return lines
+
+
+def _command_lines(plan: Plan, style: Style, *, reverse: bool) -> list[str]:
+    lines: list[str] = []
+    said: set[int] = set()
+    number = 0
+    for netns, commands in groupby(plan.commands, key=lambda command: command.netns):
+        lines += ["", f"  in {paint(style.strong, netns or 'the host')}" if netns else "  on the host"]
+        for command in commands:
+            number += 1
+            reason = _why(command, plan, said, reverse=reverse)
+            comment = paint(style.faint, f"# {reason}") if reason else ""
+            lines.append(f"  {paint(style.faint, f'{number:>3}')}  {command.line:<{_COMMAND_WIDTH}} {comment}".rstrip())
+            lines += [f"       | {line}" for line in (command.stdin or "").splitlines()]
+    return lines
+
+
+def _why(command: Command, plan: Plan, said: set[int], *, reverse: bool) -> str:
+    """Return why a command is run; of several that carry out one change only the first says it."""
+    first = [index for index in command.changes if index not in said]
+    said.update(first)
+    return "; ".join(dict.fromkeys(filter(None, (reason_of(plan.changes[index], reverse=reverse) for index in first))))
+
+
+def _vm_line(interface: VmInterface, style: Style) -> str:
+    name = paint(style.strong, interface.name)
+    text = f"  the VM opens {name} with mac {interface.mac}, mtu {interface.mtu}"
+    if interface.queues > 1:
+        text += f", {interface.queues} queues"
+    if interface.dhcp_address:
+        text += f"; a DHCP server for it listens on {interface.bridge}, {interface.dhcp_address.ip}"
+    return text
+
+
+def _totals(plan: Plan, *, reverse: bool) -> str:
+    count = {sign: sum(change.sign == sign for change in plan.changes) for sign in "+~-"}
+    words = [
+        f"{count[sign]} to {verb}" for sign, verb in (("+", "add"), ("~", "change"), ("-", "remove")) if count[sign]
+    ]
+    commands = len(plan.commands)
+    text = f"{', '.join(words)}: {commands} command{'' if commands == 1 else 's'}"
+    return text if reverse else f"{text}, {len(plan.reverse_commands)} to take it back (podwire show --reverse)"

@@ -1,0 +1,91 @@
+"""Which routes the kernel makes of its own accord when a link gets an address, and takes away with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from ipaddress import ip_network
+
+from attrs import evolve
+
+from planner.facts import AddressFact, NamespaceFacts, RouteFact
+from planner.resources import Address, AddressState, NextHop, Route
+from planner.values import InterfaceName, IpNetwork, Keyword
+
+KERNEL = Keyword("kernel")
+LOCAL_TABLE = Keyword("local")
+NO_PREFIX_ROUTE = Keyword("noprefixroute")
+_IPV6_METRIC = 256
+
+
+def prefix_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
+    """Return the connected routes that come with an address (fib_add_ifaddr, addrconf_prefix_route).
+
+    IPv4 makes none for a /32 without a peer; with a peer it is the peer's prefix. IPv6 makes one for a /128 too, and
+    a second one to the peer. For a secondary IPv4 address, which has none of its own, the primary's is meant.
+    """
+    if NO_PREFIX_ROUTE in state.flags:
+        return ()
+    if address.address.version == 4:
+        return _ipv4_routes(address, state)
+    prefixes: list[IpNetwork] = [address.address.network]
+    if address.peer is not None:
+        prefixes.append(ip_network(address.peer))
+    metric = state.metric or _IPV6_METRIC
+    return tuple(
+        Route(dst=prefix, nexthops=(NextHop(dev=address.link),), protocol=KERNEL, metric=metric) for prefix in prefixes
+    )
+
+
+def _ipv4_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
+    length = address.address.network.prefixlen
+    prefix = ip_network(f"{address.peer or address.address.ip}/{length}", strict=False)
+    if prefix == ip_network(address.address.ip) or int(prefix.network_address) >> 24 == 0:
+        return ()
+    return (
+        Route(
+            dst=prefix,
+            nexthops=(NextHop(dev=address.link),),
+            protocol=KERNEL,
+            scope=Keyword("link"),
+            source=address.address.ip,
+            metric=state.metric,
+        ),
+    )
+
+
+def explicit_routes(facts: NamespaceFacts) -> tuple[RouteFact, ...]:
+    """Return the routes that somebody added: those that do not come and go with an address.
+
+    The kernel's entries of the local table never count, connected routes where an address explains them.
+    """
+    made = {route for fact in facts.addresses for route in prefix_routes(fact.resource, fact.state)}
+    return tuple(fact for fact in facts.routes if not _kernel_made(fact, made))
+
+
+def _kernel_made(fact: RouteFact, made: Collection[Route]) -> bool:
+    route = fact.resource
+    if route.protocol != KERNEL or fact.state.metrics:
+        return False
+    return route.table == LOCAL_TABLE or route in made or fact.state.learnt
+
+
+def absent_prefixes(
+    addresses: tuple[AddressFact, ...], routes: Collection[Route], down: Collection[InterfaceName]
+) -> tuple[AddressFact, ...]:
+    """Return the addresses, each with those of its prefix routes that somebody removed.
+
+    On a link that is down the kernel has made none yet. Of IPv4 addresses in one subnet the first listed is the
+    primary, whose route it is.
+    """
+    primaries: dict[tuple[InterfaceName, IpNetwork], Address] = {}
+    found = []
+    for fact in addresses:
+        address = fact.resource
+        primary = primaries.setdefault((address.link, address.address.network), address)
+        is_secondary = address.address.version == 4 and primary != address
+        if address.link in down or is_secondary:
+            found.append(fact)
+            continue
+        absent = tuple(route.dst for route in prefix_routes(address, fact.state) if route not in routes)
+        found.append(evolve(fact, state=evolve(fact.state, absent_routes=absent)))
+    return tuple(found)

@@ -1,0 +1,38 @@
+"""What a VM runtime needs to know of a wired namespace (the reference's ContainerSideNetwork)."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from planner.cni import CniResult
+from planner.values import InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath
+
+
+@frozen
+class VmInterface:
+    """One interface of the VM: what to open, and what the guest must be told.
+
+    ``type`` is ``tap`` (or ``vf``), ``name`` the tap, ``link`` the pod's interface; ``mac`` is the original one, which
+    the guest gets. ``dhcp_address`` is the bridge's own, for a DHCP server.
+    """
+
+    type: Keyword
+    name: InterfaceName
+    link: InterfaceName
+    mac: MacAddress
+    mtu: int
+    bridge: InterfaceName | None = None
+    dhcp_address: IpInterface | None = None
+    queues: int = 1
+    vnet_hdr: bool = False
+    pci_address: str | None = None
+    vlan: int | None = None
+
+
+@frozen
+class ContainerSideNetwork:
+    """The result as it was fixed, the namespace, and the VM's interfaces in the order of the container links."""
+
+    result: CniResult
+    netns: NetnsPath
+    interfaces: tuple[VmInterface, ...]

@@ -1,0 +1,93 @@
+"""From a CNI result and facts to a plan: fix the result, wire, render. Pure: whatever it needs is handed in."""
+
+from __future__ import annotations
+
+from planner.bridging import Owner
+from planner.changes import pending
+from planner.cni import CniResult
+from planner.errors import Refused
+from planner.facts import NamespaceFacts
+from planner.fix import validate_and_fix_cni_result
+from planner.links import container_interfaces
+from planner.names import Chosen, RandomBits, choose
+from planner.options import PlanOptions
+from planner.plan import Plan, with_changes
+from planner.render import Templates
+from planner.values import NetnsPath, PlanId, shown
+from planner.wiring import setup_container_side_network
+
+_OURS = "podwire:"
+
+
+def make_plan(
+    result: CniResult,
+    facts: NamespaceFacts,
+    *,
+    plan_id: PlanId,
+    netns: NetnsPath,
+    options: PlanOptions,
+    random: RandomBits,
+    templates: Templates,
+    recorded: Plan | None = None,
+) -> Plan:
+    """Return the plan that wires the interfaces of ``result`` in the namespace that ``facts`` describe.
+
+    ``recorded`` is the plan that was applied to the namespace under this id, if any: planning the same again gives a
+    plan without changes. Raises InvalidInput for a result that does not fit the namespace, Refused for one that
+    podwire does not wire, or that is wired already in another way.
+    """
+    if recorded is not None:
+        return _again(result, facts, options, templates, recorded)
+    _refuse_unknown_wiring(facts)
+    return _plan(result, facts, plan_id, netns, options, templates, chosen=None, random=random)
+
+
+def _plan(
+    result: CniResult,
+    facts: NamespaceFacts,
+    plan_id: PlanId,
+    netns: NetnsPath,
+    options: PlanOptions,
+    templates: Templates,
+    *,
+    chosen: Chosen | None,
+    random: RandomBits | None,
+) -> Plan:
+    fixed = validate_and_fix_cni_result(result, facts, netns)
+    if chosen is None and random is not None:
+        chosen = choose(random, facts, len(container_interfaces(fixed)))
+    assert chosen is not None  # noqa: S101  one of the two is handed in
+    owner = Owner(plan_id, chosen.group)
+    network, changes = setup_container_side_network(
+        fixed, facts, owner=owner, options=options, chosen=chosen, netns=netns
+    )
+    bare = Plan(plan_id, netns, network.result, options, chosen, facts, network.interfaces, changes, (), ())
+    return with_changes(bare, changes, templates)
+
+
+def _again(
+    result: CniResult, facts: NamespaceFacts, options: PlanOptions, templates: Templates, recorded: Plan
+) -> Plan:
+    """Return the empty plan of a namespace that is wired as wanted, planned once more on what was recorded."""
+    again = f"tear it down first (podwire teardown {recorded.id})"
+    if options != recorded.options:
+        raise Refused(f"{recorded.id} is wired already with other options: {again}")
+    wanted = _plan(
+        result, recorded.facts, recorded.id, recorded.netns, options, templates, chosen=recorded.chosen, random=None
+    )
+    if wanted.changes != recorded.changes:
+        raise Refused(f"{recorded.id} is wired already from another result: {again}")
+    drifted = pending(recorded.changes, facts)
+    if drifted:
+        names = ", ".join(str(change.resource) for change in drifted[:3])
+        raise Refused(f"{recorded.id} is wired already but is not as it was applied any more ({names}): {again}")
+    return with_changes(recorded, (), templates)
+
+
+def _refuse_unknown_wiring(facts: NamespaceFacts) -> None:
+    ours = next((link for link in facts.links if link.alias and link.alias.startswith(_OURS)), None)
+    if ours is not None and ours.alias is not None:
+        raise Refused(
+            f"{ours.name} was made by podwire ({shown(ours.alias, 120)}), but that wiring is not recorded here: "
+            "name its state directory with --state-dir, or remove the link by hand"
+        )

@@ -1,0 +1,139 @@
+"""Changes to commands: the template of each resource's kind, rendered for before → after, split into words once.
+
+A template reads like a session: ``$ `` starts a command, ``| `` a line of its standard input, other lines go on.
+Values are quoted here, not by the template's author, and only validated types are taken.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+import jinja2
+from attrs import evolve, frozen
+
+from planner.changes import Change
+from planner.codec import ADDRESS_TYPES
+from planner.errors import RenderError
+from planner.resources import Link, LinkState, Sysctl
+from planner.values import NetnsPath, Token
+
+_COMMAND_MARK = "$ "
+_STDIN_MARK = "| "
+
+
+@frozen
+class Command:
+    """One program to run: its words, the namespace it runs in (None is the host's), its standard input.
+
+    ``changes`` are the indexes of the changes that it carries out. What is previewed, scripted, run, journalled and
+    logged are these, one to one.
+    """
+
+    argv: tuple[str, ...]
+    netns: NetnsPath | None
+    stdin: str | None
+    changes: tuple[int, ...]
+
+    @property
+    def line(self) -> str:
+        """Return the words as a POSIX shell reads them, without namespace and standard input."""
+        return shlex.join(self.argv)
+
+
+class Templates:
+    """The loaded templates: ``sources`` maps a file's name to its text; reading files is the caller's work."""
+
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        self._environment = jinja2.Environment(
+            loader=jinja2.DictLoader(sources),
+            undefined=jinja2.StrictUndefined,
+            finalize=quote,
+            autoescape=False,  # noqa: S701  this is no HTML: every value is quoted for a shell by finalize
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def render(self, change: Change) -> str:
+        """Return the text of the block that carries out ``change`` (add, remove or change)."""
+        block = "add" if change.before is None else "remove" if change.after is None else "change"
+        template = self._environment.get_template(change.resource.TEMPLATE)
+        if block not in template.blocks:
+            raise RenderError(f"{change.resource.TEMPLATE} has no block {block}, which {change.resource} needs")
+        values = {"resource": change.resource, "before": change.before, "after": change.after}
+        try:
+            return "".join(template.blocks[block](template.new_context(values)))
+        except jinja2.TemplateError as error:
+            raise RenderError(f"{change.resource.TEMPLATE}, {block}: {error}") from error
+
+    def commands(self, changes: Iterable[Change]) -> tuple[Command, ...]:
+        """Return the commands that carry out ``changes`` in order; those that go together are one command."""
+        found: list[Command] = []
+        for index, change in enumerate(changes):
+            if not change.happens_by_itself:
+                found += (evolve(command, changes=(index,)) for command in _split(self.render(change), change.netns))
+        return _together(found, tuple(changes))
+
+
+def quote(value: object) -> str:
+    """Return a template's value as one shell word (jinja2's finalize); RenderError where its type is not validated."""
+    if isinstance(value, bool) or not isinstance(value, (Token, int, *ADDRESS_TYPES)):
+        raise RenderError(f"a template may not print a {type(value).__name__}: only validated values become words")
+    return shlex.quote(str(value))
+
+
+def _split(text: str, netns: NetnsPath) -> list[Command]:
+    """Return the commands in a rendered block: ``$ `` starts one, ``| `` a line of its input, the rest goes on."""
+    commands: list[list[str]] = []
+    for line in text.splitlines():
+        if line.startswith(_COMMAND_MARK):
+            commands.append([line.removeprefix(_COMMAND_MARK)])
+        elif line.startswith(_STDIN_MARK) and commands:
+            commands[-1].append(line.removeprefix(_STDIN_MARK))
+        elif commands:
+            commands[-1][-1] += " " + line
+        elif line.strip():
+            raise RenderError(f"a template's text must start with {_COMMAND_MARK!r}, not with {line!r}")
+    return [_command(lines, netns) for lines in commands]
+
+
+def _command(lines: Sequence[str], netns: NetnsPath) -> Command:
+    argv, *stdin = (tuple(shlex.split(line)) for line in lines)
+    text = "".join(f"{' '.join(words)}\n" for words in stdin) or None
+    return Command(argv=argv, netns=netns, stdin=text, changes=())
+
+
+def _together(commands: Sequence[Command], changes: Sequence[Change]) -> tuple[Command, ...]:
+    """Join neighbours that one program does at once: sysctls, and the removal of links of one group."""
+    found: list[Command] = []
+    for command in commands:
+        joined = _join(found[-1], command, changes) if found else None
+        if joined:
+            found[-1] = joined
+        else:
+            found.append(command)
+    return tuple(found)
+
+
+def _join(one: Command, other: Command, changes: Sequence[Change]) -> Command | None:
+    """Return one command that does both, or None where there is none."""
+    if one.netns != other.netns:
+        return None
+    both = (*one.changes, *other.changes)
+    group = _group_removed(both, changes)
+    if group:
+        return evolve(one, argv=("ip", "link", "del", "group", str(group)), changes=both)
+    if all(isinstance(changes[index].resource, Sysctl) for index in both):
+        return evolve(one, argv=one.argv + other.argv[3:], changes=both)
+    return None
+
+
+def _group_removed(indexes: Iterable[int], changes: Sequence[Change]) -> int:
+    """Return the group that all these changes remove a link of, else 0: the kernel waits (RCU) once for a group."""
+    groups = {_removed_link_group(changes[index]) for index in indexes}
+    return groups.pop() if len(groups) == 1 else 0
+
+
+def _removed_link_group(change: Change) -> int:
+    removed = isinstance(change.resource, Link) and change.after is None and isinstance(change.before, LinkState)
+    return change.before.group if removed and isinstance(change.before, LinkState) else 0

@@ -1,0 +1,180 @@
+"""The small validated types: text becomes one of these at the border, or it goes no further.
+
+Each is a ``str`` whose constructor raises ``ValueError`` with the end of a sentence ("… is not an interface name").
+What passed can become neither a second word, nor an option, nor a second line of a batch stream.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+IpAddress = IPv4Address | IPv6Address
+IpInterface = IPv4Interface | IPv6Interface
+IpNetwork = IPv4Network | IPv6Network
+
+# IFNAMSIZ is 16 with the terminating zero (netdevice(7)).
+_MAX_INTERFACE_NAME = 15
+_SHOWN = 60
+
+
+def shown(value: object, limit: int = _SHOWN) -> str:
+    """Return ``value`` quoted for a message: printable ASCII, on one line, at most ``limit`` characters long."""
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if isinstance(value, dict):
+        return "an object"
+    quoted = ascii(value[: limit + 1] if isinstance(value, str) else value)
+    return quoted if len(quoted) <= limit else quoted[: limit - 2] + "…" + quoted[0]
+
+
+class Token(str):
+    """Text that is one harmless word: the subclass's pattern holds for all of it."""
+
+    __slots__ = ()
+    pattern: re.Pattern[str]
+    what: str
+
+    def __new__(cls, text: str) -> Self:
+        """Return ``text`` as this type; ValueError where it is not one."""
+        if not cls.pattern.fullmatch(text):
+            raise ValueError(f"{shown(text)} is not {cls.what}")
+        return super().__new__(cls, text)
+
+
+class InterfaceName(Token):
+    """The name of a link, as the kernel takes it (dev_valid_name) less what would need quoting anywhere.
+
+    At most 15 bytes; letters, digits and ``. _ + = , ~ @ % -``, no leading dash, not ``.`` or ``..``.
+    """
+
+    __slots__ = ()
+    pattern = re.compile(rf"(?!\.\.?\Z)(?!-)[A-Za-z0-9._+=,~@%-]{{1,{_MAX_INTERFACE_NAME}}}")
+    what = "an interface name (1 to 15 letters, digits or ._+=,~@%-, not starting with a dash)"
+
+
+class MacAddress(Token):
+    """An Ethernet hardware address, six octets in lower-case hexadecimal."""
+
+    __slots__ = ()
+    pattern = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
+    what = "a MAC address"
+
+    def __new__(cls, text: str) -> Self:
+        """Return ``text`` in lower case; ValueError where it is no MAC address."""
+        return super().__new__(cls, text.lower())
+
+
+class PlanId(Token):
+    """The id under which a wiring is known: it becomes a file name and part of a link's alias."""
+
+    __slots__ = ()
+    pattern = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+    what = "an id (1 to 100 letters, digits or ._-, starting with a letter or digit)"
+
+
+class NetnsPath(Token):
+    """The absolute path of a network namespace file, without ``..``, control characters or anything to quote."""
+
+    __slots__ = ()
+    pattern = re.compile(r"(?!.*/\.\.?(?:/|\Z))(?:/[A-Za-z0-9._+=,~@%:-]+){1,64}")
+    what = "an absolute path of a network namespace (such as /run/netns/pod1 or /proc/4242/ns/net)"
+
+
+class SysctlKey(Token):
+    """A sysctl that podwire reads or sets, with slashes, since a link's name may hold dots (sysctl(8)).
+
+    The list is closed, so that an edited plan cannot name another one.
+    """
+
+    __slots__ = ()
+    pattern = re.compile(
+        r"net/ipv6/conf/(?!\.\.?/)(?!-)[A-Za-z0-9._+=,~@%-]{1,15}/(?:accept_dad|accept_ra)"
+        r"|net/bridge/bridge-nf-call-(?:iptables|ip6tables|arptables)"
+    )
+    what = "a sysctl that podwire knows"
+
+
+class SysctlValue(Token):
+    """The value of one of those sysctls: a small integer."""
+
+    __slots__ = ()
+    pattern = re.compile(r"-?[0-9]{1,10}")
+    what = "the value of a sysctl (an integer)"
+
+
+class Keyword(Token):
+    """A word of the ``ip`` language: a scope, protocol, table, state, type or metric name."""
+
+    __slots__ = ()
+    pattern = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:+-]{0,31}")
+    what = "a plain word"
+
+
+class Label(Token):
+    """The label of an IPv4 address (ip-address(8)): the link's name, perhaps with a colon and a suffix."""
+
+    __slots__ = ()
+    pattern = re.compile(r"(?!-)[A-Za-z0-9._+=,~@%:-]{1,15}")
+    what = "the label of an address"
+
+
+class Alias(Token):
+    """The alias that podwire gives to the links it creates: ``podwire:ID``."""
+
+    __slots__ = ()
+    pattern = re.compile(r"podwire:[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+    what = "an alias of podwire's (podwire:ID)"
+
+
+def parse_address(text: str) -> IpAddress:
+    """Return the address in ``text``; ValueError where it is none, or has a zone (``%eth0``)."""
+    found = _without_zone(text, r"[^/]+", ip_address)
+    if found is None:
+        raise ValueError(f"{shown(text)} is not an IP address")
+    return found
+
+
+def parse_interface(text: str) -> IpInterface:
+    """Return the address with its prefix length; ValueError where the length is missing or not a number."""
+    found = _without_zone(text, r"[^/]+/[0-9]{1,3}", ip_interface)
+    if found is None:
+        raise ValueError(f"{shown(text)} is not an address with a prefix length (such as 10.1.90.5/24)")
+    return found
+
+
+def parse_network(text: str) -> IpNetwork:
+    """Return the network in ``text`` (host bits refused; a bare address is a network of one)."""
+    found = _without_zone(text, r"[^/]+(?:/[0-9]{1,3})?", ip_network)
+    if found is None:
+        raise ValueError(f"{shown(text)} is not a network (such as 10.1.0.0/16)")
+    return found
+
+
+def _without_zone(text: str, shape: str, parser: Callable[[str], T]) -> T | None:
+    """Return what ``parser`` makes of ``text``, None where it is not of that shape or the parser refuses it."""
+    if "%" in text or not re.fullmatch(shape, text):
+        return None
+    try:
+        return parser(text)
+    except ValueError:
+        return None
+
+
+def is_ipv6_link_local(address: IpAddress | IpInterface) -> bool:
+    """Say whether an address is in fe80::/10 (RFC 4291, section 2.5.6)."""
+    return address.version == 6 and address.is_link_local

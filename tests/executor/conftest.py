@@ -1,0 +1,25 @@
+"""Fixtures for the executor's lowest floor: a scratch namespace, as a path and opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from executor.netns import Namespace
+from planner.values import NetnsPath
+from tests.executor.helpers_netns import scratch_namespace
+
+
+@pytest.fixture
+def scratch_ns() -> Iterator[NetnsPath]:
+    """Return the path of a fresh namespace, which is deleted in the end."""
+    with scratch_namespace() as path:
+        yield path
+
+
+@pytest.fixture
+def namespace(scratch_ns: NetnsPath) -> Iterator[Namespace]:
+    """Return a fresh namespace, opened."""
+    with Namespace.open(scratch_ns) as opened:
+        yield opened

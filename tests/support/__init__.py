@@ -1,0 +1,8 @@
+"""What the tests stand on: real namespaces, pods, CNI plugins, raw dumps and frames. None uses podwire itself."""
+
+from __future__ import annotations
+
+from tests.support.namespaces import MakeNamespace, Namespace
+from tests.support.running import CommandFailed, Outcome, eventually, run
+
+__all__ = ["CommandFailed", "MakeNamespace", "Namespace", "Outcome", "eventually", "run"]
