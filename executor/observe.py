@@ -21,6 +21,7 @@ from executor.session import IpSession
 from planner.capture import Answers, read_answers
 from planner.errors import InvalidInput
 from planner.facts import NamespaceFacts
+from planner.values import NetnsPath
 
 _QUESTIONS = (
     "ip link show",
@@ -70,6 +71,18 @@ def observe(namespace: Namespace, session: IpSession, *, timeout: float) -> Name
             observed_at=time.time(),
         )
     )
+
+
+def observe_netns(netns: NetnsPath, *, timeout: float) -> NamespaceFacts:
+    """Return what is in the namespace at ``netns`` now, opening it only for that. Raises what ``observe`` does."""
+    with Namespace.open(netns) as namespace:
+        return observe_once(namespace, timeout=timeout)
+
+
+def observe_once(namespace: Namespace, *, timeout: float) -> NamespaceFacts:
+    """Return what is in ``namespace`` now, with an ``ip`` opened only for that."""
+    with IpSession(namespace, timeout=timeout) as session:
+        return observe(namespace, session, timeout=timeout)
 
 
 def _ask(session: IpSession, questions: tuple[str, ...]) -> list[str]:

@@ -9,6 +9,7 @@ import time
 
 from attrs import frozen
 
+from executor.dummy import release_gateway
 from executor.errors import HalfDone
 from executor.events import Began, Ended
 from executor.journal import Journal
@@ -23,7 +24,7 @@ from planner.facts import NamespaceFacts
 from planner.plan import Plan, plan_from_json, reverse_after, with_changes
 from planner.render import Templates
 from planner.resources import RulesState
-from planner.values import shown
+from planner.values import PlanId, shown
 
 
 @frozen
@@ -58,6 +59,7 @@ def restore(entry: Entry, settings: Settings, verb: str) -> Outcome:
             raise HalfDone(half_done(plan, way))
         settings.store.delete(entry.id)
         place.emit(Ended("restored", ""))
+    give_back_gateway(entry.id, settings)
     return Outcome("restored", entry.id, way.commands, time.monotonic() - started, _notes(plan, facts))
 
 
@@ -87,7 +89,15 @@ def _forget(entry: Entry, settings: Settings) -> Outcome:
     settings.store.prepare()
     with Journal.open(settings.store.journal_path(entry.id)):
         settings.store.delete(entry.id)
+    give_back_gateway(entry.id, settings)
     return Outcome("gone", entry.id)
+
+
+def give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
+    """Give the dummy gateway of a wiring back, if it has one. Raises HalfDone where that fails; it stays noted."""
+    problems = release_gateway(plan_id, settings)
+    if problems:
+        raise HalfDone(f"the dummy gateway of {plan_id} could not be given back ({'; '.join(problems)}): try again")
 
 
 def _notes(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:

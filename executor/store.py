@@ -1,6 +1,7 @@
 """The state directory: what is wired, under which id, in which namespace. Readable by root only.
 
 STATE-DIR/wirings/ID.json     one entry a wiring, replaced as a whole and synced: it outlives the machine
+STATE-DIR/dummies/ID.json     what was asked of CNI plugins for it, and is to be given back (executor.dummy)
 STATE-DIR/journal/ID.jsonl    what was run for it, before and after each command (executor.journal)
 """
 
@@ -53,11 +54,12 @@ class StateStore:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
         self._wirings = self.directory / "wirings"
+        self._dummies = self.directory / "dummies"
         self.journals = self.directory / "journal"
 
     def prepare(self) -> None:
         """Make the directories, readable by root only. Raises Unusable where that cannot be."""
-        for directory in (self.directory, self._wirings, self.journals):
+        for directory in (self.directory, self._wirings, self._dummies, self.journals):
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
@@ -68,7 +70,6 @@ class StateStore:
 
     def save(self, entry: Entry) -> None:
         """Write an entry so that after a crash, of podwire or the machine, it is there whole or as it was before."""
-        path = self._path(entry.id)
         document = {
             "version": _ENTRY_VERSION,
             "id": str(entry.id),
@@ -79,10 +80,7 @@ class StateStore:
             "applied_at": entry.applied_at,
             "plan": entry.plan.value,
         }
-        try:
-            _replace(path, json.dumps(document, separators=(",", ":")).encode())
-        except OSError as error:
-            raise Unusable(f"{shown(str(path))} cannot be written: {error.strerror}") from None
+        _write(self._path(entry.id), document)
 
     def load(self, plan_id: PlanId) -> Entry | None:
         """Return the entry of an id, None where there is none. Raises InvalidInput where it was damaged or edited."""
@@ -92,9 +90,7 @@ class StateStore:
 
     def delete(self, plan_id: PlanId) -> None:
         """Forget an id; one that is not there is forgotten already."""
-        with contextlib.suppress(FileNotFoundError):
-            self._path(plan_id).unlink()
-            _sync(self._wirings)
+        _delete(self._path(plan_id))
 
     def ids(self) -> tuple[PlanId, ...]:
         """Return the ids that have an entry, sorted."""
@@ -106,6 +102,23 @@ class StateStore:
             entry = self.load(plan_id)
             if entry is not None:
                 yield entry
+
+    def save_dummy(self, plan_id: PlanId, document: dict[str, Any]) -> None:
+        """Write down what CNI plugins are asked for an id, as safely as an entry."""
+        _write(self._dummies / f"{plan_id}.json", document)
+
+    def load_dummy(self, plan_id: PlanId) -> Node | None:
+        """Return what CNI plugins were asked for an id, None where that was nothing."""
+        text = _read(self._dummies / f"{plan_id}.json")
+        return None if text is None else load_json(text, f"dummy gateway of {plan_id}")
+
+    def delete_dummy(self, plan_id: PlanId) -> None:
+        """Forget what CNI plugins were asked for: it was given back."""
+        _delete(self._dummies / f"{plan_id}.json")
+
+    def dummy_ids(self) -> tuple[PlanId, ...]:
+        """Return the ids that have a dummy gateway, sorted."""
+        return _ids_in(self._dummies, ".json")
 
     def journal_path(self, plan_id: PlanId) -> Path:
         """Return where the journal of an id is, or would be."""
@@ -143,6 +156,19 @@ def _check_directory(directory: Path) -> None:
         raise Unusable(f"the state directory {shown(str(directory))} belongs to, or can be written by, somebody else")
     if not os.access(directory, os.W_OK):
         raise Unusable(f"the state directory {shown(str(directory))} cannot be written")
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    try:
+        _replace(path, json.dumps(document, separators=(",", ":")).encode())
+    except OSError as error:
+        raise Unusable(f"{shown(str(path))} cannot be written: {error.strerror}") from None
+
+
+def _delete(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+        _sync(path.parent)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from planner.bridging import Owner, create_bridge, create_tap, set_hardware_addr, setup_bridge, teardown_bridge
+    from planner.calico import detect_calico, fix_calico_networking
     from planner.capture import Answers, read_answers
     from planner.changes import Change, inverse, pending
     from planner.cni import CniResult, parse_result
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bridging": ("Owner", "create_bridge", "create_tap", "set_hardware_addr", "setup_bridge", "teardown_bridge"),
+    "calico": ("detect_calico", "fix_calico_networking"),
     "capture": ("Answers", "read_answers"),
     "changes": ("Change", "inverse", "pending"),
     "cni": ("CniResult", "parse_result"),
@@ -76,8 +78,10 @@ __all__ = [
     "create_bridge",
     "create_escape_veth_pair",
     "create_tap",
+    "detect_calico",
     "extract_link_info",
     "find_veth",
+    "fix_calico_networking",
     "generate_mac_address",
     "get_container_links",
     "inverse",

@@ -5,7 +5,15 @@ from __future__ import annotations
 from attrs import frozen
 
 from planner.cni import CniResult
-from planner.values import InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath
+from planner.values import InterfaceName, IpAddress, IpInterface, Keyword, MacAddress, NetnsPath
+
+
+@frozen
+class GuestNeighbour:
+    """A neighbour entry that the pod had and that the guest needs in its place (the AWS VPC CNI sets one)."""
+
+    address: IpAddress
+    lladdr: MacAddress
 
 
 @frozen
@@ -25,6 +33,7 @@ class VmInterface:
     dhcp_address: IpInterface | None = None
     queues: int = 1
     vnet_hdr: bool = False
+    neighbours: tuple[GuestNeighbour, ...] = ()
     pci_address: str | None = None
     vlan: int | None = None
 

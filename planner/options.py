@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from planner.values import IpInterface
+from planner.values import IpAddress, IpInterface
 
 
 @frozen
 class PlanOptions:
-    """Options of ``plan`` and ``apply``. Ids are numeric; ``dhcp_addresses`` go to the bridges in their order."""
+    """Options of ``plan`` and ``apply``.
+
+    Ids are numeric; ``dhcp_addresses`` go to the bridges in their order; ``calico_subnet`` counts bits.
+    """
 
     tap_owner: int | None = None
     tap_owner_group: int | None = None
     tap_queues: int = 1
     tap_vnet_hdr: bool = False
     dhcp_addresses: tuple[IpInterface, ...] = ()
+    dummy_gateway: IpAddress | None = None
+    calico_subnet: int | None = None
+
+    @property
+    def fixes_calico(self) -> bool:
+        """Say whether Calico's addressing is to be made fit for a guest; nobody else's is touched by that."""
+        return self.dummy_gateway is not None or self.calico_subnet is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.bridging import Owner
+from planner.calico import DEFAULT_SUBNET, fix_calico_networking
 from planner.changes import pending
 from planner.cni import CniResult
 from planner.errors import Refused
@@ -54,6 +55,9 @@ def _plan(
     random: RandomBits | None,
 ) -> Plan:
     fixed = validate_and_fix_cni_result(result, facts, netns)
+    if options.fixes_calico:
+        subnet = options.calico_subnet or DEFAULT_SUBNET
+        fixed = fix_calico_networking(fixed, facts, dummy_gateway=options.dummy_gateway, subnet=subnet)
     if chosen is None and random is not None:
         chosen = choose(random, facts, len(container_interfaces(fixed)))
     assert chosen is not None  # noqa: S101  one of the two is handed in

@@ -19,7 +19,7 @@ from planner.errors import InvalidInput, Refused
 from planner.facts import LinkFact, NamespaceFacts
 from planner.links import container_interfaces
 from planner.names import Chosen
-from planner.network import ContainerSideNetwork, VmInterface
+from planner.network import ContainerSideNetwork, GuestNeighbour, VmInterface
 from planner.options import PlanOptions
 from planner.resources import Address, AddressState, EbtablesRules, Sysctl, SysctlState
 from planner.strip import strip_links
@@ -81,7 +81,7 @@ def setup_container_side_network(
     links = _links_to_wire(result, facts)
     wires = _wires(links, facts, options, chosen)
     _refuse_taken_names(wires, facts)
-    network = ContainerSideNetwork(result, netns, tuple(_vm_interface(wire, options) for wire in wires))
+    network = ContainerSideNetwork(result, netns, tuple(_vm_interface(wire, facts, options) for wire in wires))
     return network, _changes(wires, facts, owner, options, netns)
 
 
@@ -165,7 +165,7 @@ def _refuse_taken_names(wires: tuple[Wire, ...], facts: NamespaceFacts) -> None:
             raise Refused(f"{name} is in the namespace already and is not podwire's: rename or remove it")
 
 
-def _vm_interface(wire: Wire, options: PlanOptions) -> VmInterface:
+def _vm_interface(wire: Wire, facts: NamespaceFacts, options: PlanOptions) -> VmInterface:
     if wire.link.mac is None:
         raise Refused(f"{wire.link.name} has no MAC address")
     return VmInterface(
@@ -178,6 +178,11 @@ def _vm_interface(wire: Wire, options: PlanOptions) -> VmInterface:
         dhcp_address=wire.dhcp_address,
         queues=options.tap_queues,
         vnet_hdr=options.tap_vnet_hdr,
+        neighbours=tuple(
+            GuestNeighbour(fact.resource.address, fact.state.lladdr)
+            for fact in facts.neighbours
+            if fact.resource.link == wire.link.name and not fact.resource.proxy and fact.state.lladdr
+        ),
     )
 
 

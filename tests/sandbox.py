@@ -3,7 +3,7 @@
     python tests/sandbox.py COMMAND [ARGUMENT...]
 
 The command gets a network, mount and process namespace of its own, a user namespace too where it isn't root. It sees no
-link but `lo`, an empty `/run/netns`, `/var/lib/podwire` and `/var/lib/cni`, and all else as it is. Signals and the exit
+link but `lo`; `/run/netns`, `/var/lib/podwire` and where CNI plugins keep things are empty. Signals and the exit
 status are handed on. However it ends, the kernel ends what it left running, and with that all namespaces and links.
 
 It needs nothing but the standard library. Manual pages: unshare(2), mount(2), pid_namespaces(7), user_namespaces(7).
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 VARIABLE = "PODWIRE_SANDBOX"
-PRIVATE = (Path("/run/netns"), Path("/var/lib/podwire"), Path("/var/lib/cni"))
+PRIVATE = (Path("/run/netns"), Path("/run/cni"), Path("/var/lib/podwire"), Path("/var/lib/cni"))
 TUN = Path("/dev/net/tun")
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x0002_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000

@@ -99,8 +99,20 @@ def _wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--tap-owner", metavar="UID[:GID]", help="who may open the taps besides root, as numbers")
     parser.add_argument("--tap-queues", metavar="N", help="queues of each tap (default 1)")
     parser.add_argument("--tap-vnet-hdr", action="store_true", help="taps with the virtio-net header")
+    _calico(parser)
     text = "the bridge's own address, for a DHCP server; again for further bridges (default 169.254.254.2/24 …)"
     parser.add_argument("--dhcp-address", action="append", default=[], metavar="ADDR", help=text)
+
+
+def _calico(parser: argparse.ArgumentParser) -> None:
+    text = "the gateway for Calico's links, an address that its IPAM gave away for this"
+    parser.add_argument("--dummy-gateway", metavar="ADDR", help=text)
+    parser.add_argument("--dummy-result", metavar="FILE", help="the same, as the CNI result of --dummy-netns")
+    parser.add_argument(
+        "--dummy-netns", metavar="NETNS", help="the namespace that carries the address of --dummy-result"
+    )
+    text = "how many bits the subnet of Calico's addresses is to have (default 24)"
+    parser.add_argument("--calico-subnet", metavar="BITS", help=text)
 
 
 def _facts(parser: argparse.ArgumentParser) -> None:
@@ -128,6 +140,8 @@ def _show(parser: argparse.ArgumentParser) -> None:
 def _apply(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("plan", nargs="?", metavar="PLAN", help="the file of a stored plan")
     _wiring(parser, required=False)
+    text = "get Calico's dummy gateway from the CNI plugins of a conflist; teardown gives it back"
+    parser.add_argument("--dummy-conflist", metavar="FILE", help=text)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     text = "take a plan file that belongs to, or can be written by, somebody else"
     parser.add_argument("--allow-untrusted-plan", action="store_true", help=text)

@@ -6,32 +6,88 @@ import argparse
 import sys
 
 from executor.applying import apply, finish
-from executor.cli.inputs import parse_id, read_file, refuse_untrusted, require_root, store_of, what_was_asked
+from executor.cli.gateways import named_gateway, read_conflist
+from executor.cli.inputs import (
+    netns_and_id,
+    parse_id,
+    plan_options,
+    read_file,
+    refuse_untrusted,
+    require_root,
+    store_of,
+    what_was_asked,
+)
 from executor.cli.planning import plan_here
 from executor.cli.previews import print_plan
 from executor.cli.printing import print_json
-from executor.netns import Namespace
-from executor.observe import observe
+from executor.dummy import acquire_gateway, recorded_gateway
+from executor.observe import observe_netns
 from executor.outcome import Outcome
-from executor.restoring import left_to_restore, restore
-from executor.session import IpSession
+from executor.restoring import give_back_gateway, left_to_restore, restore
 from executor.store import APPLYING, WIRED, Entry, StateStore
 from executor.templates import load_templates
 from executor.wirings import is_gone
 from executor.workplace import Settings
 from planner.changes import pending
-from planner.cni import parse_result
+from planner.cni import CniResult, parse_result
 from planner.codec import to_json
 from planner.errors import InvalidInput, Refused
 from planner.plan import Plan, parse_plan, plan_from_json, with_changes
 from planner.values import PlanId
 
 
+_GONE = "its namespace is gone, so nothing is left to take back"
+_WIRING_OPTIONS = (
+    "netns",
+    "id",
+    "tap_owner",
+    "tap_queues",
+    "tap_vnet_hdr",
+    "dhcp_address",
+    "calico_subnet",
+    "dummy_gateway",
+    "dummy_result",
+    "dummy_netns",
+    "dummy_conflist",
+)
+
+
 def apply_command(arguments: argparse.Namespace) -> int:
     """Wire a namespace as a stored plan says, or as planned now."""
     require_root()
     settings = _settings(arguments)
-    plan = _plan_to_apply(arguments)
+    if (arguments.plan is None) == (arguments.result is None):
+        raise InvalidInput("apply: give either the file of a plan, or --result and --netns")
+    if arguments.plan is not None:
+        return _apply(_stored_plan(arguments), arguments, settings)
+    if arguments.netns is None:
+        raise InvalidInput("apply: --result needs --netns, the namespace that it is the result of")
+    result = parse_result(read_file(arguments.result, "CNI result"))
+    gateway = named_gateway(arguments)
+    if arguments.dummy_conflist is None:
+        return _apply(plan_here(arguments, result, plan_options(arguments, gateway)), arguments, settings)
+    return _apply_with_dummy(arguments, result, settings)
+
+
+def _apply_with_dummy(arguments: argparse.Namespace, result: CniResult, settings: Settings) -> int:
+    """Apply with a gateway that CNI plugins give; they take it back where nothing comes of it."""
+    conflist = read_conflist(arguments.dummy_conflist)
+    _, plan_id = netns_and_id(arguments)
+    gateway = recorded_gateway(plan_id, settings.store)
+    if gateway is not None:
+        return _apply(plan_here(arguments, result, plan_options(arguments, gateway)), arguments, settings)
+    gateway = acquire_gateway(conflist, plan_id, settings)
+    status = None
+    try:
+        status = _apply(plan_here(arguments, result, plan_options(arguments, gateway)), arguments, settings)
+    finally:
+        # Whatever keeps an entry (wired, half done) keeps its gateway too; teardown or recover gives it back.
+        if status != 0 and settings.store.load(plan_id) is None:
+            give_back_gateway(plan_id, settings)
+    return status
+
+
+def _apply(plan: Plan, arguments: argparse.Namespace, settings: Settings) -> int:
     if plan.changes and not _agreed(arguments, plan):
         return 1
     outcome = apply(plan, settings)
@@ -53,7 +109,7 @@ def teardown_command(arguments: argparse.Namespace) -> int:
     plan_id = parse_id(arguments.id)
     entry = settings.store.load(plan_id)
     if entry is None:
-        return _nothing_to_tear_down(plan_id, arguments, settings.store)
+        return _nothing_to_tear_down(plan_id, arguments, settings)
     if is_gone(entry):
         outcome = Outcome("gone", plan_id) if arguments.dry_run else restore(entry, settings, "teardown")
         return _print_outcome(outcome, arguments, _GONE)
@@ -67,14 +123,13 @@ def teardown_command(arguments: argparse.Namespace) -> int:
     return _print_outcome(outcome, arguments, _GONE if outcome.what == "gone" else f"{entry.netns} is as it was before")
 
 
-_GONE = "its namespace is gone, so nothing is left to take back"
-
-
 def recover_command(arguments: argparse.Namespace) -> int:
     """Take back, or finish, what a process that died left half done."""
     require_root()
     settings = _settings(arguments)
     entries = _to_recover(arguments, settings.store)
+    for plan_id in _orphaned_gateways(arguments, settings.store):
+        give_back_gateway(plan_id, settings)
     if not entries:
         print_json([]) if arguments.format == "json" else print("nothing is half done")
     status = 0
@@ -91,6 +146,12 @@ def _to_recover(arguments: argparse.Namespace, store: StateStore) -> list[Entry]
     if entry is None and plan_id not in store.journalled_ids():
         raise InvalidInput(f"id: {plan_id} was never wired here; podwire list shows what is")
     return [] if entry is None or entry.status == WIRED else [entry]
+
+
+def _orphaned_gateways(arguments: argparse.Namespace, store: StateStore) -> list[PlanId]:
+    """Return the ids that have a dummy gateway but no wiring: podwire died between the two."""
+    wanted = store.dummy_ids() if arguments.id is None else (parse_id(arguments.id),)
+    return [] if arguments.dry_run else [plan_id for plan_id in wanted if store.load(plan_id) is None]
 
 
 def _recover(entry: Entry, arguments: argparse.Namespace, settings: Settings) -> int:
@@ -119,13 +180,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _plan_to_apply(arguments: argparse.Namespace) -> Plan:
-    if (arguments.plan is None) == (arguments.result is None):
-        raise InvalidInput("apply: give either the file of a plan, or --result and --netns")
-    if arguments.plan is None:
-        if arguments.netns is None:
-            raise InvalidInput("apply: --result needs --netns, the namespace that it is the result of")
-        return plan_here(arguments, parse_result(read_file(arguments.result, "CNI result")))
+def _stored_plan(arguments: argparse.Namespace) -> Plan:
     _refuse_wiring_options(arguments)
     if not arguments.allow_untrusted_plan:
         refuse_untrusted(arguments.plan)
@@ -134,8 +189,7 @@ def _plan_to_apply(arguments: argparse.Namespace) -> Plan:
 
 def _refuse_wiring_options(arguments: argparse.Namespace) -> None:
     """Refuse what a stored plan says itself: an option that was silently ignored would be worse."""
-    options = ("netns", "id", "tap_owner", "tap_queues", "tap_vnet_hdr", "dhcp_address")
-    for option in options:
+    for option in _WIRING_OPTIONS:
         if getattr(arguments, option):
             raise InvalidInput(f"apply: --{option.replace('_', '-')} is part of a stored plan; give it to podwire plan")
 
@@ -161,23 +215,22 @@ def _agreed(arguments: argparse.Namespace, plan: Plan, *, reverse: bool = False)
 def _way_back(entry: Entry, settings: Settings) -> Plan:
     """Return what taking the wiring back would run now."""
     plan = plan_from_json(entry.plan, settings.templates)
-    with Namespace.open(entry.netns) as namespace, IpSession(namespace, timeout=settings.timeout) as session:
-        facts = observe(namespace, session, timeout=settings.timeout)
+    facts = observe_netns(entry.netns, timeout=settings.timeout)
     return left_to_restore(plan, facts, settings.templates)
 
 
 def _way_on(entry: Entry, settings: Settings) -> Plan:
     """Return what finishing the wiring would run now."""
     plan = plan_from_json(entry.plan, settings.templates)
-    with Namespace.open(entry.netns) as namespace, IpSession(namespace, timeout=settings.timeout) as session:
-        facts = observe(namespace, session, timeout=settings.timeout)
+    facts = observe_netns(entry.netns, timeout=settings.timeout)
     return with_changes(plan, pending(plan.changes, facts), settings.templates)
 
 
-def _nothing_to_tear_down(plan_id: PlanId, arguments: argparse.Namespace, store: StateStore) -> int:
+def _nothing_to_tear_down(plan_id: PlanId, arguments: argparse.Namespace, settings: Settings) -> int:
     """Say that an id is torn down already; one never seen is refused, since it may be a slip of the pen."""
-    if plan_id not in store.journalled_ids():
+    if plan_id not in settings.store.journalled_ids():
         raise InvalidInput(f"id: {plan_id} was never wired here; podwire list shows what is")
+    give_back_gateway(plan_id, settings)
     return _print_outcome(Outcome("nothing", plan_id), arguments, "it is torn down already")
 
 

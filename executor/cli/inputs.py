@@ -15,10 +15,11 @@ from executor.store import StateStore
 from planner.document import MAX_BYTES
 from planner.errors import InvalidInput, Refused
 from planner.options import PlanOptions
-from planner.values import IpInterface, NetnsPath, PlanId, parse_interface, shown
+from planner.values import IpAddress, IpInterface, NetnsPath, PlanId, parse_interface, shown
 
 _MAX_ID = 2**32 - 2
 _MAX_QUEUES = 256
+_IPV4_BITS = 32
 _MOST_ARGUMENTS = 2000
 
 
@@ -79,7 +80,7 @@ def parse_id(text: str) -> PlanId:
         raise InvalidInput(f"id: {error}") from None
 
 
-def plan_options(arguments: argparse.Namespace) -> PlanOptions:
+def plan_options(arguments: argparse.Namespace, dummy_gateway: IpAddress | None) -> PlanOptions:
     """Return the options of the wiring; InvalidInput names the option that is wrong."""
     owner, group = _owner(arguments.tap_owner)
     queues = 1 if arguments.tap_queues is None else _number(arguments.tap_queues, "--tap-queues", 1, _MAX_QUEUES)
@@ -89,7 +90,13 @@ def plan_options(arguments: argparse.Namespace) -> PlanOptions:
         tap_queues=queues,
         tap_vnet_hdr=arguments.tap_vnet_hdr,
         dhcp_addresses=tuple(_dhcp_address(text) for text in arguments.dhcp_address),
+        dummy_gateway=dummy_gateway,
+        calico_subnet=_calico_subnet(arguments.calico_subnet),
     )
+
+
+def _calico_subnet(text: str | None) -> int | None:
+    return None if text is None else _number(text, "--calico-subnet", 1, _IPV4_BITS)
 
 
 def _owner(text: str | None) -> tuple[int | None, int | None]:

@@ -8,13 +8,13 @@ import os
 import random
 
 from executor.cli import PENDING
+from executor.cli.gateways import named_gateway
 from executor.cli.inputs import netns_and_id, plan_options, read_file, require_root, store_of
 from executor.cli.previews import print_plan
 from executor.cli.printing import print_json
 from executor.errors import Unusable
 from executor.netns import Namespace, boot_id, resolve_netns
-from executor.observe import observe
-from executor.session import IpSession
+from executor.observe import observe_netns, observe_once
 from executor.store import WIRED, StateStore
 from executor.templates import load_templates
 from planner.cni import CniResult, parse_result
@@ -22,6 +22,7 @@ from planner.codec import from_json, to_json
 from planner.document import load_json
 from planner.errors import Refused
 from planner.facts import FACTS_VERSION, NamespaceFacts
+from planner.options import PlanOptions
 from planner.plan import Plan, parse_plan, plan_from_json, plan_to_json
 from planner.planning import make_plan
 from planner.values import NetnsPath, PlanId, shown
@@ -30,19 +31,18 @@ from planner.values import NetnsPath, PlanId, shown
 def facts_command(arguments: argparse.Namespace) -> int:
     """Print the facts of a namespace as JSON."""
     require_root()
-    netns = resolve_netns(arguments.netns)
-    with Namespace.open(netns) as namespace:
-        print_json(to_json(_facts_of(namespace, arguments.timeout)))
+    print_json(to_json(observe_netns(resolve_netns(arguments.netns), timeout=arguments.timeout)))
     return 0
 
 
 def plan_command(arguments: argparse.Namespace) -> int:
     """Print what would be done."""
     result = parse_result(read_file(arguments.result, "CNI result"))
+    options = plan_options(arguments, named_gateway(arguments))
     if arguments.facts is None:
-        plan = plan_here(arguments, result)
+        plan = plan_here(arguments, result, options)
     else:
-        plan = _plan_from_facts(arguments, result, _read_facts(arguments.facts))
+        plan = _plan(result, _read_facts(arguments.facts), options, *netns_and_id(arguments), None)
     if arguments.output is not None:
         write_plan(plan, arguments.output)
     print_plan(plan, arguments.format, load_templates())
@@ -57,24 +57,20 @@ def show_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def plan_here(arguments: argparse.Namespace, result: CniResult) -> Plan:
+def plan_here(arguments: argparse.Namespace, result: CniResult, options: PlanOptions) -> Plan:
     """Return the plan for the namespace that the arguments name, as it is now and with what is recorded of it."""
     require_root()
     netns, plan_id = netns_and_id(arguments)
     with Namespace.open(netns) as namespace:
         recorded = _recorded(store_of(arguments), plan_id, namespace)
-        facts = _facts_of(namespace, arguments.timeout)
-    return _plan(arguments, result, facts, netns, plan_id, recorded)
+        facts = observe_once(namespace, timeout=arguments.timeout)
+    return _plan(result, facts, options, netns, plan_id, recorded)
 
 
-def _plan_from_facts(arguments: argparse.Namespace, result: CniResult, facts: NamespaceFacts) -> Plan:
-    return _plan(arguments, result, facts, *netns_and_id(arguments), None)
-
-
-def _plan(
-    arguments: argparse.Namespace,
+def _plan(  # noqa: PLR0917  the parts of a plan
     result: CniResult,
     facts: NamespaceFacts,
+    options: PlanOptions,
     netns: NetnsPath,
     plan_id: PlanId,
     recorded: Plan | None,
@@ -84,16 +80,11 @@ def _plan(
         facts,
         plan_id=plan_id,
         netns=netns,
-        options=plan_options(arguments),
+        options=options,
         random=random.SystemRandom(),
         templates=load_templates(),
         recorded=recorded,
     )
-
-
-def _facts_of(namespace: Namespace, timeout: float) -> NamespaceFacts:
-    with IpSession(namespace, timeout=timeout) as session:
-        return observe(namespace, session, timeout=timeout)
 
 
 def _recorded(store: StateStore, plan_id: PlanId, namespace: Namespace) -> Plan | None:

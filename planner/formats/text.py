@@ -81,6 +81,8 @@ def _vm_line(interface: VmInterface, style: Style) -> str:
         text += f", {interface.queues} queues"
     if interface.dhcp_address:
         text += f"; a DHCP server for it listens on {interface.bridge}, {interface.dhcp_address.ip}"
+    for neighbour in interface.neighbours:
+        text += f"\n  the guest needs a neighbour entry on it: {neighbour.address} is {neighbour.lladdr}"
     return text
 
 
