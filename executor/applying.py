@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from executor.errors import ExecutorError, HalfDone, TakenBack
+from attrs import evolve
+
+from executor.confirming import new_token, start_watcher
+from executor.errors import ExecutorError, HalfDone, TakenBack, Unusable
 from executor.events import Began, Ended, TakingBack
 from executor.netns import boot_id
 from executor.outcome import Outcome
@@ -17,13 +20,14 @@ from planner.changes import Change, pending
 from planner.errors import PlannerError, Refused, StalePlan
 from planner.facts import NamespaceFacts, differences
 from planner.observed import Observed, same
-from planner.plan import Plan
+from planner.plan import Plan, plan_from_json
 from planner.render import Command
 
 
-def apply(plan: Plan, settings: Settings) -> Outcome:
+def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None) -> Outcome:
     """Carry out ``plan``, which is refused where the namespace is not what it was made from.
 
+    With ``confirm_within`` seconds it is taken back by itself after that time, unless it is confirmed.
     Raises Refused or Unusable with nothing changed, TakenBack where it failed, HalfDone where going back failed too.
     """
     started = time.monotonic()
@@ -33,23 +37,34 @@ def apply(plan: Plan, settings: Settings) -> Outcome:
     with open_workplace(settings, plan.netns, plan.id) as place:
         refuse_other_wirings(plan, place)
         refuse_stale(plan, place.observe())
-        place.remember(plan, APPLYING)
-        failure = _carry_out(plan, plan.commands, "apply", place)
-        if failure is not None:
-            raise _take_back(plan, failure, place)
+        entry = place.entry(plan, APPLYING)
+        if confirm_within is not None:
+            entry = evolve(entry, confirm_by=time.time() + confirm_within, confirm_token=new_token())
+        settings.store.save(entry)
+        _begin_watching(entry, confirm_within, settings)
+        _carry_out(plan, plan.commands, "apply", entry, place)
     return Outcome("wired", plan.id, len(plan.commands), time.monotonic() - started)
 
 
-def finish(plan: Plan, settings: Settings) -> Outcome:
+def finish(entry: Entry, settings: Settings) -> Outcome:
     """Carry on an apply that was killed, to its end. Raises what ``apply`` does."""
     started = time.monotonic()
+    plan = plan_from_json(entry.plan, settings.templates)
     with open_workplace(settings, plan.netns, plan.id) as place:
         left = settings.templates.commands(pending(plan.changes, place.observe()))
         check_programs(left)
-        failure = _carry_out(plan, left, "recover", place)
-        if failure is not None:
-            raise _take_back(plan, failure, place)
+        _carry_out(plan, left, "recover", entry, place)
     return Outcome("wired", plan.id, len(left), time.monotonic() - started)
+
+
+def _begin_watching(entry: Entry, seconds: float | None, settings: Settings) -> None:
+    if seconds is None or entry.confirm_token is None:
+        return
+    try:
+        start_watcher(entry.id, entry.confirm_token, seconds, settings)
+    except Unusable:
+        settings.store.delete(entry.id)
+        raise
 
 
 def refuse_other_wirings(plan: Plan, place: Workplace) -> None:
@@ -81,17 +96,21 @@ def refuse_stale(plan: Plan, facts: NamespaceFacts) -> None:
             raise StalePlan(f"the plan does not fit its own facts: {change.resource} is not at its «before»; plan anew")
 
 
-def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, place: Workplace) -> Failure | None:
-    """Run the commands, look whether they did what they should, and write down that the namespace is wired."""
+def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, entry: Entry, place: Workplace) -> None:
+    """Run the commands, look whether they did what they should, and write down that the namespace is wired.
+
+    Where anything fails all of the plan is taken back, and TakenBack or HalfDone raised.
+    """
     try:
         place.emit(Began(verb, plan.id, plan.netns, place.settings.asked))
         failure = place.run(commands) or _missing(plan.changes, place)
         if failure is None:
-            place.remember(plan, WIRED)
+            place.settings.store.save(evolve(entry, status=WIRED))
             place.emit(Ended("wired", ""))
     except (ExecutorError, PlannerError) as error:
-        return Failure(str(error))
-    return failure
+        failure = Failure(str(error))
+    if failure is not None:
+        raise _take_back(plan, failure, place)
 
 
 def _missing(changes: Sequence[Change], place: Workplace) -> Failure | None:

@@ -20,7 +20,7 @@ import sh
 from executor.errors import Unusable
 from executor.netns import Namespace
 
-# Debian's packages; ip and bridge live in one, the ebtables programs in another.
+# Debian's packages. ebtables is in iptables: the package of that name has only the legacy one, which podwire refuses.
 _PACKAGES = {"ip": "iproute2", "bridge": "iproute2", "nft": "nftables", "nsenter": "util-linux", "sysctl": "procps"}
 
 # How long a killed process may take to go. It goes at once, unless the kernel itself hangs in it.
@@ -34,7 +34,7 @@ def find_program(name: str) -> str:
     """
     found = shutil.which(name, path=_search_path())
     if found is None:
-        package = "ebtables" if name.startswith("ebtables") else _PACKAGES.get(name, name)
+        package = "iptables" if name.startswith("ebtables") else _PACKAGES.get(name, name)
         raise Unusable(f"the program {name} is not installed: on Debian it comes with the package {package}")
     # Not resolved: what a program is may hang on the name that it is called by, as with ebtables.
     return str(Path(found).absolute())

@@ -231,10 +231,10 @@ def _lock_holder(fd: int) -> str:
     holders = dict(_processes_with_lock(os.fstat(fd)))
     for pid, taken_by in holders.items():
         if pid == taken_by:
-            return f"process {pid} ({_command_name(pid)})"
+            return f"process {pid} ({command_name(pid)})"
     for pid, taken_by in holders.items():
         parent = f"process {taken_by}" if taken_by else "a process"
-        return f"process {pid} ({_command_name(pid)}), left running by {parent} that is gone"
+        return f"process {pid} ({command_name(pid)}), left running by {parent} that is gone"
     return "a process that cannot be seen from here"
 
 
@@ -268,7 +268,8 @@ def _takers(process: Path, fd: str, file: os.stat_result) -> Iterator[int]:
             yield int(words[5])
 
 
-def _command_name(pid: int) -> str:
+def command_name(pid: int) -> str:
+    """Return what a process is called, fit for a message (proc(5), comm)."""
     try:
         name = Path(f"/proc/{pid}/comm").read_text(encoding="ascii", errors="replace")
     except OSError:

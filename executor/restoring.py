@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from executor.dummy import release_gateway
-from executor.errors import HalfDone
+from executor.errors import ExecutorError, HalfDone
 from executor.events import Began, Ended
+from executor.holders import tap_holders
 from executor.journal import Journal
 from executor.netns import boot_id
 from executor.outcome import Outcome
@@ -20,6 +21,7 @@ from executor.wirings import is_gone
 from executor.workplace import Settings, Workplace, check_programs, open_workplace
 from planner.changes import pending
 from planner.ebtables import foreign_rules
+from planner.errors import PlannerError
 from planner.facts import NamespaceFacts
 from planner.plan import Plan, plan_from_json, reverse_after, with_changes
 from planner.render import Templates
@@ -35,8 +37,10 @@ class WayBack:
     problems: tuple[str, ...]
 
 
-def restore(entry: Entry, settings: Settings, verb: str) -> Outcome:
+def restore(entry: Entry, settings: Settings, verb: str, *, unconfirmed: str | None = None) -> Outcome:
     """Take the wiring of ``entry`` back and forget it; ``verb`` stands in the journal (teardown, recover).
+
+    With ``unconfirmed``, a token, only while the wiring still waits to be confirmed under that token.
 
     A failed command does not stop the others. Raises HalfDone where something is not as it was in the end; the state
     is kept then. A namespace that is gone has nothing left to take back.
@@ -45,22 +49,39 @@ def restore(entry: Entry, settings: Settings, verb: str) -> Outcome:
     if is_gone(entry):
         return _forget(entry, settings)
     with open_workplace(settings, entry.netns, entry.id) as place:
+        now = settings.store.load(entry.id)
+        if now is None or (unconfirmed is not None and now.confirm_token != unconfirmed):
+            return Outcome("nothing", entry.id)
         if not entry.is_of(place.namespace.cookie, boot_id()):
             settings.store.delete(entry.id)
             return Outcome("gone", entry.id)
         plan = plan_from_json(entry.plan, settings.templates)
         facts = place.observe()
         check_programs(plan.reverse_commands)
-        place.remember(plan, TEARING_DOWN)
+        settings.store.save(evolve(entry, status=TEARING_DOWN))
         place.emit(Began(verb, entry.id, entry.netns, settings.asked))
-        way = go_back(plan, facts, place)
+        holders = _tap_holders(plan, place)
+        way = _go_back_unless_stopped(plan, facts, place)
         if way.problems:
             place.emit(Ended("half-done", "; ".join(way.problems)))
             raise HalfDone(half_done(plan, way))
         settings.store.delete(entry.id)
         place.emit(Ended("restored", ""))
     give_back_gateway(entry.id, settings)
-    return Outcome("restored", entry.id, way.commands, time.monotonic() - started, _notes(plan, facts))
+    return Outcome("restored", entry.id, way.commands, time.monotonic() - started, (*holders, *_notes(plan, facts)))
+
+
+def _go_back_unless_stopped(plan: Plan, facts: NamespaceFacts, place: Workplace) -> WayBack:
+    try:
+        return go_back(plan, facts, place)
+    except (ExecutorError, PlannerError) as error:
+        return WayBack(0, (str(error),))
+
+
+def _tap_holders(plan: Plan, place: Workplace) -> tuple[str, ...]:
+    """Say who has a tap open that is about to go: the VM loses its network."""
+    taps = [interface.name for interface in plan.interfaces if interface.type == "tap"]
+    return tuple(f"{holder}: it has lost its network" for holder in tap_holders(taps, place.namespace))
 
 
 def go_back(plan: Plan, facts: NamespaceFacts, place: Workplace) -> WayBack:

@@ -32,7 +32,8 @@ _STATUSES = (APPLYING, WIRED, TEARING_DOWN)
 class Entry:
     """One wiring: which namespace (path, cookie, boot), how far it is, and the plan as a document.
 
-    ``applied_at`` is seconds since the epoch. The plan is parsed by those who need it.
+    ``applied_at`` and ``confirm_by`` are seconds since the epoch. The plan is parsed by those who need it. Until it
+    is confirmed, ``confirm_token`` names the wiring to the process that will take it back (executor.confirming).
     """
 
     id: PlanId
@@ -42,6 +43,8 @@ class Entry:
     status: str
     applied_at: float
     plan: Node
+    confirm_by: float | None = None
+    confirm_token: str | None = None
 
     def is_of(self, cookie: int, boot_id: str) -> bool:
         """Say whether the wiring is of this very namespace; one of the same name may be another."""
@@ -78,6 +81,8 @@ class StateStore:
             "boot_id": entry.boot_id,
             "status": entry.status,
             "applied_at": entry.applied_at,
+            "confirm_by": entry.confirm_by,
+            "confirm_token": entry.confirm_token,
             "plan": entry.plan.value,
         }
         _write(self._path(entry.id), document)
@@ -209,7 +214,9 @@ def _read(path: Path) -> bytes | None:
 
 
 def _entry(node: Node, plan_id: PlanId) -> Entry:
-    node.only("version", "id", "netns", "cookie", "boot_id", "status", "applied_at", "plan")
+    node.only(
+        "version", "id", "netns", "cookie", "boot_id", "status", "applied_at", "confirm_by", "confirm_token", "plan"
+    )
     version, status = node.field("version"), node.field("status")
     if version.integer() != _ENTRY_VERSION:
         raise version.error(f"this podwire reads entries of version {_ENTRY_VERSION} only")
@@ -226,4 +233,6 @@ def _entry(node: Node, plan_id: PlanId) -> Entry:
         status=status.text(),
         applied_at=node.field("applied_at").number(),
         plan=plan,
+        confirm_by=node.maybe("confirm_by", Node.number),
+        confirm_token=node.maybe("confirm_token", Node.text),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from executor.errors import NamespaceGone
 from executor.netns import Namespace, boot_id
 from executor.store import WIRED, Entry
@@ -20,4 +22,12 @@ def condition(entry: Entry) -> str:
     """Return ``wired``, ``half-done`` (a process died, or going back failed) or ``gone``."""
     if is_gone(entry):
         return "gone"
-    return "wired" if entry.status == WIRED else "half-done"
+    return "half-done" if is_half_done(entry) else "wired"
+
+
+def is_half_done(entry: Entry) -> bool:
+    """Say whether a wiring was left between its ends: a process died, going back failed, or nobody confirmed it.
+
+    What is overdue is being taken back right now, or the process that would have done so was killed.
+    """
+    return entry.status != WIRED or (entry.confirm_by is not None and time.time() > entry.confirm_by)

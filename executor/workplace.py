@@ -57,7 +57,7 @@ class Workplace:
     journal: Journal
     stop: StopRequest
     _number: int = field(default=0, init=False)
-    # While taking back, a journal that cannot be written must not keep the namespace from being restored.
+    # While taking back what an apply did: neither a journal that cannot be written nor a signal stops that.
     lenient: bool = field(default=False, init=False)
 
     def observe(self) -> NamespaceFacts:
@@ -87,27 +87,29 @@ class Workplace:
         return None
 
     def run_all(self, commands: Iterable[Command]) -> list[Failure]:
-        """Run every command whatever becomes of the others; return why those failed that did."""
-        self.lenient = True
+        """Run every command whatever becomes of the others; return why those failed that did.
+
+        Raises Interrupted where somebody asks to stop, unless ``lenient``: a rollback goes on to its end.
+        """
         failures = []
         for command in commands:
+            if not self.lenient:
+                self.stop.check()
             reply = self._run(command)
             if not reply.ok:
                 failures.append(_failure(command, reply))
         return failures
 
-    def remember(self, plan: Plan, status: str) -> None:
-        """Write down how far the wiring of this namespace is."""
-        self.settings.store.save(
-            Entry(
-                id=plan.id,
-                netns=self.namespace.path,
-                cookie=self.namespace.cookie,
-                boot_id=boot_id(),
-                status=status,
-                applied_at=time.time(),
-                plan=Node(plan_to_json(plan), "plan"),
-            )
+    def entry(self, plan: Plan, status: str) -> Entry:
+        """Return what there is to write down of a wiring of this namespace that begins now."""
+        return Entry(
+            id=plan.id,
+            netns=self.namespace.path,
+            cookie=self.namespace.cookie,
+            boot_id=boot_id(),
+            status=status,
+            applied_at=time.time(),
+            plan=Node(plan_to_json(plan), "plan"),
         )
 
     def _run(self, command: Command) -> Reply:

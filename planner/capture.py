@@ -155,16 +155,12 @@ def _device(kind: str, data: Node) -> BridgeDevice | TapDevice | None:
             ageing_time=data.optional("ageing_time", Node.integer, 0),
             mcast_snooping=bool(data.optional("mcast_snooping", Node.integer, 0)),
         )
-    if (
-        kind == "tun"
-        and data.optional("type", Node.text, "") == "tap"
-        and data.optional("persist", Node.boolean, False)
-    ):
+    if kind == "tun" and data.optional("type", Node.text, "") == "tap" and bool(data.maybe("persist", Node.boolean)):
         return TapDevice(
             owner=data.maybe("user", _number),
             owner_group=data.maybe("group", _number),
-            multi_queue=data.optional("multi_queue", Node.boolean, False),
-            vnet_hdr=data.optional("vnet_hdr", Node.boolean, False),
+            multi_queue=bool(data.maybe("multi_queue", Node.boolean)),
+            vnet_hdr=bool(data.maybe("vnet_hdr", Node.boolean)),
         )
     return None
 
@@ -183,7 +179,7 @@ def _address(node: Node) -> tuple[tuple[Any, IpAddress | None], AddressState]:
     length = node.field("prefixlen").integer(0, 128)
     local = node.field("local").parse(lambda text: parse_interface(f"{text}/{length}"))
     valid, preferred = (_lifetime(node.field(f"{which}_life_time")) for which in ("valid", "preferred"))
-    dynamic = node.optional("dynamic", Node.boolean, False)
+    dynamic = bool(node.maybe("dynamic", Node.boolean))
     from_advertisement = any(node.has(flag) for flag in ("mngtmpaddr", "temporary", "stable-privacy"))
     state = AddressState(
         scope=node.field("scope").parse(Keyword),

@@ -79,7 +79,8 @@ def remove_routes(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Net
             raise Refused(
                 f"{fact.resource} has {fact.state.unsupported}, which podwire could not bring back: remove it first"
             )
-    ordered = sorted(touched[::-1], key=lambda fact: not fact.resource.has_gateway)
+    last_first = touched[::-1]
+    ordered = sorted(last_first, key=lambda fact: not fact.resource.has_gateway)
     return tuple(Change(fact.resource, fact.state, None, _route_reason(fact), netns) for fact in ordered)
 
 

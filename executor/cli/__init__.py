@@ -5,9 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-# Exit statuses, a contract: 0 is done or nothing to do.
-REFUSED, PENDING, TAKEN_BACK, HALF_DONE = 1, 2, 3, 4
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run podwire with ``argv`` (default: the process's own) and return its exit status. It never raises."""

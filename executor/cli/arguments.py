@@ -142,6 +142,8 @@ def _apply(parser: argparse.ArgumentParser) -> None:
     _wiring(parser, required=False)
     text = "get Calico's dummy gateway from the CNI plugins of a conflist; teardown gives it back"
     parser.add_argument("--dummy-conflist", metavar="FILE", help=text)
+    text = "take it back by itself after that time (such as 60s), unless podwire confirm ID comes first"
+    parser.add_argument("--confirm-within", type=_seconds, metavar="SECONDS", help=text)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     text = "take a plan file that belongs to, or can be written by, somebody else"
     parser.add_argument("--allow-untrusted-plan", action="store_true", help=text)
@@ -150,7 +152,8 @@ def _apply(parser: argparse.ArgumentParser) -> None:
 
 
 def _teardown(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="the wiring")
+    parser.add_argument("id", nargs="?", metavar="ID", help="the wiring")
+    parser.add_argument("--all", action="store_true", help="every wiring of the state directory")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be run")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     _common(parser, PLAN_FORMATS)
@@ -175,6 +178,17 @@ def _recover(parser: argparse.ArgumentParser) -> None:
     _limits(parser, locks=True)
 
 
+def _confirm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="the wiring")
+    _common(parser)
+    _limits(parser, locks=True)
+
+
+def _gc(parser: argparse.ArgumentParser) -> None:
+    _common(parser)
+    _limits(parser, locks=True)
+
+
 _COMMANDS = {
     "facts": (_facts, "print what is in a namespace, as JSON"),
     "plan": (_plan, "show what would be done; touches nothing"),
@@ -184,4 +198,6 @@ _COMMANDS = {
     "list": (_list, "what is wired here"),
     "log": (_log, "the commands that were run"),
     "recover": (_recover, "take back what a crash left half done, or finish it"),
+    "confirm": (_confirm, "keep what was applied with --confirm-within"),
+    "gc": (_gc, "forget what belongs to namespaces that are gone"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterable
 
 from executor.applying import apply, finish
 from executor.cli.gateways import named_gateway, read_conflist
@@ -20,21 +21,22 @@ from executor.cli.inputs import (
 from executor.cli.planning import plan_here
 from executor.cli.previews import print_plan
 from executor.cli.printing import print_json
+from executor.cli.statuses import exit_status
 from executor.dummy import acquire_gateway, recorded_gateway
+from executor.errors import ExecutorError
 from executor.observe import observe_netns
 from executor.outcome import Outcome
 from executor.restoring import give_back_gateway, left_to_restore, restore
-from executor.store import APPLYING, WIRED, Entry, StateStore
+from executor.store import APPLYING, Entry, StateStore
 from executor.templates import load_templates
-from executor.wirings import is_gone
+from executor.wirings import is_gone, is_half_done
 from executor.workplace import Settings
 from planner.changes import pending
 from planner.cni import CniResult, parse_result
 from planner.codec import to_json
-from planner.errors import InvalidInput, Refused
+from planner.errors import InvalidInput, PlannerError, Refused
 from planner.plan import Plan, parse_plan, plan_from_json, with_changes
 from planner.values import PlanId
-
 
 _GONE = "its namespace is gone, so nothing is left to take back"
 _WIRING_OPTIONS = (
@@ -55,7 +57,7 @@ _WIRING_OPTIONS = (
 def apply_command(arguments: argparse.Namespace) -> int:
     """Wire a namespace as a stored plan says, or as planned now."""
     require_root()
-    settings = _settings(arguments)
+    settings = settings_of(arguments)
     if (arguments.plan is None) == (arguments.result is None):
         raise InvalidInput("apply: give either the file of a plan, or --result and --netns")
     if arguments.plan is not None:
@@ -90,35 +92,64 @@ def _apply_with_dummy(arguments: argparse.Namespace, result: CniResult, settings
 def _apply(plan: Plan, arguments: argparse.Namespace, settings: Settings) -> int:
     if plan.changes and not _agreed(arguments, plan):
         return 1
-    outcome = apply(plan, settings)
+    outcome = apply(plan, settings, confirm_within=arguments.confirm_within)
     if arguments.format == "json":
-        print_json(_outcome_json(outcome, plan) | {"interfaces": to_json(plan.interfaces)})
+        print_json(outcome_json(outcome, plan) | {"interfaces": to_json(plan.interfaces)})
     elif outcome.what == "unchanged":
         print(f"{plan.id} is wired as wanted already: nothing to do")
     else:
         taps = ", ".join(interface.name for interface in plan.interfaces)
         print(f"wired {plan.id}: {_ran(outcome)}; the VM opens {taps}")
+        if arguments.confirm_within is not None:
+            print(f"within {arguments.confirm_within:g} s, or it is taken back: podwire confirm {plan.id}")
         print(f"before the CNI plugin's DEL: podwire teardown {plan.id}")
     return 0
 
 
 def teardown_command(arguments: argparse.Namespace) -> int:
-    """Take a wiring back."""
+    """Take a wiring back, or all of them."""
     require_root()
-    settings = _settings(arguments)
-    plan_id = parse_id(arguments.id)
+    settings = settings_of(arguments)
+    if (arguments.id is None) != arguments.all:
+        raise InvalidInput("teardown: give either the ID of a wiring, or --all")
+    ids = settings.store.ids() if arguments.all else (parse_id(arguments.id),)
+    if not ids:
+        print_json([]) if arguments.format == "json" else print("nothing is wired here")
+    return each(ids, lambda plan_id: _teardown(plan_id, arguments, settings))
+
+
+def each(ids: Iterable[PlanId], work: Callable[[PlanId], int]) -> int:
+    """Do ``work`` for every id, whatever becomes of the others; return the worst exit status.
+
+    Of a single one the error is raised as it is; of several each is said.
+    """
+    wanted = tuple(ids)
+    if len(wanted) == 1:
+        return work(wanted[0])
+    status = 0
+    for plan_id in wanted:
+        try:
+            status = max(status, work(plan_id))
+        except (PlannerError, ExecutorError) as error:
+            print(f"podwire: {plan_id}: {error}", file=sys.stderr)
+            status = max(status, exit_status(error))
+    return status
+
+
+def _teardown(plan_id: PlanId, arguments: argparse.Namespace, settings: Settings) -> int:
     entry = settings.store.load(plan_id)
     if entry is None:
         return _nothing_to_tear_down(plan_id, arguments, settings)
     if is_gone(entry):
         outcome = Outcome("gone", plan_id) if arguments.dry_run else restore(entry, settings, "teardown")
         return _print_outcome(outcome, arguments, _GONE)
-    reverse = _way_back(entry, settings)
-    if arguments.dry_run:
-        print_plan(reverse, arguments.format, settings.templates, reverse=True)
-        return 0
-    if not _agreed(arguments, reverse, reverse=True):
-        return 1
+    if arguments.dry_run or not arguments.yes:
+        reverse = _way_back(entry, settings)
+        if arguments.dry_run:
+            print_plan(reverse, arguments.format, settings.templates, reverse=True)
+            return 0
+        if not _agreed(arguments, reverse, reverse=True):
+            return 1
     outcome = restore(entry, settings, "teardown")
     return _print_outcome(outcome, arguments, _GONE if outcome.what == "gone" else f"{entry.netns} is as it was before")
 
@@ -126,26 +157,24 @@ def teardown_command(arguments: argparse.Namespace) -> int:
 def recover_command(arguments: argparse.Namespace) -> int:
     """Take back, or finish, what a process that died left half done."""
     require_root()
-    settings = _settings(arguments)
+    settings = settings_of(arguments)
     entries = _to_recover(arguments, settings.store)
     for plan_id in _orphaned_gateways(arguments, settings.store):
         give_back_gateway(plan_id, settings)
     if not entries:
         print_json([]) if arguments.format == "json" else print("nothing is half done")
-    status = 0
-    for entry in entries:
-        status = max(status, _recover(entry, arguments, settings))
-    return status
+    by_id = {entry.id: entry for entry in entries}
+    return each(by_id, lambda plan_id: _recover(by_id[plan_id], arguments, settings))
 
 
 def _to_recover(arguments: argparse.Namespace, store: StateStore) -> list[Entry]:
     if arguments.id is None:
-        return [entry for entry in store.all() if entry.status != WIRED]
+        return [entry for entry in store.all() if is_half_done(entry)]
     plan_id = parse_id(arguments.id)
     entry = store.load(plan_id)
     if entry is None and plan_id not in store.journalled_ids():
         raise InvalidInput(f"id: {plan_id} was never wired here; podwire list shows what is")
-    return [] if entry is None or entry.status == WIRED else [entry]
+    return [entry] if entry is not None and is_half_done(entry) else []
 
 
 def _orphaned_gateways(arguments: argparse.Namespace, store: StateStore) -> list[PlanId]:
@@ -164,13 +193,14 @@ def _recover(entry: Entry, arguments: argparse.Namespace, settings: Settings) ->
         print_plan(plan, arguments.format, settings.templates, reverse=not forward)
         return 0
     if forward:
-        outcome = finish(plan_from_json(entry.plan, settings.templates), settings)
+        outcome = finish(entry, settings)
         return _print_outcome(outcome, arguments, f"{entry.netns} is wired")
     outcome = restore(entry, settings, "recover")
     return _print_outcome(outcome, arguments, f"{entry.netns} is as it was before the wiring")
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """Return how the executor is to work, as the arguments say."""
     return Settings(
         store=store_of(arguments),
         templates=load_templates(),
@@ -236,7 +266,7 @@ def _nothing_to_tear_down(plan_id: PlanId, arguments: argparse.Namespace, settin
 
 def _print_outcome(outcome: Outcome, arguments: argparse.Namespace, words: str) -> int:
     if arguments.format == "json":
-        print_json(_outcome_json(outcome, None))
+        print_json(outcome_json(outcome))
         return 0
     ran = f" ({_ran(outcome)})" if outcome.commands else ""
     print(f"{outcome.id}: {words}{ran}")
@@ -245,7 +275,8 @@ def _print_outcome(outcome: Outcome, arguments: argparse.Namespace, words: str) 
     return 0
 
 
-def _outcome_json(outcome: Outcome, plan: Plan | None) -> dict[str, object]:
+def outcome_json(outcome: Outcome, plan: Plan | None = None) -> dict[str, object]:
+    """Return how an operation ended as a document."""
     document: dict[str, object] = {"id": str(outcome.id), "outcome": outcome.what, "commands": outcome.commands}
     if plan is not None:
         document["netns"] = str(plan.netns)

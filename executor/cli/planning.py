@@ -7,11 +7,11 @@ import json
 import os
 import random
 
-from executor.cli import PENDING
 from executor.cli.gateways import named_gateway
 from executor.cli.inputs import netns_and_id, plan_options, read_file, require_root, store_of
 from executor.cli.previews import print_plan
 from executor.cli.printing import print_json
+from executor.cli.statuses import PENDING
 from executor.errors import Unusable
 from executor.netns import Namespace, boot_id, resolve_netns
 from executor.observe import observe_netns, observe_once
@@ -67,7 +67,7 @@ def plan_here(arguments: argparse.Namespace, result: CniResult, options: PlanOpt
     return _plan(result, facts, options, netns, plan_id, recorded)
 
 
-def _plan(  # noqa: PLR0917  the parts of a plan
+def _plan(
     result: CniResult,
     facts: NamespaceFacts,
     options: PlanOptions,

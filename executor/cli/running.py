@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from executor.cli import HALF_DONE, REFUSED, TAKEN_BACK
-from executor.errors import ExecutorError, HalfDone, TakenBack
+from executor.cli.statuses import REFUSED, exit_status
+from executor.errors import ExecutorError
 from planner.errors import PlannerError
 
 _MODULES = {
@@ -19,6 +19,8 @@ _MODULES = {
     "apply": "changing",
     "teardown": "changing",
     "recover": "changing",
+    "confirm": "keeping",
+    "gc": "keeping",
     "list": "looking",
     "log": "looking",
 }
@@ -31,12 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         status = command(arguments)
         sys.stdout.flush()
-    except TakenBack as error:
-        return _say(error, TAKEN_BACK)
-    except HalfDone as error:
-        return _say(error, HALF_DONE)
     except (PlannerError, ExecutorError) as error:
-        return _say(error, REFUSED)
+        return _say(error, exit_status(error))
     except BrokenPipeError:
         # Whoever read the output has enough (podwire plan | head); nothing more can be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
