@@ -11,14 +11,17 @@ It never prints: ``Settings.listeners`` hear of every command. Names are loaded 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # type checkers take it for True; typing itself would be a third of what podwire --version takes
+    from typing import Any
+
     from executor.applying import apply, finish
     from executor.errors import ExecutorError, HalfDone, Locked, NamespaceGone, TakenBack, TimedOut, Unusable
     from executor.netns import Namespace
     from executor.observe import observe
     from executor.outcome import Outcome
+    from executor.reopening import Reopened, reopen
     from executor.restoring import restore
     from executor.session import IpSession
     from executor.store import Entry, StateStore
@@ -33,6 +36,7 @@ _HOMES = {
     "netns": ("Namespace",),
     "observe": ("observe",),
     "outcome": ("Outcome",),
+    "reopening": ("Reopened", "reopen"),
     "restoring": ("restore",),
     "session": ("IpSession",),
     "store": ("Entry", "StateStore"),
@@ -51,6 +55,7 @@ __all__ = [
     "Namespace",
     "NamespaceGone",
     "Outcome",
+    "Reopened",
     "Settings",
     "StateStore",
     "TakenBack",
@@ -62,6 +67,7 @@ __all__ = [
     "load_templates",
     "observe",
     "open_tap",
+    "reopen",
     "restore",
     "send_descriptors",
 ]

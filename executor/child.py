@@ -13,7 +13,7 @@ import signal
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import sh
 
@@ -59,12 +59,18 @@ class Child:
 
     @classmethod
     def start(
-        cls, argv: Sequence[str], *, namespace: Namespace | None, pass_fds: Iterable[int], **streams: Any
+        cls,
+        argv: Sequence[str],
+        *,
+        namespace: Namespace | None,
+        streams: tuple[int, int, int],
+        pass_fds: Iterable[int] = (),
     ) -> Self:
         """Start ``argv`` in ``namespace`` (None: where we are); equals ``nsenter --net=NETNS argv``.
 
         The child gets PATH and LC_ALL=C for an environment, and of our descriptors ``pass_fds`` and the namespace's,
-        so that it shares the lock. ``streams`` are the keywords of ``sh`` for input and output. Raises Unusable.
+        so that it shares the lock. ``streams`` are the descriptors for its standard input, output and error: given
+        those, ``sh`` needs no threads to carry text about. Raises Unusable.
         """
         kept = set(pass_fds)
         program = [find_program(argv[0]), *argv[1:]]
@@ -88,11 +94,11 @@ class Child:
                 _tty_out=False,
                 _no_pipe=True,
                 _env={"PATH": _search_path(), "LC_ALL": "C"},
-                _encoding="utf-8",
-                _decode_errors="replace",
                 _pass_fds=kept,
                 _preexec_fn=keep_open,
-                **streams,
+                _in=streams[0],
+                _out=streams[1],
+                _err=streams[2],
             )
         except (OSError, sh.ForkException) as error:
             reason = str(error).strip().splitlines()[-1]
@@ -104,22 +110,12 @@ class Child:
         """The id of the process, which is that of its group too."""
         return self._process.pid
 
-    @property
-    def stdout(self) -> str:
-        """What it wrote to its standard output, where ``sh`` was told to keep it; after ``reap``."""
-        return self._process.stdout.decode("utf-8", "replace")
-
-    @property
-    def stderr(self) -> str:
-        """What it wrote to its standard error; as ``stdout``."""
-        return self._process.stderr.decode("utf-8", "replace")
-
     def wait(self, seconds: float) -> bool:
         """Wait up to ``seconds`` for the process to end; say whether it has."""
         return self._pidfd < 0 or bool(self._ended.poll(max(0.0, seconds) * 1000))
 
     def reap(self) -> int:
-        """Collect the process, which has ended, and all its output; return its exit status (-N for signal N)."""
+        """Collect the process, which has ended; return its exit status (-N for signal N)."""
         status = self._process.wait()
         self._release()
         return status

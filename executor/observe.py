@@ -19,6 +19,7 @@ from executor.programs import RunningProgram, find_program, start_program
 from executor.reply import Reply
 from executor.session import IpSession
 from planner.capture import Answers, read_answers
+from planner.ebtables import hides_a_chain
 from planner.errors import InvalidInput
 from planner.facts import NamespaceFacts
 from planner.values import NetnsPath
@@ -178,7 +179,7 @@ class _EbtablesSave:
         if not reply.ok:
             why = " ".join(reply.stderr.split()) or f"status {reply.rc}"
             return _Ebtables(problem=f"the ebtables filter table of {self._namespace.path} cannot be read: {why}")
-        return _Ebtables(save=reply.stdout, chains=self._chains() if reply.stdout.strip() else None)
+        return _Ebtables(save=reply.stdout, chains=self._chains() if hides_a_chain(reply.stdout) else None)
 
     def _chains(self) -> str | None:
         """Return which chains exist, which ebtables-save does not tell; None without nft."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from typing import Self
 
 from executor.child import Child, find_program
@@ -13,8 +15,8 @@ from executor.reply import Reply
 
 __all__ = ["RunningProgram", "find_program", "run_program", "start_program"]
 
-# Output is collected in chunks of this many bytes; line by line would only cost time.
-_CHUNK = 65536
+# What is kept of a program's output. A namespace with 10,000 rules prints 1 MB.
+_MOST_OUTPUT = 16 * 1024 * 1024
 
 
 def run_program(
@@ -45,23 +47,59 @@ def start_program(
 ) -> RunningProgram:
     """Start a program as ``run_program`` does and return at once. Use it in a ``with``, so that it ends with that."""
     started = time.monotonic()
-    child = Child.start(
-        argv,
-        namespace=namespace,
-        pass_fds=pass_fds,
-        _in=None if stdin is None else stdin.encode(),
-        _out_bufsize=_CHUNK,
-        _err_bufsize=_CHUNK,
-    )
-    return RunningProgram(child, argv, started=started, timeout=timeout)
+    with ExitStack() as on_failure:
+        # Files in memory: nothing has to be carried while the program runs, and no pipe can be full.
+        files = [on_failure.enter_context(_memory_file(name)) for name in ("stdin", "stdout", "stderr")]
+        if stdin is not None:
+            os.pwrite(files[0].fd, stdin.encode(), 0)
+        streams = (files[0].fd, files[1].fd, files[2].fd)
+        child = Child.start(argv, namespace=namespace, streams=streams, pass_fds=pass_fds)
+        files[0].close()
+        on_failure.pop_all()
+    return RunningProgram(child, argv, files[1], files[2], started=started, timeout=timeout)
+
+
+class _memory_file:  # noqa: N801  used like a function
+    """A file without a name, in memory (memfd_create(2))."""
+
+    def __init__(self, name: str) -> None:
+        self.fd = os.memfd_create(name)
+
+    def read(self) -> str:
+        """Return what was written, up to the most that is kept."""
+        size = min(os.fstat(self.fd).st_size, _MOST_OUTPUT)
+        return os.pread(self.fd, size, 0).decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class RunningProgram:
     """A program on its way, for running two side by side."""
 
-    def __init__(self, child: Child, argv: Sequence[str], *, started: float, timeout: float) -> None:
+    def __init__(
+        self,
+        child: Child,
+        argv: Sequence[str],
+        stdout: _memory_file,
+        stderr: _memory_file,
+        *,
+        started: float,
+        timeout: float,
+    ) -> None:
         self._child = child
         self._argv = tuple(argv)
+        self._stdout = stdout
+        self._stderr = stderr
         self._started = started
         self._timeout = timeout
         self._finished = False
@@ -84,7 +122,7 @@ class RunningProgram:
             )
         rc = self._child.reap()
         self._finished = True
-        return Reply(rc, self._child.stdout, self._child.stderr, time.monotonic() - self._started)
+        return Reply(rc, self._stdout.read(), self._stderr.read(), time.monotonic() - self._started)
 
     def _kill(self) -> bool:
         self._finished = True
@@ -96,3 +134,5 @@ class RunningProgram:
     def __exit__(self, *_: object) -> None:
         if not self._finished:
             self._kill()
+        self._stdout.close()
+        self._stderr.close()

@@ -13,11 +13,13 @@ Had the command failed, ``Command failed -:1`` would stand before that, after it
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
+import select
 import time
 from collections.abc import Sequence
-from queue import Empty, Queue, SimpleQueue
+from contextlib import suppress
 from typing import Self
 
 from executor.child import Child
@@ -35,9 +37,13 @@ _TOKEN = re.compile(r"(?!-)[A-Za-z0-9._:/@%+=,~^-]+|-[0-9]+")
 _DELETES_GROUP = re.compile(r"link del(?:ete)? .*\bgroup ")
 _CREATES_LINK = re.compile(r"(?:link|tuntap) add ")
 
-# How often to look whether ``ip`` is still there while it says nothing, and how long it may take to end when told to.
-_LOOK = 0.002
+# How long it may take to end when told to.
 _CLOSING = 2.0
+
+# What is written ahead must fit into the pipe (64 KiB), and no honest answer is larger than this.
+_MOST_AHEAD = 32 * 1024
+_MOST_ANSWER = 64 * 1024 * 1024
+_CHUNK = 256 * 1024
 
 # What ``ip`` writes to its standard error beside a result that it does give.
 _REMARKS = ("RTNETLINK answers: ", "Error: ", "Warning: ", "Dump was interrupted", "Dump terminated")
@@ -184,8 +190,6 @@ class _Batch:
     """One ``ip -batch`` process: lines in, answers out, in step by counting lines."""
 
     def __init__(self, namespace: Namespace, options: Sequence[str]) -> None:
-        self._input: Queue[str | None] = Queue()
-        self._output: SimpleQueue[str] = SimpleQueue()
         self._answered = 0
         self._remembers_deleted = False
         self._status: int | None = None
@@ -194,30 +198,44 @@ class _Batch:
         marker = f"./{secrets.token_hex(8)}"
         self._marker_line = f"link show dev {marker}\n"
         self._marker_answer = f'Device "{marker}" does not exist.\n'
-        self._child = Child.start(
-            ["ip", *options, "-force", "-batch", "-"],
-            namespace=namespace,
-            pass_fds=(),
-            _in=self._input,
-            _out=self._take,
-            _err_to_out=True,
-            # By lines. Unbuffered, sh reads byte by byte: 11 ms a command instead of 0.1.
-            _out_bufsize=1,
-        )
+        child_in, self._input = os.pipe2(os.O_CLOEXEC)
+        self._output, child_out = os.pipe2(os.O_CLOEXEC)
+        self._answers = bytearray()
+        self._readable = select.poll()
+        self._readable.register(self._output, select.POLLIN)
+        try:
+            self._child = Child.start(
+                ["ip", *options, "-force", "-batch", "-"], namespace=namespace, streams=(child_in, child_out, child_out)
+            )
+        except BaseException:
+            self._close_pipes()
+            raise
+        finally:
+            os.close(child_in)
+            os.close(child_out)
 
     def fitting(self, lines: Sequence[str]) -> Sequence[str]:
-        """Return the first of ``lines``, up to one that must go to a new ``ip``, since this one remembers wrong."""
+        """Return the first of ``lines``: as many as fit ahead, up to one that must go to a new ``ip``.
+
+        That is where this one remembers wrong.
+        """
         remembers_deleted = self._remembers_deleted
+        ahead = 0
         for at, line in enumerate(lines):
+            ahead += len(line) + len(self._marker_line) + 1
+            if at and ahead > _MOST_AHEAD:
+                return lines[:at]
             if remembers_deleted and _CREATES_LINK.match(line):
                 return lines[:at]
             remembers_deleted = remembers_deleted or bool(_DELETES_GROUP.match(line))
         return lines
 
     def write(self, lines: Sequence[str]) -> None:
-        """Send ``lines``, each with a marker behind it. Never blocks: a thread of sh's writes them."""
+        """Send ``lines``, each with a marker behind it; they fit into the pipe, so that this never blocks."""
         self._remembers_deleted = self._remembers_deleted or any(map(_DELETES_GROUP.match, lines))
-        self._input.put("".join(f"{line}\n{self._marker_line}" for line in lines))
+        # An ip that has ended takes nothing more; reading its answer says so.
+        with suppress(BrokenPipeError):
+            os.write(self._input, "".join(f"{line}\n{self._marker_line}" for line in lines).encode("ascii"))
 
     def read_answer(self, deadline: float) -> tuple[list[str], int]:
         """Return the answer to the next line and whether it failed (1) or not (0).
@@ -237,51 +255,65 @@ class _Batch:
 
     def close(self) -> None:
         """Tell ``ip`` that there is no more to do, and collect it."""
-        self._input.put(None)
+        self._close_input()
         if self._child.wait(_CLOSING):
             self._reap()
         else:
             self._child.kill()
+        self._close_pipes()
 
     def kill(self) -> bool:
         """Kill ``ip`` and collect it; say whether that worked."""
-        self._input.put(None)
-        return self._child.kill()
+        killed = self._child.kill()
+        self._close_pipes()
+        return killed
 
-    def _take(self, line: str) -> None:
-        """Take one line of output; called by a thread of sh's."""
-        self._output.put(line)
+    def _close_input(self) -> None:
+        fd, self._input = self._input, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _close_pipes(self) -> None:
+        self._close_input()
+        fd, self._output = self._output, -1
+        if fd >= 0:
+            os.close(fd)
 
     def _read_to_marker(self, last: str, deadline: float) -> list[str]:
         lines: list[str] = []
+        size = 0
         while True:
             try:
                 lines.append(self._read_line(deadline))
+                size += len(lines[-1])
             except EOFError:
                 raise _Ended(lines, self._reap()) from None
             if lines[-1] == last and len(lines) > 1 and lines[-2].endswith(self._marker_answer):
                 rest = lines[-2].removesuffix(self._marker_answer)
                 return [*lines[:-2], rest] if rest else lines[:-2]
-            if time.monotonic() > deadline:  # it goes on and on
+            if time.monotonic() > deadline or size > _MOST_ANSWER:  # it goes on and on
                 raise _Late
 
     def _read_line(self, deadline: float) -> str:
         """Return the next line of output; EOFError where there is and will be none, _Late at ``deadline``."""
-        while True:
-            try:
-                left = deadline - time.monotonic()
-                return self._output.get(block=self._status is None, timeout=max(0.0, min(_LOOK, left)))
-            except Empty:
-                if self._status is not None:
-                    raise EOFError from None
-                if self.ended():
-                    self._reap()
-                elif left <= 0:
-                    raise _Late from None
+        while (end := self._answers.find(b"\n")) < 0:
+            left = deadline - time.monotonic()
+            if not self._readable.poll(max(0.0, left) * 1000):
+                raise _Late
+            chunk = os.read(self._output, _CHUNK)
+            if not chunk and not self._answers:
+                raise EOFError
+            if not chunk:
+                chunk = b"\n"
+            self._answers += chunk
+        line = self._answers[: end + 1].decode("utf-8", "replace")
+        del self._answers[: end + 1]
+        return line
 
     def _reap(self) -> int:
-        """Collect ``ip``, which has ended; from then on all that it ever wrote is in the queue."""
+        """Collect ``ip``, which has ended or is about to: it has closed its output."""
         if self._status is None:
-            self._input.put(None)  # its writer would look for more every 0.1 s before it notices the end
+            self._child.wait(_CLOSING)
             self._status = self._child.reap()
+            self._close_pipes()
         return self._status

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from planner.options import PlanOptions
     from planner.plan import Plan, parse_plan, plan_to_json, reverse_after
     from planner.planning import make_plan
+    from planner.recovery import recover_container_side_network
     from planner.render import Command, Templates
     from planner.strip import strip_link
     from planner.veth import configure_link, create_escape_veth_pair, setup_veth
@@ -49,6 +50,7 @@ _HOMES = {
     "options": ("PlanOptions",),
     "plan": ("Plan", "parse_plan", "plan_to_json", "reverse_after"),
     "planning": ("make_plan",),
+    "recovery": ("recover_container_side_network",),
     "render": ("Command", "Templates"),
     "strip": ("strip_link",),
     "veth": ("configure_link", "create_escape_veth_pair", "setup_veth"),
@@ -92,6 +94,7 @@ __all__ = [
     "plan_to_json",
     "random_veth_name",
     "read_answers",
+    "recover_container_side_network",
     "reverse_after",
     "set_hardware_addr",
     "setup_bridge",

@@ -59,6 +59,7 @@ _MOVING_FLAGS = {"LOWER_UP", "NO-CARRIER", "DORMANT", "RUNNING", "M-DOWN", "ECHO
 _ADDRESS_FLAGS = ("home", "mngtmpaddr", "nodad", "optimistic", "noprefixroute", "autojoin")
 _NEIGHBOUR_FLAGS = ("router", "extern_learn", "managed")
 _KEPT_NEIGHBOURS = ("PERMANENT", "NOARP")
+_BROADCAST = "ff:ff:ff:ff:ff:ff"
 _ROUTE_KEYS = {
     "type", "dst", "tos", "gateway", "via", "dev", "table", "protocol", "scope", "prefsrc", "metric", "flags",
     "metrics", "expires", "pref", "nexthops", "nhid", "nh_info", "uid", "age", "users", "used",
@@ -95,7 +96,7 @@ class Answers:
 def read_answers(answers: Answers) -> NamespaceFacts:
     """Return the facts in ``answers``; InvalidInput where a program printed what it never prints."""
     links = tuple(_link(node) for node in _objects(answers.links, "ip link"))
-    noarp_links = {link.name for link in links if "NOARP" in link.flags or "LOOPBACK" in link.flags}
+    noarp_links = {link.name: link.mac for link in links if "NOARP" in link.flags or "LOOPBACK" in link.flags}
     routes = _routes(answers)
     down = {link.name for link in links if not link.up}
     addresses = tuple(
@@ -224,13 +225,12 @@ def _without_metrics(node: Node, fact: RouteFact) -> RouteFact:
 
 def _route(node: Node, default: str) -> RouteFact:
     network = _network_of(default)
-    nhid = node.maybe("nhid", Node.integer)
     protocol = node.maybe("protocol", _keyword)
     expires = node.maybe("expires", Node.integer)
     resource = Route(
         dst=node.field("dst").parse(network),
-        nexthops=() if nhid is not None else _nexthops(node),
-        nhid=nhid,
+        nexthops=_nexthops(node),
+        nhid=node.maybe("nhid", Node.integer),
         type=node.optional("type", _keyword, Keyword("unicast")),
         table=node.optional("table", _keyword, Keyword("main")),
         metric=node.maybe("metric", Node.integer),
@@ -304,18 +304,21 @@ def _metrics(words: list[str]) -> tuple[RouteMetric, ...]:
         if word in _METRICS and words[index - 1] not in ("dev", "table", "proto", "scope"):
             locked = words[index + 1] == "lock"
             value = words[index + 2] if locked else words[index + 1]
-            found.append(RouteMetric(name=Keyword(word), value=Keyword(value), locked=locked))
+            # ``rto_min`` is locked whenever it is set, and takes no ``lock``.
+            found.append(RouteMetric(Keyword(word), Keyword(value), locked=locked and word != "rto_min"))
     return tuple(found)
 
 
-def _neighbours(answers: Answers, noarp_links: set[InterfaceName]) -> tuple[NeighbourFact, ...]:
-    """Return what somebody set: on a link without ARP, and for multicast, the kernel makes noarp entries itself."""
+def _neighbours(answers: Answers, noarp_links: Mapping[InterfaceName, str | None]) -> tuple[NeighbourFact, ...]:
+    """Return what somebody set: the kernel makes noarp entries itself for multicast, broadcast and links without ARP."""
     entries = []
     for node in _objects(answers.neighbours, "ip neigh"):
         states = node.maybe("state", Node.texts) or ()
         link, address = _neighbour_identity(node)
         kept = next((state for state in _KEPT_NEIGHBOURS if state in states), None)
-        if kept is None or address.is_multicast or (kept == "NOARP" and link in noarp_links):
+        if kept is None or address.is_multicast:
+            continue
+        if kept == "NOARP" and _kernel_made(node.optional("lladdr", Node.text, ""), link, noarp_links):
             continue
         state = NeighbourState(
             lladdr=node.maybe("lladdr", lambda mac: mac.parse(MacAddress)),
@@ -327,6 +330,11 @@ def _neighbours(answers: Answers, noarp_links: set[InterfaceName]) -> tuple[Neig
         state = NeighbourState(flags=_neighbour_flags(node))
         entries.append(NeighbourFact(Neighbour(*_neighbour_identity(node), proxy=True), state))
     return tuple(entries)
+
+
+def _kernel_made(mac: str, link: InterfaceName, noarp_links: Mapping[InterfaceName, str | None]) -> bool:
+    """Say whether a noarp entry is the kernel's: it has the link's own MAC, or the broadcast one (arp_constructor)."""
+    return mac == _BROADCAST or (link in noarp_links and noarp_links[link] in (mac, None))
 
 
 def _neighbour_identity(node: Node) -> tuple[InterfaceName, IpAddress]:

@@ -111,6 +111,18 @@ def read_save(save: str, chains: Node | None) -> EbtablesFacts:
     return EbtablesFacts(table=table, chains=found, rules=rules)
 
 
+def hides_a_chain(save: str) -> bool:
+    """Say whether an empty ACCEPT chain is in ``ebtables-save``'s output: only nft tells whether that exists.
+
+    A chain with rules exists; an untouched namespace prints nothing.
+    """
+    policies, rules = _filter_table(save)
+    return any(
+        policy == ACCEPT and not any(rule.startswith(f"-A {name} ") for rule in rules)
+        for name, policy in policies.items()
+    )
+
+
 def _filter_table(save: str) -> tuple[dict[Keyword, Keyword], tuple[str, ...]]:
     """Return the policies and the rules that stand in the filter table of ebtables-save's output."""
     policies: dict[Keyword, Keyword] = {}

@@ -37,9 +37,9 @@ def prefix_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
 
 
 def _ipv4_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
-    length = address.address.network.prefixlen
-    prefix = ip_network(f"{address.peer or address.address.ip}/{length}", strict=False)
-    if prefix == ip_network(address.address.ip) or int(prefix.network_address) >> 24 == 0:
+    prefix = _subnet(address)
+    # lo's stands in the local table (``local 127.0.0.0/8``), as all that the kernel keeps there.
+    if address.link == "lo" or prefix == ip_network(address.address.ip) or int(prefix.network_address) >> 24 == 0:
         return ()
     return (
         Route(
@@ -51,6 +51,11 @@ def _ipv4_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
             metric=state.metric,
         ),
     )
+
+
+def _subnet(address: Address) -> IpNetwork:
+    """Return the network that an address is in: with a peer, the peer's."""
+    return ip_network(f"{address.peer or address.address.ip}/{address.address.network.prefixlen}", strict=False)
 
 
 def explicit_routes(facts: NamespaceFacts) -> tuple[RouteFact, ...]:
@@ -81,7 +86,7 @@ def absent_prefixes(
     found = []
     for fact in addresses:
         address = fact.resource
-        primary = primaries.setdefault((address.link, address.address.network), address)
+        primary = primaries.setdefault((address.link, _subnet(address)), address)
         is_secondary = address.address.version == 4 and primary != address
         if address.link in down or is_secondary:
             found.append(fact)

@@ -110,6 +110,8 @@ def parse_plan(text: bytes | str, templates: Templates, what: str = "plan") -> P
 
 def plan_from_json(node: Node, templates: Templates) -> Plan:
     """Return the plan in ``node``; see parse_plan."""
+    if not (isinstance(node.value, dict) and {"version", "changes", "checksum"} <= node.value.keys()):
+        raise node.error("this is not a plan that podwire wrote")
     keys = ("version", "id", "netns", "result", "options", "facts_digest", "interfaces", "changes", "commands")
     node.only(*keys, "reverse_commands", "chosen", "facts", "checksum")
     version = node.field("version")

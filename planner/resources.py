@@ -354,7 +354,7 @@ class Route:
             return "host"
         if self.type in ("broadcast", "multicast", "anycast"):
             return "link"
-        return "link" if self.type == UNICAST and not self.has_gateway else "global"
+        return "link" if self.type == UNICAST and not self.has_gateway and len(self.nexthops) == 1 else "global"
 
     def __str__(self) -> str:
         kind = "" if self.type == UNICAST else f"{self.type} "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from planner.changes import Change
 from planner.errors import Refused
-from planner.facts import AddressFact, LinkFact, NamespaceFacts, RouteFact
+from planner.facts import AddressFact, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
 from planner.kernel_routes import explicit_routes
 from planner.resources import AddrGenMode, AddrGenModeState, Sysctl, SysctlState
 from planner.values import Keyword, NetnsPath, SysctlKey, SysctlValue, is_ipv6_link_local
@@ -89,13 +89,20 @@ def _route_reason(fact: RouteFact) -> str:
 
 
 def remove_neighbours(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
-    """Return the changes that remove permanent and noarp neighbours, which the new MAC would flush unasked."""
+    """Return the changes that remove the neighbours that somebody set.
+
+    A new MAC would flush permanent and noarp ones unasked; the last IPv4 address takes proxy entries with it.
+    """
     names = {link.name for link in links}
     return tuple(
-        Change(fact.resource, fact.state, None, "the VM needs it instead", netns)
+        Change(fact.resource, fact.state, None, _neighbour_reason(fact), netns)
         for fact in facts.neighbours
-        if fact.resource.link in names and not fact.resource.proxy
+        if fact.resource.link in names
     )
+
+
+def _neighbour_reason(fact: NeighbourFact) -> str:
+    return "would go with the addresses" if fact.resource.proxy else "the VM needs it instead"
 
 
 def stop_address_generation(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:

@@ -38,6 +38,8 @@ def shown(value: object, limit: int = _SHOWN) -> str:
         return "a list"
     if isinstance(value, dict):
         return "an object"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     quoted = ascii(value[: limit + 1] if isinstance(value, str) else value)
     return quoted if len(quoted) <= limit else quoted[: limit - 2] + "…" + quoted[0]
 

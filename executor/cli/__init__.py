@@ -5,14 +5,32 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from executor.cli.streams import OutputLost, open_closed, put
+from executor.version import __version__
+
+# The exit status for bad input and refusals; the others are in executor.cli.statuses.
+_REFUSED = 1
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run podwire with ``argv`` (default: the process's own) and return its exit status. It never raises."""
-    from executor.cli.arguments import parse  # noqa: PLC0415  --version and --help load no third party
+    words = sys.argv[1:] if argv is None else list(argv)
+    open_closed()
+    try:
+        return _main(words)
+    except OutputLost as lost:
+        return lost.say(_REFUSED)
 
-    arguments = parse(sys.argv[1:] if argv is None else list(argv))
+
+def _main(words: list[str]) -> int:
+    if words[:1] == ["--version"]:
+        put(f"podwire {__version__}\n")
+        return 0
+    from executor.cli.arguments import parse  # noqa: PLC0415  --version loads next to nothing
+
+    arguments = parse(words)
     if isinstance(arguments, int):
         return arguments
-    from executor.cli.running import run  # noqa: PLC0415
+    from executor.cli.running import run  # noqa: PLC0415  --help loads no third party
 
     return run(arguments)

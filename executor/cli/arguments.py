@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from typing import NoReturn
 
+from executor.cli.streams import complain, put
 from executor.version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing itself would be a tenth of the time that --help takes
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from _typeshed import SupportsWrite
 
 DEFAULT_STATE_DIR = "/var/lib/podwire"
 PLAN_FORMATS = ("text", "commands", "script", "json")
 LOG_FORMATS = ("text", "commands", "json")
 _SHORT = ("text", "json")
+_MANY = 3
+_WIDEST = 100
 
 _DESCRIPTION = "Give a virtual machine the network of the pod that it runs in: plan, preview, apply and take back."
 _EXIT = """\
-exit status: 0 done, or nothing to do; 1 refused, bad input or wrong usage, nothing was changed; 2 changes are pending
-(plan --detailed-exitcode); 3 apply failed and was taken back; 4 failed and not wholly taken back: podwire recover"""
+exit status:
+  0  done, or nothing to do
+  1  refused, bad input or wrong usage: nothing was changed
+  2  changes are pending (plan --detailed-exitcode)
+  3  apply failed, and was taken back
+  4  failed, and not wholly taken back: podwire recover is next
+"""
+
+_BETTER_WORDS = {
+    "the following arguments are required:": "missing:",
+    "ignored explicit argument": "it takes no value, but was given",
+    "expected one argument": "a value is missing",
+}
 
 
 class _UsageError(Exception):
@@ -28,35 +47,85 @@ class _Parser(argparse.ArgumentParser):
     """A parser that raises instead of exiting with 2, which means something else here."""
 
     def error(self, message: str) -> NoReturn:
-        raise _UsageError(f"{message} (see {self.prog} --help)")
+        text = message.removeprefix("argument ")
+        for words, better in _BETTER_WORDS.items():
+            text = text.replace(words, better)
+        raise _UsageError(f"{text} (see {self.prog} --help)")
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        del file  # standard output, with whatever may befall it
+        put(self.format_help())
 
 
 def parse(argv: list[str]) -> argparse.Namespace | int:
     """Return the arguments, or the exit status where there is nothing more to do (--help, --version, wrong usage)."""
     try:
-        arguments = _parser().parse_args(argv)
+        arguments, strange = _parser(_command_in(argv)).parse_known_args(argv)
     except _UsageError as error:
-        print(f"podwire: {error}", file=sys.stderr)
-        return 1
+        return complain(error, 1)
     except SystemExit:
         return 0
+    if strange:
+        return complain(f"{_quoted(strange[0])} is unknown here (see podwire {arguments.command} --help)", 1)
     if arguments.json:
         arguments.format = "json"
     return arguments
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="podwire", description=_DESCRIPTION, epilog=_EXIT, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"podwire {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for name, (add, text) in _COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=f"podwire {name}: {text}.", allow_abbrev=False)
-        add(command)
+def _command_in(argv: list[str]) -> str | None:
+    """Return the command, None for --help and --version; _UsageError where there is none of that name."""
+    if not argv:
+        raise _UsageError(f"a command is missing: {', '.join(_COMMANDS)} (see podwire --help)")
+    if argv[0] in _COMMANDS:
+        return argv[0]
+    if argv[0] in ("-h", "--help", "--version"):
+        return None
+    if argv[0].startswith("-"):
+        raise _UsageError(f"{_quoted(argv[0])} is unknown here (see podwire --help)")
+    raise _UsageError(f"there is no command {_quoted(argv[0])}: {', '.join(_COMMANDS)} (see podwire --help)")
+
+
+def _quoted(text: str) -> str:
+    from planner.values import shown  # noqa: PLC0415  only what is wrong needs quoting
+
+    return shown(text)
+
+
+def _parser(wanted: str | None) -> _Parser:
+    """Return the parser; the options of commands other than ``wanted`` are left out, nobody will see them."""
+    parser = _Parser(
+        prog="podwire", description=_DESCRIPTION, epilog=_EXIT, formatter_class=_layout, allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"podwire {__version__}", help="print the version")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", prog="podwire")
+    for name, (add, text, example) in _COMMANDS.items():
+        command = commands.add_parser(name, help=text, formatter_class=_layout, allow_abbrev=False)
+        if name == wanted:
+            command.description, command.epilog = f"{text[:1].upper()}{text[1:]}.", _epilog(example)
+            add(command)
     return parser
 
 
+def _layout(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, width=min(_terminal_width(), _WIDEST) - 2)
+
+
+def _terminal_width() -> int:
+    # What shutil.get_terminal_size does, without the time that shutil takes to load.
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+    except (ValueError, OSError):
+        return 80
+
+
+def _epilog(example: str) -> str:
+    lines = example.splitlines()
+    return "\n".join(["example:" if len(lines) == 1 else "examples:", *(f"  {line}" for line in lines)])
+
+
 def _common(parser: argparse.ArgumentParser, formats: tuple[str, ...] = _SHORT) -> None:
-    parser.add_argument("--format", choices=formats, default=formats[0], metavar="F", help=f"{', '.join(formats)}")
+    text = " or ".join(formats) if len(formats) < _MANY else f"one of {', '.join(formats)}"
+    parser.add_argument("--format", type=_one_of(formats), default=formats[0], metavar="F", help=text)
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument(
         "--state-dir",
@@ -67,12 +136,28 @@ def _common(parser: argparse.ArgumentParser, formats: tuple[str, ...] = _SHORT) 
 
 
 def _limits(parser: argparse.ArgumentParser, *, locks: bool = False) -> None:
-    parser.add_argument(
-        "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="for one command (default 30)"
-    )
+    text = "how long one command may take (default 30)"
+    parser.add_argument("--timeout", type=_some_seconds, default=30.0, metavar="SECONDS", help=text)
     if locks:
         text = "how long to wait for another podwire (default 10)"
         parser.add_argument("--lock-timeout", type=_seconds, default=10.0, metavar="SECONDS", help=text)
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            known = f"none of {', '.join(words)}" if len(words) > 1 else f"not {words[0]}"
+            raise argparse.ArgumentTypeError(f"{_quoted(text)} is {known}")
+        return text
+
+    return parse
+
+
+def _some_seconds(text: str) -> float:
+    """Return a time limit that is more than nothing."""
+    if (seconds := _seconds(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{_quoted(text)} leaves no time for anything")
+    return seconds
 
 
 def _seconds(text: str) -> float:
@@ -83,7 +168,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!a:.40} is not a time (such as 30, 1.5 or 2m)")
+        raise argparse.ArgumentTypeError(f"{_quoted(text)} is not a time (such as 30, 1.5 or 2m)")
     return seconds
 
 
@@ -143,7 +228,7 @@ def _apply(parser: argparse.ArgumentParser) -> None:
     text = "get Calico's dummy gateway from the CNI plugins of a conflist; teardown gives it back"
     parser.add_argument("--dummy-conflist", metavar="FILE", help=text)
     text = "take it back by itself after that time (such as 60s), unless podwire confirm ID comes first"
-    parser.add_argument("--confirm-within", type=_seconds, metavar="SECONDS", help=text)
+    parser.add_argument("--confirm-within", type=_some_seconds, metavar="SECONDS", help=text)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     text = "take a plan file that belongs to, or can be written by, somebody else"
     parser.add_argument("--allow-untrusted-plan", action="store_true", help=text)
@@ -190,14 +275,56 @@ def _gc(parser: argparse.ArgumentParser) -> None:
 
 
 _COMMANDS = {
-    "facts": (_facts, "print what is in a namespace, as JSON"),
-    "plan": (_plan, "show what would be done; touches nothing"),
-    "show": (_show, "show a stored plan, or its reverse"),
-    "apply": (_apply, "wire a namespace as a plan says"),
-    "teardown": (_teardown, "take a wiring back, exactly"),
-    "list": (_list, "what is wired here"),
-    "log": (_log, "the commands that were run"),
-    "recover": (_recover, "take back what a crash left half done, or finish it"),
-    "confirm": (_confirm, "keep what was applied with --confirm-within"),
-    "gc": (_gc, "forget what belongs to namespaces that are gone"),
+    "facts": (
+        _facts,
+        "print what is in a namespace, as JSON",
+        "podwire facts --netns pod1 > facts.json",
+    ),
+    "plan": (
+        _plan,
+        "show what would be done; touches nothing",
+        """\
+podwire plan --result result.json --netns pod1 -o pod1.plan
+podwire plan --result result.json --netns pod1 --facts facts.json   # off the host""",
+    ),
+    "show": (
+        _show,
+        "show a stored plan, or its reverse",
+        "podwire show pod1.plan --reverse",
+    ),
+    "apply": (
+        _apply,
+        "wire a namespace as a plan says",
+        "podwire apply pod1.plan\npodwire apply --result result.json --netns pod1 --yes",
+    ),
+    "teardown": (
+        _teardown,
+        "take a wiring back, exactly",
+        "podwire teardown pod1 --dry-run\npodwire teardown pod1 --yes",
+    ),
+    "list": (
+        _list,
+        "show what is wired here",
+        "podwire list --json",
+    ),
+    "log": (
+        _log,
+        "show the commands that were run",
+        "podwire log pod1\npodwire log pod1 --format commands",
+    ),
+    "recover": (
+        _recover,
+        "take back what a crash left half done, or finish it",
+        "podwire recover --dry-run\npodwire recover pod1 --forward",
+    ),
+    "confirm": (
+        _confirm,
+        "keep what was applied with --confirm-within",
+        "podwire apply pod1.plan --yes --confirm-within 60s && podwire confirm pod1",
+    ),
+    "gc": (
+        _gc,
+        "forget what belongs to namespaces that are gone",
+        "podwire gc",
+    ),
 }

@@ -13,7 +13,6 @@ from executor.cli.inputs import (
     parse_id,
     plan_options,
     read_file,
-    refuse_untrusted,
     require_root,
     store_of,
     what_was_asked,
@@ -21,7 +20,8 @@ from executor.cli.inputs import (
 from executor.cli.planning import plan_here
 from executor.cli.previews import print_plan
 from executor.cli.printing import print_json
-from executor.cli.statuses import exit_status
+from executor.cli.statuses import REFUSED, exit_status
+from executor.cli.streams import complain, put, put_done
 from executor.dummy import acquire_gateway, recorded_gateway
 from executor.errors import ExecutorError
 from executor.observe import observe_netns
@@ -91,18 +91,18 @@ def _apply_with_dummy(arguments: argparse.Namespace, result: CniResult, settings
 
 def _apply(plan: Plan, arguments: argparse.Namespace, settings: Settings) -> int:
     if plan.changes and not _agreed(arguments, plan):
-        return 1
+        return REFUSED
     outcome = apply(plan, settings, confirm_within=arguments.confirm_within)
     if arguments.format == "json":
         print_json(outcome_json(outcome, plan) | {"interfaces": to_json(plan.interfaces)})
     elif outcome.what == "unchanged":
-        print(f"{plan.id} is wired as wanted already: nothing to do")
+        put_done(f"{plan.id} is wired as wanted already: nothing to do\n")
     else:
         taps = ", ".join(interface.name for interface in plan.interfaces)
-        print(f"wired {plan.id}: {_ran(outcome)}; the VM opens {taps}")
+        put_done(f"wired {plan.id}: {_ran(outcome)}; the VM opens {taps}\n")
         if arguments.confirm_within is not None:
-            print(f"within {arguments.confirm_within:g} s, or it is taken back: podwire confirm {plan.id}")
-        print(f"before the CNI plugin's DEL: podwire teardown {plan.id}")
+            put_done(f"within {arguments.confirm_within:g} s, or it is taken back: podwire confirm {plan.id}\n")
+        put_done(f"before the CNI plugin's DEL: podwire teardown {plan.id}\n")
     return 0
 
 
@@ -212,9 +212,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 def _stored_plan(arguments: argparse.Namespace) -> Plan:
     _refuse_wiring_options(arguments)
-    if not arguments.allow_untrusted_plan:
-        refuse_untrusted(arguments.plan)
-    return parse_plan(read_file(arguments.plan, "plan"), load_templates())
+    return parse_plan(read_file(arguments.plan, "plan", trusted=not arguments.allow_untrusted_plan), load_templates())
 
 
 def _refuse_wiring_options(arguments: argparse.Namespace) -> None:
@@ -233,13 +231,16 @@ def _agreed(arguments: argparse.Namespace, plan: Plan, *, reverse: bool = False)
     print_plan(plan, "text", load_templates(), reverse=reverse)
     question = "take this back" if reverse else "do this"
     try:
-        answer = input(f"{question} in {plan.netns}? only «yes» goes on: ")
+        answer = input(f"{question} in {plan.netns}? only «yes» goes on: ").strip()
     except EOFError:
         answer = ""
-    if answer.strip().lower() != "yes":
-        print("podwire: not confirmed, nothing was changed", file=sys.stderr)
-        return False
-    return True
+        put("\n")
+    except KeyboardInterrupt:
+        put("\n")
+        raise
+    if answer != "yes":
+        complain("not confirmed, nothing was changed", REFUSED)
+    return answer == "yes"
 
 
 def _way_back(entry: Entry, settings: Settings) -> Plan:

@@ -20,55 +20,71 @@ from planner.values import IpAddress, IpInterface, NetnsPath, PlanId, parse_inte
 _MAX_ID = 2**32 - 2
 _MAX_QUEUES = 256
 _IPV4_BITS = 32
+_LONGEST_SUBNET = 30
 _MOST_ARGUMENTS = 2000
+_WHOEVER_LOOKS = ("/proc/self/", "/proc/thread-self/")
 
 
-def read_file(name: str, what: str) -> bytes:
-    """Return the bytes of a file, ``-`` being standard input. Raises Unusable where it cannot be read."""
+def read_file(name: str, what: str, *, trusted: bool = False) -> bytes:
+    """Return the bytes of a file, ``-`` being standard input.
+
+    Raises Unusable where it cannot be read, Refused where it is to be ``trusted`` but somebody else could have written
+    it, InvalidInput where nothing is in it.
+    """
+    called = f"the {what} on standard input" if name == "-" else f"the {what} {shown(name, 200)}"
     try:
-        if name == "-":
-            return sys.stdin.buffer.read(MAX_BYTES + 1)
-        with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return _read_special(file.fileno(), name, what)
-            return file.read(MAX_BYTES + 1)
+        with open(os.dup(0) if name == "-" else _open_to_read(name), "rb") as file:
+            found = os.fstat(file.fileno())
+            if name != "-" and not (stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode)):
+                raise Unusable(f"{called} is not a file")
+            if trusted and stat.S_ISREG(found.st_mode):
+                _refuse_untrusted(found, called)
+            text = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no file name"
-        raise Unusable(f"the {what} {shown(name, 200)} cannot be read: {why}") from None
+        raise Unusable(f"{called} cannot be read: {why}") from None
+    if not text.strip():
+        raise InvalidInput(f"{called} is empty")
+    return text
 
 
-def _read_special(fd: int, name: str, what: str) -> bytes:
-    """Return what comes through a pipe (``--result <(…)``); a directory or a device is no file to read."""
-    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
-        raise Unusable(f"the {what} {shown(name, 200)} is not a file")
+def _open_to_read(name: str) -> int:
+    """Open a file; a pipe (``--result <(…)``) too, but without waiting for somebody to open its other end."""
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(fd, True)
-    with open(os.dup(fd), "rb") as pipe:
-        return pipe.read(MAX_BYTES + 1)
+    return fd
 
 
-def refuse_untrusted(name: str) -> None:
-    """Refuse a plan file that somebody else could have written. Raises Refused."""
-    try:
-        found = os.stat(name)
-    except (OSError, ValueError):
-        return  # reading it says what is wrong
+def _refuse_untrusted(found: os.stat_result, called: str) -> None:
+    """Refuse a file that somebody else could have written."""
     if found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise Refused(
-            f"the plan {shown(name, 200)} belongs to, or can be written by, somebody else: look at it, "
+            f"{called} belongs to, or can be written by, somebody else: look at it (podwire show), "
             "then take it over (chown, chmod) or say --allow-untrusted-plan"
         )
 
 
 def store_of(arguments: argparse.Namespace) -> StateStore:
-    """Return the state directory's store. Nothing is made yet."""
-    if not arguments.state_dir or "\0" in arguments.state_dir:
-        raise InvalidInput("--state-dir: a directory is wanted")
-    return StateStore(Path(arguments.state_dir).absolute())
+    """Return the state directory's store. Nothing is made yet; it need not exist before something is wired."""
+    directory = arguments.state_dir
+    try:
+        if directory and not stat.S_ISDIR(os.stat(directory).st_mode):
+            raise Unusable(f"the state directory {shown(directory, 200)} is not a directory")
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "that is no file name"
+        raise Unusable(f"the state directory {shown(directory, 200)} cannot be used: {why}") from None
+    if not directory:
+        raise InvalidInput("--state-dir: the name of a directory is wanted, and this is empty")
+    return StateStore(Path(directory).absolute())
 
 
 def netns_and_id(arguments: argparse.Namespace) -> tuple[NetnsPath, PlanId]:
     """Return the namespace and the id that the arguments name."""
     netns = resolve_netns(arguments.netns)
+    if netns.startswith(_WHOEVER_LOOKS):
+        raise InvalidInput(f"netns: {netns} is another one for each process: name it by a number (/proc/4242/ns/net)")
     return netns, default_id(netns) if arguments.id is None else parse_id(arguments.id)
 
 
@@ -119,11 +135,19 @@ def _dhcp_address(text: str) -> IpInterface:
     """Return a bridge's own address; without a prefix length it is a /24."""
     try:
         address = parse_interface(text if "/" in text else f"{text}/24")
-    except ValueError as error:
-        raise InvalidInput(f"--dhcp-address: {error}") from None
-    if address.version != 4:
-        raise InvalidInput(f"--dhcp-address: {shown(text)} is not an IPv4 address")
+    except ValueError:
+        address = None
+    if address is None or not _is_a_hosts(address):
+        raise InvalidInput(f"--dhcp-address: {shown(text)} is not an IPv4 address of a host (such as 169.254.254.2/24)")
     return address
+
+
+def _is_a_hosts(address: IpInterface) -> bool:
+    """Say whether a host can have this IPv4 address: in its subnet it is neither the first nor the last (RFC 1122)."""
+    ip, network = address.ip, address.network
+    special = ip.is_multicast or ip.is_reserved or ip.is_loopback or ip.is_unspecified
+    ends = () if network.prefixlen > _LONGEST_SUBNET else (network.network_address, network.broadcast_address)
+    return address.version == 4 and not special and network.prefixlen > 0 and ip not in ends
 
 
 def what_was_asked() -> str:
@@ -131,7 +155,7 @@ def what_was_asked() -> str:
     return shlex.join(["podwire", *sys.argv[1:]])[:_MOST_ARGUMENTS]
 
 
-def require_root() -> None:
+def require_root(why: str = "entering a network namespace is not for ordinary users") -> None:
     """Raise Unusable for anybody but root: entering a namespace needs CAP_SYS_ADMIN, changing it CAP_NET_ADMIN."""
     if os.geteuid() != 0:
-        raise Unusable("this needs root: entering a network namespace is not for ordinary users")
+        raise Unusable(f"this needs root: {why}")

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
+import time
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from executor.cli.inputs import parse_id, require_root, store_of
 from executor.cli.printing import local_time, print_json, print_table
+from executor.cli.streams import put
 from executor.journal import LogRecord, read_logs
 from executor.store import Entry
 from executor.wirings import condition
 from planner.errors import InvalidInput
 
+_ROOTS = "what is wired is written down for root only"
+
 
 def list_command(arguments: argparse.Namespace) -> int:
     """Print what is wired here."""
-    require_root()
+    require_root(_ROOTS)
     rows = [_row(entry) for entry in store_of(arguments).all()]
     if arguments.format == "json":
         print_json(rows)
     elif not rows:
-        print("nothing is wired here")
+        put("nothing is wired here\n")
     else:
         cells = [(row["id"], row["state"], local_time(row["applied_at"]), row["netns"]) for row in rows]
         print_table(("ID", "STATE", "APPLIED", "NAMESPACE"), cells)
@@ -40,7 +45,7 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 def log_command(arguments: argparse.Namespace) -> int:
     """Print the commands that were run, oldest first."""
-    require_root()
+    require_root(_ROOTS)
     store = store_of(arguments)
     ids = store.journalled_ids()
     if arguments.id is not None:
@@ -53,17 +58,16 @@ def log_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print_log(records: list[LogRecord], form: str) -> None:
+def _print_log(records: Sequence[LogRecord], form: str) -> None:
     if form == "json":
         print_json([_log_json(record) for record in records])
     elif form == "commands":
-        for record in records:
-            print(_line(record))
+        put("".join(f"{_line(record)}\n" for record in records))
     elif not records:
-        print("nothing was run yet")
+        put("nothing was run yet\n")
     else:
-        for record in records:
-            sys.stdout.write(_log_text(record))
+        operations = groupby(records, key=lambda record: (record.id, record.netns, record.verb, record.asked))
+        put("\n".join(_operation_text(list(group)) for _, group in operations))
 
 
 def _log_json(record: LogRecord) -> dict[str, Any]:
@@ -92,14 +96,21 @@ def _line(record: LogRecord) -> str:
     return f"printf '%s\\n' {lines} | {line}"
 
 
-def _log_text(record: LogRecord) -> str:
+def _operation_text(records: Sequence[LogRecord]) -> str:
+    """Return what was run for one command line: when and where it was, and what each command answered."""
+    first = min(records, key=lambda record: record.time)
+    where = "on the host" if first.netns is None else f"in {first.netns}"
+    head = f"{local_time(first.time)}  {first.verb} {first.id} {where}"
+    return "".join([f"{head}\n", f"    {_printable(first.asked)}\n", *map(_command_text, records)])
+
+
+def _command_text(record: LogRecord) -> str:
     status = "died" if record.rc is None else "ok" if record.rc == 0 else f"rc {record.rc}"
     took = "" if record.duration_ms is None else f"{record.duration_ms:.1f} ms"
-    head = (
-        f"{local_time(record.time)}  {record.id}  {record.verb:<8} {status:<5} {took:>9}  {shlex.join(record.argv)}\n"
-    )
+    clock = f"{time.strftime('%H:%M:%S', time.localtime(record.time))}.{int(record.time * 1000) % 1000:03}"
+    head = f"  {clock}  {status:<5} {took:>9}  {shlex.join(record.argv)}\n"
     more = [("|", record.stdin or ""), (">", record.stdout), ("!", record.stderr)]
-    return head + "".join(f"    {mark} {_printable(line)}\n" for mark, text in more for line in text.splitlines())
+    return head + "".join(f"      {mark} {_printable(line)}\n" for mark, text in more for line in text.splitlines())
 
 
 def _printable(line: str) -> str:

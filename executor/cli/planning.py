@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
+import stat
 
 from executor.cli.gateways import named_gateway
 from executor.cli.inputs import netns_and_id, plan_options, read_file, require_root, store_of
 from executor.cli.previews import print_plan
-from executor.cli.printing import print_json
+from executor.cli.printing import json_text, print_json
 from executor.cli.statuses import PENDING
 from executor.errors import Unusable
 from executor.netns import Namespace, boot_id, resolve_netns
@@ -20,7 +20,7 @@ from executor.templates import load_templates
 from planner.cni import CniResult, parse_result
 from planner.codec import from_json, to_json
 from planner.document import load_json
-from planner.errors import Refused
+from planner.errors import InvalidInput, Refused
 from planner.facts import FACTS_VERSION, NamespaceFacts
 from planner.options import PlanOptions
 from planner.plan import Plan, parse_plan, plan_from_json, plan_to_json
@@ -59,7 +59,7 @@ def show_command(arguments: argparse.Namespace) -> int:
 
 def plan_here(arguments: argparse.Namespace, result: CniResult, options: PlanOptions) -> Plan:
     """Return the plan for the namespace that the arguments name, as it is now and with what is recorded of it."""
-    require_root()
+    require_root("it looks into a network namespace (with --facts, plan does not)")
     netns, plan_id = netns_and_id(arguments)
     with Namespace.open(netns) as namespace:
         recorded = _recorded(store_of(arguments), plan_id, namespace)
@@ -104,6 +104,8 @@ def _recorded(store: StateStore, plan_id: PlanId, namespace: Namespace) -> Plan 
 
 def _read_facts(name: str) -> NamespaceFacts:
     node = load_json(read_file(name, "facts"), "facts")
+    if not (isinstance(node.value, dict) and {"version", "links"} <= node.value.keys()):
+        raise node.error("this is not what podwire facts prints")
     version = node.field("version")
     if version.integer() != FACTS_VERSION:
         raise version.error(f"this podwire reads facts of version {FACTS_VERSION} only")
@@ -111,13 +113,15 @@ def _read_facts(name: str) -> NamespaceFacts:
 
 
 def write_plan(plan: Plan, name: str) -> None:
-    """Write a plan to a file that only its owner can write."""
-    text = json.dumps(plan_to_json(plan), indent=1) + "\n"
+    """Write a plan to a file that only its owner can read and write, also where it was there before."""
+    if name == "-":
+        raise InvalidInput("-o: a file is wanted; to print the plan, --json")
     try:
-        with open(
-            os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="utf-8"
-        ) as file:
-            file.write(text)
+        with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                os.fchmod(file.fileno(), 0o600)
+                os.ftruncate(file.fileno(), 0)
+            file.write(json_text(plan_to_json(plan)))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no file name"
         raise Unusable(f"the plan {shown(name, 200)} cannot be written: {why}") from None

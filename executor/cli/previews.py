@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from executor.cli.printing import print_json, wants_colour
+from executor.cli.streams import put
 from planner.formats import COLOURED, PLAIN, render_commands, render_script, render_text
 from planner.plan import Plan, plan_to_json
 from planner.render import Templates
@@ -15,9 +14,9 @@ def print_plan(plan: Plan, form: str, templates: Templates, *, reverse: bool = F
     if form == "json":
         print_json(plan_to_json(plan))
     elif form == "commands":
-        sys.stdout.write(render_commands(plan))
+        put(render_commands(plan))
     elif form == "script":
-        sys.stdout.write(render_script(plan, templates))
+        put(render_script(plan, templates))
     else:
         style = COLOURED if wants_colour() else PLAIN
-        sys.stdout.write(render_text(plan, style=style, reverse=reverse))
+        put(render_text(plan, style=style, reverse=reverse))

@@ -9,23 +9,32 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from executor.cli.streams import put
+
 
 def wants_colour() -> bool:
     """Say whether standard output is a terminal that wants colours (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def json_text(value: Any) -> str:
+    """Return a document as text, readable, keys in the order in which they were made."""
+    return json.dumps(value, indent=1, ensure_ascii=True) + "\n"
+
+
 def print_json(value: Any) -> None:
-    """Print a document, readable, keys in the order in which they were made."""
-    print(json.dumps(value, indent=1, ensure_ascii=True))
+    """Print a document."""
+    put(json_text(value))
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print columns that line up; the last one is as wide as it is."""
     widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads) - 1)]
+    lines = []
     for row in (heads, *rows):
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
-        print("  ".join([*cells, row[-1]]).rstrip())
+        lines.append("  ".join([*cells, row[-1]]).rstrip())
+    put("".join(f"{line}\n" for line in lines))
 
 
 def local_time(seconds: float) -> str:

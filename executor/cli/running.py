@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from executor.cli.statuses import REFUSED, exit_status
+from executor.cli.statuses import HALF_DONE, REFUSED, exit_status
+from executor.cli.streams import OutputLost, complain
 from executor.errors import ExecutorError
 from planner.errors import PlannerError
+from planner.values import shown
 
+_CHANGING = ("apply", "teardown", "recover")
 _MODULES = {
     "facts": "planning",
     "plan": "planning",
@@ -27,23 +29,30 @@ _MODULES = {
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command that ``arguments`` name and return its exit status."""
+    """Run the command that ``arguments`` name and return its exit status. Raises OutputLost."""
     module = import_module(f"executor.cli.{_MODULES[arguments.command]}")
     command: Callable[[argparse.Namespace], int] = getattr(module, f"{arguments.command}_command")
     try:
-        status = command(arguments)
-        sys.stdout.flush()
+        return command(arguments)
     except (PlannerError, ExecutorError) as error:
-        return _say(error, exit_status(error))
-    except BrokenPipeError:
-        # Whoever read the output has enough (podwire plan | head); nothing more can be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return complain(error, exit_status(error))
     except KeyboardInterrupt:
-        return _say("interrupted, nothing was changed", REFUSED)
-    return status
+        return complain("interrupted, nothing was changed", REFUSED)
+    except OutputLost:
+        raise
+    except Exception as error:  # whatever it is, a person gets a sentence
+        if os.environ.get("PODWIRE_TRACEBACK"):
+            raise
+        # Nobody knows how far a change got: the status that makes people look is the honest one.
+        return complain(_bug(error), HALF_DONE if arguments.command in _CHANGING else REFUSED)
 
 
-def _say(what: object, status: int) -> int:
-    print(f"podwire: {what}", file=sys.stderr)
-    return status
+def _bug(error: Exception) -> str:
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    place = "" if where is None else f" in {where.tb_frame.f_code.co_name}, line {where.tb_lineno}"
+    return (
+        f"this is a bug, please report it: {type(error).__name__} {shown(str(error), 200)}{place} "
+        "(PODWIRE_TRACEBACK=1 shows all of it); podwire list says what is wired"
+    )

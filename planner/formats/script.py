@@ -161,7 +161,8 @@ def _route(resource: Route, state: Any) -> Iterator[_Look]:
         yield argv, _word(f"nhid {resource.nhid}")
         return
     for hop in resource.nexthops or (None,):
-        yield argv, f"{re.escape(str(hop))} " if hop else _word(resource.type)
+        # A gateway of the other family is printed as «via inet6 fe80::1».
+        yield argv, re.escape(str(hop)).replace("via", "via( inet6)?", 1) + " " if hop else _word(resource.type)
 
 
 def _neighbour(resource: Neighbour, state: Any) -> Iterator[_Look]:

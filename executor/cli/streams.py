@@ -1,0 +1,64 @@
+"""Standard input, output and error, however the caller left them: closed, full, or read only in part."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+class OutputLost(Exception):
+    """Standard output takes no more; ``why`` says so in words, or is "" where its reader has simply had enough."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+    def say(self, status: int) -> int:
+        """Say that output was lost, and return ``status``; a reader that has gone (``| head``) is no failure: 0."""
+        return complain(f"standard output cannot be written: {self.why}", status) if self.why else 0
+
+
+def open_closed() -> None:
+    """Put something harmless where a standard stream was closed: a file opened later must not take its place.
+
+    Nothing that is printed can fail for its characters from then on.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is fd
+    sys.stdin = sys.stdin or open(0, closefd=False, encoding="utf-8")  # noqa: SIM115  open until the end
+    sys.stdout = sys.stdout or open(1, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
+
+
+def put(text: str) -> None:
+    """Write to standard output, and at once, so that where it fails it fails here. Raises OutputLost."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # What is still in the buffer would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputLost("" if isinstance(error, BrokenPipeError) else str(error.strerror)) from None
+
+
+def put_done(text: str) -> None:
+    """Write how a change ended. It was made, whether or not anybody reads of it: lost output is only said."""
+    try:
+        put(text)
+    except OutputLost as lost:
+        lost.say(0)
+
+
+def complain(sentence: object, status: int) -> int:
+    """Write a sentence to standard error and return ``status``."""
+    try:  # noqa: SIM105  contextlib would take as long to load as all else that --version needs
+        print(f"podwire: {sentence}", file=sys.stderr, flush=True)
+    except OSError:
+        pass  # nobody is left to tell
+    return status
