@@ -1,7 +1,6 @@
 """podwire's executor: the only door to the host. It observes, runs what was planned, journals, and takes back.
 
-    with Namespace.open(path) as namespace, IpSession(namespace, timeout=30) as session:
-        facts = observe(namespace, session, timeout=30)
+    facts = observe_netns(path, timeout=30)        what is there, for the planner
     apply(plan, settings)                          look, change, look again; back where anything fails
     restore(entry, settings, "teardown")           the way back, by what is there
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:  # type checkers take it for True; typing itself would be a th
     from executor.applying import apply, finish
     from executor.errors import ExecutorError, HalfDone, Locked, NamespaceGone, TakenBack, TimedOut, Unusable
     from executor.netns import Namespace
-    from executor.observe import observe
+    from executor.observe import observe_netns
     from executor.outcome import Outcome
     from executor.reopening import Reopened, reopen
     from executor.restoring import restore
@@ -34,7 +33,7 @@ _HOMES = {
     "applying": ("apply", "finish"),
     "errors": ("ExecutorError", "HalfDone", "Locked", "NamespaceGone", "TakenBack", "TimedOut", "Unusable"),
     "netns": ("Namespace",),
-    "observe": ("observe",),
+    "observe": ("observe_netns",),
     "outcome": ("Outcome",),
     "reopening": ("Reopened", "reopen"),
     "restoring": ("restore",),
@@ -65,7 +64,7 @@ __all__ = [
     "apply",
     "finish",
     "load_templates",
-    "observe",
+    "observe_netns",
     "open_tap",
     "reopen",
     "restore",

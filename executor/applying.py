@@ -12,9 +12,9 @@ from executor.errors import ExecutorError, HalfDone, TakenBack, Unusable
 from executor.events import Began, Ended, TakingBack
 from executor.netns import boot_id
 from executor.outcome import Outcome
-from executor.restoring import go_back, half_done
+from executor.restoring import go_back_and_forget, half_done
 from executor.store import APPLYING, WIRED, Entry
-from executor.wirings import is_gone
+from executor.wirings import is_gone, is_half_done
 from executor.workplace import Failure, Settings, Workplace, check_programs, open_workplace
 from planner.changes import Change, pending
 from planner.errors import PlannerError, Refused, StalePlan
@@ -49,11 +49,14 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
 def finish(entry: Entry, settings: Settings) -> Outcome:
     """Carry on an apply that was killed, to its end. Raises what ``apply`` does."""
     started = time.monotonic()
-    plan = plan_from_json(entry.plan, settings.templates)
-    with open_workplace(settings, plan.netns, plan.id) as place:
+    with open_workplace(settings, entry.netns, entry.id) as place:
+        now = settings.store.load(entry.id)
+        if now is None or not is_half_done(now):
+            return Outcome("nothing", entry.id)  # whoever was at it has finished while we waited
+        plan = plan_from_json(now.plan, settings.templates)
         left = settings.templates.commands(pending(plan.changes, place.observe()))
         check_programs(left)
-        _carry_out(plan, left, "recover", entry, place)
+        _carry_out(plan, left, "recover", now, place)
     return Outcome("wired", plan.id, len(left), time.monotonic() - started)
 
 
@@ -122,11 +125,9 @@ def _missing(changes: Sequence[Change], place: Workplace) -> Failure | None:
 def _take_back(plan: Plan, failure: Failure, place: Workplace) -> TakenBack | HalfDone:
     """Take back what was done, and return what to raise."""
     place.lenient = True
-    place.emit(TakingBack(failure.why))
-    way = go_back(plan, place.observe(), place)
+    way = go_back_and_forget(plan, place.observe, TakingBack(failure.why), place)
     if way.problems:
         place.emit(Ended("half-done", "; ".join(way.problems)))
         return HalfDone(f"{failure.why}; and {half_done(plan, way)}")
-    place.settings.store.delete(plan.id)
     place.emit(Ended("taken back", failure.why))
     return TakenBack(f"{failure.why}; what was done was taken back, {plan.netns} is as it was")

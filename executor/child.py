@@ -1,11 +1,10 @@
-"""A child process: started through ``sh``, in a group of its own, with the descriptors that it must hold.
+"""A child process: in a group of its own, with the descriptors that it must hold (executor.launching starts it).
 
 What ``ip`` sessions and single programs have in common: where a program is found, what it inherits, and that it ends.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import shutil
@@ -15,9 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-import sh
-
 from executor.errors import Unusable
+from executor.launching import reap_process, start_process
 from executor.netns import Namespace
 
 # Debian's packages. ebtables is in iptables: the package of that name has only the legacy one, which podwire refuses.
@@ -48,13 +46,13 @@ def _search_path() -> str:
 class Child:
     """A program that was started, and is to be reaped. Not for use by several threads."""
 
-    def __init__(self, process: sh.OProc) -> None:
-        self._process = process
-        # Readable as soon as the process ends (pidfd_open(2)). sh itself notices by looking, up to a second later.
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        # Readable as soon as the process ends (pidfd_open(2)).
         self._ended = select.poll()
         self._pidfd = -1
-        with suppress(ProcessLookupError):  # one of sh's threads may have reaped it already
-            self._pidfd = os.pidfd_open(process.pid)
+        with suppress(ProcessLookupError):  # the launcher was killed, and somebody else has collected its children
+            self._pidfd = os.pidfd_open(pid)
             self._ended.register(self._pidfd, select.POLLIN)
 
     @classmethod
@@ -69,8 +67,8 @@ class Child:
         """Start ``argv`` in ``namespace`` (None: where we are); equals ``nsenter --net=NETNS argv``.
 
         The child gets PATH and LC_ALL=C for an environment, and of our descriptors ``pass_fds`` and the namespace's,
-        so that it shares the lock. ``streams`` are the descriptors for its standard input, output and error: given
-        those, ``sh`` needs no threads to carry text about. Raises Unusable.
+        so that it shares the lock. ``streams`` are the descriptors for its standard input, output and error. Raises
+        Unusable.
         """
         kept = set(pass_fds)
         program = [find_program(argv[0]), *argv[1:]]
@@ -78,37 +76,12 @@ class Child:
             kept.add(namespace.fd)
             program = [find_program("nsenter"), f"--net=/proc/self/fd/{namespace.fd}", *program]
 
-        def keep_open() -> None:
-            # sh does not close what is in _pass_fds, but leaves them close-on-exec. This runs in the child, so that
-            # nothing that somebody else starts in our process meanwhile inherits them.
-            for fd in kept:
-                fcntl.fcntl(fd, fcntl.F_SETFD, 0)
-
-        try:
-            running = sh.Command(program[0])(
-                *program[1:],
-                _bg=True,
-                _bg_exc=False,
-                _new_group=True,
-                _tty_in=False,
-                _tty_out=False,
-                _no_pipe=True,
-                _env={"PATH": _search_path(), "LC_ALL": "C"},
-                _pass_fds=kept,
-                _preexec_fn=keep_open,
-                _in=streams[0],
-                _out=streams[1],
-                _err=streams[2],
-            )
-        except (OSError, sh.ForkException) as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise Unusable(f"{program[0]} cannot be started: {reason}") from None
-        return cls(running.process)
+        return cls(start_process(program, path=_search_path(), streams=streams, kept=sorted(kept)))
 
     @property
     def pid(self) -> int:
         """The id of the process, which is that of its group too."""
-        return self._process.pid
+        return self._pid
 
     def wait(self, seconds: float) -> bool:
         """Wait up to ``seconds`` for the process to end; say whether it has."""
@@ -116,7 +89,7 @@ class Child:
 
     def reap(self) -> int:
         """Collect the process, which has ended; return its exit status (-N for signal N)."""
-        status = self._process.wait()
+        status = reap_process(self._pid)
         self._release()
         return status
 
@@ -126,7 +99,7 @@ class Child:
         It does not where the kernel hangs in a system call of it; then nobody can end it.
         """
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pgid, signal.SIGKILL)
+            os.killpg(self._pid, signal.SIGKILL)
         ended = self.wait(_DYING)
         if ended:
             self.reap()

@@ -1,4 +1,4 @@
-"""gc: forgetting what belongs to namespaces that are gone, and saying what may have stayed on the host because of us."""
+"""gc: forgetting what belongs to namespaces that are gone, and saying what may have stayed on the host of theirs."""
 
 from __future__ import annotations
 

@@ -26,9 +26,16 @@ from planner.values import PlanId
 
 # The watcher waits longer for the lock than people do: an apply that hangs must end first.
 _LOCK_TIMEOUT = 600.0
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from executor.confirming import main; main(sys.argv[2])"
-)
+# It forks and ends: what goes on is nobody's child, so that a program that uses podwire has none to collect.
+_START = """\
+import os, sys
+if os.fork():
+    os._exit(0)
+import json
+sys.path[:] = json.loads(sys.argv[1])
+from executor.confirming import main
+main(sys.argv[2])
+"""
 
 
 def new_token() -> str:
@@ -49,16 +56,17 @@ def start_watcher(plan_id: PlanId, token: str, seconds: float, settings: Setting
         "timeout": settings.timeout,
     }
     try:
-        subprocess.Popen(  # noqa: S603  our own interpreter, and nothing of the user's but a validated id
+        subprocess.run(  # noqa: S603  our own interpreter, and nothing of the user's but a validated id
             [sys.executable, "-c", _START, json.dumps(sys.path), json.dumps(job)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
             start_new_session=True,
+            check=True,
         )
-    except OSError as error:
-        raise Unusable(f"the process that would take the change back cannot be started: {error.strerror}") from None
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Unusable(f"the process that would take the change back cannot be started: {error}") from None
 
 
 def confirm(plan_id: PlanId, settings: Settings) -> bool:

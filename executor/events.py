@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from executor.reply import Reply
-from planner.render import Command
 from planner.values import NetnsPath, PlanId
+
+if TYPE_CHECKING:  # reading the log would load the template engine
+    from planner.render import Command
 
 
 @frozen

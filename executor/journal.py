@@ -18,6 +18,7 @@ from attrs import evolve, frozen
 
 from executor.errors import Locked, Unusable
 from executor.events import Began, Event, Ran, Running, TakingBack
+from executor.rotation import MOST_BYTES, rotate, with_older
 from planner.document import Node
 from planner.errors import InvalidInput
 from planner.values import PlanId, shown
@@ -62,7 +63,10 @@ class Journal:
         except BlockingIOError:
             os.close(fd)
             raise Locked(f"another podwire is working under the id {path.stem}: try again when it has ended") from None
-        return cls(path, fd)
+        if os.fstat(fd).st_size < MOST_BYTES:
+            return cls(path, fd)
+        os.close(_rotated(path, fd))
+        return cls.open(path)
 
     def close(self) -> None:
         """Close the journal and let go of the id."""
@@ -85,6 +89,16 @@ class Journal:
             raise Unusable(f"the journal {shown(str(self._path))} cannot be written: {error.strerror}") from None
         if written != len(data):
             raise Unusable(f"the journal {shown(str(self._path))} cannot be written: no space is left")
+
+
+def _rotated(path: Path, fd: int) -> int:
+    """Put a full journal behind the older ones while it is locked. Raises Unusable."""
+    try:
+        rotate(path)
+    except OSError as error:
+        os.close(fd)
+        raise Unusable(f"the journal {shown(str(path))} is full and cannot be renamed: {error.strerror}") from None
+    return fd
 
 
 def _as_json(event: Event) -> dict[str, Any]:
@@ -168,7 +182,8 @@ def read_logs(paths: dict[PlanId, Path]) -> list[LogRecord]:
     found: list[LogRecord] = []
     for plan_id, path in paths.items():
         try:
-            found += read_log(path, plan_id)
+            for file in with_older(path):
+                found += read_log(file, plan_id)
         except InvalidInput as error:
             raise Unusable(f"the journal {shown(str(path))} is damaged: {error}") from None
     return sorted(found, key=lambda record: record.time)

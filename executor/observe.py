@@ -127,7 +127,7 @@ def _numeric_owners(links: str) -> str:
     if '"user"' not in links and '"group":' not in links:
         return links
     try:
-        found = json.loads(links)
+        found = json.loads(links, strict=False)
     except ValueError:
         raise InvalidInput("ip link did not answer in JSON") from None
     for link in found:

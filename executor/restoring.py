@@ -6,18 +6,19 @@ Look at each resource of the reverse plan, and run what is not yet as it should 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from attrs import evolve, frozen
 
 from executor.dummy import release_gateway
 from executor.errors import ExecutorError, HalfDone
-from executor.events import Began, Ended
+from executor.events import Began, Ended, TakingBack
 from executor.holders import tap_holders
 from executor.journal import Journal
 from executor.netns import boot_id
 from executor.outcome import Outcome
 from executor.store import TEARING_DOWN, Entry
-from executor.wirings import is_gone
+from executor.wirings import is_gone, is_half_done
 from executor.workplace import Settings, Workplace, check_programs, open_workplace
 from planner.changes import pending
 from planner.ebtables import foreign_rules
@@ -27,6 +28,8 @@ from planner.plan import Plan, plan_from_json, reverse_after, with_changes
 from planner.render import Templates
 from planner.resources import RulesState
 from planner.values import PlanId, shown
+
+RECOVER = "recover"
 
 
 @frozen
@@ -52,6 +55,9 @@ def restore(entry: Entry, settings: Settings, verb: str, *, unconfirmed: str | N
         now = settings.store.load(entry.id)
         if now is None or (unconfirmed is not None and now.confirm_token != unconfirmed):
             return Outcome("nothing", entry.id)
+        if verb == RECOVER and not is_half_done(now):
+            return Outcome("nothing", entry.id)  # whoever was at it has finished while we waited
+        entry = now
         if not entry.is_of(place.namespace.cookie, boot_id()):
             settings.store.delete(entry.id)
             return Outcome("gone", entry.id)
@@ -59,23 +65,32 @@ def restore(entry: Entry, settings: Settings, verb: str, *, unconfirmed: str | N
         facts = place.observe()
         check_programs(plan.reverse_commands)
         settings.store.save(evolve(entry, status=TEARING_DOWN))
-        place.emit(Began(verb, entry.id, entry.netns, settings.asked))
         holders = _tap_holders(plan, place)
-        way = _go_back_unless_stopped(plan, facts, place)
+        way = go_back_and_forget(plan, lambda: facts, Began(verb, entry.id, entry.netns, settings.asked), place)
         if way.problems:
             place.emit(Ended("half-done", "; ".join(way.problems)))
             raise HalfDone(half_done(plan, way))
-        settings.store.delete(entry.id)
         place.emit(Ended("restored", ""))
     give_back_gateway(entry.id, settings)
     return Outcome("restored", entry.id, way.commands, time.monotonic() - started, (*holders, *_notes(plan, facts)))
 
 
-def _go_back_unless_stopped(plan: Plan, facts: NamespaceFacts, place: Workplace) -> WayBack:
+def go_back_and_forget(
+    plan: Plan, look: Callable[[], NamespaceFacts], began: Began | TakingBack, place: Workplace
+) -> WayBack:
+    """Bring everything that ``plan`` changed back and, where it is, forget the plan; ``look`` tells what is there now.
+
+    Whatever keeps it from that (a signal, a program that vanished, a full disk) is a problem like any other.
+    """
     try:
-        return go_back(plan, facts, place)
+        place.emit(began)
+        way = _go_back(plan, look(), place)
+        if not way.problems:
+            place.settings.store.delete(plan.id)
     except (ExecutorError, PlannerError) as error:
-        return WayBack(0, (str(error),))
+        way = WayBack(0, (str(error),))
+    place.lenient = True  # how it ended is told, even where it cannot be written down
+    return way
 
 
 def _tap_holders(plan: Plan, place: Workplace) -> tuple[str, ...]:
@@ -84,14 +99,28 @@ def _tap_holders(plan: Plan, place: Workplace) -> tuple[str, ...]:
     return tuple(f"{holder}: it has lost its network" for holder in tap_holders(taps, place.namespace))
 
 
-def go_back(plan: Plan, facts: NamespaceFacts, place: Workplace) -> WayBack:
+def _go_back(plan: Plan, facts: NamespaceFacts, place: Workplace) -> WayBack:
     """Bring everything that ``plan`` changed back to its ``before``, from ``facts`` as they are now."""
     templates = place.settings.templates
     left = left_to_restore(plan, facts, templates)
     failures = place.run_all(left.commands)
-    still = left_to_restore(plan, place.observe(), templates).changes
-    problems = [f"{change.resource} is not as it was" for change in still]
-    return WayBack(len(left.commands), tuple(problems + [failure.why for failure in failures if still]))
+    still = left_to_restore(plan, place.observe(), templates)
+    lost = _lost(left, still, templates)
+    if lost.commands:
+        failures += place.run_all(lost.commands)
+        still = left_to_restore(plan, place.observe(), templates)
+    problems = [f"{change.resource} is not as it was" for change in still.changes]
+    whys = [failure.why for failure in failures if still.changes]
+    return WayBack(len(left.commands) + len(lost.commands), tuple(problems + whys))
+
+
+def _lost(left: Plan, still: Plan, templates: Templates) -> Plan:
+    """Return what of ``still`` was as it should be before the commands of ``left`` ran: they took it along.
+
+    Where setting a MAC failed the first time and works the second, it flushes neighbours that are back already.
+    """
+    tried = {change.resource for change in left.changes}
+    return with_changes(still, tuple(change for change in still.changes if change.resource not in tried), templates)
 
 
 def left_to_restore(plan: Plan, facts: NamespaceFacts, templates: Templates) -> Plan:

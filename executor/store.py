@@ -171,9 +171,21 @@ def _write(path: Path, document: dict[str, Any]) -> None:
 
 
 def _delete(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    try:
+        for name in _half_written(path):
+            path.with_name(name).unlink(missing_ok=True)
         path.unlink()
         _sync(path.parent)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise Unusable(f"{shown(str(path))} cannot be removed: {error.strerror}") from None
+
+
+def _half_written(path: Path) -> list[str]:
+    """Return the names of what processes that were killed left of ``path`` while they replaced it."""
+    start = f".{path.name}."
+    return [name for name in os.listdir(path.parent) if name.startswith(start) and name[len(start) :].isdecimal()]
 
 
 def _replace(path: Path, data: bytes) -> None:

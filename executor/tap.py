@@ -16,7 +16,9 @@ from executor.errors import Unusable
 from executor.netns import Namespace
 from planner.values import InterfaceName
 
+_DEVICE = "/dev/net/tun"
 _TUNSETIFF = 0x400454CA
+_TUNGETFEATURES = 0x800454CF
 _TUNGETIFF = 0x800454D2
 _IFF_TAP = 0x0002
 _IFF_MULTI_QUEUE = 0x0100
@@ -56,6 +58,21 @@ def open_tap(
     return fds
 
 
+def check_taps() -> None:
+    """Raise Unusable where the kernel cannot make taps: its module is not loaded, or its device is not there."""
+    try:
+        fd = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, _TUNGETFEATURES, bytes(4))
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise Unusable(
+            f"{_DEVICE} cannot be used ({error.strerror}), so no tap can be made: load the kernel's module with "
+            "modprobe tun (on Debian the module comes with the kernel's package, linux-image)"
+        ) from None
+
+
 def send_descriptors(receiver: socket.socket, fds: Sequence[int]) -> None:
     """Hand open descriptors to the process at the other end of a unix socket, with one byte of data (SCM_RIGHTS)."""
     socket.send_fds(receiver, [b"\0"], list(fds))
@@ -67,7 +84,7 @@ def _open_queues(name: InterfaceName, flags: int, queues: int) -> tuple[int, ...
     fds: list[int] = []
     try:
         for _ in range(queues):
-            fds.append(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+            fds.append(os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
             _attach(fds[-1], name, flags)
     except BaseException:
         for fd in fds:
@@ -100,7 +117,7 @@ def _no_tap(name: InterfaceName) -> Unusable:
 
 
 def _why_not(name: InterfaceName, error: OSError, queues: int) -> str:
-    if error.filename == "/dev/net/tun":
+    if error.filename == _DEVICE:
         return f"/dev/net/tun cannot be opened: {error.strerror}"
     if error.errno == errno.EBUSY:
         return f"the tap {name} is in use: another program has it open"

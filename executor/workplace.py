@@ -18,6 +18,7 @@ from executor.reply import Reply
 from executor.session import IpSession
 from executor.signals import StopRequest, stop_requests
 from executor.store import Entry, StateStore
+from executor.tap import check_taps
 from planner.document import Node
 from planner.facts import NamespaceFacts
 from planner.plan import Plan, plan_to_json
@@ -141,17 +142,20 @@ def open_workplace(settings: Settings, netns: NetnsPath, plan_id: PlanId) -> Ite
     with (
         Namespace.open(netns) as namespace,
         namespace.lock(settings.lock_timeout),
+        stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would be told «nothing was changed»
         Journal.open(settings.store.journal_path(plan_id)) as journal,
         IpSession(namespace, timeout=settings.timeout) as session,
-        stop_requests() as stop,
     ):
         yield Workplace(settings, namespace, session, journal, stop)
 
 
 def check_programs(commands: Iterable[Command]) -> None:
-    """Raise Unusable where a program that ``commands`` need is missing; the message names the package."""
-    for name in dict.fromkeys(["nsenter", *(command.argv[0] for command in commands)]):
+    """Raise Unusable where ``commands`` need a program that is missing (it names the package), or taps that cannot be."""
+    wanted = tuple(commands)
+    for name in dict.fromkeys(["nsenter", *(command.argv[0] for command in wanted)]):
         find_program(name)
+    if any(command.argv[:2] == ("ip", "tuntap") for command in wanted):
+        check_taps()
 
 
 def _failure(command: Command, reply: Reply) -> Failure:

@@ -76,7 +76,7 @@ class Answers:
     """What was answered in one namespace, as text: ``ip``'s in JSON, ``route_text`` without ``-j`` (or None).
 
     ``route_text`` (``ip -o -d route show table all``, both families) is only needed where a route has metrics: that
-    one is locked isn't in the JSON. ``ebtables_save`` is None where it could not be read, ``ebtables_problem`` says why.
+    one is locked isn't in the JSON. Where ``ebtables_save`` is None, ``ebtables_problem`` says why it can't be read.
     """
 
     links: str
@@ -108,7 +108,7 @@ def read_answers(answers: Answers) -> NamespaceFacts:
     return NamespaceFacts(
         version=FACTS_VERSION,
         links=links,
-        addresses=absent_prefixes(addresses, {fact.resource for fact in routes}, down),
+        addresses=absent_prefixes(addresses, {fact.resource for fact in routes if not fact.state.metrics}, down),
         routes=routes,
         neighbours=_neighbours(answers, noarp_links),
         ebtables=_ebtables(answers),
@@ -118,12 +118,20 @@ def read_answers(answers: Answers) -> NamespaceFacts:
 
 
 def _objects(text: str, what: str) -> list[Node]:
-    """Return the objects in an answer of ``ip -j``. It repeats keys (an encapsulated route has two ``dst``)."""
+    """Return the objects in an answer of ``ip -j``.
+
+    It prints what controls a terminal raw (in an alias), and repeats keys: the first ``dst`` of an encapsulated route
+    is the route's own.
+    """
+    return [node for node in _json(text or "[]", what).items() if node.value]
+
+
+def _json(text: str, what: str) -> Node:
     try:
-        value = json.loads(text or "[]")
+        value = json.loads(text, strict=False, object_pairs_hook=lambda pairs: dict(reversed(pairs)))
     except (ValueError, RecursionError):
         raise InvalidInput(f"{what} did not answer in JSON: {shown(text)}") from None
-    return [node for node in Node(value, what).items() if node.value]
+    return Node(value, what)
 
 
 def _link(node: Node) -> LinkFact:
@@ -191,6 +199,7 @@ def _address(node: Node) -> tuple[tuple[Any, IpAddress | None], AddressState]:
         valid_lft=valid,
         # ``deprecated`` without a lifetime that ends: somebody set it to 0.
         preferred_lft=0 if node.has("deprecated") else preferred,
+        tentative=node.has("tentative"),
         learnt=dynamic and local.version == 6 and from_advertisement,
     )
     return (local, node.maybe("address", lambda peer: peer.parse(parse_address))), state
@@ -234,7 +243,7 @@ def _route(node: Node, default: str) -> RouteFact:
         type=node.optional("type", _keyword, Keyword("unicast")),
         table=node.optional("table", _keyword, Keyword("main")),
         metric=node.maybe("metric", Node.integer),
-        tos=node.maybe("tos", _keyword),
+        tos=None if node.has("encap") else node.maybe("tos", _keyword),  # that of an encapsulation is a number
         protocol=protocol,
         # The scope of an IPv6 route is always global, and not for setting (ip-route(8)).
         scope=node.maybe("scope", _keyword) if default == "0.0.0.0/0" else None,
@@ -324,10 +333,11 @@ def _neighbours(answers: Answers, noarp_links: Mapping[InterfaceName, str | None
             lladdr=node.maybe("lladdr", lambda mac: mac.parse(MacAddress)),
             state=Keyword(kept.lower()),
             flags=_neighbour_flags(node),
+            protocol=node.maybe("protocol", _keyword),
         )
         entries.append(NeighbourFact(Neighbour(link, address), state))
     for node in _objects(answers.proxies, "ip neigh proxy"):
-        state = NeighbourState(flags=_neighbour_flags(node))
+        state = NeighbourState(flags=_neighbour_flags(node), protocol=node.maybe("protocol", _keyword))
         entries.append(NeighbourFact(Neighbour(*_neighbour_identity(node), proxy=True), state))
     return tuple(entries)
 
@@ -350,5 +360,5 @@ def _neighbour_flags(node: Node) -> tuple[Keyword, ...]:
 def _ebtables(answers: Answers) -> EbtablesFacts:
     if answers.ebtables_save is None:
         return EbtablesFacts(problem=answers.ebtables_problem)
-    chains = None if answers.nft_chains is None else Node(json.loads(answers.nft_chains), "nft list chains")
+    chains = None if answers.nft_chains is None else _json(answers.nft_chains, "nft list chains")
     return read_save(answers.ebtables_save, chains)

@@ -73,7 +73,8 @@ def pending(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, .
                 f"link {seen.name} is there and is not podwire's: rename or remove it, or wire another namespace"
             )
         if not (same(seen, change.after) or change.happens_by_itself or isinstance(seen, LinkFact)):
-            found.append(evolve(change, before=seen))
+            # What only changes with its link (a MAC, a sysctl) is still to be done where that is gone: it will be said.
+            found.append(evolve(change, before=change.before if seen is None else seen))
     return _spare_strangers(tuple(found), facts)
 
 

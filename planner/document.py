@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -139,9 +140,12 @@ class Node:
         if not isinstance(self.value, (int, float)) or isinstance(self.value, bool):
             raise self.error(f"a number is wanted, not {shown(self.value)}")
         try:
-            return float(self.value)
+            found = float(self.value)
         except OverflowError:
-            raise self.error("the number is too large") from None
+            found = math.inf
+        if math.isinf(found):  # json reads 1e999 as that
+            raise self.error("the number is too large")
+        return found
 
     def parse(self, parser: Callable[[str], T]) -> T:
         """Return ``parser`` of this string; its ValueError becomes InvalidInput with the path."""

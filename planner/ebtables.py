@@ -131,7 +131,7 @@ def _filter_table(save: str) -> tuple[dict[Keyword, Keyword], tuple[str, ...]]:
     for line in save.splitlines():
         if line.startswith("*"):
             table = line[1:]
-        elif table != "filter" or not line or line.startswith("#"):
+        elif not line or line.startswith("#") or table not in ("filter", ""):
             continue
         elif line.startswith(":"):
             name, policy = _words(line[1:], 2)

@@ -25,7 +25,7 @@ from planner.resources import (
     TapDevice,
     settled,
 )
-from planner.values import InterfaceName, Keyword, MacAddress, SysctlValue
+from planner.values import InterfaceName, Keyword, MacAddress, SysctlValue, shown
 
 FACTS_VERSION = 1
 UP = Keyword("UP")
@@ -172,6 +172,8 @@ def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
             yield f"{subject} is there and was not when the plan was made"
         else:
             yield f"{subject} was {_changed(before, after)} when the plan was made and is {_changed(after, before)} now"
+    if [fact.resource for fact in planned.addresses] != [fact.resource for fact in seen.addresses]:
+        yield "the addresses are in another order than when the plan was made"
 
 
 def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
@@ -179,7 +181,6 @@ def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
     for kind in (facts.addresses, facts.routes, facts.neighbours):
         found |= {str(fact.resource): to_json(settled(fact.state)) for fact in kind}
     found |= {f"sysctl {setting.key}": {"value": str(setting.value)} for setting in facts.sysctls}
-    found["the order of the addresses"] = {"order": [str(fact.resource) for fact in facts.addresses]}
     found["the ebtables filter table"] = to_json(facts.ebtables)
     return found
 
@@ -187,4 +188,5 @@ def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
 def _changed(one: dict[str, Any], other: dict[str, Any]) -> str:
     """Return the keys of ``one`` that ``other`` has otherwise, as words."""
     words = [f"{key} {one.get(key, 'unset')}" for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
-    return ", ".join(words)
+    # An alias can hold anything.
+    return ", ".join(word if word.isprintable() else shown(word) for word in words)

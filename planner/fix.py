@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from planner.cni import CniInterface, CniIp, CniResult
+from planner.cni import CniInterface, CniResult
 from planner.errors import InvalidInput
 from planner.facts import LinkFact, NamespaceFacts
 from planner.links import EXTRACTED_VERSION, VETH, extract_link_info, find_veth
@@ -26,8 +26,8 @@ def validate_and_fix_cni_result(result: CniResult, facts: NamespaceFacts, sandbo
     if _knows_too_little(result) and sum(link.type == VETH for link in facts.links) == 1:
         return _from_the_veth(result, facts, sandbox)
     fixed = result if result.version not in _WITHOUT_INTERFACES else evolve(result, version=EXTRACTED_VERSION)
-    for position, ip in enumerate(result.ips):
-        fixed = _match_ip(fixed, position, _carrier(ip, position, facts), sandbox)
+    for position in range(len(result.ips)):
+        fixed = _match_ip(fixed, position, _carrier(result, position, facts), sandbox)
     return fixed
 
 
@@ -47,10 +47,12 @@ def _from_the_veth(result: CniResult, facts: NamespaceFacts, sandbox: str) -> Cn
     return evolve(found, dns=result.dns)
 
 
-def _carrier(ip: CniIp, position: int, facts: NamespaceFacts) -> LinkFact:
-    """Return the link that carries exactly this address."""
-    name = next((fact.resource.link for fact in facts.addresses if fact.resource.address == ip.address), None)
-    link = facts.link(name) if name else None
+def _carrier(result: CniResult, position: int, facts: NamespaceFacts) -> LinkFact:
+    """Return the link that carries exactly the address at ``position``; of several the one that the result names."""
+    ip = result.ips[position]
+    names = [fact.resource.link for fact in facts.addresses if fact.resource.address == ip.address]
+    named = None if ip.interface is None else result.interfaces[ip.interface].name
+    link = facts.link(named if named in names else names[0]) if names else None
     if link is None:
         raise InvalidInput(f"result.ips[{position}].address: no link of the namespace carries {_text(ip.address)}")
     return link

@@ -61,17 +61,20 @@ def _subnet(address: Address) -> IpNetwork:
 def explicit_routes(facts: NamespaceFacts) -> tuple[RouteFact, ...]:
     """Return the routes that somebody added: those that do not come and go with an address.
 
-    The kernel's entries of the local table never count, connected routes where an address explains them.
+    The kernel's entries of the local table never count, connected routes where an address explains them. A learnt one
+    does, unless an address that stays explains it: IPv6 leaves the route behind when it deletes a learnt address.
     """
     made = {route for fact in facts.addresses for route in prefix_routes(fact.resource, fact.state)}
-    return tuple(fact for fact in facts.routes if not _kernel_made(fact, made))
+    lasting = [fact for fact in facts.addresses if not fact.state.learnt]
+    stay = {route for fact in lasting for route in prefix_routes(fact.resource, fact.state)}
+    return tuple(fact for fact in facts.routes if not _kernel_made(fact, stay if fact.state.learnt else made))
 
 
 def _kernel_made(fact: RouteFact, made: Collection[Route]) -> bool:
     route = fact.resource
     if route.protocol != KERNEL or fact.state.metrics:
         return False
-    return route.table == LOCAL_TABLE or route in made or fact.state.learnt
+    return route.table == LOCAL_TABLE or route in made
 
 
 def absent_prefixes(

@@ -18,7 +18,8 @@ from planner.names import Chosen
 from planner.network import VmInterface
 from planner.options import PlanOptions
 from planner.render import Command, Templates
-from planner.values import NetnsPath, PlanId
+from planner.resources import Address, Route
+from planner.values import IpAddress, NetnsPath, PlanId
 
 PLAN_VERSION = 1
 
@@ -65,9 +66,21 @@ def with_changes(plan: Plan, changes: tuple[Change, ...], templates: Templates) 
 
 
 def reverse_after(plan: Plan, elapsed: float, templates: Templates) -> Plan:
-    """Return the reverse of ``plan``, ``elapsed`` seconds later: lifetimes that tick have that much less to go."""
-    changes = tuple(late for change in inverse(plan.changes) if (late := change.elapsed(elapsed)).before or late.after)
-    return with_changes(plan, changes, templates)
+    """Return the reverse of ``plan``, ``elapsed`` seconds later: lifetimes that tick have that much less to go.
+
+    A clock that was set back lets nothing live longer. With an address that has expired by then the kernel would have
+    removed the IPv4 routes that have it as their source.
+    """
+    changes = [change.elapsed(max(0.0, elapsed)) for change in inverse(plan.changes)]
+    left = [change for change in changes if change.before or change.after]
+    expired = {change.resource.address.ip for change in changes if isinstance(change.resource, Address)}
+    expired -= {change.resource.address.ip for change in left if isinstance(change.resource, Address)}
+    return with_changes(plan, tuple(change for change in left if not _lost(change, expired)), templates)
+
+
+def _lost(change: Change, expired: set[IpAddress]) -> bool:
+    route = change.resource
+    return isinstance(route, Route) and route.dst.version == 4 and route.source in expired
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:

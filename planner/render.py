@@ -55,9 +55,16 @@ class Templates:
         )
 
     def render(self, change: Change) -> str:
-        """Return the text of the block that carries out ``change`` (add, remove or change)."""
+        """Return the text of the block that carries out ``change`` (add, remove or change).
+
+        What cannot be changed in place, such as an address found with another label, is removed and added.
+        """
         block = "add" if change.before is None else "remove" if change.after is None else "change"
         template = self._environment.get_template(change.resource.TEMPLATE)
+        blocks = ("remove", "add") if block == "change" and block not in template.blocks else (block,)
+        return "".join(self._block(template, name, change) for name in blocks)
+
+    def _block(self, template: jinja2.Template, block: str, change: Change) -> str:
         if block not in template.blocks:
             raise RenderError(f"{change.resource.TEMPLATE} has no block {block}, which {change.resource} needs")
         values = {"resource": change.resource, "before": change.before, "after": change.after}
@@ -77,6 +84,8 @@ class Templates:
 
 def quote(value: object) -> str:
     """Return a template's value as one shell word (jinja2's finalize); RenderError where its type is not validated."""
+    if isinstance(value, jinja2.Undefined):
+        return str(value)  # raises UndefinedError, which says what is undefined
     if isinstance(value, bool) or not isinstance(value, (Token, int, *ADDRESS_TYPES)):
         raise RenderError(f"a template may not print a {type(value).__name__}: only validated values become words")
     return shlex.quote(str(value))

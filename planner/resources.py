@@ -206,8 +206,9 @@ class AddrGenMode:
 class AddressState:
     """An address less its identity. Lifetimes are seconds, None is forever.
 
-    ``learnt``: made from a router advertisement, which will bring it back. ``absent_routes``: the prefix routes that
-    the kernel makes with the address but that somebody had removed, so that they have to go again (ptp does that).
+    ``tentative``: whether the kernel still probes for duplicates (it does for ever without a carrier). ``learnt``: made
+    from a router advertisement, which will bring it back. ``absent_routes``: the prefix routes that the kernel makes
+    with the address but that somebody had removed, so that they have to go again (ptp does that).
     """
 
     scope: Keyword
@@ -217,6 +218,7 @@ class AddressState:
     metric: int | None = None
     valid_lft: int | None = None
     preferred_lft: int | None = None
+    tentative: bool = False
     learnt: bool = False
     absent_routes: tuple[IpNetwork, ...] = ()
 
@@ -227,8 +229,9 @@ class AddressState:
 
     @property
     def settled(self) -> AddressState:
-        """Return this without what ticks: two observations of one address are then equal."""
-        return evolve(self, valid_lft=_finite(self.valid_lft), preferred_lft=_finite(self.preferred_lft))
+        """Return this without what ticks or ends by itself: two observations of one address are then equal."""
+        valid, preferred = _finite(self.valid_lft), _finite(self.preferred_lft)
+        return evolve(self, valid_lft=valid, preferred_lft=preferred, tentative=False)
 
     def after(self, elapsed: float) -> AddressState | None:
         """Return the state ``elapsed`` seconds later, or None when the address has expired by then."""
@@ -257,6 +260,16 @@ class Address:
     link: InterfaceName
     address: IpInterface
     peer: IpAddress | None = None
+
+    @property
+    def is_probed(self) -> bool:
+        """Say whether the kernel probes for duplicates when it is added, and can be kept from it by ``nodad``.
+
+        A peer with a shorter prefix than its whole length is left to ``accept_dad``: ``ip addr change`` would give it a
+        second connected route (addrconf.c, modify_prefix_route).
+        """
+        whole = self.peer is None or self.address.network.prefixlen == self.address.max_prefixlen
+        return self.address.version == 6 and whole
 
     def __str__(self) -> str:
         peer = f" peer {self.peer}" if self.peer else ""
@@ -372,6 +385,7 @@ class NeighbourState:
     lladdr: MacAddress | None = None
     state: Keyword | None = None
     flags: tuple[Keyword, ...] = ()
+    protocol: Keyword | None = None
 
 
 @frozen

@@ -10,8 +10,8 @@ from planner.changes import Change
 from planner.errors import Refused
 from planner.facts import AddressFact, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
 from planner.kernel_routes import explicit_routes
-from planner.resources import AddrGenMode, AddrGenModeState, Sysctl, SysctlState
-from planner.values import Keyword, NetnsPath, SysctlKey, SysctlValue, is_ipv6_link_local
+from planner.resources import AddrGenMode, AddrGenModeState, Route, Sysctl, SysctlState
+from planner.values import InterfaceName, Keyword, NetnsPath, SysctlKey, SysctlValue, is_ipv6_link_local
 
 NONE = Keyword("none")
 ZERO = SysctlValue("0")
@@ -40,9 +40,9 @@ def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
     """Return the changes that keep restored IPv6 addresses from being tentative (duplicate address detection).
 
     ``accept_dad`` of a link counts together with that of ``all``: the larger one wins (kernel, ip-sysctl.rst). Without
-    a carrier addresses are tentative before and after, so such links are left alone.
+    a carrier, or where somebody else has one, addresses are tentative before and after: such links are left alone.
     """
-    live = [link.name for link in links if link.up and link.carrier and _has_ipv6_address(link, facts)]
+    live = [link.name for link in links if link.up and link.carrier and _has_settled_ipv6(link, facts)]
     keys = [SysctlKey(f"net/ipv6/conf/{name}/accept_dad") for name in (["all", *live] if live else [])]
     return tuple(
         Change(
@@ -57,15 +57,15 @@ def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
     )
 
 
-def _has_ipv6_address(link: LinkFact, facts: NamespaceFacts) -> bool:
-    return any(fact.resource.address.version == 6 for fact in facts.addresses_of(link.name))
+def _has_settled_ipv6(link: LinkFact, facts: NamespaceFacts) -> bool:
+    found = [fact.state.tentative for fact in facts.addresses_of(link.name) if fact.resource.address.version == 6]
+    return bool(found) and not any(found)
 
 
 def remove_routes(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
     """Return the changes that remove the links' routes, and others that have an address of theirs as their source.
 
-    The kernel would take those (IPv4) or their source (IPv6) away with the address, unasked. Routes through a gateway
-    go first and the last listed first, so that each is reachable, and in its place, when it comes back.
+    The kernel would take those (IPv4) or their source (IPv6) away with the address, unasked.
     """
     names = {link.name for link in links}
     sources = {fact.resource.address.ip for name in names for fact in facts.addresses_of(name)}
@@ -79,13 +79,52 @@ def remove_routes(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Net
             raise Refused(
                 f"{fact.resource} has {fact.state.unsupported}, which podwire could not bring back: remove it first"
             )
-    last_first = touched[::-1]
-    ordered = sorted(last_first, key=lambda fact: not fact.resource.has_gateway)
-    return tuple(Change(fact.resource, fact.state, None, _route_reason(fact), netns) for fact in ordered)
+    _refuse_twins(touched)
+    return tuple(
+        Change(fact.resource, fact.state, None, _route_reason(fact, names), netns) for fact in _removable(touched)
+    )
 
 
-def _route_reason(fact: RouteFact) -> str:
-    return "comes back with the next router advertisement" if fact.state.learnt else "moves to the VM"
+def _refuse_twins(routes: list[RouteFact]) -> None:
+    seen = set()
+    for fact in routes:
+        if fact.resource in seen:
+            raise Refused(
+                f"{fact.resource} is there twice, with other metrics, so that neither can be told: remove one"
+            )
+        seen.add(fact.resource)
+
+
+def _removable(routes: list[RouteFact]) -> list[RouteFact]:
+    """Return the routes in an order in which each is removed, and not another, and comes back reachable in its place.
+
+    Routes through a gateway go first. Of equal IPv4 routes the kernel deletes the first that fits: they go as listed,
+    and each comes back in front of those behind it (``prepend``). IPv6 ones always come back behind, so the last goes
+    first.
+    """
+    by_gateway: dict[tuple[object, ...], set[bool]] = {}
+    for fact in routes:
+        by_gateway.setdefault(_rank(fact.resource), set()).add(fact.resource.has_gateway)
+    ipv4 = [fact for fact in routes if fact.resource.dst.version == 4]
+    ipv6 = [fact for fact in reversed(routes) if fact.resource.dst.version == 6]
+
+    def late(fact: RouteFact) -> int:
+        found = by_gateway[_rank(fact.resource)]
+        return (False in found) + (True not in found)
+
+    return sorted(ipv4 + ipv6, key=late)
+
+
+def _rank(route: Route) -> tuple[object, ...]:
+    """Return what the kernel finds a route by; IPv4 keeps those that are equal in it in their order."""
+    rank = (route.dst, route.table, route.tos, route.metric)
+    return rank if route.dst.version == 4 else (*rank, route.has_gateway)
+
+
+def _route_reason(fact: RouteFact, names: set[InterfaceName]) -> str:
+    if fact.state.learnt:
+        return "comes back with the next router advertisement"
+    return "moves to the VM" if names & set(fact.resource.links) else "would go with its source address"
 
 
 def remove_neighbours(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
@@ -124,9 +163,10 @@ def remove_addresses(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: 
     """Return the changes that remove the links' addresses, in the order that keeps theirs when they come back.
 
     IPv4 last listed first: a primary would take its secondaries with it. IPv6 as listed: the newest is listed first.
+    The last link first, since of two links in one subnet the first has the route that counts.
     """
     ordered = []
-    for link in links:
+    for link in reversed(links):
         found = facts.addresses_of(link.name)
         ordered += [fact for fact in reversed(found) if fact.resource.address.version == 4]
         ordered += [fact for fact in found if fact.resource.address.version == 6]

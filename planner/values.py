@@ -41,7 +41,8 @@ def shown(value: object, limit: int = _SHOWN) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     quoted = ascii(value[: limit + 1] if isinstance(value, str) else value)
-    return quoted if len(quoted) <= limit else quoted[: limit - 2] + "…" + quoted[0]
+    end = quoted[0] if isinstance(value, str) else ""
+    return quoted if len(quoted) <= limit else quoted[: limit - 1 - len(end)] + "…" + end
 
 
 class Token(str):
@@ -123,7 +124,7 @@ class Keyword(Token):
     """A word of the ``ip`` language: a scope, protocol, table, state, type or metric name."""
 
     __slots__ = ()
-    pattern = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:+-]{0,31}")
+    pattern = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:+-]{0,63}")
     what = "a plain word"
 
 

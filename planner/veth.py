@@ -9,11 +9,33 @@ from planner.cni import CniResult
 from planner.errors import InvalidInput, Refused
 from planner.facts import LinkFact
 from planner.names import RandomBits, generate_mac_address, random_veth_name
-from planner.resources import Address, AddressState, Link, LinkState, NextHop, Route, RouteState, VethDevice
-from planner.values import InterfaceName, Keyword, NetnsPath
+from planner.resources import (
+    Address,
+    AddressState,
+    Admin,
+    AdminState,
+    Link,
+    LinkState,
+    NextHop,
+    Route,
+    RouteState,
+    VethDevice,
+)
+from planner.values import (
+    InterfaceName,
+    IpAddress,
+    IpInterface,
+    IpNetwork,
+    Keyword,
+    Label,
+    NetnsPath,
+    is_ipv6_link_local,
+)
 
 _TRIES = 10
 _GLOBAL = Keyword("global")
+_LINK = Keyword("link")
+_IPV6_METRIC = 1024
 _REASON = "joins the two namespaces"
 
 
@@ -26,8 +48,8 @@ def setup_veth(
     random: RandomBits,
     netns: NetnsPath,
     outer_netns: NetnsPath,
-) -> tuple[InterfaceName, Change]:
-    """Return the name of the outer end, and the change that makes the pair, both ends up with ``mtu``.
+) -> tuple[InterfaceName, tuple[Change, Change]]:
+    """Return the name of the outer end, and the changes that make the pair with ``mtu`` and bring its outer end up.
 
     ``inside`` and ``outside`` are the links that the two namespaces have. A random outer name that is taken is rolled
     again; Refused where ``name`` is taken inside. Reference: SetupVeth.
@@ -40,7 +62,9 @@ def setup_veth(
         raise Refused(f"no free name for the outer end of {name} was found in {_TRIES} tries")
     device = VethDevice(peer=peer, peer_mac=generate_mac_address(random), peer_netns=outer_netns)
     state = LinkState(device=device, mac=generate_mac_address(random), mtu=mtu, up=True)
-    return peer, Change(Link(name), None, state, _REASON, netns)
+    made = Change(Link(name), None, state, _REASON, netns)
+    # The kernel makes no peer that is up already (ENOTCONN).
+    return peer, (made, Change(Admin(peer), AdminState(up=False), AdminState(up=True), _REASON, outer_netns))
 
 
 def create_escape_veth_pair(
@@ -52,7 +76,7 @@ def create_escape_veth_pair(
     random: RandomBits,
     netns: NetnsPath,
     outer_netns: NetnsPath,
-) -> tuple[InterfaceName, Change]:
+) -> tuple[InterfaceName, tuple[Change, Change]]:
     """Return ``setup_veth`` as seen from the outer namespace. Reference: CreateEscapeVethPair."""
     return setup_veth(name, mtu, inside=inside, outside=outside, random=random, netns=netns, outer_netns=outer_netns)
 
@@ -68,12 +92,14 @@ def configure_link(link: LinkFact, result: CniResult, netns: NetnsPath) -> tuple
         raise InvalidInput(f"result.interfaces: none has the MAC of {link.name} ({link.mac})")
     addresses = [ip.address for ip in result.ips if ip.interface == index]
     added = tuple(
-        Change(Address(link.name, address), None, AddressState(scope=_GLOBAL), "the result gives it to the link", netns)
+        Change(
+            Address(link.name, address), None, _address_state(link, address), "the result gives it to the link", netns
+        )
         for address in addresses
     )
     routes = tuple(
         Change(
-            Route(dst=route.dst, nexthops=(NextHop(dev=link.name, via=route.gateway),)),
+            _route(link, route.dst, route.gateway),
             None,
             RouteState(),
             "its gateway is reachable through the link",
@@ -83,3 +109,22 @@ def configure_link(link: LinkFact, result: CniResult, netns: NetnsPath) -> tuple
         if route.gateway is not None and any(route.gateway in address.network for address in addresses)
     )
     return added + routes
+
+
+def _address_state(link: LinkFact, address: IpInterface) -> AddressState:
+    """Return the state in which the kernel shows an address that was added without further words."""
+    if address.version == 6:
+        return AddressState(scope=_LINK if is_ipv6_link_local(address) else _GLOBAL)
+    return AddressState(scope=_GLOBAL, label=Label(link.name))
+
+
+def _route(link: LinkFact, dst: IpNetwork, gateway: IpAddress) -> Route:
+    """Return the route as the kernel shows one that was added without further words."""
+    ipv4 = dst.version == 4
+    return Route(
+        dst=dst,
+        nexthops=(NextHop(dev=link.name, via=gateway),),
+        metric=None if ipv4 else _IPV6_METRIC,
+        protocol=Keyword("boot"),
+        scope=_GLOBAL if ipv4 else None,
+    )

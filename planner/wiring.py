@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from ipaddress import IPv4Interface, IPv4Network, ip_interface
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from planner.bridging import Owner, bring_up, create_bridge, create_tap, enslave, set_hardware_addr
 from planner.changes import Change
 from planner.cni import CniResult
-from planner.ebtables import block_rules, new_rules
+from planner.ebtables import block_rules, new_rules, read_rule
 from planner.errors import InvalidInput, Refused
-from planner.facts import LinkFact, NamespaceFacts
+from planner.facts import AddressFact, LinkFact, NamespaceFacts, RouteFact
 from planner.links import container_interfaces
 from planner.names import Chosen
 from planner.network import ContainerSideNetwork, GuestNeighbour, VmInterface
 from planner.options import PlanOptions
-from planner.resources import Address, AddressState, EbtablesRules, Sysctl, SysctlState
+from planner.resources import Address, AddressState, EbtablesRules, LinkState, Resource, Sysctl, SysctlState
 from planner.strip import strip_links
 from planner.values import (
     InterfaceName,
@@ -90,15 +90,16 @@ def _changes(
 ) -> tuple[Change, ...]:
     """Return the changes in their phases. The MAC comes before the ports: the VM has the old one from then on."""
     links = tuple(wire.link for wire in wires)
+    stripped = strip_links(links, facts, netns)
     return (
         *_only_bridged(facts, netns),
-        *strip_links(links, facts, netns),
+        *stripped,
         _block(links, facts, owner, netns),
         *(change for wire in wires for change in set_hardware_addr(wire.link, wire.link_mac, netns)),
-        *(change for wire in wires for change in _links_of(wire, owner, options, netns)),
+        *(_as_host_can(change, facts) for wire in wires for change in _links_of(wire, owner, options, netns)),
         *(change for wire in wires for change in enslave((wire.link,), wire.bridge, netns)),
         *bring_up(links, netns, "carries the VM's frames"),
-        *_loopback_up(facts, netns),
+        *_loopback_up(facts, {change.resource for change in stripped}, netns),
     )
 
 
@@ -203,6 +204,9 @@ def _block(links: tuple[LinkFact, ...], facts: NamespaceFacts, owner: Owner, net
     if facts.ebtables.problem:
         raise Refused(facts.ebtables.problem)
     rules = tuple(rule for link in links for rule in block_rules(link.name, ipv6=_has_ipv6_address(link, facts)))
+    there = next((line for line in facts.ebtables.rules if read_rule(line) in rules), None)
+    if there is not None:
+        raise Refused(f"the ebtables rule «{there}» stands there already and is not podwire's: remove it first")
     state = new_rules(rules, facts.ebtables)
     return Change(EbtablesRules(owner.id), None, state, "the VM gets its lease from here only", netns)
 
@@ -237,13 +241,33 @@ def _links_of(wire: Wire, owner: Owner, options: PlanOptions, netns: NetnsPath) 
     return bridge, tap
 
 
-def _loopback_up(facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
-    """Return the changes that bring ``lo`` up. Going down it would keep 127.0.0.1/8, which came with going up."""
+def _as_host_can(made: Change, facts: NamespaceFacts) -> Change:
+    """Return the change that makes a link, less what cannot be set on a host without IPv6 (ipv6.disable=1)."""
+    if facts.sysctl("net/ipv6/conf/all/accept_dad") is not None or not isinstance(made.after, LinkState):
+        return made
+    return evolve(made, after=evolve(made.after, addrgenmode=None, sysctls=()))
+
+
+def _loopback_up(facts: NamespaceFacts, removed: Collection[Resource], netns: NetnsPath) -> tuple[Change, ...]:
+    """Return the changes that bring ``lo`` up, less what was ``removed`` anyhow.
+
+    Going down again it would keep 127.0.0.1/8, which came with going up, and lose its IPv6 addresses and routes, such
+    as ``blackhole`` ones.
+    """
     lo = facts.link(_LOOPBACK)
     if lo is None or lo.up:
         return ()
+    lost: list[RouteFact | AddressFact] = [
+        fact for fact in facts.routes_of(_LOOPBACK) if fact.resource.dst.version == 6 and fact.resource.table != "local"
+    ]
+    lost += [fact for fact in facts.addresses_of(_LOOPBACK) if fact.resource.address.version == 6]
+    gone = tuple(
+        Change(fact.resource, fact.state, None, "lo would lose it when it goes down again", netns)
+        for fact in lost
+        if fact.resource not in removed
+    )
     own = Address(_LOOPBACK, ip_interface("127.0.0.1/8"))
     state = AddressState(scope=Keyword("host"), label=Label("lo"))
     there = any(fact.resource == own for fact in facts.addresses)
     address = () if there else (Change(own, None, state, "lo has it when it is up", netns),)
-    return (*address, *bring_up((lo,), netns, "programs in the namespace expect it"))
+    return (*gone, *address, *bring_up((lo,), netns, "programs in the namespace expect it"))

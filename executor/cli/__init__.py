@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from executor.cli.streams import OutputLost, open_closed, put
+from executor.cli.streams import OutputLost, complain, open_closed, put
 from executor.version import __version__
 
 # The exit status for bad input and refusals; the others are in executor.cli.statuses.
@@ -20,6 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _main(words)
     except OutputLost as lost:
         return lost.say(_REFUSED)
+    except KeyboardInterrupt:  # still loading
+        return complain("interrupted, nothing was changed", _REFUSED)
 
 
 def _main(words: list[str]) -> int:

@@ -10,24 +10,23 @@ from executor.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing itself would be a tenth of the time that --help takes
-    from collections.abc import Callable
     from typing import NoReturn
 
     from _typeshed import SupportsWrite
 
 DEFAULT_STATE_DIR = "/var/lib/podwire"
-PLAN_FORMATS = ("text", "commands", "script", "json")
-LOG_FORMATS = ("text", "commands", "json")
+PLAN_FORMATS = ("text", "commands", "script", "json", "markdown", "html", "svg")
+LOG_FORMATS = ("text", "commands", "script", "json", "html")
 _SHORT = ("text", "json")
 _MANY = 3
 _WIDEST = 100
 
-_DESCRIPTION = "Give a virtual machine the network of the pod that it runs in: plan, preview, apply and take back."
-_EXIT = """\
+DESCRIPTION = "Give a virtual machine the network of the pod that it runs in: plan, preview, apply and take back."
+EXIT = """\
 exit status:
   0  done, or nothing to do
   1  refused, bad input or wrong usage: nothing was changed
-  2  changes are pending (plan --detailed-exitcode)
+  2  changes are pending (plan --detailed-exitcode), or drift was found (check)
   3  apply failed, and was taken back
   4  failed, and not wholly taken back: podwire recover is next
 """
@@ -72,17 +71,38 @@ def parse(argv: list[str]) -> argparse.Namespace | int:
     return arguments
 
 
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """Return the parser of one command, with its options."""
+    found: argparse.ArgumentParser = _commands_of(_parser(name))[name]
+    return found
+
+
+def options_of(name: str) -> dict[str, argparse.Action]:
+    """Return the options of a command by their names; none for what is no command."""
+    return dict(parser_of(name)._option_string_actions) if name in _COMMANDS else {}  # noqa: SLF001
+
+
+def example_of(name: str) -> str:
+    """Return the examples of a command, a line each."""
+    return _COMMANDS[name][2]
+
+
+def _commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    groups = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
+    return dict(next(groups).choices)
+
+
 def _command_in(argv: list[str]) -> str | None:
     """Return the command, None for --help and --version; _UsageError where there is none of that name."""
     if not argv:
-        raise _UsageError(f"a command is missing: {', '.join(_COMMANDS)} (see podwire --help)")
+        raise _UsageError(f"a command is missing: {', '.join(COMMAND_NAMES)} (see podwire --help)")
     if argv[0] in _COMMANDS:
         return argv[0]
     if argv[0] in ("-h", "--help", "--version"):
         return None
     if argv[0].startswith("-"):
         raise _UsageError(f"{_quoted(argv[0])} is unknown here (see podwire --help)")
-    raise _UsageError(f"there is no command {_quoted(argv[0])}: {', '.join(_COMMANDS)} (see podwire --help)")
+    raise _UsageError(f"there is no command {_quoted(argv[0])}: {', '.join(COMMAND_NAMES)} (see podwire --help)")
 
 
 def _quoted(text: str) -> str:
@@ -93,12 +113,12 @@ def _quoted(text: str) -> str:
 
 def _parser(wanted: str | None) -> _Parser:
     """Return the parser; the options of commands other than ``wanted`` are left out, nobody will see them."""
-    parser = _Parser(
-        prog="podwire", description=_DESCRIPTION, epilog=_EXIT, formatter_class=_layout, allow_abbrev=False
-    )
+    parser = _Parser(prog="podwire", description=DESCRIPTION, epilog=EXIT, formatter_class=_layout, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"podwire {__version__}", help="print the version")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", prog="podwire")
     for name, (add, text, example) in _COMMANDS.items():
+        if name in _HIDDEN and name != wanted:
+            continue
         command = commands.add_parser(name, help=text, formatter_class=_layout, allow_abbrev=False)
         if name == wanted:
             command.description, command.epilog = f"{text[:1].upper()}{text[1:]}.", _epilog(example)
@@ -125,7 +145,7 @@ def _epilog(example: str) -> str:
 
 def _common(parser: argparse.ArgumentParser, formats: tuple[str, ...] = _SHORT) -> None:
     text = " or ".join(formats) if len(formats) < _MANY else f"one of {', '.join(formats)}"
-    parser.add_argument("--format", type=_one_of(formats), default=formats[0], metavar="F", help=text)
+    parser.add_argument("--format", type=_OneOf(formats), default=formats[0], metavar="F", help=text)
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument(
         "--state-dir",
@@ -143,14 +163,18 @@ def _limits(parser: argparse.ArgumentParser, *, locks: bool = False) -> None:
         parser.add_argument("--lock-timeout", type=_seconds, default=10.0, metavar="SECONDS", help=text)
 
 
-def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            known = f"none of {', '.join(words)}" if len(words) > 1 else f"not {words[0]}"
+class _OneOf:
+    """Reads one of a few words, which completion knows too."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.words = words
+
+    def __call__(self, text: str) -> str:
+        """Return ``text`` where it is one of the words."""
+        if text not in self.words:
+            known = f"none of {', '.join(self.words)}" if len(self.words) > 1 else f"not {self.words[0]}"
             raise argparse.ArgumentTypeError(f"{_quoted(text)} is {known}")
         return text
-
-    return parse
 
 
 def _some_seconds(text: str) -> float:
@@ -170,6 +194,20 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds <= 86400:
         raise argparse.ArgumentTypeError(f"{_quoted(text)} is not a time (such as 30, 1.5 or 2m)")
     return seconds
+
+
+def _moment(text: str) -> float:
+    """Return a moment in seconds since the epoch: so long ago, or a date and perhaps a time (local unless it says)."""
+    import time  # noqa: PLC0415  only this option needs them
+    from datetime import datetime  # noqa: PLC0415
+
+    factor = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
+    try:
+        if factor and text[:-1].isascii() and text[:-1].isdecimal():
+            return time.time() - int(text[:-1]) * factor
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise argparse.ArgumentTypeError(f"{_quoted(text)} is neither a time ago (such as 2h) nor a date") from None
 
 
 def _netns(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -251,6 +289,11 @@ def _list(parser: argparse.ArgumentParser) -> None:
 
 def _log(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", nargs="?", metavar="ID", help="only of this wiring")
+    text = "only since then: as long ago as 90s, 30m, 2h or 1d, or a date (2026-11-24, 2026-11-24T09:30)"
+    parser.add_argument("--since", type=_moment, metavar="WHEN", help=text)
+    _netns(parser, required=False)
+    parser.add_argument("--failed", action="store_true", help="only what failed, or was not seen to end")
+    parser.add_argument("--follow", action="store_true", help="go on with what is run from now on")
     parser.add_argument("--reverse", action="store_true", help="the newest first")
     _common(parser, LOG_FORMATS)
 
@@ -260,6 +303,24 @@ def _recover(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--forward", action="store_true", help="finish what was begun instead of taking it back")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be run")
     _common(parser, PLAN_FORMATS)
+    _limits(parser, locks=True)
+
+
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", type=_OneOf(("bash", "zsh", "fish")), metavar="SHELL", help="bash, zsh or fish")
+    _common(parser, ("text",))
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="WORD", help="the words so far, without podwire")
+    _common(parser, ("text",))
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="the wiring")
+    parser.add_argument("--fix", action="store_true", help="repair what drifted, after showing it")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    _common(parser)
     _limits(parser, locks=True)
 
 
@@ -310,21 +371,35 @@ podwire plan --result result.json --netns pod1 --facts facts.json   # off the ho
     "log": (
         _log,
         "show the commands that were run",
-        "podwire log pod1\npodwire log pod1 --format commands",
+        "podwire log pod1 --since 2h\npodwire log --failed --format html > log.html",
     ),
     "recover": (
         _recover,
         "take back what a crash left half done, or finish it",
         "podwire recover --dry-run\npodwire recover pod1 --forward",
     ),
+    "check": (
+        _check,
+        "show whether a wiring still is what was applied",
+        "podwire check pod1\npodwire check pod1 --fix",
+    ),
     "confirm": (
         _confirm,
         "keep what was applied with --confirm-within",
-        "podwire apply pod1.plan --yes --confirm-within 60s && podwire confirm pod1",
+        "podwire apply pod1.plan --yes --confirm-within 60s\npodwire confirm pod1",
     ),
     "gc": (
         _gc,
         "forget what belongs to namespaces that are gone",
         "podwire gc",
     ),
+    "completion": (
+        _completion,
+        "print what makes a shell complete podwire's words",
+        "source <(podwire completion bash)\npodwire completion fish | source",
+    ),
 }
+# What is not for people: shells ask it.
+_HIDDEN = {"complete": (_complete, "print the candidates for the last word", "podwire complete -- tear")}
+COMMAND_NAMES = tuple(_COMMANDS)
+_COMMANDS |= _HIDDEN

@@ -22,6 +22,7 @@ _MAX_QUEUES = 256
 _IPV4_BITS = 32
 _LONGEST_SUBNET = 30
 _MOST_ARGUMENTS = 2000
+_LONGEST_NAME = 100
 _WHOEVER_LOOKS = ("/proc/self/", "/proc/thread-self/")
 
 
@@ -151,8 +152,9 @@ def _is_a_hosts(address: IpInterface) -> bool:
 
 
 def what_was_asked() -> str:
-    """Return the command line for the journal, so that a reviewer sees what a change was for."""
-    return shlex.join(["podwire", *sys.argv[1:]])[:_MOST_ARGUMENTS]
+    """Return the command line and who gave it, for the journal: a reviewer sees what a change was for."""
+    who = os.environ.get("SUDO_USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
+    return f"{shlex.join(['podwire', *sys.argv[1:]])[:_MOST_ARGUMENTS]} (by {who[:_LONGEST_NAME]})"
 
 
 def require_root(why: str = "entering a network namespace is not for ordinary users") -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from executor.cli.printing import print_json, wants_colour
+from importlib import import_module
+
+from executor.cli.paging import put_long
+from executor.cli.printing import json_text, wants_colour
 from executor.cli.streams import put
 from planner.formats import COLOURED, PLAIN, render_commands, render_script, render_text
 from planner.plan import Plan, plan_to_json
@@ -10,13 +13,26 @@ from planner.render import Templates
 
 
 def print_plan(plan: Plan, form: str, templates: Templates, *, reverse: bool = False) -> None:
-    """Print a plan as text, commands, script or JSON; ``reverse`` says that it takes another back."""
-    if form == "json":
-        print_json(plan_to_json(plan))
+    """Print a plan in the format that is wanted; ``reverse`` says that it takes another back."""
+    if form == "text":
+        put_long(plan_text(plan, reverse=reverse))
+    elif form == "json":
+        put(json_text(plan_to_json(plan)))
     elif form == "commands":
         put(render_commands(plan))
     elif form == "script":
         put(render_script(plan, templates))
     else:
-        style = COLOURED if wants_colour() else PLAIN
-        put(render_text(plan, style=style, reverse=reverse))
+        put(_page(plan, form, reverse=reverse))
+
+
+def plan_text(plan: Plan, *, reverse: bool = False) -> str:
+    """Return the preview for people, in colours where standard output is a terminal that wants them."""
+    return render_text(plan, style=COLOURED if wants_colour() else PLAIN, reverse=reverse)
+
+
+def _page(plan: Plan, form: str, *, reverse: bool) -> str:
+    """Return the plan as markdown, html or svg; only then the module that draws it is loaded."""
+    module = import_module(f"planner.formats.{form}")
+    text: str = getattr(module, f"render_{form}")(plan, reverse=reverse)
+    return text

@@ -13,7 +13,7 @@ from executor.errors import ExecutorError
 from planner.errors import PlannerError
 from planner.values import shown
 
-_CHANGING = ("apply", "teardown", "recover")
+_CHANGING = ("apply", "teardown", "recover", "check", "gc")
 _MODULES = {
     "facts": "planning",
     "plan": "planning",
@@ -21,16 +21,22 @@ _MODULES = {
     "apply": "changing",
     "teardown": "changing",
     "recover": "changing",
+    "check": "checking",
     "confirm": "keeping",
     "gc": "keeping",
+    "complete": "completion",
+    "completion": "completion",
     "list": "looking",
-    "log": "looking",
+    "log": "log",
 }
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that ``arguments`` name and return its exit status. Raises OutputLost."""
-    module = import_module(f"executor.cli.{_MODULES[arguments.command]}")
+    try:
+        module = import_module(f"executor.cli.{_MODULES[arguments.command]}")
+    except ImportError as error:
+        return complain(f"this installation of podwire is not whole ({error}): install it again", REFUSED)
     command: Callable[[argparse.Namespace], int] = getattr(module, f"{arguments.command}_command")
     try:
         return command(arguments)

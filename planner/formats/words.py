@@ -73,7 +73,9 @@ def _device_words(state: LinkState) -> list[str]:
 
 def _neighbour(change: Change) -> list[str]:
     resource, state = change.resource, change.known_state
-    return [f"neighbour {resource.address} is {state.lladdr} ({state.state or 'proxy'})"]  # type: ignore[union-attr]
+    if resource.proxy:  # type: ignore[union-attr]
+        return [f"answers for {resource.address} (proxy)"]  # type: ignore[union-attr]
+    return [f"neighbour {resource.address} is {state.lladdr} ({state.state})"]  # type: ignore[union-attr]
 
 
 def _rules(change: Change) -> list[str]:

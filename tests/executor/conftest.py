@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from executor.launching import prepare
 from executor.netns import Namespace
 from planner.values import NetnsPath
 from tests.executor.helpers_netns import scratch_namespace
@@ -20,6 +21,7 @@ def scratch_ns() -> Iterator[NetnsPath]:
 
 @pytest.fixture
 def namespace(scratch_ns: NetnsPath) -> Iterator[Namespace]:
-    """Return a fresh namespace, opened."""
+    """Return a fresh namespace, opened; what starts programs is there already, with its descriptor."""
+    prepare()
     with Namespace.open(scratch_ns) as opened:
         yield opened

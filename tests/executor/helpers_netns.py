@@ -53,9 +53,21 @@ def is_running(pid: int) -> bool:
 
 
 def children() -> set[int]:
-    """Return the processes, zombies among them, whose parent is this one."""
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return {pid for pid in pids if _state_and_parent(pid)[1] == os.getpid()}
+    """Return the processes, zombies among them, that this one has started through the launcher."""
+    parents = {int(entry.name): _state_and_parent(int(entry.name))[1] for entry in _processes()}
+    launchers = {pid for pid in parents if _is_launcher(pid)}
+    return {pid for pid, parent in parents.items() if parent in launchers or parent == os.getpid()}
+
+
+def _processes() -> list[Path]:
+    return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _is_launcher(pid: int) -> bool:
+    try:
+        return b"-I\0-S\0-c\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _state_and_parent(pid: int) -> tuple[str, int]:

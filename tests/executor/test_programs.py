@@ -204,4 +204,3 @@ def test_a_file_that_cannot_be_run_is_unusable(tmp_path: Path) -> None:
     program.chmod(0o755)
     with pytest.raises(Unusable, match=r"cannot be started: .*Exec format error"):
         run_program([str(program)], namespace=None, stdin=None, timeout=10)
-    os.waitpid(-1, 0)  # sh does not collect a child that it could not start

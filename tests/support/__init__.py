@@ -1,4 +1,7 @@
-"""What the tests stand on: real namespaces, pods, CNI plugins, raw dumps and frames. None uses podwire itself."""
+"""What the tests stand on: real namespaces, pods, CNI plugins, raw dumps and frames.
+
+None of them uses podwire itself, but for `tests.support.podwire`.
+"""
 
 from __future__ import annotations
 

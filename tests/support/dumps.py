@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import time
 
 from attrs import frozen
 
@@ -91,6 +92,22 @@ def dump(namespace: Namespace) -> Dump:
 def difference(before: Dump, after: Dump) -> str:
     """Return what differs as a unified diff, each line behind the name of its section; "" if nothing does."""
     return "\n".join(difflib.unified_diff(before.lines(), after.lines(), "before", "after", lineterm="", n=1))
+
+
+def lasting_difference(before: Dump, namespace: Namespace, *, seconds: float = 1) -> str:
+    """Return what differs in a namespace, after up to `seconds` for what the kernel does by and by.
+
+    It enters local routes of IPv6 from a work queue, and learns by asking only that an address is somebody else's.
+    """
+    deadline = time.monotonic() + seconds
+    while (found := difference(before, dump(namespace))) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+def renamed(taken: Dump, name: str, common: str) -> Dump:
+    """Return a dump in which `name` is called `common`: `ip` names the namespace that a link's other end is in."""
+    return Dump({section: re.sub(rf"\b{re.escape(name)}\b", common, text) for section, text in taken.sections.items()})
 
 
 def _normalised(section: str, text: str) -> list[str]:

@@ -7,21 +7,29 @@ A `Pod` grows by small steps, and each step keeps its CNI result true:
     pod.add_address("10.1.90.5/24", gateway="10.1.90.1")
     pod.result                      # what a plugin would have answered
 
-`plain`, `dual_stack`, `calico` and `aws` are the common compositions; they return when no address is tentative.
+`plain`, `dual_stack`, `ptp_style`, `calico` and `aws` are the common compositions; they return when no address is
+tentative. `also` and `on_host` add any command to one:
+
+    also(dual_stack, "ip route add 192.0.2.0/24 via 10.1.90.1 metric 7")
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
+import shlex
+from collections.abc import Callable
 from typing import Any
 
 from attrs import field, frozen
 
 from tests.support.namespaces import Namespace
+from tests.support.running import eventually
 
 MAC = "0a:58:0a:01:5a:05"
+HOST_MAC = "0a:58:0a:01:5a:01"
 LINK_LOCAL_GATEWAY = "169.254.1.1"
+IPV6_MIN_MTU = 1280  # below it a link has no IPv6, and no sysctls of it
 
 
 def _empty_result() -> dict[str, Any]:
@@ -43,18 +51,21 @@ class Pod:
             namespace.ip("link set lo up")
         return cls(host, inside)
 
-    def add_veth(self, name: str = "eth0", *, mac: str = MAC, mtu: int = 1500) -> str:
+    def add_veth(self, name: str = "eth0", *, mac: str = MAC, host_mac: str = HOST_MAC, mtu: int = 1500) -> str:
         """Join pod and host by a veth pair, both ends up; return the name of the host's end.
 
         Duplicate address detection is on, as it is in a real pod, but takes milliseconds.
         """
         outer = self.host_end(name)
-        peer = f"name {outer} mtu {mtu} netns {self.host.name}"
+        peer = f"name {outer} address {host_mac} mtu {mtu} netns {self.host.name}"
         self.inside.ip(f"link add {name} address {mac} mtu {mtu} type veth peer {peer}")
         for namespace, link in ((self.host, outer), (self.inside, name)):
-            namespace.sysctl(f"net/ipv6/conf/{link}/router_solicitation_delay", 0)  # the random wait before a probe
-            namespace.sysctl(f"net/ipv6/neigh/{link}/retrans_time_ms", 20)  # how long a probe waits for an answer
+            if mtu >= IPV6_MIN_MTU:
+                namespace.sysctl(f"net/ipv6/conf/{link}/router_solicitation_delay", 0)  # the random wait for a probe
+                namespace.sysctl(f"net/ipv6/neigh/{link}/retrans_time_ms", 20)  # how long a probe waits for an answer
             namespace.ip(f"link set {link} up")
+        if mtu >= IPV6_MIN_MTU:
+            eventually(lambda: "fe80:" in self.inside.ip(f"addr show dev {name}"), f"the address that {name} makes")
         self.result["interfaces"].append({"name": name, "mac": mac, "sandbox": str(self.inside.path)})
         return outer
 
@@ -87,6 +98,96 @@ class Pod:
         return next(number for number, interface in enumerate(self.result["interfaces"]) if interface["name"] == link)
 
 
+Build = Callable[[Namespace, Namespace], Pod]
+
+
+def also(base: Build, *lines: str) -> Build:
+    """Make what `base` makes, and run each line as a command in the pod."""
+
+    def build(host: Namespace, inside: Namespace) -> Pod:
+        pod = base(host, inside)
+        _run(inside, lines)
+        pod.settle()
+        return pod
+
+    return build
+
+
+def on_host(base: Build, *lines: str) -> Build:
+    """Make what `base` makes, and run each line as a command in the host's namespace."""
+
+    def build(host: Namespace, inside: Namespace) -> Pod:
+        pod = base(host, inside)
+        _run(host, lines)
+        pod.settle()
+        return pod
+
+    return build
+
+
+def carrier_lost(host: Namespace, inside: Namespace) -> Pod:
+    """Make what `dual_stack` is, and set the host's end of it down."""
+    pod = dual_stack(host, inside)
+    _lose_carrier(pod)
+    return pod
+
+
+def carrier_never_there(host: Namespace, inside: Namespace) -> Pod:
+    """Make one veth whose host's end is down, so that the pod's end is not ready for IPv6, and 10.1.90.5/24 on it."""
+    pod = Pod.between(host, inside)
+    pod.add_veth()
+    _lose_carrier(pod)
+    inside.ip("link set eth0 down")  # which only this makes it forget
+    inside.ip("link set eth0 up")
+    pod.add_address("10.1.90.5/24", gateway="10.1.90.1")
+    return pod
+
+
+def _lose_carrier(pod: Pod) -> None:
+    pod.host.ip(f"link set {pod.host_end()} down")
+    eventually(lambda: "NO-CARRIER" in pod.inside.ip("link show dev eth0"), "the loss of the carrier")
+
+
+def only(base: Build, *links: str) -> Build:
+    """Make what `base` makes, with a result that knows of these links only, as of one plugin among several."""
+
+    def build(host: Namespace, inside: Namespace) -> Pod:
+        pod = base(host, inside)
+        known = [number for number, entry in enumerate(pod.result["interfaces"]) if entry["name"] in links]
+        ips = [ip | {"interface": known.index(ip["interface"])} for ip in pod.result["ips"] if ip["interface"] in known]
+        interfaces = [pod.result["interfaces"][number] for number in known]
+        return Pod(host, inside, pod.result | {"interfaces": interfaces, "ips": ips, "routes": []})
+
+    return build
+
+
+def _run(namespace: Namespace, lines: tuple[str, ...]) -> None:
+    for line in lines:
+        namespace.run(*shlex.split(line))
+
+
+def one_link(name: str = "eth0", *, mtu: int = 1500) -> Build:
+    """Make what `plain` is, on a link of another name or MTU."""
+
+    def build(host: Namespace, inside: Namespace) -> Pod:
+        pod = Pod.between(host, inside)
+        pod.add_veth(name, mtu=mtu)
+        pod.add_address("10.1.90.5/24", gateway="10.1.90.1", link=name)
+        pod.settle()
+        return pod
+
+    return build
+
+
+def lo_never_up(host: Namespace, inside: Namespace) -> Pod:
+    """Make what `plain` is in a namespace whose lo nobody has ever set up, so that it has no address either."""
+    pod = Pod(host, inside)
+    pod.add_veth()
+    pod.add_address("10.1.90.5/24", gateway="10.1.90.1")
+    pod.settle()
+    return pod
+
+
 def plain(host: Namespace, inside: Namespace) -> Pod:
     """Make one veth, 10.1.90.5/24, default route via 10.1.90.1: what flannel, bridge and ptp come down to."""
     pod = Pod.between(host, inside)
@@ -101,6 +202,32 @@ def dual_stack(host: Namespace, inside: Namespace) -> Pod:
     pod = plain(host, inside)
     pod.add_address("fd00:1:90::5/64", gateway="fd00:1:90::1")
     pod.settle()
+    return pod
+
+
+def two_links(host: Namespace, inside: Namespace) -> Pod:
+    """Add to `dual_stack` a second interface, net1, with an address of each family and no routes."""
+    pod = dual_stack(host, inside)
+    pod.add_veth("net1", mac="0a:58:0a:01:5b:05", host_mac="0a:58:0a:01:5b:01")
+    pod.add_address("10.1.91.5/24", link="net1")
+    pod.add_address("fd00:1:91::5/64", link="net1")
+    pod.settle()
+    return pod
+
+
+def ptp_style(host: Namespace, inside: Namespace) -> Pod:
+    """Make of `dual_stack` what the ptp plugin leaves: the connected routes are gone, all goes through the gateway."""
+    pod = dual_stack(host, inside)
+    for address, subnet, gateway, default in (
+        ("10.1.90.5", "10.1.90.0/24", "10.1.90.1", "0.0.0.0/0"),
+        ("fd00:1:90::5", "fd00:1:90::/64", "fd00:1:90::1", "::/0"),
+    ):
+        source = "" if ":" in address else f"src {address}"
+        inside.ip(f"route del {default}")
+        inside.ip(f"route del {subnet} dev eth0")
+        inside.ip(f"route add {gateway} dev eth0 scope link {source}")
+        inside.ip(f"route add {subnet} via {gateway} dev eth0 {source}")
+        inside.ip(f"route add {default} via {gateway} dev eth0")
     return pod
 
 

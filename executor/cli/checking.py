@@ -1,0 +1,67 @@
+"""check: whether what was applied still is there."""
+
+from __future__ import annotations
+
+import argparse
+
+from executor.cli.asking import ask
+from executor.cli.changing import refuse_unknown, settings_of
+from executor.cli.inputs import parse_id, require_root
+from executor.cli.printing import json_text, wants_colour
+from executor.cli.reporting import ran_words
+from executor.cli.statuses import PENDING
+from executor.cli.streams import put, put_done
+from executor.drift import Drift, drift_of, repair
+from executor.store import Entry
+from executor.workplace import Settings
+from planner.changes import change_to_json
+from planner.errors import Refused
+from planner.formats import COLOURED, PLAIN, render_drift
+from planner.plan import command_to_json
+
+
+def check_command(arguments: argparse.Namespace) -> int:
+    """Show in what a wiring differs from what was applied, and with --fix put it right."""
+    require_root()
+    settings = settings_of(arguments)
+    plan_id = parse_id(arguments.id)
+    entry = settings.store.load(plan_id)
+    if entry is None:
+        refuse_unknown(plan_id, settings.store)
+        raise Refused(f"{plan_id} is not wired any more: podwire log {plan_id} shows what was done")
+    drift = drift_of(entry, settings)
+    if arguments.fix and drift.plan.changes:
+        return _fix(entry, drift, arguments, settings)
+    put(json_text(_document(drift)) if arguments.format == "json" else _text(drift))
+    return PENDING if drift.plan.changes else 0
+
+
+def _fix(entry: Entry, drift: Drift, arguments: argparse.Namespace, settings: Settings) -> int:
+    """Preview exactly the repair, ask, and make it."""
+    if not arguments.yes:
+        ask(_text(drift), f"repair this in {entry.netns}")
+    outcome = repair(entry, settings)
+    if arguments.format == "json":
+        put_done(json_text(_document(drift) | {"outcome": outcome.what}))
+    else:
+        words = f"repaired ({ran_words(outcome)})" if outcome.commands else "nothing was left to repair"
+        put_done(f"{entry.id}: {words}\n")
+    return 0
+
+
+def _text(drift: Drift) -> str:
+    plan = drift.plan
+    style = COLOURED if wants_colour() else PLAIN
+    text = render_drift(plan.changes, plan.commands, plan_id=plan.id, netns=plan.netns, style=style)
+    return text + "".join(f"  {note}\n" for note in drift.notes)
+
+
+def _document(drift: Drift) -> dict[str, object]:
+    plan = drift.plan
+    return {
+        "id": str(plan.id),
+        "netns": str(plan.netns),
+        "drift": [change_to_json(change) for change in plan.changes],
+        "commands": [command_to_json(command) for command in plan.commands],
+        "notes": list(drift.notes),
+    }

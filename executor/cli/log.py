@@ -1,0 +1,137 @@
+"""log: the commands that were run, chosen, shown, followed."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from executor.cli.inputs import parse_id, require_root, store_of
+from executor.cli.paging import put_long
+from executor.cli.printing import local_time, print_json
+from executor.cli.streams import put
+from executor.journal import LogRecord, read_logs
+from executor.log_lines import shell_line
+from executor.netns import resolve_netns
+from executor.store import StateStore
+from planner.errors import InvalidInput
+from planner.values import PlanId
+
+_FOLLOW_EVERY = 0.3
+
+
+def log_command(arguments: argparse.Namespace) -> int:
+    """Print the commands that were run, oldest first."""
+    require_root("what was run is written down for root only")
+    store = store_of(arguments)
+    records = _chosen(arguments, store)
+    if not arguments.follow:
+        _print(records[::-1] if arguments.reverse else records, arguments.format)
+        return 0
+    if arguments.reverse or arguments.format not in ("text", "commands"):
+        raise InvalidInput("--follow: it prints as text or as commands, the newest last")
+    return _follow(records, arguments, store)
+
+
+def _chosen(arguments: argparse.Namespace, store: StateStore) -> list[LogRecord]:
+    """Return the records that the arguments ask for."""
+    ids = _ids(arguments, store)
+    netns = None if arguments.netns is None else resolve_netns(arguments.netns)
+    records = read_logs({plan_id: store.journal_path(plan_id) for plan_id in ids})
+    return [
+        record
+        for record in records
+        if (arguments.since is None or record.time >= arguments.since)
+        and (netns is None or record.netns == netns)
+        and not (arguments.failed and record.rc == 0)
+    ]
+
+
+def _ids(arguments: argparse.Namespace, store: StateStore) -> tuple[PlanId, ...]:
+    ids = store.journalled_ids()
+    if arguments.id is None:
+        return ids
+    wanted = parse_id(arguments.id)
+    if wanted not in ids and not arguments.follow:
+        raise InvalidInput(f"id: nothing was ever run under {wanted}; podwire list shows what is wired")
+    return (wanted,)
+
+
+def _follow(records: list[LogRecord], arguments: argparse.Namespace, store: StateStore) -> int:
+    """Print what there is, then what comes, until somebody interrupts. A command is printed when it has ended."""
+    seen: set[tuple[str, float]] = set()
+    try:
+        while True:
+            new = [record for record in records if record.rc is not None and _key(record) not in seen]
+            seen.update(map(_key, new))
+            if new:
+                _print(new, arguments.format)
+            time.sleep(_FOLLOW_EVERY)
+            records = _chosen(arguments, store)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _key(record: LogRecord) -> tuple[str, float]:
+    return (record.id, record.time)
+
+
+def _print(records: Sequence[LogRecord], form: str) -> None:
+    if form == "json":
+        print_json([_log_json(record) for record in records])
+    elif form == "commands":
+        put("".join(f"{shell_line(record)}\n" for record in records))
+    elif form == "script":
+        from executor.log_script import render_log_script  # noqa: PLC0415  only who wants it waits for it
+
+        put(render_log_script(records))
+    elif form == "html":
+        from executor.log_html import render_log_html  # noqa: PLC0415
+
+        put(render_log_html(records))
+    elif not records:
+        put("nothing was run, or nothing that fits\n")
+    else:
+        operations = groupby(records, key=lambda record: (record.id, record.netns, record.verb, record.asked))
+        put_long("\n".join(_operation_text(list(group)) for _, group in operations))
+
+
+def _log_json(record: LogRecord) -> dict[str, Any]:
+    return {
+        "time": record.time,
+        "id": record.id,
+        "netns": record.netns,
+        "argv": list(record.argv),
+        "stdin": record.stdin,
+        "rc": record.rc,
+        "stdout": record.stdout,
+        "stderr": record.stderr,
+        "duration_ms": record.duration_ms,
+        "verb": record.verb,
+        "asked": record.asked,
+    }
+
+
+def _operation_text(records: Sequence[LogRecord]) -> str:
+    """Return what was run for one command line: when and where it was, and what each command answered."""
+    first = min(records, key=lambda record: record.time)
+    where = "on the host" if first.netns is None else f"in {first.netns}"
+    head = f"{local_time(first.time)}  {first.verb} {first.id} {where}"
+    return "".join([f"{head}\n", f"    {_printable(first.asked)}\n", *map(_command_text, records)])
+
+
+def _command_text(record: LogRecord) -> str:
+    status = "died" if record.rc is None else "ok" if record.rc == 0 else f"rc {record.rc}"
+    took = "" if record.duration_ms is None else f"{record.duration_ms:.1f} ms"
+    clock = f"{time.strftime('%H:%M:%S', time.localtime(record.time))}.{int(record.time * 1000) % 1000:03}"
+    head = f"  {clock}  {status:<5} {took:>9}  {shlex.join(record.argv)}\n"
+    more = [("|", record.stdin or ""), (">", record.stdout), ("!", record.stderr)]
+    return head + "".join(f"      {mark} {_printable(line)}\n" for mark, text in more for line in text.splitlines())
+
+
+def _printable(line: str) -> str:
+    """Return a line of output without what could move a terminal's cursor."""
+    return "".join(char if char.isprintable() else "�" for char in line)

@@ -1,0 +1,75 @@
+"""How operations ended: as text a line each, at once; as JSON one document, when all have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from executor.cli.previews import print_plan
+from executor.cli.printing import json_text
+from executor.cli.statuses import exit_status
+from executor.cli.streams import complain, put_done
+from executor.errors import ExecutorError
+from executor.outcome import Outcome
+from planner.errors import PlannerError
+from planner.plan import Plan, plan_to_json
+from planner.render import Templates
+from planner.values import PlanId
+
+
+class Report:
+    """What became of the one wiring that was named, or of ``several`` that were not: their document is a list."""
+
+    def __init__(self, form: str, *, several: bool) -> None:
+        self._form = form
+        self._several = several
+        self._documents: list[dict[str, Any]] = []
+
+    def ended(self, outcome: Outcome, words: str) -> None:
+        """Say how an operation ended, in ``words``."""
+        self._documents.append(outcome_json(outcome))
+        if self._form != "json":
+            ran = f" ({ran_words(outcome)})" if outcome.commands else ""
+            put_done("".join(f"{outcome.id}: {line}\n" for line in (words + ran, *outcome.notes)))
+
+    def would_run(self, plan: Plan, templates: Templates, *, reverse: bool) -> None:
+        """Show what an operation would run."""
+        self._documents.append(plan_to_json(plan))
+        if self._form != "json":
+            print_plan(plan, self._form, templates, reverse=reverse)
+
+    def of_each(self, ids: Iterable[PlanId], work: Callable[[PlanId], None], *, nothing: str) -> int:
+        """Do ``work`` for every id, print the document, and return the worst exit status; ``nothing`` is for no id.
+
+        What fails keeps no other from being done; only where one id was named its error is raised.
+        """
+        status = 0
+        for plan_id in ids:
+            try:
+                work(plan_id)
+            except (PlannerError, ExecutorError) as error:
+                if not self._several:
+                    raise
+                self._documents.append({"id": str(plan_id), "outcome": "failed", "why": str(error)})
+                status = max(status, complain(f"{plan_id}: {error}", exit_status(error)))
+        if self._form == "json":
+            put_done(json_text(self._documents if self._several else self._documents[0]))
+        elif not self._documents:
+            put_done(f"{nothing}\n")
+        return status
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """Return how an operation ended as a document."""
+    return {
+        "id": str(outcome.id),
+        "outcome": outcome.what,
+        "commands": outcome.commands,
+        "duration_ms": round(outcome.seconds * 1000, 3),
+        "notes": list(outcome.notes),
+    }
+
+
+def ran_words(outcome: Outcome) -> str:
+    """Return how many commands were run, and how long it took."""
+    return f"{outcome.commands} command{'' if outcome.commands == 1 else 's'} in {outcome.seconds * 1000:.0f} ms"

@@ -1,0 +1,31 @@
+"""Keeping journals bounded: a full one is put behind the older ones, and read together with them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+# Some 15,000 commands each; the oldest file goes where there would be more than these.
+MOST_BYTES = 8 * 1024 * 1024
+_KEPT = 4
+
+
+def rotate(path: Path) -> None:
+    """Rename a journal to ``NAME.1``, ``NAME.1`` to ``NAME.2`` and so on; the oldest is replaced.
+
+    Whoever reads meanwhile sees a file under its old or its new name. Raises OSError where it cannot be renamed.
+    """
+    for number in range(_KEPT - 1, 0, -1):
+        with suppress(FileNotFoundError):
+            _numbered(path, number).replace(_numbered(path, number + 1))
+    path.replace(_numbered(path, 1))
+
+
+def with_older(path: Path) -> list[Path]:
+    """Return a journal's files that are there, the oldest first."""
+    files = [*(_numbered(path, number) for number in range(_KEPT, 0, -1)), path]
+    return [file for file in files if file.exists()]
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")

@@ -1,0 +1,31 @@
+"""In what a wiring differs from what was applied, as the changes that would bring it back there."""
+
+from __future__ import annotations
+
+from planner.changes import Change, pending
+from planner.facts import NamespaceFacts
+from planner.plan import Plan
+from planner.strip import strip_links
+
+_REASON = "was not applied"
+
+
+def drifted(plan: Plan, facts: NamespaceFacts) -> tuple[Change, ...]:
+    """Return the changes from ``facts`` to what ``plan`` applied.
+
+    Beside what the plan changed, that is what has come to the pod's interfaces since: they keep no address, route or
+    neighbour of their own while they are wired.
+    """
+    found = pending(plan.changes, facts)
+    ours = {change.resource for change in plan.changes}
+    wired = {interface.link for interface in plan.interfaces}
+    links = tuple(link for link in facts.links if link.name in wired)
+    come = (change for change in strip_links(links, facts, plan.netns) if change.resource not in ours)
+    new = tuple(Change(change.resource, change.before, change.after, _REASON, change.netns) for change in come)
+    return (*new, *found)
+
+
+def moved_by_nature(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
+    """Return sentences on what differs because the wiring is used: no drift."""
+    taps = (facts.link(interface.name) for interface in plan.interfaces)
+    return tuple(f"{tap.name} has a carrier: a VM has it open (no drift)" for tap in taps if tap and tap.carrier)

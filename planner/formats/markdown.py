@@ -1,0 +1,88 @@
+"""A plan as a comment for a review: what changes as a table and a diagram, the commands folded away."""
+
+from __future__ import annotations
+
+import re
+
+from planner.changes import Change
+from planner.formats.commands import shell_line
+from planner.formats.markup import clean
+from planner.formats.mermaid import render_mermaid
+from planner.formats.pairs import totals
+from planner.formats.picture import picture_of
+from planner.formats.plan_words import NOTHING, counted, title_of
+from planner.formats.text import reason_of
+from planner.formats.words import subject_of, words_of
+from planner.network import VmInterface
+from planner.plan import Plan
+from planner.render import Command
+
+# After these GitHub would see a mention, a reference or a link. An empty comment is not seen, and parts them.
+_LIVELY = re.compile(r"[@#]|://|\bwww\.", re.IGNORECASE)
+_MEANS_SOMETHING = re.compile(r"[&<>\\`*_\[\]!#|~$]")
+
+
+def render_markdown(plan: Plan, *, reverse: bool = False) -> str:
+    """Return ``plan`` as a comment in GitHub's markdown; ``reverse`` says that it takes another back."""
+    parts = [f"### {prose(title_of(plan, reverse=reverse))}"]
+    if not plan.changes:
+        return "\n\n".join([*parts, f"In {code(plan.netns)}: {NOTHING}."]) + "\n"
+    parts.append(f"In {code(plan.netns)}: {prose(totals(plan))}.")
+    if plan.interfaces and not reverse:
+        parts.append(f"The VM opens {'; '.join(map(_interface, plan.interfaces))}.")
+    parts.append(_table(plan, reverse=reverse))
+    picture = picture_of(plan, reverse=reverse)
+    if picture.lanes:
+        parts.append(fenced(render_mermaid(picture), "mermaid"))
+    parts.append(_folded(plan.commands, "in order"))
+    parts.append(_folded(plan.reverse_commands, f"the way {'there' if reverse else 'back'}"))
+    return "\n\n".join(parts) + "\n"
+
+
+def prose(text: str) -> str:
+    """Return text that stands for itself, in a sentence or a cell of a table, whatever is in it."""
+    line = " ".join(clean(text).split())
+    parts, last = [], 0
+    for found in _LIVELY.finditer(line):
+        parts.append(line[last : found.end()])
+        last = found.end()
+    return "<!-- -->".join(map(_numbered, [*parts, line[last:]]))
+
+
+def code(text: str) -> str:
+    """Return text as code, in a sentence or a cell of a table. No backticks: those end at the next ones."""
+    return f"<code>{_numbered(' '.join(clean(text).split()))}</code>"
+
+
+def fenced(text: str, language: str) -> str:
+    """Return lines of text as a block of code, between fences that are longer than any that stand in it."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{clean(text).rstrip()}\n{fence}"
+
+
+def _numbered(text: str) -> str:
+    """Return text with all that means something to markdown or HTML as character references."""
+    return _MEANS_SOMETHING.sub(lambda found: f"&#{ord(found[0])};", text)
+
+
+def _interface(interface: VmInterface) -> str:
+    return f"{code(interface.name)} for {code(interface.link)}, with MAC {code(interface.mac)}, MTU {interface.mtu}"
+
+
+def _table(plan: Plan, *, reverse: bool) -> str:
+    rows = ["| | | what | why |", "| --- | --- | --- | --- |"]
+    for change in plan.changes:
+        subject, why = code(subject_of(change)), prose(reason_of(change, reverse=reverse))
+        rows.append(f"| {code(change.sign)} | {subject} | {_words(change)} | {why} |".replace("|  |", "| |"))
+    return "\n".join(rows)
+
+
+def _words(change: Change) -> str:
+    return "<br/>".join(prose(line) for line in words_of(change))
+
+
+def _folded(commands: tuple[Command, ...], how: str) -> str:
+    lines = "".join(f"{shell_line(command)}\n" for command in commands)
+    summary = f"<summary>{counted(len(commands), 'command')}, {how}</summary>"
+    return f"<details>\n{summary}\n\n{fenced(lines, 'sh')}\n\n</details>"

@@ -1,0 +1,30 @@
+"""The words that pages, pictures and comments say of a whole plan."""
+
+from __future__ import annotations
+
+from planner.plan import Plan
+from planner.render import Command
+
+NOTHING = "nothing to do: the namespace is as wanted"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun in the singular or plural."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def title_of(plan: Plan, *, reverse: bool) -> str:
+    """Return the heading of a plan."""
+    return f"podwire plan {plan.id}: {'teardown' if reverse else 'bridge wiring'}"
+
+
+def input_lines(command: Command) -> list[str]:
+    """Return the lines of a command's standard input, marked as such."""
+    return [f"| {line}" for line in (command.stdin or "").splitlines()]
+
+
+def place_of(command: Command, plan: Plan) -> str:
+    """Return where a command runs, where that isn't the plan's namespace."""
+    if command.netns == plan.netns:
+        return ""
+    return f"in {command.netns}" if command.netns else "on the host"

@@ -1,0 +1,112 @@
+"""podwire, loaded once and forked for each run: a test then waits for what podwire does, not for Python to start.
+
+Each run is a process of its own all the same, with its own arguments, environment and standard streams. The tests
+that are about starting, about terminals and about `kill` start it in full.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from attrs import frozen
+
+from tests.support import Outcome, eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = ("planning", "changing", "keeping", "looking", "running")
+LARGEST = 1 << 18
+SECONDS = 60
+
+
+@frozen
+class Preloaded:
+    """A process that waits at a socket to be told which command lines to run."""
+
+    socket: str
+
+    @classmethod
+    @contextmanager
+    def start(cls, folder: Path) -> Iterator[Preloaded]:
+        """Start it, and end it in the end."""
+        path = folder / "preloaded"
+        code = "import sys; from tests.cli.preloaded import serve; serve(sys.argv[1])"
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen([sys.executable, "-c", code, path], env=os.environ | environment) as process:
+            try:
+                eventually(lambda: path.exists() or process.poll() is not None, "podwire being loaded", seconds=SECONDS)
+                yield cls(str(path))
+            finally:
+                process.kill()
+
+    def run(self, argv: Sequence[str], *, stdin: str, env: Mapping[str, str]) -> Outcome:
+        """Run `podwire ARGV…` with just this environment, and return how it ended."""
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write(stdin.encode())
+            given.seek(0)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+                connection.settimeout(SECONDS)
+                connection.connect(self.socket)
+                message = json.dumps([list(argv), dict(env)]).encode()
+                socket.send_fds(connection, [message], [file.fileno() for file in (given, out, err)])
+                status = int(connection.recv(LARGEST))
+            texts = []
+            for file in (out, err):
+                file.seek(0)
+                texts.append(file.read().decode())
+        return Outcome(status, *texts)
+
+
+def serve(path: str) -> NoReturn:
+    """Load podwire, and run each command line that comes in a process of its own."""
+    for name in MODULES:
+        import_module(f"executor.cli.{name}")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever answers a connection needs no reaping
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen()
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                _answer(connection)
+            connection.close()
+
+
+def _answer(connection: socket.socket) -> NoReturn:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    message, descriptors, _, _ = socket.recv_fds(connection, LARGEST, 3)
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        _be_podwire(descriptors, *json.loads(message))
+    _, status = os.waitpid(child, 0)
+    connection.send(str(os.waitstatus_to_exitcode(status)).encode())
+    os._exit(0)
+
+
+def _be_podwire(descriptors: Sequence[int], argv: list[str], env: dict[str, str]) -> NoReturn:
+    main: Any = import_module("executor.cli").main
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = ["podwire", *argv]
+    status = 1
+    try:
+        status = main()
+    except BaseException:  # noqa: BLE001 -- as Python itself would end it
+        traceback.print_exc()
+    os._exit(status)

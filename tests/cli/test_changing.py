@@ -1,0 +1,256 @@
+"""apply and teardown: what they do, what they say, and with which status they end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.helpers_cli import Cli, tree
+from tests.support.dumps import difference, dump
+from tests.support.pods import Pod
+
+FAILING = "echo 'the table is locked' >&2; exit 4"
+
+
+@pytest.fixture
+def plan(cli: Cli, pod: Pod, result: Path) -> Path:
+    """Store the plan that wires the pod, and return the file."""
+    file = cli.folder / "pod.plan"
+    cli.ok("plan", "--result", result, "--netns", pod.inside.name, "-o", file)
+    return file
+
+
+@pytest.fixture
+def wired(cli: Cli, pod: Pod, plan: Path) -> str:
+    """Wire the pod, and return the id."""
+    cli.ok("apply", plan, "--yes")
+    return pod.inside.name
+
+
+@pytest.fixture
+def shared_table(cli: Cli, pod: Pod, plan: Path, result: Path) -> Path:
+    """Store a plan for a pod that has an ebtables rule of somebody else's, so that the table can't simply go."""
+    pod.inside.run("ebtables", "-A", "FORWARD", "-j", "CONTINUE")
+    cli.ok("plan", "--result", result, "--netns", pod.inside.name, "-o", plan)
+    return plan
+
+
+def fails_on(real: str, marks: str) -> str:
+    """Return the script of a wrapper that fails where its input has one of these marks, and else does what it should.
+
+    Its words count as input too.
+    """
+    look = f'input=$(cat); case "$* $input" in {marks}) {FAILING};; esac'
+    return f'{look}; printf "%s\\n" "$input" | /usr/sbin/{real} "$@"'
+
+
+# --- done -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_stored_plan_is_applied_and_taken_back_exactly(cli: Cli, pod: Pod, plan: Path) -> None:
+    """What is said tells the user what comes next: which tap to open, and to tear down before the plugin's DEL."""
+    name, before = pod.inside.name, dump(pod.inside)
+    first, second = cli.ok("apply", plan, "--yes").splitlines()
+    assert first.startswith(f"wired {name}: ")
+    assert first.endswith("; the VM opens tap0")
+    assert second == f"before the CNI plugin's DEL: podwire teardown {name}"
+    assert "master br0" in pod.inside.ip("link show eth0")
+    assert cli.ok("teardown", name, "--yes").startswith(f"{name}: {pod.inside.path} is as it was before (")
+    assert difference(before, dump(pod.inside)) == ""
+
+
+def test_a_result_is_planned_and_applied_in_one(cli: Cli, pod: Pod, result: Path) -> None:
+    """And once more is nothing to do."""
+    arguments = ("apply", "--result", result, "--netns", pod.inside.path, "--id", "vm-7", "--yes")
+    assert cli.ok(*arguments).startswith("wired vm-7: ")
+    assert "alias podwire:vm-7" in pod.inside.ip("link show tap0")
+    assert cli.ok(*arguments) == "vm-7 is wired as wanted already: nothing to do\n"
+
+
+def test_how_it_ended_is_a_document_too(cli: Cli, pod: Pod, plan: Path) -> None:
+    """With what a VM runtime needs to go on."""
+    name = pod.inside.name
+    applied = cli.json("apply", plan, "--yes")
+    assert (applied["id"], applied["outcome"]) == (name, "wired")
+    assert applied["interfaces"][0]["name"] == "tap0"
+    torn = cli.json("teardown", name, "--yes")
+    assert (torn["id"], torn["outcome"], torn["notes"]) == (name, "restored", [])
+    assert torn["commands"] > 0
+    assert cli.json("teardown", name, "--yes")["outcome"] == "nothing"
+
+
+def test_teardown_can_be_looked_at_first(cli: Cli, pod: Pod, wired: str) -> None:
+    """Every format, and nothing is done by it."""
+    before, state = dump(pod.inside), tree(cli.state_dir)
+    assert "teardown" in cli.ok("teardown", wired, "--dry-run").splitlines()[0]
+    lines = cli.ok("teardown", wired, "--dry-run", "--format", "commands").splitlines()
+    assert all("nsenter" in line for line in lines)
+    assert cli.ok("teardown", wired, "--dry-run", "--format", "script").startswith("#!/usr/bin/env bash\n")
+    commands = cli.json("teardown", wired, "--dry-run")["commands"]
+    assert len(commands) == len(lines)
+    assert difference(before, dump(pod.inside)) == ""
+    assert tree(cli.state_dir) == state
+
+
+def test_teardown_of_what_is_torn_down_is_done(cli: Cli, wired: str) -> None:
+    """However often."""
+    cli.ok("teardown", wired, "--yes")
+    for _ in range(2):
+        assert cli.ok("teardown", wired, "--yes") == f"{wired}: it is torn down already\n"
+    assert cli.ok("teardown", wired, "--dry-run") == f"{wired}: it is torn down already\n"
+
+
+def test_teardown_of_what_was_never_seen_is_refused(cli: Cli) -> None:
+    """It may be a slip of the pen."""
+    assert cli.refused("teardown", "pod1", "--yes") == "id: pod1 was never wired here; podwire list shows what is"
+    assert not cli.state_dir.exists()
+
+
+def test_teardown_where_the_namespace_is_gone_is_done(cli: Cli, pod: Pod, wired: str) -> None:
+    """It says so, with --dry-run too, and forgets it."""
+    pod.inside.delete()
+    gone = f"{wired}: its namespace is gone, so nothing is left to take back\n"
+    assert cli.ok("teardown", wired, "--dry-run") == gone
+    assert cli.ok("list") != "nothing is wired here\n"
+    assert cli.ok("teardown", wired, "--yes") == gone
+    assert cli.ok("list") == "nothing is wired here\n"
+
+
+def test_another_namespace_of_that_name_counts_as_gone(cli: Cli, pod: Pod, wired: str) -> None:
+    """And is left alone."""
+    pod.inside.delete()
+    again = type(pod.inside).create(pod.inside.name)
+    again.ip("link add br0 type bridge")
+    before = dump(again)
+    assert "is gone" in cli.ok("teardown", wired, "--yes")
+    assert difference(before, dump(again)) == ""
+
+
+def test_everything_can_be_torn_down_at_once(cli: Cli, pod: Pod, wired: str) -> None:
+    """Without anything to do it says so."""
+    assert f"{wired}: " in cli.ok("teardown", "--all", "--yes")
+    assert "master" not in pod.inside.ip("link show eth0")
+    assert cli.ok("teardown", "--all", "--yes") == "nothing is wired here\n"
+    assert "either the ID of a wiring, or --all" in cli.refused("teardown", "--yes")
+    assert "either the ID of a wiring, or --all" in cli.refused("teardown", wired, "--all", "--yes")
+
+
+# --- refused: status 1, nothing changed -------------------------------------------------------------------------------
+
+
+def test_without_a_terminal_and_without_yes_it_is_refused(cli: Cli, pod: Pod, plan: Path) -> None:
+    """Nobody is asked, so nobody can have agreed."""
+    before = dump(pod.inside)
+    assert "no terminal to ask on" in cli.refused("apply", plan)
+    assert "no terminal to ask on" in cli.refused("apply", plan, stdin="yes\n")
+    assert difference(before, dump(pod.inside)) == ""
+    cli.ok("apply", plan, "--yes")
+    wired = dump(pod.inside)
+    assert "no terminal to ask on" in cli.refused("teardown", pod.inside.name)
+    assert difference(wired, dump(pod.inside)) == ""
+
+
+def test_a_stale_plan_is_refused_and_says_what_differs(cli: Cli, pod: Pod, plan: Path) -> None:
+    """The resource, by name."""
+    pod.inside.ip("addr add 10.1.90.7/24 dev eth0")
+    before = dump(pod.inside)
+    said = cli.refused("apply", plan, "--yes")
+    assert "the plan is stale: " in said
+    assert "10.1.90.7/24 on eth0 is there and was not when the plan was made" in said
+    assert difference(before, dump(pod.inside)) == ""
+
+
+def test_a_plan_of_somebody_elses_is_refused(cli: Cli, pod: Pod, plan: Path) -> None:
+    """By its owner or its mode; read, it can be nevertheless, and taken if one says so."""
+    before = dump(pod.inside)
+    for mode in (0o620, 0o602, 0o666):
+        plan.chmod(mode)
+        assert "somebody else" in cli.refused("apply", plan, "--yes")
+    plan.chmod(0o644)
+    try:
+        os.chown(plan, 65534, 65534)
+    except OSError:
+        plan.chmod(0o622)  # in a user namespace root is the only user
+    assert "--allow-untrusted-plan" in cli.refused("apply", plan, "--yes")
+    assert "somebody else" in cli.refused("apply", "/dev/stdin", "--yes", through=("sh", "-c", f'"$@" <{plan}', "sh"))
+    assert difference(before, dump(pod.inside)) == ""
+    assert "bridge wiring" in cli.ok("show", plan)
+    cli.ok("apply", plan, "--yes", "--allow-untrusted-plan")
+
+
+def test_what_is_wired_already_is_not_wired_again(cli: Cli, pod: Pod, plan: Path, result: Path, wired: str) -> None:
+    """Neither by its old plan, nor under another id; each says what to do."""
+    advice = f"podwire teardown {wired} first"
+    assert cli.refused("apply", plan, "--yes") == f"{wired} is wired already: {advice}"
+    said = cli.refused("apply", "--result", result, "--netns", wired, "--id", "other", "--yes")
+    assert said == f"{pod.inside.path} is wired already, as {wired}: {advice}"
+    assert "not recorded here" in cli.refused(
+        "plan", "--result", result, "--netns", wired, "--state-dir", cli.folder / "elsewhere"
+    )
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--netns=pod1", "--id=x", "--tap-owner=5", "--tap-queues=2", "--tap-vnet-hdr", "--dhcp-address=169.254.9.2"],
+)
+def test_what_a_stored_plan_says_itself_cannot_be_said_again(cli: Cli, plan: Path, option: str) -> None:
+    """An option that was silently ignored would be worse."""
+    said = cli.refused("apply", plan, option, "--yes")
+    assert said == f"apply: {option.partition('=')[0]} is part of a stored plan; give it to podwire plan"
+
+
+@pytest.mark.parametrize("program", ["ip", "nsenter", "ebtables-restore", "sysctl"])
+def test_a_program_that_is_missing_is_named_before_anything_is_changed(
+    cli: Cli, pod: Pod, result: Path, program: str
+) -> None:
+    """With the package that it comes in."""
+    before = dump(pod.inside)
+    hide = f'mount --bind /dev/null "$(realpath "$(command -v {program})")" && exec "$@"'
+    through = ("unshare", "--mount", "/bin/sh", "-c", hide, "sh")
+    said = cli.refused("apply", "--result", result, "--netns", pod.inside.name, "--yes", through=through)
+    assert "is not installed: on Debian it comes with the package" in said
+    assert difference(before, dump(pod.inside)) == ""
+
+
+# --- failed: status 3 and 4 -------------------------------------------------------------------------------------------
+
+
+def test_apply_that_fails_is_taken_back(cli: Cli, pod: Pod, plan: Path) -> None:
+    """Status 3, the command and what it said; the namespace is what it was, and can be wired once all is well."""
+    before = dump(pod.inside)
+    said = cli.refused("apply", plan, "--yes", env=cli.wrapper("ebtables-restore", FAILING), status=3)
+    assert said.startswith("ebtables-restore --noflush failed: the table is locked; ")
+    assert said.endswith(f"what was done was taken back, {pod.inside.path} is as it was")
+    assert difference(before, dump(pod.inside)) == ""
+    assert cli.ok("list") == "nothing is wired here\n"
+    cli.ok("apply", plan, "--yes")
+
+
+def test_apply_that_fails_and_cannot_be_taken_back_whole_is_half_done(cli: Cli, pod: Pod, shared_table: Path) -> None:
+    """Status 4, what is left and what to do; that then works."""
+    name, before = pod.inside.name, dump(pod.inside)
+    cli.wrapper("ebtables-restore", fails_on("ebtables-restore", "*-D*"))
+    broken = cli.wrapper("sysctl", fails_on("sysctl", "*br0*"))
+    said = cli.refused("apply", shared_table, "--yes", env=broken, status=4)
+    assert "the table is locked" in said
+    assert f"podwire recover {name}" in said
+    assert cli.json("list")[0]["state"] == "half-done"
+    assert f"podwire recover {name} first" in cli.refused("apply", shared_table, "--yes")
+    assert cli.ok("recover").startswith(f"{name}: {pod.inside.path} is as it was before the wiring")
+    assert difference(before, dump(pod.inside)) == ""
+
+
+def test_teardown_that_fails_goes_on_and_keeps_the_state(cli: Cli, pod: Pod, shared_table: Path) -> None:
+    """Status 4; all the rest is as it was, and once more finishes it."""
+    name, before = pod.inside.name, dump(pod.inside)
+    cli.ok("apply", shared_table, "--yes")
+    broken = cli.wrapper("ebtables-restore", fails_on("ebtables-restore", "*-D*"))
+    said = cli.refused("teardown", name, "--yes", env=broken, status=4)
+    assert f"podwire recover {name}" in said
+    assert "10.1.90.5/24" in pod.inside.ip("addr show eth0")
+    assert "tap0" not in pod.inside.ip("link show")
+    assert cli.json("list")[0]["state"] == "half-done"
+    cli.ok("teardown", name, "--yes")
+    assert difference(before, dump(pod.inside)) == ""

@@ -1,0 +1,188 @@
+"""What README and docs show is what podwire prints: every `console` block is run, line by line.
+
+A line `…` in a block stands for any lines. `PODWIRE_DOCS_UPDATE=1 ./dev test tests/cli/test_docs.py` puts what is really
+printed in the place of what differs; the result is to be reviewed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from attrs import frozen
+
+from tests.cli.helpers_cli import Cli
+from tests.cli.preloaded import ROOT
+from tests.support import Namespace, run
+from tests.support.pods import Pod, plain
+
+UPDATE = bool(os.environ.get("PODWIRE_DOCS_UPDATE"))
+PAGES = ("README.md", "docs/command-line.md", "docs/how-it-works.md")
+BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"(?<=^```python\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
+ANYTHING = "…"
+
+# What differs from run to run, and how it is written for comparing.
+RANDOM = {
+    r"\b02(:[0-9a-f]{2}){5}\b": "02:xx:xx:xx:xx:xx",
+    r"\bgroup \d+": "group N",
+    r"\bin \d+ ms\b": "in N ms",
+    r" +\d+\.\d ms\b": " N ms",
+    r"\d{4}-\d\d-\d\d": "2026-01-31",
+    r"\d\d:\d\d:\d\d(\.\d+)?": "12:00:00",
+    r"\bprocess \d+\b": "process N",
+    r'("time"|"applied_at"|"duration_ms"|"observed_at"): [\d.]+': r"\1: 0",
+    r"\b[0-9a-f]{64}\b": "SHA-256",
+}
+
+
+@frozen
+class Session:
+    """A shell on a host with one pod, `pod1`, whose CNI result is in `result.json`."""
+
+    cli: Cli
+    pod: Pod
+
+    def run(self, line: str) -> str:
+        """Run a line as somebody would type it; return what is seen."""
+        programs = self.cli.folder / "bin"
+        if not programs.exists():
+            programs.mkdir()
+            podwire = programs / "podwire"
+            podwire.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m executor "$@"\n')
+            podwire.chmod(0o755)
+        environment = self.cli.environment | {"PATH": f"{programs}:{os.environ['PATH']}"}
+        through = ["sh", "-c", f'cd "{self.cli.folder}" && exec sh -c "$1" 2>&1', "sh", line]
+        return run(through, env=environment, check=False).out
+
+
+@pytest.fixture
+def session(cli: Cli) -> Iterator[Session]:
+    """Make the host and the pod; bridged frames don't pass iptables there, as on a host without br_netfilter."""
+    with ExitStack() as stack:
+        host, inside = (Namespace.create(name) for name in ("node", "pod1"))
+        for namespace in (host, inside):
+            stack.callback(namespace.delete)
+        pod = plain(host, inside)
+        inside.run("sh", "-c", "for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $f ] || echo 0 >$f; done")
+        cli.result_of(pod)
+        yield Session(cli, pod)
+
+
+def parts(block: str) -> list[tuple[str, str]]:
+    """Return each command of a block with the output below it."""
+    found = re.split(r"^\$ ", block, flags=re.MULTILINE)
+    assert found[0] == "", f"a console block begins with a command, not with {found[0]!r}"
+    return [(command, output) for command, _, output in (part.partition("\n") for part in found[1:])]
+
+
+def comparable(text: str) -> str:
+    """Return a text without what differs from run to run."""
+    for pattern, replacement in RANDOM.items():
+        text = re.sub(pattern, replacement, text)
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def matches(shown: str, printed: str) -> bool:
+    """Tell whether what a page shows is what was printed."""
+    pieces = [re.escape(piece) for piece in re.split(rf"^{ANYTHING}$", comparable(shown), flags=re.MULTILINE)]
+    return re.fullmatch("(.*\n?)*?".join(pieces), comparable(printed)) is not None
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_shows_what_is_printed(session: Session, page: str) -> None:
+    """In the order in which it stands there: a page is one session."""
+    path = ROOT / page
+    wrong: list[str] = []
+
+    def check(found: re.Match[str]) -> str:
+        block = []
+        for command, shown in parts(found[0]):
+            printed = session.run(command)
+            if not matches(shown.rstrip("\n"), printed.rstrip("\n")):
+                wrong.append(f"$ {command}\n{printed}\ninstead of\n{shown}")
+                shown = printed  # noqa: PLW2901 -- what the page should show
+            block.append(f"$ {command}\n{shown}")
+        return "".join(block)
+
+    text = path.read_text()
+    assert BLOCK.search(text), f"{page} shows nothing"
+    updated = BLOCK.sub(check, text)
+    if UPDATE:
+        path.write_text(updated)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_readme_s_library_example_works(session: Session) -> None:
+    """It plans, prints and applies; the command line takes it back."""
+    code = PYTHON.findall((ROOT / "README.md").read_text())
+    assert len(code) == 1
+    path = session.cli.file("example.py", code[0].replace("/var/lib/podwire", str(session.cli.state_dir)))
+    printed = session.run(f"{sys.executable} {path}")
+    assert "+ link tap0" in printed
+    assert session.cli.json("list")[0]["state"] == "wired"
+    session.cli.ok("teardown", "pod1", "--yes")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/command-line.md"])
+def test_every_command_is_described(cli: Cli, page: str) -> None:
+    """Those that --help lists, and no others."""
+    listed = set(re.findall(r"^    ([a-z]+)  +\S", cli.ok("--help"), re.MULTILINE))
+    text = (ROOT / page).read_text()
+    pattern = r"^## podwire ([a-z]+)$" if page.startswith("docs") else r"^\| `podwire ([a-z]+)"
+    assert set(re.findall(pattern, text, re.MULTILINE)) == listed
+
+
+def test_every_option_is_described(cli: Cli) -> None:
+    """In the section of its command; those that all have stand in one of their own."""
+    text = (ROOT / "docs/command-line.md").read_text()
+    sections = dict(re.findall(r"^## (?:podwire )?(.+?)$\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    common = set(re.findall(r"^\| `(-[-\w]+)", sections["Options of every command"], re.MULTILINE))
+    for command in re.findall(r"^    ([a-z]+)  +\S", cli.ok("--help"), re.MULTILINE):
+        options = set(re.findall(r"^  (?:-\w(?: \S+)?, )?(--[-\w]+)", cli.ok(command, "--help"), re.MULTILINE))
+        described = set(re.findall(r"`(--[-\w]+)", sections[command])) | common
+        assert options <= described, f"{command}: {', '.join(sorted(options - described))}"
+
+
+LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    """Those inside the repository."""
+    path = ROOT / page
+    targets = [target for target, _ in LINK.findall(path.read_text()) if "://" not in target]
+    missing = [target for target in targets if not (path.parent / target).exists()]
+    assert not missing
+
+
+def test_the_map_of_the_rooms_is_true() -> None:
+    """Every module that CONTRIBUTING.md names is there, and every module is named."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`((?:planner|executor|templates|tests)/[\w/.-]*)`", text))
+    assert all((ROOT / name).exists() for name in named), [name for name in named if not (ROOT / name).exists()]
+    modules = {
+        str(path.relative_to(ROOT)) for folder in ("planner", "executor") for path in ROOT.glob(f"{folder}/**/*.py")
+    }
+    rooms = {name for name in named if name.endswith(("/", ".py"))}
+    homeless = [module for module in modules if not any(module.startswith(room) for room in rooms)]
+    assert not homeless, sorted(homeless)
+
+
+def test_pages_say_nothing_of_this_machine() -> None:
+    """No path, no host of a registry, no workplace."""
+    for page in (*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / page).read_text()
+        for word in (str(ROOT), "/work/", "../shared", "pypi.org", "/root/", "/tmp/v"):
+            assert word not in text, (page, word)
+
+
+def test_the_readme_s_commands_are_those_of_dev() -> None:
+    """The two that a newcomer types exist."""
+    usage = run([str(ROOT / "dev"), "--help"]).out
+    for command in re.findall(r"^    ./dev ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE):
+        assert re.search(rf"^  {command} ", usage, re.MULTILINE), command

@@ -1,0 +1,171 @@
+"""list and log: what is wired here, and what was run."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.cli.helpers_cli import Cli
+from tests.cli.preloaded import Preloaded
+from tests.support import MakeNamespace, Namespace
+from tests.support.pods import Pod, plain
+
+LOG_KEYS = {"time", "id", "netns", "argv", "stdin", "rc", "stdout", "stderr", "duration_ms"}
+
+
+def test_at_first_nothing_is_wired_and_nothing_was_run(cli: Cli) -> None:
+    """Both say so, as documents too, and make nothing."""
+    assert cli.ok("list") == "nothing is wired here\n"
+    assert cli.ok("log") == "nothing was run yet\n"
+    assert (cli.json("list"), cli.json("log")) == ([], [])
+    assert cli.ok("log", "--format", "commands") == ""
+    assert not cli.state_dir.exists()
+
+
+def test_list_shows_each_wiring_and_its_state(cli: Cli, netns: MakeNamespace) -> None:
+    """Wired or gone; half-done is shown by tests of failure and of recovery."""
+    began = time.time()
+    pods = [plain(netns("host"), netns(hint)) for hint in ("beta", "alpha")]
+    for pod in pods:
+        cli.ok("apply", "--result", cli.result_of(pod), "--netns", pod.inside.name, "--yes")
+    pods[0].inside.delete()
+    gone, wired = (pod.inside for pod in pods)
+    rows = cli.json("list")
+    assert [(row["id"], row["netns"], row["state"]) for row in rows] == [
+        (wired.name, str(wired.path), "wired"),
+        (gone.name, str(gone.path), "gone"),
+    ]
+    assert all({"id", "netns", "state", "applied_at"} <= row.keys() for row in rows)
+    assert all(began < row["applied_at"] < time.time() for row in rows)
+    heads, *lines = (line.split() for line in cli.ok("list").splitlines())
+    assert heads == ["ID", "STATE", "APPLIED", "NAMESPACE"]
+    assert [(line[0], line[1], line[-1]) for line in lines] == [
+        (wired.name, "wired", str(wired.path)),
+        (gone.name, "gone", str(gone.path)),
+    ]
+
+
+def test_list_knows_the_state_directory_by_option_and_by_variable(cli: Cli, pod: Pod, result: Path) -> None:
+    """The option wins."""
+    other = cli.folder / "other"
+    cli.ok("apply", "--result", result, "--netns", pod.inside.name, "--yes", "--state-dir", other)
+    assert cli.ok("list") == "nothing is wired here\n"
+    assert pod.inside.name in cli.ok("list", "--state-dir", other)
+    assert pod.inside.name in cli.ok("list", env={"PODWIRE_STATE_DIR": str(other)})
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory, bytecode: Path, preloaded: Preloaded) -> Iterator[tuple[Cli, Pod]]:
+    """Wire a pod and take it back, once for all tests that read the log of it."""
+    cli = Cli(tmp_path_factory.mktemp("past"), bytecode, preloaded)
+    with ExitStack() as stack:
+        pod = plain(*(Namespace.create(f"past-{hint}") for hint in ("host", "pod")))
+        for namespace in (pod.host, pod.inside):
+            stack.callback(namespace.delete)
+        cli.ok("apply", "--result", cli.result_of(pod), "--netns", pod.inside.name, "--yes")
+        cli.ok("teardown", pod.inside.name, "--yes")
+        yield cli, pod
+
+
+def test_the_log_has_every_command_with_what_became_of_it(past: tuple[Cli, Pod]) -> None:
+    """In the order in which they were run; those of the plan, and those of the way back."""
+    cli, pod = past
+    records = cli.json("log")
+    assert records == cli.json("log", pod.inside.name)
+    assert all(record.keys() >= LOG_KEYS for record in records)
+    assert {record["id"] for record in records} == {pod.inside.name}
+    assert {(record["netns"], record["rc"]) for record in records} == {(str(pod.inside.path), 0)}
+    assert [record["time"] for record in records] == sorted(record["time"] for record in records)
+    assert all(record["duration_ms"] > 0 for record in records)
+    programs = {record["argv"][0] for record in records}
+    assert programs >= {"ip", "ebtables-restore", "sysctl"}
+    restore = next(record for record in records if record["argv"][0] == "ebtables-restore")
+    assert restore["stdin"].startswith("*filter\n-I INPUT -i eth0 -j DROP\n")
+    assert {record["verb"] for record in records} == {"apply", "teardown"}
+
+
+def test_the_log_as_text_says_when_where_and_how_it_went(past: tuple[Cli, Pod]) -> None:
+    """A heading for each operation with what was asked, then a line a command, with its input and output."""
+    cli, pod = past
+    lines = cli.ok("log").splitlines()
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    heads = [line for line in lines if line and not line.startswith(" ")]
+    assert [head.split("  ", 1)[1] for head in heads] == [
+        f"apply {pod.inside.name} in {pod.inside.path}",
+        f"teardown {pod.inside.name} in {pod.inside.path}",
+    ]
+    assert all(head.startswith(day) for head in heads)
+    assert f"    podwire teardown {pod.inside.name} --yes" in lines
+    assert any(" ok " in line and line.endswith("ip link set dev eth0 master br0") for line in lines)
+    assert "      | -I INPUT -i eth0 -j DROP" in lines
+
+
+def test_the_log_as_commands_can_be_run_again(past: tuple[Cli, Pod]) -> None:
+    """One line each, without a word around it; they are valid, and end where they began."""
+    cli, pod = past
+    before = pod.inside.ip("addr show eth0")
+    commands = cli.ok("log", pod.inside.name, "--format", "commands")
+    records = cli.json("log")
+    assert len(commands.splitlines()) == len(records)
+    pod.host.run("sh", "-e", stdin=commands)
+    assert pod.inside.ip("addr show eth0") == before
+
+
+def test_the_log_can_begin_with_the_newest(past: tuple[Cli, Pod]) -> None:
+    """In every format."""
+    cli, pod = past
+    assert cli.json("log", pod.inside.name, "--reverse") == cli.json("log")[::-1]
+    forward = cli.ok("log", "--format", "commands").splitlines()
+    assert cli.ok("log", "--reverse", "--format", "commands").splitlines() == forward[::-1]
+    first = next(line for line in cli.ok("log", "--reverse").splitlines() if line and not line.startswith(" "))
+    assert " teardown " in first
+
+
+def test_the_log_keeps_what_a_failed_command_said(cli: Cli, pod: Pod, result: Path) -> None:
+    """Status and output of a command that made apply fail; what it printed cannot move the cursor of a terminal."""
+    script = r"printf 'out\n'; printf 'a\033[31m\nb\n' >&2; exit 4"
+    broken = cli.wrapper("ebtables-restore", script)
+    cli.refused("apply", "--result", result, "--netns", pod.inside.name, "--yes", env=broken, status=3)
+    failed = [record for record in cli.json("log") if record["rc"] != 0]
+    assert [(record["rc"], record["stdout"], record["stderr"]) for record in failed] == [
+        (4, "out\n", "a\x1b[31m\nb\n"),
+    ]
+    text = cli.ok("log")
+    assert " rc 4 " in text
+    assert "      > out\n      ! a�[31m\n      ! b\n" in text
+    assert "\x1b" not in text
+
+
+def test_the_log_of_an_id_that_was_never_used_is_refused(past: tuple[Cli, Pod]) -> None:
+    """It may be a slip of the pen."""
+    cli, _ = past
+    assert cli.refused("log", "never").startswith("id: nothing was ever run under never")
+
+
+def test_a_torn_last_line_is_passed_over(past: tuple[Cli, Pod]) -> None:
+    """Of a process that was killed while it wrote."""
+    cli, pod = past
+    records = cli.json("log")
+    journal = next(cli.state_dir.glob("journal/*"))
+    with journal.open("a") as file:
+        file.write('{"time":17000000')
+    assert cli.json("log", pod.inside.name) == records
+
+
+def test_a_damaged_entry_is_said_in_one_sentence(cli: Cli, pod: Pod, result: Path) -> None:
+    """Whatever somebody did to the file."""
+    name = pod.inside.name
+    cli.ok("apply", "--result", result, "--netns", name, "--yes")
+    entry = next(cli.state_dir.glob("wirings/*"))
+    whole = entry.read_text()
+    for text in ("", "{", "[]", whole[:-40], whole.replace('"cookie":', '"cookies":'), json.dumps({"version": 99})):
+        entry.write_text(text)
+        assert name in cli.refused("list")
+        assert name in cli.refused("teardown", name, "--yes")
+    entry.write_text(whole)
+    cli.ok("teardown", name, "--yes")

@@ -1,0 +1,444 @@
+"""Whatever podwire is fed with: status 1, one sentence, no traceback, and nothing is changed."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from executor.templates import load_templates
+from planner.plan import Plan, parse_plan, plan_to_json, with_changes
+from tests.hostile.cases import CASES, FACTS_CHANGES, STATE_CHANGES, STATE_PLAN_CHANGES, Case, changed, lay_out, write
+from tests.reliability.helpers_desk import ROOT, podwire
+from tests.support import Namespace, Outcome, run
+from tests.support.dumps import Dump, difference, dump
+from tests.support.pods import plain
+
+Json = dict[str, Any]
+
+
+@define
+class Target:
+    """A pod that nothing may be changed in, the files that wire it, and the state entry that it once had."""
+
+    inside: Namespace
+    folder: Path
+    before: Dump = field(repr=False)
+    entry: Json = field(repr=False)
+    half_done: Json = field(repr=False)
+
+    @property
+    def plan(self) -> Json:
+        """The plan that wires it."""
+        return json.loads((self.folder / "plan").read_text())  # type: ignore[no-any-return]
+
+    @property
+    def facts(self) -> Json:
+        """Its facts."""
+        return json.loads((self.folder / "facts").read_text())  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """Make the pod once for all, wire it and take it back."""
+    folder = tmp_path_factory.mktemp("target")
+    host, inside = Namespace.create("hostile-host"), Namespace.create("pod")
+    try:
+        pod = plain(host, inside)
+        before = dump(inside)
+        env = {"PODWIRE_STATE_DIR": str(folder / "state")}
+        (folder / "result").write_text(json.dumps(pod.result))
+        words = ["--result", str(folder / "result"), "--netns", "pod"]
+        assert podwire("plan", *words, "-o", folder / "plan", env=env).rc == 0
+        (folder / "facts").write_text(podwire("facts", "--netns", "pod").out)
+        assert podwire("apply", folder / "plan", "--yes", env=env).rc == 0
+        entry = json.loads((folder / "state/wirings/pod.json").read_text())
+        assert podwire("teardown", "pod", "--yes", env=env).rc == 0
+        assert difference(before, dump(inside)) == ""
+        yield Target(inside, folder, before, entry, entry | {"status": "applying"})
+        assert difference(before, dump(inside)) == ""
+    finally:
+        inside.delete()
+        host.delete()
+
+
+def tree(folder: Path) -> dict[str, object]:
+    """Return what a folder holds; links aren't followed, and an empty journal says nothing."""
+    found: dict[str, object] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            found[str(path)] = os.readlink(path)
+        elif path.is_file() and path.stat().st_size:
+            found[str(path)] = (path.stat().st_size, path.stat().st_mtime_ns)
+    return found
+
+
+def see_that_it_is_refused(outcome: Outcome, says: str = "") -> None:
+    """See that it is status 1, nothing on standard output, and one sentence without a traceback."""
+    assert outcome.rc == 1, outcome
+    assert outcome.out == ""
+    assert outcome.err.startswith("podwire: ")
+    assert outcome.err.endswith("\n")
+    assert outcome.err[:-1].isprintable(), outcome
+    assert len(outcome.err) < 1500, outcome
+    assert "Traceback" not in outcome.err
+    assert "this is a bug" not in outcome.err
+    assert says in outcome.err
+
+
+def refuse(target: Target, words: list[str], folder: Path, env: dict[str, str], says: str = "") -> None:
+    """Run it, and see that it is refused and that nothing has changed: neither pod, nor state, nor files."""
+    state = folder / "state"
+    files = tree(folder)
+    guarded = [Path("/etc/passwd").stat().st_mtime_ns, sorted(os.listdir("/run/netns"))]
+    outcome = podwire(*words, env={"PODWIRE_STATE_DIR": str(state)} | env)
+    see_that_it_is_refused(outcome, says)
+    assert tree(folder) == files
+    assert guarded == [Path("/etc/passwd").stat().st_mtime_ns, sorted(os.listdir("/run/netns"))]
+    assert difference(target.before, dump(target.inside)) == ""
+
+
+def filled(text: str, target: Target, folder: Path) -> str:
+    """Put in the names of files, and of the namespace."""
+    for name in ("result", "plan"):
+        text = text.replace(f"{{{name}}}", str(target.folder / name))
+    for name in ("f", "loop", "fifo", "folder", "state"):
+        text = text.replace(f"{{{name}}}", str(folder / name))
+    return text.replace("{netns}", "pod")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Make a folder with a link that leads to itself, a pipe that nobody writes to, and a folder."""
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    return tmp_path
+
+
+def test_there_are_many() -> None:
+    """At least 150, and no two of the same name."""
+    assert len({case.id for case in CASES}) == len(CASES) > 400
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_hostile_input_is_refused(target: Target, place: Path, case: Case) -> None:
+    """Each by itself."""
+    for name, content in case.files.items():
+        write(place / name, content)
+    if case.prepare is not None:
+        case.prepare(place / "state")
+    words = [filled(word, target, place) for word in case.words]
+    env = {name: filled(text, target, place) for name, text in case.env.items()}
+    refuse(target, words, place, env, case.says)
+
+
+# --- documents of podwire's own, edited -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "value"), FACTS_CHANGES, ids=lambda value: str(value)[:40])
+def test_edited_facts_are_refused(target: Target, place: Path, path: str, value: object) -> None:
+    """By the path of what is wrong."""
+    write(place / "f", changed(target.facts, path, value))
+    words = ["plan", "--result", "{result}", "--netns", "pod", "--facts", "{f}"]
+    refuse(target, [filled(word, target, place) for word in words], place, {})
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999"])
+def test_numbers_that_become_infinite_are_refused(target: Target, place: Path, number: str) -> None:
+    """JSON has no infinity, but Python reads one from this."""
+    text = json.dumps(changed(target.facts, "observed_at", "NUMBER")).replace('"NUMBER"', number)
+    write(place / "f", text)
+    words = ["plan", "--result", "{result}", "--netns", "pod", "--facts", "{f}"]
+    refuse(target, [filled(word, target, place) for word in words], place, {})
+    lay_out(place / "state")
+    for key in ("applied_at", "confirm_by"):
+        text = json.dumps(changed(target.entry, key, "NUMBER")).replace('"NUMBER"', number)
+        write(place / "state/wirings/pod.json", text)
+        refuse(target, ["list"], place, {})
+    line = '{"time":%s,"event":"running","number":1,"argv":["ip"],"netns":null,"stdin":null}' % number
+    (place / "state/wirings/pod.json").unlink()
+    write(place / "state/journal/pod.jsonl", line)
+    refuse(target, ["log"], place, {})
+
+
+@pytest.mark.parametrize("time", [1e18, -1e18, 253402300800 * 1000])
+def test_times_that_no_calendar_has_are_shown_or_refused(target: Target, place: Path, time: float) -> None:
+    """Never a bug: list and log end with 0 or 1, and a sentence."""
+    lay_out(place / "state")
+    env = {"PODWIRE_STATE_DIR": str(place / "state")}
+    write(place / "state/wirings/pod.json", changed(target.entry, "applied_at", time))
+    line = {"time": time, "event": "running", "number": 1, "argv": ["ip"], "netns": None, "stdin": None}
+    write(place / "state/journal/pod.jsonl", json.dumps(line))
+    for words in (["list"], ["log", "pod"], ["log"]):
+        outcome = podwire(*words, env=env)
+        assert "bug" not in outcome.err, outcome
+        assert outcome.rc in (0, 1)
+
+
+@pytest.mark.parametrize("verb", ["list", "teardown", "recover", "gc", "confirm", "apply"])
+@pytest.mark.parametrize(("path", "value"), STATE_CHANGES, ids=lambda value: str(value)[:40])
+def test_edited_state_is_refused(target: Target, place: Path, path: str, value: object, verb: str) -> None:
+    """By whoever reads it; podwire never acts on an entry that it did not write."""
+    lay_out(place / "state")
+    write(place / "state/wirings/pod.json", changed(target.half_done, path, value))
+    words = {
+        "teardown": ["teardown", "pod", "--yes"],
+        "confirm": ["confirm", "pod"],
+        "apply": ["apply", str(target.folder / "plan"), "--yes"],
+    }.get(verb, [verb])
+    refuse(target, words, place, {})
+
+
+@pytest.mark.parametrize("words", ["teardown pod --yes", "teardown --all --yes", "recover", "recover pod --forward"])
+@pytest.mark.parametrize(("path", "value"), STATE_PLAN_CHANGES, ids=lambda value: str(value)[:40])
+def test_an_edited_plan_in_the_state_is_refused(
+    target: Target, place: Path, path: str, value: object, words: str
+) -> None:
+    """As one in a file is."""
+    lay_out(place / "state")
+    write(place / "state/wirings/pod.json", changed(target.half_done, path, value))
+    refuse(target, words.split(), place, {})
+
+
+@pytest.mark.parametrize(
+    "text", ["\n", "\0" * 1000, "{", '{"event":', "hello\n", '"event"\n', "[[[[\n", "\x1b[2J\n", '{"event":"x"}\n' * 1000]
+)
+def test_torn_and_foreign_lines_of_a_journal_are_passed_over(target: Target, place: Path, text: str) -> None:
+    """They are what a crash leaves."""
+    lay_out(place / "state")
+    write(place / "state/journal/pod.jsonl", text.encode())
+    outcome = podwire("log", "pod", "--json", env={"PODWIRE_STATE_DIR": str(place / "state")})
+    assert (outcome.rc, outcome.err, json.loads(outcome.out)) == (0, "", [])
+
+
+@pytest.mark.parametrize("form", ["text", "commands", "json"])
+def test_a_log_does_not_reach_the_terminal_with_what_moves_its_cursor(target: Target, place: Path, form: str) -> None:
+    """Whatever stands in the journal."""
+    lay_out(place / "state")
+    evil = "\x1b[2J\x1b]0;x\x07\r\x9b"
+    lines: list[Json] = [
+        {"time": 1, "event": "began", "verb": evil, "id": evil, "netns": evil, "asked": evil},
+        {"time": 1, "event": "running", "number": 1, "argv": ["ip", evil], "netns": f"/run/{evil}", "stdin": evil},
+        {"time": 1, "event": "ran", "number": 1, "rc": 0, "stdout": evil, "stderr": evil, "duration_ms": 1},
+    ]
+    write(place / "state/journal/pod.jsonl", "\n".join(map(json.dumps, lines)))
+    outcome = podwire("log", "--format", form, env={"PODWIRE_STATE_DIR": str(place / "state")})
+    assert outcome.rc in (0, 1), outcome
+    for sign in ("\x1b", "\x07", "\r", "\x9b"):
+        assert sign not in outcome.out + outcome.err, form
+
+
+# --- plan files -------------------------------------------------------------------------------------------------------
+
+
+def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the path of every element of a document."""
+    if isinstance(value, dict | list) and value:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield (*path, key)
+            yield from leaves(item, (*path, key))
+
+
+def edited(plan: Json, path: tuple[str | int, ...]) -> Json:
+    """Return the plan with one element changed into another of its type."""
+    found = copy.deepcopy(plan)
+    target: Any = found
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = other(target[path[-1]])
+    return found
+
+
+def other(value: Any) -> Any:
+    """Return another value, as alike as can be."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    if isinstance(value, str):
+        return value[:-1] + ("1" if value[-1:] != "1" else "2")
+    if isinstance(value, list):
+        return value[:-1] if value else ["1"]
+    if isinstance(value, dict):
+        return dict(list(value.items())[:-1]) if value else {"a": 1}
+    return "1"
+
+
+def with_checksum(plan: Json) -> Json:
+    """Return the plan with the checksum that it should have."""
+    rest = {key: value for key, value in plan.items() if key != "checksum"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return rest | {"checksum": f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"}
+
+
+def test_a_plan_edited_anywhere_is_refused(target: Target, place: Path) -> None:
+    """Every element of the document in turn: its checksum is wrong."""
+    plan = target.plan
+    env = {"PODWIRE_STATE_DIR": str(place / "state")}
+    accepted = []
+    everywhere = list(leaves(plan))
+    for path in everywhere:
+        write(place / "f", edited(plan, path))
+        outcome = podwire("show", place / "f", env=env)
+        if outcome.rc != 1 or outcome.err.count("\n") != 1 or "bug" in outcome.err:
+            accepted.append((path, outcome))
+    assert accepted == []
+    assert len(everywhere) > 300
+
+
+# What may differ with the right checksum: it is for people or for the VMM, and no command depends on it.
+HARMLESS = ("result", "options", "chosen", "interfaces", "reason")
+
+
+def test_a_plan_edited_anywhere_with_its_checksum_made_anew_runs_nothing_else(target: Target, place: Path) -> None:
+    """It is refused, or its commands, both ways, are those of before: what was edited is only read by people or VMMs."""
+    plan = target.plan
+    env = {"PODWIRE_STATE_DIR": str(place / "state")}
+    problems = []
+    for path in leaves(plan):
+        write(place / "f", with_checksum(edited(plan, path)))
+        outcome = podwire("show", place / "f", "--json", env=env)
+        if outcome.rc == 0:
+            shown = json.loads(outcome.out)
+            same = all(shown[key] == plan[key] for key in ("commands", "reverse_commands", "netns"))
+            if not same or not (path[0] in HARMLESS or path[-1] in HARMLESS or path[0] == "checksum"):
+                problems.append((path, "accepted"))
+        elif outcome.rc != 1 or outcome.err.count("\n") != 1 or "bug" in outcome.err:
+            problems.append((path, str(outcome)))
+    assert problems == []
+
+
+def remade(target: Target, change: Callable[[Plan], Plan]) -> Json:
+    """Return a plan that somebody made with podwire's own functions: all of it agrees, but it isn't what was planned."""
+    templates = load_templates()
+    plan = parse_plan((target.folder / "plan").read_bytes(), templates)
+    return plan_to_json(change(plan))
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_a_plan_whose_before_is_not_what_is_there_is_refused(target: Target, place: Path, index: int) -> None:
+    """Although its commands, digest and checksum are right."""
+
+    def change(plan: Plan) -> Plan:
+        inverted = plan.changes[index].inverse()
+        changes = (*plan.changes[:index], inverted, *plan.changes[index + 1 :])
+        return with_changes(plan, changes, load_templates())
+
+    write(place / "f", remade(target, change))
+    (place / "f").chmod(0o600)
+    refuse(target, ["apply", str(place / "f"), "--yes"], place, {})
+
+
+def test_a_plan_for_another_namespace_is_refused_there(target: Target, place: Path) -> None:
+    """Its path is that of a namespace which is not what it was made from."""
+    elsewhere = Namespace.create("hostile-elsewhere")
+    try:
+        text = (target.folder / "plan").read_text().replace("/run/netns/pod", str(elsewhere.path))
+        write(place / "f", with_checksum(json.loads(text)))
+        (place / "f").chmod(0o600)
+        before = dump(elsewhere)
+        refuse(target, ["apply", str(place / "f"), "--yes"], place, {})
+        assert difference(before, dump(elsewhere)) == ""
+    finally:
+        elsewhere.delete()
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o777])
+def test_a_plan_that_others_can_write_is_refused_unless_told(target: Target, place: Path, mode: int) -> None:
+    """Told so, it goes on to the next question: here, that there is no terminal to ask on."""
+    write(place / "f", target.plan)
+    (place / "f").chmod(mode)
+    refuse(target, ["apply", str(place / "f"), "--yes"], place, {}, "--allow-untrusted-plan")
+    refuse(target, ["apply", str(place / "f"), "--allow-untrusted-plan"], place, {}, "no terminal to ask on")
+
+
+def test_a_plan_that_belongs_to_somebody_else_is_refused_unless_told(target: Target, place: Path) -> None:
+    """Also through a link of one's own."""
+    write(place / "f", target.plan)
+    (place / "f").chmod(0o600)
+    try:
+        os.chown(place / "f", 1234, -1)
+    except OSError:
+        pytest.skip("in this user namespace root is the only user")
+    (place / "mine").symlink_to("f")
+    for name in ("f", "mine"):
+        refuse(target, ["apply", str(place / name), "--yes"], place, {}, "--allow-untrusted-plan")
+        refuse(target, ["apply", str(place / name), "--allow-untrusted-plan"], place, {}, "no terminal to ask on")
+
+
+# --- as processes -----------------------------------------------------------------------------------------------------
+
+PROCESSES: list[tuple[str, list[str], dict[str, str]]] = [
+    ("ascii locale", ["teardown", "ä", "--yes"], {"LC_ALL": "C", "PYTHONUTF8": "0"}),
+    ("unknown locale", ["teardown", "a b", "--yes"], {"LC_ALL": "xx_YY.nothing"}),
+    ("odd encoding", ["teardown", "ä", "--yes"], {"PYTHONIOENCODING": "ascii"}),
+    ("no path", ["apply", "--result", "{result}", "--netns", "no-such", "--yes"], {"PATH": ""}),
+    ("hostile path", ["apply", "--result", "{result}", "--netns", "no-such", "--yes"], {"PATH": "\n:.:/nowhere"}),
+    ("odd time zone", ["teardown", "a b", "--yes"], {"TZ": "../../etc/passwd"}),
+    ("columns", ["apply", "--format", "x"], {"COLUMNS": "9" * 50}),
+    ("negative columns", ["apply", "--format", "x"], {"COLUMNS": "-5"}),
+    ("term", ["teardown", "a b"], {"TERM": "\x1b[2J"}),
+    ("home", ["teardown", "a b"], {"HOME": "/nowhere"}),
+]
+
+
+@pytest.mark.parametrize(("name", "words", "env"), PROCESSES, ids=[name for name, _, _ in PROCESSES])
+def test_a_hostile_environment_changes_nothing(
+    target: Target, place: Path, name: str, words: list[str], env: dict[str, str]
+) -> None:
+    """As a process of its own, since Python itself looks there when it starts."""
+    del name
+    given = os.environ | {"PYTHONPATH": str(ROOT), "PODWIRE_STATE_DIR": str(place / "state")} | env
+    argv = [sys.executable, "-m", "executor", *(filled(word, target, place) for word in words)]
+    see_that_it_is_refused(run(argv, env=given, check=False))
+    assert not (place / "state").exists()
+    assert difference(target.before, dump(target.inside)) == ""
+
+
+@pytest.mark.parametrize("bytes_", [b"\xff\xfe", b"a\xc3", b"\x80\n"])
+def test_arguments_that_are_no_text_are_refused(target: Target, place: Path, bytes_: bytes) -> None:
+    """They reach Python as lone surrogates."""
+    word = os.fsdecode(bytes_)
+    given = os.environ | {"PYTHONPATH": str(ROOT), "PODWIRE_STATE_DIR": str(place / "state")}
+    for words in (["teardown", word], ["show", word], ["facts", "--netns", word], [word]):
+        see_that_it_is_refused(run([sys.executable, "-m", "executor", *words], env=given, check=False))
+    assert difference(target.before, dump(target.inside)) == ""
+
+
+ANSWERS = {
+    "rubbish": "head -c 100000 /dev/urandom",
+    "endless": "exec yes",
+    "nothing": "true",
+    "a failure": "echo '{\"code\": 7, \"msg\": \"no\"}'; exit 1",
+    "no address": "echo '{\"cniVersion\": \"1.0.0\", \"ips\": []}'",
+    "an evil address": "echo '{\"cniVersion\": \"1.0.0\", \"ips\": [{\"address\": \"1.2.3.4/24; reboot\"}]}'",
+    "deep": "printf '[%.0s' $(seq 20000)",
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_what_a_plugin_answers_is_not_trusted(target: Target, place: Path, name: str) -> None:
+    """The dummy's namespace is taken down again, and the plugin's DEL was called."""
+    plugins = place / "plugins"
+    plugins.mkdir()
+    script = plugins / "evil"
+    script.write_text(f'#!/bin/sh\n[ "$CNI_COMMAND" = ADD ] || {{ echo DEL >>{place}/called; exit 0; }}\n{ANSWERS[name]}\n')
+    script.chmod(0o755)
+    write(place / "f", {"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "evil"}]})
+    words = ["apply", "--result", "{result}", "--netns", "pod", "--dummy-conflist", "{f}", "--yes", "--timeout", "1"]
+    env = {"PODWIRE_STATE_DIR": str(place / "state"), "CNI_PATH": str(plugins)}
+    see_that_it_is_refused(podwire(*(filled(word, target, place) for word in words), env=env))
+    assert (place / "called").read_text() == "DEL\n"
+    assert "podwire-pod" not in os.listdir("/run/netns")
+    assert os.listdir(place / "state/dummies") == []
+    assert difference(target.before, dump(target.inside)) == ""

@@ -1,0 +1,142 @@
+"""Making a CNI result say what is true."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+from attrs import evolve
+
+from planner import InvalidInput, parse_result, validate_and_fix_cni_result
+from planner.cni import CniDns, CniInterface, CniResult
+from planner.facts import NamespaceFacts
+from planner.values import InterfaceName
+from tests.planner.builders import NETNS, POD_MAC, address, namespace, of_type, result, route, veth
+
+ONE_VETH = namespace(
+    veth(),
+    address("10.32.0.4/12"),
+    address("fd00:1:90::5/64"),
+    route("default via 10.32.0.1 dev eth0"),
+)
+WEAVE = '{"ip4": {"ip": "10.32.0.4/12", "gateway": "10.32.0.1"}, "dns": {"nameservers": ["10.32.0.9"]}}'
+
+
+def fixed(given: CniResult, facts: NamespaceFacts = ONE_VETH) -> CniResult:
+    """Return the result as it is fixed."""
+    return validate_and_fix_cni_result(given, facts, NETNS)
+
+
+class TestReplaced:
+    """(a) One IP that knows too little, and exactly one veth: what that veth really has."""
+
+    def test_weave_without_interfaces(self) -> None:
+        """A 0.2.0 result becomes one of 1.1.0 with interface, all addresses and routes; its DNS is kept."""
+        found = fixed(parse_result(WEAVE))
+        assert found.version == "1.1.0"
+        assert [(i.name, i.mac, i.sandbox) for i in found.interfaces] == [("eth0", POD_MAC, NETNS)]
+        assert [str(ip.address) for ip in found.ips] == ["10.32.0.4/12", "fd00:1:90::5/64"]
+        assert [str(r.dst) for r in found.routes] == ["0.0.0.0/0"]
+        assert found.dns == CniDns(nameservers=(ip_address("10.32.0.9"),))
+
+    def test_an_ip_on_a_host_side_interface(self) -> None:
+        """Calico names only its host-side link."""
+        given = result({}, host=["cali05f4a1849c5"], routes=["0.0.0.0/0"])
+        ip = evolve(result({"eth0": ["10.32.0.4/12"]}).ips[0], interface=0)
+        assert [i.name for i in fixed(evolve(given, ips=(ip,))).interfaces] == ["eth0"]
+
+    def test_a_sandboxed_one_without_routes(self) -> None:
+        """A result without routes would leave the guest without any."""
+        found = fixed(result({"eth0": ["10.32.0.4/12"]}))
+        assert [str(r.dst) for r in found.routes] == ["0.0.0.0/0"]
+
+    def test_a_sandboxed_one_with_routes_is_kept(self) -> None:
+        """It knows enough."""
+        given = result({"eth0": ["10.32.0.4/12"]}, routes=["10.0.0.0/8 via 10.32.0.1"])
+        assert fixed(given) == given
+
+    def test_a_veth_without_an_address_is_refused(self) -> None:
+        """There is nothing to replace it by."""
+        with pytest.raises(InvalidInput, match=r"eth0, the only veth of the namespace, has no address$"):
+            fixed(parse_result(WEAVE), namespace(veth()))
+
+    @pytest.mark.parametrize("links", [[veth(), veth("net1")], [of_type("ipvlan")]], ids=["two-veths", "no-veth"])
+    def test_without_exactly_one_veth_the_address_is_looked_for(self, links: list[object]) -> None:
+        """With several veths (or none) the IP is matched to the link that carries it, and the version follows."""
+        facts = namespace(*links, address("10.32.0.4/12"))  # type: ignore[arg-type]
+        found = fixed(parse_result(WEAVE), facts)
+        assert found.version == "1.1.0"
+        assert [(i.name, i.sandbox) for i in found.interfaces] == [("eth0", NETNS)]
+        assert [ip.interface for ip in found.ips] == [0]
+
+
+class TestRefused:
+    """(b) No IP at all, and an IP that nobody has."""
+
+    def test_a_result_without_an_address(self) -> None:
+        """There is nothing to give to the VM."""
+        with pytest.raises(
+            InvalidInput, match=r"^result: it has no IP address, so there is nothing to give to the VM$"
+        ):
+            fixed(result({"eth0": []}))
+
+    def test_an_address_that_no_link_carries(self) -> None:
+        """It is named, with its place."""
+        given = result({"eth0": ["10.32.0.4/12", "10.99.0.5/24"]})
+        with pytest.raises(
+            InvalidInput, match=r"^result\.ips\[1\]\.address: no link of the namespace carries 10\.99\.0\.5/24$"
+        ):
+            fixed(given)
+
+    def test_an_address_with_another_prefix_length(self) -> None:
+        """An address is carried with its prefix length or not at all."""
+        given = result({"eth0": ["10.32.0.4/16", "fd00:1:90::5/64"]})
+        with pytest.raises(InvalidInput, match=r"carries 10\.32\.0\.4/16$"):
+            fixed(given)
+
+
+class TestMatched:
+    """(c) Each IP is matched to the link that carries exactly that address."""
+
+    FACTS = namespace(
+        veth("eth0"),
+        veth("net1", mac="02:42:0a:09:00:05"),
+        address("10.1.90.5/24"),
+        address("10.9.0.5/24", "net1"),
+        address("fd00:9::5/64", "net1"),
+    )
+
+    def test_wrong_indexes_are_corrected(self) -> None:
+        """Plugins number their interfaces wrongly, in chains above all."""
+        given = result({"eth0": ["10.1.90.5/24"], "net1": ["10.9.0.5/24", "fd00:9::5/64"]})
+        wrong = evolve(given, ips=tuple(evolve(ip, interface=0) for ip in given.ips))
+        assert fixed(wrong, self.FACTS) == given
+
+    def test_missing_interfaces_are_appended_with_their_real_mac(self) -> None:
+        """What the result leaves out is there all the same."""
+        given = result({"eth0": ["10.1.90.5/24", "10.9.0.5/24", "fd00:9::5/64"]})
+        found = fixed(given, self.FACTS)
+        assert found.interfaces[1:] == (CniInterface(InterfaceName("net1"), self.FACTS.links[2].mac, NETNS),)
+        assert [ip.interface for ip in found.ips] == [0, 1, 1]
+
+    def test_a_host_side_interface_of_the_same_name_is_another(self) -> None:
+        """An address belongs to the link in the sandbox, which is appended where only the host's is named."""
+        given = result({"net1": ["10.9.0.5/24"]}, host=["eth0"])
+        address_of_eth0 = result({"eth0": ["10.1.90.5/24"]}).ips[0]
+        found = fixed(evolve(given, ips=(*given.ips, address_of_eth0)), self.FACTS)
+        assert [(i.name, i.sandbox) for i in found.interfaces] == [("eth0", None), ("net1", NETNS), ("eth0", NETNS)]
+        assert [ip.interface for ip in found.ips] == [1, 2]
+
+    def test_two_links_with_one_address_are_told_apart_by_the_index(self) -> None:
+        """Where the link that the result names carries the address, it is that one."""
+        facts = namespace(
+            veth("eth0"), veth("net1"), address("10.1.90.5/24"), address("fe80::5/64"), address("fe80::5/64", "net1")
+        )
+        given = result({"eth0": ["10.1.90.5/24"], "net1": ["fe80::5/64"]})
+        assert fixed(given, facts) == given
+
+    def test_is_the_same_when_done_twice(self) -> None:
+        """A fixed result needs no fixing."""
+        given = result({"eth0": ["10.1.90.5/24", "10.9.0.5/24"]})
+        once = fixed(given, self.FACTS)
+        assert fixed(once, self.FACTS) == once

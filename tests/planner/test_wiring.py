@@ -1,0 +1,326 @@
+"""Bridge wiring: what is refused by name, how names and addresses are chosen, and the order of the phases."""
+
+from __future__ import annotations
+
+from ipaddress import ip_interface
+
+import pytest
+from attrs import evolve
+
+from planner import InvalidInput, NamespaceFacts, PlanOptions, Refused
+from planner.facts import EbtablesFacts, LinkFact
+from planner.resources import (
+    Address,
+    AddrGenMode,
+    Admin,
+    EbtablesRules,
+    Link,
+    LinkState,
+    Mac,
+    Master,
+    Neighbour,
+    Route,
+    Sysctl,
+    TapDevice,
+)
+from planner.wiring import _UNBRIDGEABLE
+from tests.planner.builders import (
+    ID,
+    address,
+    namespace,
+    neighbour,
+    of_type,
+    plan_of,
+    result,
+    route,
+    setting,
+    veth,
+)
+from tests.planner.situations import SITUATIONS
+
+ADDRESS = address("10.1.90.5/24")
+
+
+def refusal(facts: NamespaceFacts, *, kind: type[Exception] = Refused) -> str:
+    """Return the sentence with which wiring eth0 is refused."""
+    with pytest.raises(kind) as refused:
+        plan_of(facts, result({"eth0": ["10.1.90.5/24"]}, routes=["0.0.0.0/0"]))
+    return str(refused.value)
+
+
+class TestRefusals:
+    """What cannot be wired is refused before anything is planned, by name, with the reason and what would work."""
+
+    @pytest.mark.parametrize("kind", _UNBRIDGEABLE)
+    def test_a_link_that_cannot_be_bridged(self, kind: str) -> None:
+        """macvlan would swallow the VM's frames, ipvlan shares a MAC, and so on: each has its reason."""
+        said = refusal(namespace(of_type(kind), ADDRESS))
+        assert said == f"eth0 is of type {kind}: {_UNBRIDGEABLE[kind]}"
+
+    @pytest.mark.parametrize("kind", ["macvlan", "ipvlan"])
+    def test_says_which_wiring_would_work(self, kind: str) -> None:
+        """Somebody with a macvlan has to know what to use instead."""
+        assert "use a bridge or ptp plugin" in refusal(namespace(of_type(kind), ADDRESS))
+
+    def test_a_link_without_ethernet(self) -> None:
+        """A tun has no MAC address."""
+        assert refusal(namespace(evolve(of_type("tun"), mac=None), ADDRESS)) == (
+            "eth0 is of type tun, which is no Ethernet: it cannot be a port of a bridge"
+        )
+
+    @pytest.mark.parametrize("kind", ["veth", "vlan", "ether", "dummy", "vxlan", "bond"])
+    def test_other_ethernet_links_are_wired(self, kind: str) -> None:
+        """Whatever carries any frame can be a port."""
+        assert plan_of(namespace(of_type(kind), ADDRESS)).interfaces[0].link == "eth0"
+
+    def test_a_missing_link(self) -> None:
+        """The result names it, the namespace has not got it."""
+        facts = namespace(veth("net1"), veth("net2"), address("10.1.90.5/24", "net1"))
+        with pytest.raises(InvalidInput, match=r"^result\.interfaces: eth0 is not in the namespace$"):
+            plan_of(facts, result({"eth0": [], "net1": ["10.1.90.5/24"]}))
+
+    def test_a_result_with_nothing_in_the_sandbox(self) -> None:
+        """With two veths nothing tells which one is meant, unless an address does."""
+        given = result({}, host=["cni0"])
+        with pytest.raises(InvalidInput, match="it has no IP address"):
+            plan_of(namespace(veth()), given)
+
+    @pytest.mark.parametrize(
+        "link",
+        [
+            pytest.param(of_type("bridge", "br0"), id="bridge"),
+            pytest.param(of_type("tun", "tap0"), id="tap"),
+            pytest.param(evolve(veth("net1"), altnames=("br0",)), id="altname"),
+            pytest.param(evolve(veth("net1"), altnames=("x", "tap0")), id="second-altname"),
+        ],
+    )
+    def test_a_name_that_is_taken(self, link: LinkFact) -> None:
+        """br0 or tap0 is there, perhaps as another name of a link, and is not ours."""
+        name = next(name for name in (link.name, *link.altnames) if name in ("br0", "tap0"))
+        assert refusal(namespace(veth(), link, ADDRESS)) == (
+            f"{name} is in the namespace already and is not podwire's: rename or remove it"
+        )
+
+    def test_the_names_of_other_positions_may_be_taken(self) -> None:
+        """br1 is nobody's business where one link is wired."""
+        facts = namespace(veth(), of_type("bridge", "br1"), ADDRESS)
+        assert plan_of(facts, result({"eth0": ["10.1.90.5/24"]})).interfaces[0].bridge == "br0"
+
+    def test_a_link_of_ours_without_a_record(self) -> None:
+        """The alias says that podwire made it; the sentence says what to do."""
+        facts = namespace(veth(), evolve(of_type("bridge", "br0"), alias="podwire:pod7"), ADDRESS)
+        assert refusal(facts) == (
+            "br0 was made by podwire ('podwire:pod7'), but that wiring is not recorded here: "
+            "name its state directory with --state-dir, or remove the link by hand"
+        )
+
+    def test_an_ebtables_table_that_cannot_be_read(self) -> None:
+        """Nothing is changed where the rules could not be."""
+        facts = namespace(veth(), ADDRESS, EbtablesFacts(problem="ebtables is not installed"))
+        assert refusal(facts) == "ebtables is not installed"
+
+    def test_a_route_that_could_not_be_brought_back(self) -> None:
+        """It is named, with what it has; a route of another link does not matter."""
+        lost = route("10.9.0.0/16 via 10.1.90.1 dev eth0", unsupported="an encapsulation")
+        assert refusal(namespace(veth(), ADDRESS, lost)) == (
+            "route 10.9.0.0/16 via 10.1.90.1 dev eth0 has an encapsulation, which podwire could not bring back: "
+            "remove it first"
+        )
+        other = route("10.9.0.0/16 dev net1", unsupported="an encapsulation")
+        given = result({"eth0": ["10.1.90.5/24"]})
+        assert plan_of(namespace(veth(), veth("net1"), ADDRESS, other), given).changes
+
+    def test_two_routes_that_only_their_metrics_tell_apart(self) -> None:
+        """They would be one resource in two changes."""
+        twins = (route("10.9.0.0/16 dev eth0 mtu 1400"), route("10.9.0.0/16 dev eth0 mtu 1300"))
+        assert refusal(namespace(veth(), ADDRESS, *twins)).startswith("route 10.9.0.0/16 dev eth0 is there twice")
+
+
+class TestDhcpAddress:
+    """Each bridge gets 169.254.(254-X).2/24, or the next that is free; or what the user says."""
+
+    @pytest.mark.parametrize(
+        ("used", "expected"),
+        [
+            pytest.param("169.254.254.0/24 dev eth0", "169.254.253.2/24", id="its-24-is-a-route"),
+            pytest.param("169.254.254.77/32 dev eth0", "169.254.253.2/24", id="an-address-in-it"),
+            pytest.param("169.254.254.128/25 dev eth0", "169.254.253.2/24", id="a-longer-prefix-in-it"),
+            pytest.param("169.254.0.0/16 dev eth0", "169.254.254.2/24", id="a-shorter-prefix-that-covers-it"),
+            pytest.param("169.254.254.0/23 dev eth0", "169.254.254.2/24", id="a-23-that-covers-it"),
+            pytest.param("0.0.0.0/0 dev eth0", "169.254.254.2/24", id="a-default-route"),
+            pytest.param("169.254.253.0/24 dev eth0", "169.254.254.2/24", id="another-24"),
+            pytest.param("169.254.254.0/24 dev eth0 table 100", "169.254.253.2/24", id="in-another-table"),
+            pytest.param("blackhole 169.254.254.0/24", "169.254.253.2/24", id="blackhole"),
+        ],
+    )
+    def test_one_that_is_used_as_a_route_is_skipped(self, used: str, expected: str) -> None:
+        """Its /24, or a longer prefix in it, counts; a shorter prefix that covers it does not."""
+        plan = plan_of(namespace(veth(), ADDRESS, route(used)))
+        assert str(plan.interfaces[0].dhcp_address) == expected
+
+    @pytest.mark.parametrize("used", ["169.254.254.1/24", "169.254.254.9/32", "169.254.254.1/30"])
+    def test_one_that_is_used_as_an_address_is_skipped(self, used: str) -> None:
+        """Whoever has an address there would answer."""
+        given = result({"eth0": ["10.1.90.5/24"]})
+        facts = namespace(veth(), veth("net1"), ADDRESS, address(used, "net1"))
+        assert str(plan_of(facts, given).interfaces[0].dhcp_address) == "169.254.253.2/24"
+
+    def test_several_bridges_count_down(self) -> None:
+        """One each, those that are used left out."""
+        plan = SITUATIONS["several-interfaces"].plan()
+        assert [str(interface.dhcp_address) for interface in plan.interfaces] == [
+            f"169.254.{third}.2/24" for third in (254, 253, 252)
+        ]
+
+    def test_given_ones_go_to_the_bridges_in_their_order(self) -> None:
+        """The others are chosen, and not in a subnet that was given."""
+        situation = SITUATIONS["several-interfaces"]
+        given = (ip_interface("192.0.2.1/30"), ip_interface("169.254.254.9/24"))
+        plan = plan_of(situation.facts, situation.result, PlanOptions(dhcp_addresses=given))
+        assert [str(interface.dhcp_address) for interface in plan.interfaces] == [
+            "192.0.2.1/30",
+            "169.254.254.9/24",
+            "169.254.253.2/24",
+        ]
+
+    def test_more_than_there_are_interfaces_are_refused(self) -> None:
+        """Somebody who gives three means something by it."""
+        given = (ip_interface("192.0.2.1/30"),) * 3
+        with pytest.raises(InvalidInput, match=r"^--dhcp-address: 3 are given, but only 1 interfaces? (is|are) wired$"):
+            plan_of(namespace(veth(), ADDRESS), options=PlanOptions(dhcp_addresses=given))
+
+    def test_where_none_is_left_the_option_is_named(self) -> None:
+        """With all 254 in use the user has to say."""
+        used = [route(f"169.254.{third}.0/24 dev eth0") for third in range(256)]
+        assert refusal(namespace(veth(), ADDRESS, *used)).endswith("give --dhcp-address")
+
+
+class TestPhases:
+    """Phases go over all links before the next begins; the inverse order is then right by itself."""
+
+    ORDER = (Sysctl, Route, Neighbour, AddrGenMode, Address, EbtablesRules, Mac, Link, Master, Admin)
+
+    @pytest.mark.parametrize("name", [name for name in SITUATIONS if name != "down"])
+    def test_are_in_order_over_all_links(self, name: str) -> None:
+        """Sysctls, routes, neighbours, address generation, addresses, rules, MACs, links, masters, up."""
+        phases = [self.ORDER.index(type(change.resource)) for change in SITUATIONS[name].plan().changes]
+        assert phases == sorted(phases)
+
+    def test_lo_comes_last(self) -> None:
+        """And its address before it goes up, so that the inverse deletes it after it went down."""
+        assert [str(change.resource) for change in SITUATIONS["down"].plan().changes][-2:] == [
+            "address 127.0.0.1/8 on lo",
+            "up or down of lo",
+        ]
+
+    def test_a_created_link_is_one_change(self) -> None:
+        """MAC, MTU, master, sysctls, addresses and up are in its `after`: they die with it."""
+        changes = {str(change.resource): change for change in SITUATIONS["plain"].plan().changes}
+        made = [change for change in changes.values() if isinstance(change.resource, Link)]
+        assert [str(change.resource) for change in made] == ["link br0", "link tap0"]
+        bridge, tap = (change.after for change in made)
+        assert isinstance(bridge, LinkState)
+        assert isinstance(tap, LinkState)
+        assert (tap.master, tap.up, tap.mtu, tap.alias) == ("br0", True, 1500, f"podwire:{ID}")
+        assert [str(own) for own in bridge.addresses] == ["169.254.254.2/24"]
+        assert [f"{item.key}={item.value}" for item in bridge.sysctls] == ["net/ipv6/conf/br0/accept_ra=0"]
+        assert bridge.group == tap.group > 2**24
+
+    def test_the_wiring_is_silent_and_deaf(self) -> None:
+        """No learning, no snooping, no advertisements, no address of their own making."""
+        commands = "\n".join(command.line for command in SITUATIONS["dual-stack"].plan().commands)
+        assert "type bridge ageing_time 0 mcast_snooping 0" in commands
+        assert commands.count("addrgenmode none") == 3
+        assert "net/ipv6/conf/br0/accept_ra=0" in commands
+
+    def test_where_the_host_has_no_ipv6_nothing_of_it_is_set(self) -> None:
+        """Booted with ipv6.disable=1 there is no conf/all: `addrgenmode` and `accept_ra` would fail, and apply with it."""
+        facts = namespace(evolve(veth(), addrgenmode=None), ADDRESS)
+        without = evolve(facts, sysctls=tuple(item for item in facts.sysctls if "/ipv6/" not in item.key))
+        commands = "\n".join(command.line for command in plan_of(without).commands)
+        assert "addrgenmode" not in commands
+        assert "ipv6" not in commands
+
+
+class TestSysctls:
+    """Only what has to be changed is, so that only that is changed back."""
+
+    @pytest.mark.parametrize(
+        ("all_links", "own", "expected"),
+        [
+            (0, 1, ["net/ipv6/conf/eth0/accept_dad"]),
+            (1, 1, ["net/ipv6/conf/all/accept_dad", "net/ipv6/conf/eth0/accept_dad"]),
+            (2, 0, ["net/ipv6/conf/all/accept_dad"]),
+            (0, 0, []),
+        ],
+    )
+    def test_dad_is_quietened_for_all_and_for_the_link(self, all_links: int, own: int, expected: list[str]) -> None:
+        """The larger of the two wins (ip-sysctl.rst)."""
+        facts = namespace(
+            veth(),
+            ADDRESS,
+            address("fd00::5/64"),
+            setting("net/ipv6/conf/all/accept_dad", all_links),
+            setting("net/ipv6/conf/eth0/accept_dad", own),
+            bridge_netfilter=False,
+        )
+        changed = [c.resource.key for c in plan_of(facts).changes if isinstance(c.resource, Sysctl)]
+        assert changed == expected
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            pytest.param(namespace(veth(up=False), ADDRESS, address("fd00::5/64"), bridge_netfilter=False), id="down"),
+            pytest.param(
+                namespace(veth(carrier=False), ADDRESS, address("fd00::5/64"), bridge_netfilter=False), id="no-carrier"
+            ),
+            pytest.param(namespace(veth(), ADDRESS, bridge_netfilter=False), id="no-ipv6-address"),
+        ],
+    )
+    def test_dad_is_left_alone_where_addresses_stay_tentative(self, facts: NamespaceFacts) -> None:
+        """Down or without a carrier they are tentative before and after."""
+        assert not any(isinstance(change.resource, Sysctl) for change in plan_of(facts).changes)
+
+    def test_bridge_netfilter_is_switched_off_where_it_is_on(self) -> None:
+        """The pod's iptables would eat the VM's frames."""
+        facts = namespace(veth(), ADDRESS, setting("net/bridge/bridge-nf-call-iptables", 0))
+        assert [c.resource.key for c in plan_of(facts).changes if isinstance(c.resource, Sysctl)] == [
+            "net/bridge/bridge-nf-call-ip6tables",
+            "net/bridge/bridge-nf-call-arptables",
+        ]
+
+
+class TestWhatTheRuntimeNeeds:
+    """The ContainerSideNetwork: per interface what to open, and what the guest must be told."""
+
+    def test_has_the_original_mac_and_mtu(self) -> None:
+        """The guest gets the MAC that the pod's interface had."""
+        (interface,) = SITUATIONS["tap-options"].plan().interfaces
+        assert (interface.type, interface.name, interface.link, interface.bridge) == ("tap", "tap0", "eth0", "br0")
+        assert (interface.mac, interface.mtu, interface.queues, interface.vnet_hdr) == (
+            "0a:58:0a:01:5a:05",
+            1500,
+            4,
+            True,
+        )
+
+    def test_a_guest_on_aws_is_told_its_neighbour(self) -> None:
+        """Without it the guest says «no route to host»; proxy entries are not the guest's."""
+        (interface,) = SITUATIONS["aws"].plan().interfaces
+        assert [(str(n.address), n.lladdr) for n in interface.neighbours] == [("169.254.1.1", "4e:1f:a5:2c:70:01")]
+        facts = namespace(veth(), ADDRESS, neighbour("10.1.90.9", proxy=True))
+        assert plan_of(facts).interfaces[0].neighbours == ()
+
+    @pytest.mark.parametrize(
+        ("options", "device"),
+        [
+            (PlanOptions(), TapDevice(owner=None, owner_group=None, multi_queue=False, vnet_hdr=False)),
+            (PlanOptions(tap_owner=0), TapDevice(owner=0, owner_group=None, multi_queue=False, vnet_hdr=False)),
+            (PlanOptions(tap_queues=2), TapDevice(owner=None, owner_group=None, multi_queue=True, vnet_hdr=False)),
+        ],
+    )
+    def test_the_tap_is_made_as_asked(self, options: PlanOptions, device: TapDevice) -> None:
+        """Owner 0 is an owner, and more than one queue makes it a multi-queue tap."""
+        plan = plan_of(namespace(veth(), ADDRESS), options=options)
+        states = [change.after for change in plan.changes if isinstance(change.after, LinkState)]
+        assert states[1].device == device

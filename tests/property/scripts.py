@@ -1,0 +1,183 @@
+"""Namespaces as scripts: lists of command lines that build a pod, and the means to run them fast.
+
+A script that was run prints as one that anybody can run again: what the kernel refused while building is left out.
+Building goes by one `ip -batch` for each run of `ip` lines, and knows nothing of podwire.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from attrs import field, frozen
+
+from tests.support import Namespace, eventually, run
+from tests.support.dumps import COMMANDS, Dump
+
+POD, HOST = "pod", "host"
+HOSTS_NAME = "@host"  # stands in a line for the name of the host's namespace
+MARKER = "link show dev ./"  # always fails, since no link has a slash in its name
+
+_numbers = itertools.count(1)
+
+
+@frozen
+class Line:
+    """One command line: of `ip`, `sysctl` or `ebtables`, in the pod or on the host; or `settle`, which waits.
+
+    `link` and `address` say which link it makes or gives an address to, for building a result that is true.
+    """
+
+    text: str
+    program: str = "ip"
+    where: str = POD
+    link: str | None = None
+    address: str | None = None
+
+    def words(self, host: str) -> list[str]:
+        """Return the words behind the program's name."""
+        return [host if word == HOSTS_NAME else word for word in shlex.split(self.text)]
+
+    def __str__(self) -> str:
+        if self.program == "settle":
+            return "sleep 1  # until carriers, link-local addresses and their detection are there"
+        words = shlex.join(self.words(HOST))
+        if self.program == "ip":
+            return f"ip -n {self.where} {words}"
+        return f"ip netns exec {self.where} {self.program} {'-qw ' if self.program == 'sysctl' else ''}{words}"
+
+
+SETTLE = Line("", program="settle")
+
+
+@frozen
+class Script:
+    """The lines that build a pod's namespace, and the host's that it hangs on."""
+
+    lines: tuple[Line, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(["ip netns add pod", "ip netns add host", *map(str, self.lines)])
+
+
+@frozen
+class Site:
+    """A pod and its host, built by a script; `script` is what the kernel took of it."""
+
+    pod: Namespace
+    host: Namespace
+    script: Script = field(default=Script(()))
+
+    def settle(self) -> None:
+        """Wait until carriers were noticed and address detection is over."""
+        settle({POD: self.pod, HOST: self.host})
+
+    def dump(self) -> Dump:
+        """Take the raw dump of the pod, with its nexthop objects, and of what somebody set on the host.
+
+        Not of the host's link-local addresses: where the pod's end of a veth was down, its first up gives the other
+        end a carrier, and with that an address, which is there to stay.
+        """
+        more = {
+            "nexthop": self.pod.ip("-d nexthop show"),
+            "addr host": self.host.ip("-o -d addr show scope global"),
+            "neigh host": self.host.ip("neigh show nud permanent"),
+        }
+        sections = _dump(self.pod) | more
+        return Dump({name: self._without_names(text) for name, text in sections.items()})
+
+    def _without_names(self, text: str) -> str:
+        """Return text in which the namespaces are called as in the script: twins compare equal."""
+        return text.replace(self.pod.name, POD).replace(self.host.name, HOST)
+
+
+def _dump(namespace: Namespace) -> dict[str, str]:
+    """Take the dump of tests/support by one `nsenter` instead of a dozen: of these there are thousands."""
+    script = "".join(f"{shlex.join(command.split())}; echo; echo '== end'\n" for command in COMMANDS.values())
+    texts = namespace.run("sh", "-e", stdin=script).out.split("\n== end\n")
+    return dict(zip(COMMANDS, texts, strict=False))
+
+
+@contextmanager
+def built(script: Script) -> Iterator[Site]:
+    """Build a site; however the block ends, it goes."""
+    number = next(_numbers)
+    with ExitStack() as stack:
+        pod, host = (_namespace(f"{hint}{number}", stack) for hint in (POD, HOST))
+        taken = tuple(_run_all(script.lines, {POD: pod, HOST: host}))
+        yield Site(pod, host, Script(taken))
+
+
+def _namespace(name: str, stack: ExitStack) -> Namespace:
+    namespace = Namespace.create(f"prop-{name}")
+    stack.callback(namespace.delete)
+    return namespace
+
+
+def _run_all(lines: Sequence[Line], sites: dict[str, Namespace]) -> Iterator[Line]:
+    """Run the lines in their order, and yield those that the kernel took."""
+    for (program, where), group in itertools.groupby(lines, lambda line: (line.program, line.where)):
+        some, namespace, host = tuple(group), sites[where], sites[HOST].name
+        if program == "ip":
+            yield from _run_batch(some, namespace, host)
+        elif program == "sysctl":
+            yield from _write_sysctls(some, namespace)
+        elif program == "settle":
+            settle(sites)
+            yield some[0]
+        else:
+            yield from (line for line in some if namespace.run(program, *line.words(host), check=False).rc == 0)
+
+
+def _run_batch(lines: tuple[Line, ...], namespace: Namespace, host: str) -> Iterator[Line]:
+    """Run `ip` lines by one process, or by a few: an argument that it can't parse ends it, and goes no further."""
+    while lines:
+        stdin = "".join(f"{' '.join(line.words(host))}\n{MARKER}\n" for line in lines)
+        answer = namespace.run("ip", "-force", "-batch", "-", stdin=stdin, check=False).err
+        failed = {int(number) for number in re.findall(r"^Command failed -:(\d+)$", answer, re.MULTILINE)}
+        passed = next((at for at in range(len(lines)) if 2 * at + 2 not in failed), len(lines))
+        yield from (line for at, line in enumerate(lines[:passed]) if 2 * at + 1 not in failed)
+        lines = lines[passed + 1 :]
+
+
+def _write_sysctls(lines: tuple[Line, ...], namespace: Namespace) -> list[Line]:
+    """Write the values as `sysctl -qw` would, from a thread inside: /proc/sys/net is that of who looks."""
+
+    def write() -> list[Line]:
+        return [line for line in lines if _written(*line.text.split("="))]
+
+    return namespace.inside(write)
+
+
+def _written(key: str, value: str) -> bool:
+    try:
+        Path("/proc/sys", key).write_text(value)
+    except OSError:
+        return False
+    return True
+
+
+def settle(sites: dict[str, Namespace]) -> None:
+    """Wait until the links have noticed their carriers, and address detection is over where there is one."""
+    for namespace in sites.values():
+        eventually(lambda namespace=namespace: _is_settled(namespace), f"rest in {namespace.name}")  # type: ignore[misc]
+
+
+def _is_settled(namespace: Namespace) -> bool:
+    """Say whether no link lags behind its carrier, and no address of one with a carrier is on probation."""
+    batch = run(["ip", "-n", namespace.name, "-o", "-batch", "-"], stdin="link show\naddr show tentative\n").out
+    links = [line for line in batch.splitlines() if " qdisc " in line]
+    live = {line.split()[1].partition("@")[0].rstrip(":") for line in links if "LOWER_UP" in line}
+    addresses = [line.split()[1] for line in batch.splitlines() if " inet6 " in line and "dadfailed" not in line]
+    return not any(_lags(line) for line in links) and not live & set(addresses)
+
+
+def _lags(link: str) -> bool:
+    """Say whether a link that is up has not noticed yet that it has a carrier, or none."""
+    flags = link.partition("<")[2].partition(">")[0].split(",")
+    settled = "UP|UNKNOWN" if "LOWER_UP" in flags else "DOWN|LOWERLAYERDOWN"
+    return "UP" in flags and not re.search(f" state ({settled}) ", link)

@@ -1,0 +1,115 @@
+"""podwire in a child of this process, killed at an instant: exactly at an event, within a command, or at random.
+
+The child is a fork: nothing has to be loaded anew, so that hundreds of kills take minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+
+from attrs import evolve, frozen
+
+from executor.applying import apply, finish
+from executor.errors import ExecutorError
+from executor.events import Event, Ran, Running
+from executor.restoring import restore
+from executor.store import StateStore
+from executor.templates import load_templates
+from executor.workplace import Settings
+from planner.plan import parse_plan
+from planner.values import PlanId
+from tests.reliability.helpers_desk import Desk, environment
+from tests.reliability.helpers_faults import Faults
+
+# before: the journal says that the command runs, and it doesn't yet. during: it has been given to its program, which
+# goes on without podwire. after: the journal says how it ended.
+WHENS = ("before", "during", "after")
+_AT: dict[str, type[Event]] = {"before": Running, "after": Ran}  # type: ignore[valid-type]
+
+
+@frozen
+class Work:
+    """What podwire does on a desk: apply, teardown, recover or recover --forward."""
+
+    desk: Desk
+    verb: str
+
+    @property
+    def settings(self) -> Settings:
+        """How it works."""
+        return Settings(StateStore(self.desk.state_dir), load_templates())
+
+    def do(self, settings: Settings) -> None:
+        """Do it, in this process."""
+        plan_id = PlanId(self.desk.id)
+        if self.verb == "apply":
+            apply(parse_plan(self.desk.plan.read_bytes(), settings.templates), settings)
+            return
+        entry = settings.store.load(plan_id)
+        assert entry is not None
+        if self.verb == "forward":
+            finish(entry, settings)
+        else:
+            restore(entry, settings, self.verb)
+
+
+def killed_at(work: Work, when: str, number: int, faults: Faults) -> bool:
+    """Let a child do `work`, and be killed before, during or after its `number`-th command; say whether it was."""
+    if when == "during":
+        return _forked(lambda: _killed_within(work, number, faults))
+
+    def listen(event: Event) -> None:
+        if isinstance(event, _AT[when]) and event.number == number:  # type: ignore[union-attr]
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return _forked(lambda: work.do(evolve(work.settings, listeners=(listen,))))
+
+
+def killed_after(work: Work, seconds: float) -> bool:
+    """Let a child do `work`, and kill it after so many seconds; say whether it had not ended by then."""
+    return _forked(lambda: work.do(work.settings), seconds)
+
+
+def duration(work: Work) -> float:
+    """Do `work` in a child, and return how many seconds that took."""
+    started = time.monotonic()
+    assert not _forked(lambda: work.do(work.settings))
+    return time.monotonic() - started
+
+
+def instants(seed: int, count: int, longest: float) -> list[float]:
+    """Return so many instants from 0 to `longest` seconds; the same for the same seed."""
+    dice = random.Random(seed)  # noqa: S311 -- the same again is what is wanted
+    return [dice.uniform(0, longest) for _ in range(count)]
+
+
+def _killed_within(work: Work, number: int, faults: Faults) -> None:
+    faults.plan(number, "kill", pid=os.getpid())
+    with environment(faults.env):
+        work.do(work.settings)
+
+
+def _forked(function: Callable[[], object], seconds: float | None = None) -> bool:
+    """Run a function in a child, kill that after `seconds`, and say whether SIGKILL ended it."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            function()
+            status = 0
+        except ExecutorError as error:
+            os.write(2, f"{error}\n".encode())
+        finally:
+            os._exit(status)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGKILL)  # it is there until it is waited for, if only as a zombie
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, -signal.SIGKILL), f"the child ended with {code}"
+    return code != 0

@@ -1,0 +1,186 @@
+"""Situations 9, 10 and 19: addresses and routes that are more than a /24 and a default route."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.situations.commands import Commands, settle, unchanged
+from tests.support import MakeNamespace, eventually
+from tests.support.advertisements import router_advertisement
+from tests.support.dumps import difference, dump
+from tests.support.pods import Build, Pod, also, dual_stack, plain
+from tests.support.ports import Port
+
+# --- 9 ----------------------------------------------------------------------------------------------------------------
+
+ROUTES: dict[str, Build] = {
+    "metric, src and onlink": also(
+        dual_stack,
+        "ip addr add 10.1.90.6/24 dev eth0",
+        "ip route add 192.0.2.0/24 via 10.1.90.1 metric 7 src 10.1.90.6",
+        "ip route add 198.51.100.0/24 via 203.0.113.1 dev eth0 onlink",
+        "ip route add 2001:db8:1::/48 via 2001:db8:2::1 dev eth0 onlink metric 7",
+        "ip route add 2001:db8:3::/48 via fd00:1:90::1 src fd00:1:90::5",
+    ),
+    "scope link, and a gateway that it makes reachable": also(
+        dual_stack,
+        "ip route add 203.0.113.1 dev eth0 scope link",
+        "ip route add 192.0.2.0/24 via 203.0.113.1 dev eth0",
+        "ip route add 2001:db8::1 dev eth0",
+        "ip route add 2001:db8:1::/48 via 2001:db8::1 dev eth0",
+    ),
+    "another table, with its rule": also(
+        dual_stack,
+        "ip route add default via 10.1.90.1 table 100",
+        "ip rule add from 10.1.90.5 lookup 100 pref 1000",
+        "ip route add ::/0 via fd00:1:90::1 table 100",
+    ),
+    "blackhole and its kin": also(
+        dual_stack,
+        "ip route add blackhole 192.0.2.0/24",
+        "ip route add prohibit 198.51.100.0/24",
+        "ip route add unreachable 2001:db8:1::/48",
+    ),
+}
+
+
+@pytest.mark.parametrize("build", ROUTES.values(), ids=ROUTES)
+def test_09_routes(netns: MakeNamespace, podwire: Commands, build: Build) -> None:
+    """While wired none leaves by the interface; afterwards each is there with all that belongs to it."""
+    pod = build(netns("host"), netns("pod"))
+    with podwire.wired(pod):
+        assert "dev eth0" not in pod.inside.ip("-4 route show table all")
+
+
+def test_09_a_gateway_outside_the_subnet(netns: MakeNamespace, podwire: Commands) -> None:
+    """The only default route is onlink: it comes back, and is the guest's in the result."""
+    pod = also(plain, "ip route del default", "ip route add default via 203.0.113.1 dev eth0 onlink")(
+        netns("host"), netns("pod")
+    )
+    with podwire.wired(pod):
+        assert pod.inside.ip("route show") == "169.254.254.0/24 dev br0 proto kernel scope link src 169.254.254.2 \n"
+
+
+def test_09_a_route_that_could_not_come_back(netns: MakeNamespace, podwire: Commands) -> None:
+    """Named before anything is changed, and with what to do."""
+    pod = also(plain, "ip route add 192.0.2.0/24 encap ip id 5 dst 10.1.90.2 via 10.1.90.3 dev eth0")(
+        netns("host"), netns("pod")
+    )
+    with unchanged(pod.inside):
+        sentence = podwire.refused("apply", *podwire.wiring(pod), "--yes")
+    assert "192.0.2.0/24" in sentence
+    assert sentence.endswith("has an encapsulation, which podwire could not bring back: remove it first")
+
+
+# --- 10 ---------------------------------------------------------------------------------------------------------------
+
+ADDRESSES: dict[str, Build] = {
+    "secondaries and labels": also(
+        plain,
+        "ip addr add 10.1.90.6/24 dev eth0 label eth0:six",
+        "ip addr add 10.1.90.7/24 dev eth0",
+        "ip addr add 192.0.2.5/24 broadcast + dev eth0",
+    ),
+    "a peer": also(
+        plain,
+        "ip addr add 192.0.2.5 peer 198.51.100.1/24 dev eth0",
+        "ip addr add 2001:db8::5 peer 2001:db8::1 dev eth0 nodad",
+    ),
+    "lifetimes, deprecated": also(
+        plain,
+        "ip addr add 192.0.2.5/24 dev eth0 valid_lft 500 preferred_lft 300",
+        "ip addr add 198.51.100.5/24 dev eth0 preferred_lft 0",
+        "ip addr add 2001:db8::5/64 dev eth0 nodad valid_lft 500 preferred_lft 0",
+    ),
+    "nodad and not": also(
+        plain,
+        "ip addr add 2001:db8::5/64 dev eth0 nodad",
+        "ip addr add 2001:db8::6/64 dev eth0",
+    ),
+    "link-local by hand": also(plain, "ip addr flush dev eth0 scope link", "ip addr add fe80::77/64 dev eth0"),
+    "link-local beside the kernel's": also(plain, "ip addr add fe80::77/64 dev eth0"),
+}
+
+
+@pytest.mark.parametrize("build", ADDRESSES.values(), ids=ADDRESSES)
+def test_10_addresses(netns: MakeNamespace, podwire: Commands, build: Build) -> None:
+    """While wired the interface has none, not even a link-local one; afterwards each is there, in its place."""
+    pod = build(netns("host"), netns("pod"))
+    with podwire.wired(pod):
+        assert pod.inside.ip("-o addr show dev eth0") == ""
+
+
+def test_10_an_address_that_expires_meanwhile(netns: MakeNamespace, podwire: Commands) -> None:
+    """It stays away: the network would have taken it back by then."""
+    pod = plain(netns("host"), netns("pod"))
+    settle(pod)
+    before = dump(pod.inside)
+    pod.inside.ip("addr add 192.0.2.5/24 dev eth0 valid_lft 2 preferred_lft 2")
+    pod.inside.ip("addr add 198.51.100.5/24 dev eth0 valid_lft 500 preferred_lft 500")
+    podwire.apply(pod)
+    eventually(
+        lambda: "192.0.2.5/24" not in podwire.ok("teardown", pod.inside.name, "--dry-run", "--format", "commands"),
+        "the end of the address's life",
+    )
+    podwire.teardown(pod)
+    assert "198.51.100.5/24" in pod.inside.ip("addr show dev eth0")
+    pod.inside.ip("addr del 198.51.100.5/24 dev eth0")
+    assert difference(before, dump(pod.inside)) == ""
+
+
+# --- 19 ---------------------------------------------------------------------------------------------------------------
+
+PREFIX = "2001:db8:5:"
+
+
+def advertise(pod: Pod) -> None:
+    """Send an advertisement from the host's side."""
+    with Port.on_link(pod.host, pod.host_end()) as wire:
+        wire.send(router_advertisement(f"{PREFIX}:/64"))
+
+
+@pytest.fixture
+def advertised(netns: MakeNamespace) -> Pod:
+    """Make a pod that has learnt a prefix and a default route."""
+    pod = plain(netns("host"), netns("pod"))
+    settle(pod)
+    advertise(pod)
+    eventually(lambda: PREFIX in pod.inside.ip("-6 addr show dev eth0"), "an address from the advertisement")
+    settle(pod)
+    return pod
+
+
+def test_19_what_was_learnt_comes_back_with_the_next_advertisement(advertised: Pod, podwire: Commands) -> None:
+    """Address, prefix route and default route go with the wiring, and come back by the network, not by podwire."""
+    inside = advertised.inside
+    before = dump(inside)
+    podwire.apply(advertised)
+    assert PREFIX not in inside.ip("-6 addr show") + inside.ip("-6 route show")
+    assert "proto ra" not in inside.ip("-6 route show")
+    podwire.teardown(advertised)
+    assert PREFIX not in inside.ip("-6 addr show dev eth0")
+    advertise(advertised)
+    eventually(lambda: PREFIX in inside.ip("-6 addr show dev eth0"), "an address from the next advertisement")
+    settle(advertised)
+    assert difference(before, dump(inside)) == ""
+
+
+def test_19_the_plan_says_so(advertised: Pod, podwire: Commands) -> None:
+    """On the way there and on the way back, where no command stands for it."""
+    plan = podwire.plan(advertised)
+    learnt = [
+        change for change in plan["changes"] if change["reason"] == "comes back with the next router advertisement"
+    ]
+    assert [change["resource"]["kind"] for change in learnt] == ["route", "route", "address"]
+    back = podwire.ok("show", podwire.file("plan.json", plan), "--reverse")
+    assert back.count("comes with the next router advertisement") == 3
+    assert not any(PREFIX in line for command in plan["reverse_commands"] for line in command["argv"])
+
+
+def test_19_an_advertisement_while_wired(advertised: Pod, podwire: Commands) -> None:
+    """It is the VM's: neither the interface nor the bridge takes an address from it."""
+    podwire.apply(advertised)
+    with Port.on_tap(advertised.inside, "tap0") as vm:
+        advertise(advertised)
+        vm.receive(lambda frame: "router advertisement" in str(frame))
+        assert PREFIX not in advertised.inside.ip("-6 addr show") + advertised.inside.ip("-6 route show")

@@ -1,0 +1,408 @@
+"""Situations 12 to 17: what is there already, what is gone, who is at it too, and what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.situations.commands import Commands, ended, sentence_of, unchanged
+from tests.support import Namespace, eventually
+from tests.support.dumps import difference, dump
+from tests.support.pods import Pod
+
+# --- 12 ---------------------------------------------------------------------------------------------------------------
+
+FOREIGN = {
+    "br0": ("br0", "link add name br0 type bridge"),
+    "tap0": ("tap0", "tuntap add dev tap0 mode tap"),
+    "br0 that is no bridge": ("br0", "link add br0 type veth peer name other"),
+    "tap0 as another name of lo": ("tap0", "link property add dev lo altname tap0"),
+}
+
+
+@pytest.mark.parametrize(("name", "line"), FOREIGN.values(), ids=FOREIGN)
+def test_12_a_name_that_is_taken(pod: Pod, podwire: Commands, name: str, line: str) -> None:
+    """By a link that isn't ours: named, and left as it is."""
+    pod.inside.ip(line)
+    with unchanged(pod.inside):
+        sentence = podwire.refused("apply", *podwire.wiring(pod), "--yes")
+    assert sentence == f"{name} is in the namespace already and is not podwire's: rename or remove it"
+
+
+def test_12_ours_is_wired_as_wanted(pod: Pod, podwire: Commands) -> None:
+    """Nothing to do, said by plan and by apply."""
+    podwire.apply(pod)
+    with unchanged(pod.inside):
+        assert (
+            podwire.ok("apply", *podwire.wiring(pod))
+            == f"{pod.inside.name} is wired as wanted already: nothing to do\n"
+        )
+        assert podwire.run("plan", *podwire.wiring(pod), "--detailed-exitcode").rc == 0
+        assert podwire.plan(pod)["commands"] == []
+
+
+def test_12_ours_with_other_options(pod: Pod, podwire: Commands) -> None:
+    """Refused by its id, with what to do first."""
+    podwire.apply(pod)
+    sentence = podwire.refused("plan", *podwire.wiring(pod), "--tap-queues", "2")
+    assert sentence == (
+        f"{pod.inside.name} is wired already with other options: tear it down first (podwire teardown {pod.inside.name})"
+    )
+
+
+def test_12_ours_without_its_state(pod: Pod, podwire: Commands, tmp_path: Path) -> None:
+    """The alias says whose it is; how it was before can't be known, so it is refused."""
+    podwire.apply(pod)
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = Commands(tmp_path / "elsewhere")
+    with unchanged(pod.inside):
+        sentence = elsewhere.refused("apply", *elsewhere.wiring(pod), "--yes")
+    assert sentence.startswith("br0 was made by podwire ")
+    assert f"podwire:{pod.inside.name}" in sentence
+    assert "--state-dir" in sentence
+
+
+# --- 13 ---------------------------------------------------------------------------------------------------------------
+
+
+def results(pod: Pod) -> dict[str, tuple[dict[str, Any], str]]:
+    """Return results that don't fit the pod, and what is said of each."""
+    there, ip = pod.result["interfaces"][0], pod.result["ips"][0]
+    outside = {"name": "veth1234", "mac": "02:00:00:00:00:01"}
+    no_ip = "result: it has no IP address, so there is nothing to give to the VM"
+    return {
+        "an interface that is gone": (
+            pod.result | {"interfaces": [there, there | {"name": "net1"}]},
+            "result.interfaces: net1 is not in the namespace",
+        ),
+        "an address that is gone": (
+            pod.result | {"ips": [ip, {"address": "10.1.91.5/24", "interface": 0}]},
+            "result.ips[1].address: no link of the namespace carries 10.1.91.5/24",
+        ),
+        "an empty result": (
+            {"cniVersion": "1.0.0"},
+            "result: this is not a CNI result: it has none of ips, ip4, ip6 and interfaces",
+        ),
+        "a result with nothing in it": ({"cniVersion": "1.0.0", "interfaces": [], "ips": []}, no_ip),
+        "interfaces on the host only": ({"cniVersion": "1.0.0", "interfaces": [outside]}, no_ip),
+    }
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "an interface that is gone",
+        "an address that is gone",
+        "an empty result",
+        "a result with nothing in it",
+        "interfaces on the host only",
+    ],
+)
+def test_13_a_result_that_does_not_fit(pod: Pod, podwire: Commands, case: str) -> None:
+    """One sentence that says where in the result, and nothing is changed."""
+    result, expected = results(pod)[case]
+    with unchanged(pod.inside):
+        assert podwire.refused("apply", *podwire.wiring(Pod(pod.host, pod.inside, result)), "--yes") == expected
+
+
+def test_13_an_address_without_its_interface(pod: Pod, podwire: Commands) -> None:
+    """A result that knows interfaces on the host only, but an address: the link that carries it is found."""
+    outside = {"name": "veth1234", "mac": "02:00:00:00:00:01"}
+    result = {"cniVersion": "1.0.0", "interfaces": [outside], "ips": [{"address": "10.1.90.5/24"}]}
+    with podwire.wired(Pod(pod.host, pod.inside, result)) as wired:
+        assert [(entry["name"], entry["link"]) for entry in wired["interfaces"]] == [("tap0", "eth0")]
+
+
+def test_13_a_namespace_that_is_gone(pod: Pod, podwire: Commands) -> None:
+    """By its name or by a process that has ended."""
+    wiring = podwire.wiring(pod)
+    pod.inside.delete()
+    assert podwire.refused("apply", *wiring, "--yes") == f"there is no network namespace at {pod.inside.path}"
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    path = f"/proc/{process.pid}/ns/net"
+    sentence = podwire.refused("plan", *wiring[:2], "--netns", path, "--id", "x")
+    assert sentence == f"there is no network namespace at {path}"
+
+
+# --- 14 ---------------------------------------------------------------------------------------------------------------
+
+
+def stored_plan(podwire: Commands, pod: Pod) -> Path:
+    """Plan, and return the file."""
+    path = podwire.folder / "plan.json"
+    podwire.ok("plan", *podwire.wiring(pod), "-o", path)
+    return path
+
+
+def test_14_gone_between_plan_and_apply(pod: Pod, podwire: Commands) -> None:
+    """Refused; and no state is kept of it."""
+    plan = stored_plan(podwire, pod)
+    pod.inside.delete()
+    assert podwire.refused("apply", plan, "--yes") == f"there is no network namespace at {pod.inside.path}"
+    assert podwire.json("list") == []
+
+
+def test_14_another_one_between_plan_and_apply(pod: Pod, podwire: Commands) -> None:
+    """Of the same name, but not what the plan was made from: stale, and it is left alone."""
+    plan = stored_plan(podwire, pod)
+    pod.inside.delete()
+    another = Namespace.create(pod.inside.name)
+    with unchanged(another):
+        sentence = podwire.refused("apply", plan, "--yes")
+    assert sentence.startswith("the plan is stale: ")
+    assert sentence.endswith("; plan anew")
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "another in its place"])
+def test_14_gone_between_apply_and_teardown(pod: Pod, podwire: Commands, *, again: bool) -> None:
+    """Teardown is done: nothing is left to take back, and what has the name now is none of its business."""
+    podwire.apply(pod)
+    pod.inside.delete()
+    name = pod.inside.name
+    assert [entry["state"] for entry in podwire.json("list")] == ["gone"]
+    if again:
+        Namespace.create(name).ip("link set lo up")
+    assert podwire.ok("teardown", name, "--yes") == f"{name}: its namespace is gone, so nothing is left to take back\n"
+    assert podwire.json("list") == []
+    assert podwire.ok("teardown", name, "--yes") == f"{name}: it is torn down already\n"
+    if again:
+        assert "LOOPBACK,UP" in Namespace(name).ip("link show dev lo")
+
+
+# --- 15 ---------------------------------------------------------------------------------------------------------------
+
+VMM = """
+import os, signal, sys
+from pathlib import Path
+from executor.netns import Namespace, resolve_netns
+from executor.tap import open_tap
+from planner.values import InterfaceName
+
+Path("/proc/self/comm").write_text("a-vmm")
+with Namespace.open(resolve_netns(sys.argv[1])) as namespace:
+    held = open_tap(InterfaceName("tap0"), namespace=namespace)
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+@contextmanager
+def vmm(pod: Pod) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that holds tap0 as a VMM does, on the host's side; at the end it is killed."""
+    argv = [sys.executable, "-c", VMM, pod.inside.name]
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(root)}
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_15_a_vmm_still_holds_the_tap_at_teardown(pod: Pod, podwire: Commands) -> None:
+    """The tap goes, since that was asked for; who has lost the network is named."""
+    before = dump(pod.inside)
+    podwire.apply(pod)
+    with vmm(pod) as process:
+        text = podwire.ok("teardown", pod.inside.name, "--yes")
+        assert f"tap0 is open in process {process.pid} (a-vmm): it has lost its network" in text
+        assert process.poll() is None
+    assert difference(before, dump(pod.inside)) == ""
+
+
+def test_15_a_vmm_died_and_left_the_tap(pod: Pod, podwire: Commands) -> None:
+    """It is ours, so there is nothing to do, and the next VMM opens it."""
+    podwire.apply(pod)
+    with vmm(pod) as process:
+        process.kill()
+    assert "tap0" in pod.inside.ip("link show")
+    assert podwire.ok("apply", *podwire.wiring(pod)).endswith("nothing to do\n")
+    with vmm(pod):
+        assert "LOWER_UP" in pod.inside.ip("link show dev tap0")
+
+
+def test_15_wiring_again_after_a_vmm_died(pod: Pod, podwire: Commands) -> None:
+    """Teardown and apply, as a runtime does that starts anew."""
+    before = dump(pod.inside)
+    podwire.apply(pod)
+    with vmm(pod) as process:
+        process.kill()
+    podwire.teardown(pod)
+    assert difference(before, dump(pod.inside)) == ""
+    with podwire.wired(pod), vmm(pod):
+        pass
+
+
+def test_15_a_tap_that_somebody_else_s_vmm_left(pod: Pod, podwire: Commands) -> None:
+    """Persistent, without our alias: nobody knows what it is for, so it is named and left alone; then all is well."""
+    pod.inside.ip("tuntap add dev tap0 mode tap")
+    assert podwire.refused("apply", *podwire.wiring(pod), "--yes") == (
+        "tap0 is in the namespace already and is not podwire's: rename or remove it"
+    )
+    pod.inside.ip("link del dev tap0")
+    with podwire.wired(pod):
+        pass
+
+
+# --- 16 ---------------------------------------------------------------------------------------------------------------
+
+
+def has_open(process: subprocess.Popen[str], namespace: Namespace) -> bool:
+    """Say whether a process has the namespace open."""
+    inode = namespace.path.stat().st_ino
+    try:
+        return any(
+            entry.stat().st_ino == inode for entry in Path(f"/proc/{process.pid}/fd").iterdir() if entry.exists()
+        )
+    except OSError:
+        return False  # one of them was closed while we looked
+
+
+def lock(namespace: Namespace, seconds: int = 60) -> subprocess.Popen[str]:
+    """Keep everybody out of a namespace, by a process called `sleep`."""
+    argv = ["flock", "--exclusive", "--no-fork", str(namespace.path), "sleep", str(seconds)]
+    process = subprocess.Popen(argv, text=True)
+    eventually(lambda: "lock:\t1: FLOCK" in _fdinfo(process), "the lock")
+    return process
+
+
+def _fdinfo(process: subprocess.Popen[str]) -> str:
+    texts = []
+    for entry in Path(f"/proc/{process.pid}/fdinfo").iterdir():
+        try:
+            texts.append(entry.read_text())
+        except OSError:
+            continue
+    return "".join(texts)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one state directory", "two"])
+def test_16_two_applies_at_once(pod: Pod, podwire: Commands, tmp_path: Path, *, shared: bool) -> None:
+    """Both wait for the lock of the namespace; one wires, the other is refused, and one teardown is back."""
+    before = dump(pod.inside)
+    plan = stored_plan(podwire, pod)
+    other = podwire if shared else Commands(tmp_path / "other")
+    other.folder.mkdir(exist_ok=True)
+    holder = lock(pod.inside)
+    with podwire.start("apply", plan, "--yes") as one, other.start("apply", plan, "--yes") as two:
+        try:
+            for process in (one, two):
+                eventually(lambda process=process: has_open(process, pod.inside), "both waiting", seconds=15)
+        finally:
+            holder.kill()
+            holder.wait()
+        outcomes = [ended(process) for process in (one, two)]
+    assert sorted(outcome.rc for outcome in outcomes) == [0, 1]
+    (refused,) = (outcome for outcome in outcomes if outcome.rc == 1)
+    sentence = sentence_of(refused)
+    assert sentence.startswith((f"{pod.inside.name} is wired already: ", "the plan is stale: "))
+    winner = podwire if shared or outcomes[0].rc == 0 else other
+    winner.teardown(pod)
+    assert difference(before, dump(pod.inside)) == ""
+
+
+def test_16_one_that_does_not_want_to_wait(pod: Pod, podwire: Commands) -> None:
+    """It is told who is at it, and nothing is changed."""
+    holder = lock(pod.inside)
+    try:
+        with unchanged(pod.inside):
+            sentence = podwire.refused("apply", *podwire.wiring(pod), "--yes", "--lock-timeout", "0")
+    finally:
+        holder.kill()
+        holder.wait()
+    assert sentence == (
+        f"{pod.inside.path} is being changed by process {holder.pid} (sleep): try again when that has ended"
+    )
+
+
+# --- 17 ---------------------------------------------------------------------------------------------------------------
+
+HIDE = 'empty=$1; shift; while [ "$1" != -- ]; do mount --bind "$empty" "$1" || exit 99; shift; done; shift; exec "$@"'
+
+
+def without(podwire: Commands, *programs: str) -> tuple[str | Path, ...]:
+    """Return the command that runs another where these programs aren't installed: files that nobody can run."""
+    empty = podwire.file("empty", "")
+    paths = {os.path.realpath(program if "/" in program else shutil.which(program) or "") for program in programs}
+    return "unshare", "--mount", "sh", "-c", HIDE, "sh", empty, *sorted(paths), "--"
+
+
+@pytest.mark.parametrize(
+    ("program", "package"),
+    [
+        ("ip", "iproute2"),
+        ("nsenter", "util-linux"),
+        ("ebtables", "iptables"),
+        ("sysctl", "procps"),
+    ],
+)
+def test_17_a_program_that_is_missing(pod: Pod, podwire: Commands, program: str, package: str) -> None:
+    """Said before the first change, with the package that has it; `sysctl` only once there is something to set."""
+    wiring = podwire.wiring(pod)
+    through = without(podwire, program)
+    with unchanged(pod.inside), podwire.start("apply", *wiring, "--yes", through=through) as process:
+        sentence = sentence_of(ended(process))
+    assert sentence.startswith(f"the program {program}")
+    assert sentence.endswith(f"is not installed: on Debian it comes with the package {package}")
+    assert podwire.json("list") == []
+
+
+def test_17_without_nft(pod: Pod, podwire: Commands) -> None:
+    """It only tells which of ebtables' chains exist: without it there is a wiring all the same, and all comes back."""
+    before = dump(pod.inside)
+    wiring, through = podwire.wiring(pod), without(podwire, "nft")
+    for words in (("apply", *wiring, "--yes"), ("teardown", pod.inside.name, "--yes")):
+        with podwire.start(*words, through=through) as process:
+            outcome = ended(process)
+            assert (outcome.rc, outcome.err) == (0, "")
+    assert difference(before, dump(pod.inside)) == ""
+
+
+def test_17_the_legacy_ebtables(pod: Pod, podwire: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its table is one for the whole machine and not seen by the nf_tables one: refused with what to select."""
+    tools = podwire.folder / "tools"
+    tools.mkdir()
+    (tools / "ebtables-legacy-save").write_text("#!/bin/sh\nexit 0\n")
+    (tools / "ebtables-legacy-save").chmod(0o755)
+    (tools / "ebtables-save").symlink_to("ebtables-legacy-save")
+    monkeypatch.setenv("PATH", str(tools), prepend=os.pathsep)
+    with unchanged(pod.inside):
+        sentence = podwire.refused("apply", *podwire.wiring(pod), "--yes")
+    assert sentence == (
+        "this host's ebtables is the legacy one: select the nf_tables variant (update-alternatives --config ebtables)"
+    )
+
+
+def test_17_a_kernel_without_taps(pod: Pod, podwire: Commands) -> None:
+    """/dev/net/tun is no such device: said before the first change, with the module that makes it one."""
+    wiring = podwire.wiring(pod)
+    through = without(podwire, "/dev/net/tun")
+    with unchanged(pod.inside), podwire.start("apply", *wiring, "--yes", through=through) as process:
+        sentence = sentence_of(ended(process))
+    assert "/dev/net/tun" in sentence
+    assert "modprobe tun" in sentence
+
+
+def test_17_planning_off_the_host_needs_none_of_them(pod: Pod, podwire: Commands) -> None:
+    """With captured facts a plan takes neither programs nor the namespace."""
+    facts = podwire.file("facts.json", podwire.json("facts", "--netns", pod.inside.name))
+    wiring = podwire.wiring(pod)
+    pod.inside.delete()
+    through = without(podwire, "ip", "nsenter", "ebtables", "sysctl", "nft")
+    with podwire.start("plan", *wiring, "--facts", facts, "--json", through=through) as process:
+        outcome = ended(process)
+    assert (outcome.rc, outcome.err) == (0, "")
+    assert json.loads(outcome.out)["interfaces"][0]["name"] == "tap0"

@@ -1,0 +1,91 @@
+"""podwire itself, in process, on one pod: of the helpers the only one that uses it.
+
+    podwire = Podwire.on(pod, state_dir)
+    plan = podwire.apply()
+    podwire.teardown()
+
+All that is random comes from `seed`: pods that are built alike and have the same seed get plans that are alike.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from executor.applying import apply
+from executor.events import Listener
+from executor.observe import observe_netns
+from executor.outcome import Outcome
+from executor.restoring import restore
+from executor.store import Entry, StateStore
+from executor.templates import load_templates
+from executor.workplace import Settings
+from planner.cni import parse_result
+from planner.facts import NamespaceFacts
+from planner.options import PlanOptions
+from planner.plan import Plan, plan_from_json
+from planner.planning import make_plan
+from planner.values import NetnsPath, PlanId
+from tests.support.pods import Pod
+
+TEMPLATES = load_templates()
+NO_OPTIONS = PlanOptions()
+TIMEOUT = 30.0
+
+
+@frozen
+class Podwire:
+    """What a user of podwire does to one pod, with a state directory of its own."""
+
+    pod: Pod
+    settings: Settings
+    id: PlanId
+    seed: int
+
+    @classmethod
+    def on(cls, pod: Pod, state_dir: Path, *, seed: int = 1) -> Podwire:
+        """Take a pod in hand; nothing is done to it yet."""
+        return cls(pod, Settings(StateStore(state_dir), TEMPLATES, timeout=TIMEOUT), PlanId("pod1"), seed)
+
+    @property
+    def netns(self) -> NetnsPath:
+        """The path of the pod's namespace."""
+        return NetnsPath(str(self.pod.inside.path))
+
+    @property
+    def entry(self) -> Entry | None:
+        """What is recorded of the pod."""
+        return self.settings.store.load(self.id)
+
+    def facts(self) -> NamespaceFacts:
+        """Observe the pod's namespace."""
+        return observe_netns(self.netns, timeout=TIMEOUT)
+
+    def plan(self, options: PlanOptions = NO_OPTIONS) -> Plan:
+        """Plan, as `podwire plan --result … --netns …` does: with what is recorded, if the pod is wired."""
+        entry = self.entry
+        return make_plan(
+            parse_result(json.dumps(self.pod.result)),
+            self.facts(),
+            plan_id=self.id,
+            netns=self.netns,
+            options=options,
+            random=random.Random(self.seed),  # noqa: S311 -- the same again is what is wanted
+            templates=TEMPLATES,
+            recorded=None if entry is None else plan_from_json(entry.plan, TEMPLATES),
+        )
+
+    def apply(self, plan: Plan | None = None, *listeners: Listener) -> Plan:
+        """Apply a plan, by default one made now, while `listeners` listen; return it."""
+        wanted = self.plan() if plan is None else plan
+        apply(wanted, evolve(self.settings, listeners=listeners))
+        return wanted
+
+    def teardown(self, *listeners: Listener) -> Outcome:
+        """Take the wiring back."""
+        entry = self.entry
+        assert entry is not None, "nothing is recorded, so there is nothing to take back"
+        return restore(entry, evolve(self.settings, listeners=listeners), "teardown")
