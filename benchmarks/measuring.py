@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import frozen
 
@@ -27,7 +27,7 @@ class Times:
         return first, third
 
     def ratio_to(self, other: Times) -> float:
-        """The ratio of the medians."""
+        """Return the ratio of the medians."""
         return self.median / other.median
 
 
@@ -38,7 +38,7 @@ def timed(work: Callable[[], object]) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def in_turns(rounds: int, works: dict[str, Callable[[], Iterable[float]]]) -> dict[str, tuple[Times, ...]]:
+def in_turns(rounds: int, works: Mapping[str, Callable[[], Iterable[float]]]) -> dict[str, tuple[Times, ...]]:
     """Let each of ``works`` have its turn, ``rounds`` times after one that does not count.
 
     A work returns how long each of its parts took; the answer has the times of each part.

@@ -31,7 +31,7 @@ def scratch_pod(build: Build = plain) -> Iterator[Pod]:
 @contextmanager
 def state_directory() -> Iterator[Path]:
     """Make a state directory on the machine's disk: podwire syncs what it writes, and that is to count."""
-    path = Path(tempfile.mkdtemp(prefix="podwire-bench-", dir="/var/tmp"))  # noqa: S108  /tmp may be no disk
+    path = Path(tempfile.mkdtemp(prefix="podwire-bench-", dir="/var/tmp"))  # /tmp may be no disk
     try:
         yield path
     finally:

@@ -35,9 +35,10 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
         return Outcome("unchanged", plan.id)
     check_programs((*plan.commands, *plan.reverse_commands))
     with open_workplace(settings, plan.netns, plan.id) as place:
+        place.look_ahead()
         refuse_other_wirings(plan, place)
-        refuse_stale(plan, place.observe())
         entry = place.entry(plan, APPLYING)
+        refuse_stale(plan, place.observe())
         if confirm_within is not None:
             entry = evolve(entry, confirm_by=time.time() + confirm_within, confirm_token=new_token())
         settings.store.save(entry)
@@ -90,7 +91,7 @@ def _wired_already(entry: Entry, plan: Plan) -> str:
 
 def refuse_stale(plan: Plan, facts: NamespaceFacts) -> None:
     """Raise StalePlan where the namespace is not what the plan was made from; the message says what differs."""
-    if facts.digest() != plan.facts_digest:
+    if not facts.is_like(plan.facts):
         found = next(differences(plan.facts, facts), "its facts differ")
         raise StalePlan(f"the plan is stale: {found}; plan anew")
     observed = Observed(facts)

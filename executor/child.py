@@ -9,7 +9,7 @@ import os
 import select
 import shutil
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -46,14 +46,12 @@ def _search_path() -> str:
 class Child:
     """A program that was started, and is to be reaped. Not for use by several threads."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        # Readable as soon as the process ends (pidfd_open(2)).
-        self._ended = select.poll()
+    def __init__(self, started: Callable[[], int]) -> None:
+        self._started = started
+        self._pid = 0
+        self._failure: Unusable | None = None
         self._pidfd = -1
-        with suppress(ProcessLookupError):  # the launcher was killed, and somebody else has collected its children
-            self._pidfd = os.pidfd_open(pid)
-            self._ended.register(self._pidfd, select.POLLIN)
+        self._ended = select.poll()
 
     @classmethod
     def start(
@@ -67,8 +65,8 @@ class Child:
         """Start ``argv`` in ``namespace`` (None: where we are); equals ``nsenter --net=NETNS argv``.
 
         The child gets PATH and LC_ALL=C for an environment, and of our descriptors ``pass_fds`` and the namespace's,
-        so that it shares the lock. ``streams`` are the descriptors for its standard input, output and error. Raises
-        Unusable.
+        so that it shares the lock. ``streams`` are the descriptors for its standard input, output and error. It
+        returns at once. Raises Unusable where the program is not installed; what else goes wrong is raised later.
         """
         kept = set(pass_fds)
         program = [find_program(argv[0]), *argv[1:]]
@@ -80,16 +78,28 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The id of the process, which is that of its group too."""
+        """The id of the process, which is that of its group too. Raises Unusable where it could not be started."""
+        if self._failure is not None:
+            raise self._failure
+        if not self._pid:
+            try:
+                self._pid = self._started()
+            except Unusable as failure:
+                self._failure = failure
+                raise
+            # Readable as soon as the process ends (pidfd_open(2)).
+            with suppress(ProcessLookupError):  # the launcher was killed, and somebody else has collected its children
+                self._pidfd = os.pidfd_open(self._pid)
+                self._ended.register(self._pidfd, select.POLLIN)
         return self._pid
 
     def wait(self, seconds: float) -> bool:
-        """Wait up to ``seconds`` for the process to end; say whether it has."""
-        return self._pidfd < 0 or bool(self._ended.poll(max(0.0, seconds) * 1000))
+        """Wait up to ``seconds`` for the process to end; say whether it has. Raises Unusable as ``pid`` does."""
+        return bool(self.pid) and (self._pidfd < 0 or bool(self._ended.poll(max(0.0, seconds) * 1000)))
 
     def reap(self) -> int:
         """Collect the process, which has ended; return its exit status (-N for signal N)."""
-        status = reap_process(self._pid)
+        status = reap_process(self.pid)
         self._release()
         return status
 
@@ -98,11 +108,14 @@ class Child:
 
         It does not where the kernel hangs in a system call of it; then nobody can end it.
         """
-        with suppress(ProcessLookupError):
-            os.killpg(self._pid, signal.SIGKILL)
-        ended = self.wait(_DYING)
-        if ended:
-            self.reap()
+        try:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            ended = self.wait(_DYING)
+            if ended:
+                self.reap()
+        except Unusable:  # it was never started, or nobody is left to ask
+            ended = True
         self._release()
         return ended
 

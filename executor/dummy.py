@@ -81,6 +81,8 @@ def acquire_gateway(conflist: Conflist, plan_id: PlanId, settings: Settings) -> 
     store.prepare()
     if store.load_dummy(plan_id) is not None:
         raise Refused(f"{plan_id} has a dummy gateway already: podwire teardown {plan_id} first")
+    for plugin in conflist.plugins:
+        _call("ADD", plan_id, conflist, plugin, {})  # one that is missing is said before anything is done
     store.save_dummy(plan_id, conflist.to_json())
     try:
         with _runner(plan_id, settings, "apply") as run:
@@ -108,9 +110,12 @@ def release_gateway(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
     result: Any = document.field("result").value if document.has("result") else {}
     problems: list[str] = []
     with _runner(plan_id, settings, "teardown") as run:
-        calls: list[tuple[tuple[str, ...], str | None]] = [
-            _call("DEL", plan_id, conflist, plugin, result) for plugin in reversed(conflist.plugins)
-        ]
+        calls: list[tuple[tuple[str, ...], str | None]] = []
+        for plugin in reversed(conflist.plugins):
+            try:
+                calls.append(_call("DEL", plan_id, conflist, plugin, result))
+            except Unusable as error:
+                problems.append(str(error))
         if Path(dummy_netns(plan_id)).exists():
             calls.append((("ip", "netns", "del", f"podwire-{plan_id}"), None))
         for argv, stdin in calls:
@@ -173,7 +178,7 @@ def _find_plugin(name: str, directories: str) -> str:
         path = Path(directory) / name
         if path.is_absolute() and os.access(path, os.X_OK):
             return str(path)
-    raise Unusable(f"the CNI plugin {name} is in none of {directories} (CNI_PATH says where to look)")
+    raise Unusable(f"the CNI plugin {name} is in none of {shown(directories, 200)} (CNI_PATH says where to look)")
 
 
 def _result(text: str, plugin: dict[str, Any]) -> dict[str, Any]:

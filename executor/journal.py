@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,11 +54,15 @@ class Journal:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open (make) the journal at ``path``. Raises Unusable where that cannot be, Locked where it is in use."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        # O_NONBLOCK: a pipe in its place would wait for a reader, forever.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         try:
             fd = os.open(path, flags, 0o600)
         except OSError as error:
             raise Unusable(f"the journal {shown(str(path))} cannot be written: {error.strerror}") from None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise Unusable(f"the journal {shown(str(path))} is not a regular file")
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -121,20 +126,25 @@ def _as_json(event: Event) -> dict[str, Any]:
 def read_log(path: Path, plan_id: PlanId) -> Iterator[LogRecord]:
     """Yield the commands in a journal in the order in which they were run. Torn and foreign lines are passed over."""
     verb, asked = "", ""
-    waiting: LogRecord | None = None
+    waiting: dict[int, LogRecord] = {}  # by number: commands may run side by side
     for node in _lines(path):
         event = node.field("event").text()
         if event == "began":
+            yield from waiting.values()
+            waiting.clear()
             verb, asked = node.field("verb").text(), node.field("asked").text()
         elif event == "running":
-            if waiting is not None:
-                yield waiting
-            waiting = _started(node, plan_id, verb, asked)
-        elif event == "ran" and waiting is not None:
-            yield _finished(waiting, node)
-            waiting = None
-    if waiting is not None:
-        yield waiting
+            waiting[node.field("number").integer()] = _started(node, plan_id, verb, asked)
+        elif event == "ran" and (number := node.field("number").integer()) in waiting:
+            waiting[number] = _finished(waiting[number], node)
+            yield from _ended(waiting)
+    yield from waiting.values()
+
+
+def _ended(waiting: dict[int, LogRecord]) -> Iterator[LogRecord]:
+    """Yield, and take out, the first of ``waiting`` up to one that has not ended."""
+    while waiting and next(iter(waiting.values())).rc is not None:
+        yield waiting.pop(next(iter(waiting)))
 
 
 def _lines(path: Path) -> Iterator[Node]:
@@ -145,6 +155,9 @@ def _lines(path: Path) -> Iterator[Node]:
         return
     except OSError as error:
         raise Unusable(f"the journal {shown(str(path))} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise Unusable(f"the journal {shown(str(path))} is not a regular file")
     with open(fd, encoding="utf-8", errors="replace") as file:
         for line in file:
             try:

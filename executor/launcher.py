@@ -19,6 +19,8 @@ A process that has ended stays a zombie until podwire asks for its status, so th
 podwire ends, however it ends, the socket does, and with it this process; what it started goes on.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import signal
@@ -30,7 +32,7 @@ MOST_DESCRIPTORS = 64
 _IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
-def serve(control):
+def serve(control: socket) -> None:
     """Answer requests until there is nobody left to ask."""
     while True:
         message, ancillary, _, _ = control.recvmsg(MOST_BYTES, CMSG_SPACE(4 * MOST_DESCRIPTORS), MSG_CMSG_CLOEXEC)
@@ -41,14 +43,14 @@ def serve(control):
         try:
             answer = b"%d" % (_start(words, descriptors) if request == b"start" else _reap(int(words[0])))
         except OSError as error:
-            answer = b"!" + os.strerror(error.errno).encode()
+            answer = b"!" + os.strerror(error.errno or 0).encode()
         finally:
             for fd in descriptors:
                 os.close(fd)
         control.send(number + b"\0" + answer)
 
 
-def _start(words, descriptors):
+def _start(words: list[bytes], descriptors: list[int]) -> int:
     program, kept, path, *argv = words
     numbers = [0, 1, 2, *(int(number) for number in kept.split())]
     # First out of the way of all the numbers that are wanted, then to these; that makes them inheritable.
@@ -58,7 +60,7 @@ def _start(words, descriptors):
             program,
             argv,
             {b"PATH": path, b"LC_ALL": b"C"},
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for fd, number in zip(moved, numbers)],
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for fd, number in zip(moved, numbers, strict=True)],
             setpgroup=0,
             setsigdef=_IGNORED,
         )
@@ -67,7 +69,7 @@ def _start(words, descriptors):
             os.close(fd)
 
 
-def _reap(pid):
+def _reap(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 

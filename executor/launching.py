@@ -13,7 +13,8 @@ import socket
 import sys
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -23,20 +24,30 @@ import sh
 from executor.errors import Unusable
 
 _MOST_ANSWER = 4096
+_STARTING = threading.Lock()
 
 
-def start_process(program: Sequence[str], *, path: str, streams: Sequence[int], kept: Sequence[int]) -> int:
-    """Start ``program`` (its file, then its arguments), leader of a process group of its own; return its id.
+def start_process(
+    program: Sequence[str], *, path: str, streams: Sequence[int], kept: Sequence[int]
+) -> Callable[[], int]:
+    """Have ``program`` (its file, then its arguments) started, leader of a process group of its own.
 
     ``path`` is its PATH, ``streams`` are the descriptors for its standard input, output and error, ``kept`` those that
-    it inherits under their own numbers. Raises Unusable where it cannot be started.
+    it inherits under their own numbers. Returns at once; the function returned waits for the process id, or raises
+    Unusable where it cannot be started.
     """
     file, *arguments = program
     numbers = " ".join(map(str, kept))
-    answer = _launcher(os.getpid()).ask(("start", file, numbers, path, file, *arguments), (*streams, *kept))
-    if answer.startswith("!"):
-        raise Unusable(f"{file} cannot be started: {answer[1:]}")
-    return int(answer)
+    launcher = _launcher(os.getpid())
+    asked = launcher.ask(("start", file, numbers, path, file, *arguments), (*streams, *kept))
+
+    def pid() -> int:
+        answer = launcher.answer_to(asked)
+        if answer.startswith("!"):
+            raise Unusable(f"{file} cannot be started: {answer[1:]}")
+        return int(answer)
+
+    return pid
 
 
 def reap_process(pid: int) -> int:
@@ -44,7 +55,8 @@ def reap_process(pid: int) -> int:
 
     Of one that an earlier launcher started, which was killed, nobody knows it: then it is that of the same end.
     """
-    answer = _launcher(os.getpid()).ask(("reap", str(pid)), ())
+    launcher = _launcher(os.getpid())
+    answer = launcher.answer_to(launcher.ask(("reap", str(pid)), ()))
     return -signal.SIGKILL if answer.startswith("!") else int(answer)
 
 
@@ -53,9 +65,24 @@ def prepare() -> None:
     _launcher(os.getpid())
 
 
-@cache
-def _launcher(_process: int) -> _Launcher:
+def prepare_meanwhile() -> None:
+    """Start the launcher on a thread, while whoever calls this has something else to do."""
+
+    def work() -> None:
+        with suppress(Unusable):  # the first program will say so
+            prepare()
+
+    threading.Thread(target=work, name="launcher", daemon=True).start()
+
+
+def _launcher(process: int) -> _Launcher:
     """Return the launcher of this process; a fork of it, which has another id, gets its own."""
+    with _STARTING:
+        return _launcher_of(process)
+
+
+@cache
+def _launcher_of(_process: int) -> _Launcher:
     return _Launcher()
 
 
@@ -65,34 +92,43 @@ class _Launcher:
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._asked = 0
+        self._answers: dict[str, str] = {}
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         atexit.register(self._control.close)
         with theirs, open(os.devnull, "wb") as nowhere:
             _start_with_sh(theirs.fileno(), nowhere.fileno())
 
     def ask(self, words: Sequence[str], descriptors: Sequence[int]) -> str:
-        """Send one request and return its answer."""
+        """Send one request; return the number by which it is answered."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
-        try:
-            with self._turn:
-                self._asked += 1
-                number = str(self._asked)
+        with self._turn:
+            self._asked += 1
+            number = str(self._asked)
+            try:
                 self._control.sendmsg(["\0".join((number, *words)).encode()], rights)
-                return self._answer_to(number)
+            except OSError as error:
+                raise self._lost(error.strerror) from None
+        return number
+
+    def answer_to(self, number: str) -> str:
+        """Wait for the answer to a request; those to others that come before it are kept for them."""
+        with self._turn:
+            while number not in self._answers:
+                self._receive()
+            return self._answers.pop(number)
+
+    def _receive(self) -> None:
+        try:
+            answer = self._control.recv(_MOST_ANSWER)
         except OSError as error:
             raise self._lost(error.strerror) from None
-
-    def _answer_to(self, number: str) -> str:
-        while True:
-            answer = self._control.recv(_MOST_ANSWER)
-            if not answer:
-                raise self._lost("it has ended")
-            asked, _, text = answer.decode().partition("\0")
-            if asked == number:  # else it is the answer to somebody whom Ctrl-C kept from reading it
-                return text
+        if not answer:
+            raise self._lost("it has ended")
+        number, _, text = answer.decode().partition("\0")
+        self._answers[number] = text
 
     def _lost(self, why: str | None) -> Unusable:
-        _launcher.cache_clear()
+        _launcher_of.cache_clear()
         return Unusable(f"the process that starts programs for podwire does not answer ({why}): try again")
 
 

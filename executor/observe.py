@@ -46,12 +46,15 @@ class _Ebtables:
     problem: str | None = None
 
 
-def observe(namespace: Namespace, session: IpSession, *, timeout: float) -> NamespaceFacts:
+def observe(
+    namespace: Namespace, session: IpSession, *, timeout: float, ahead: EbtablesSave | None = None
+) -> NamespaceFacts:
     """Return what is in ``namespace`` now; ``session`` is an open JSON one there, ``timeout`` seconds for a program.
 
+    ``ahead`` is an ``ebtables-save`` that was started earlier, since when no rule has changed.
     Raises Unusable where ``ip`` does not answer, InvalidInput where it answers what podwire does not understand.
     """
-    with _EbtablesSave(namespace, timeout) as save:
+    with ahead or EbtablesSave(namespace, timeout) as save:
         links, addresses, routes4, routes6, neighbours, proxies = _ask(session, _QUESTIONS)
         sysctls = namespace.call(_read_sysctls)
         metrics = '"metrics"' in routes4 + routes6
@@ -146,7 +149,7 @@ def _to_number(data: Mapping[str, object], key: str, look_up: Callable[[str], in
             raise Unusable(f"ip says that a tap belongs to {name!r}, whom this host does not know") from None
 
 
-class _EbtablesSave:
+class EbtablesSave:
     """``ebtables-save`` on its way beside other questions, and ``nft`` where there is a table to ask about."""
 
     def __init__(self, namespace: Namespace, timeout: float) -> None:
@@ -154,8 +157,6 @@ class _EbtablesSave:
         self._timeout = timeout
         self._running: RunningProgram | None = None
         self._problem: str | None = None
-
-    def __enter__(self) -> Self:
         try:
             if "legacy" in os.path.realpath(find_program("ebtables-save")):
                 self._problem = (
@@ -166,13 +167,21 @@ class _EbtablesSave:
                 self._running = self._start("ebtables-save")
         except Unusable as error:
             self._problem = str(error)
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._running is not None:
-            self._running.__exit__()
+        self.close()
+
+    def close(self) -> None:
+        """Collect it, ended or not; a second time does nothing."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.close()
 
     def result(self) -> _Ebtables:
+        """Wait for it to end and return what it said. To be called once."""
         if self._running is None:
             return _Ebtables(problem=self._problem)
         reply = self._running.result()

@@ -132,6 +132,10 @@ class RunningProgram:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the program, which is killed where it has not ended."""
         if not self._finished:
             self._kill()
         self._stdout.close()

@@ -61,6 +61,7 @@ def restore(entry: Entry, settings: Settings, verb: str, *, unconfirmed: str | N
         if not entry.is_of(place.namespace.cookie, boot_id()):
             settings.store.delete(entry.id)
             return Outcome("gone", entry.id)
+        place.look_ahead()
         plan = plan_from_json(entry.plan, settings.templates)
         facts = place.observe()
         check_programs(plan.reverse_commands)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def rotate(path: Path) -> None:
 def with_older(path: Path) -> list[Path]:
     """Return a journal's files that are there, the oldest first."""
     files = [*(_numbered(path, number) for number in range(_KEPT, 0, -1)), path]
-    return [file for file in files if file.exists()]
+    return [file for file in files if os.path.lexists(file)]  # what is no file is refused, not passed over
 
 
 def _numbered(path: Path, number: int) -> Path:

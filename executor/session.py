@@ -101,6 +101,11 @@ class IpSession:
             replies += self._ask(batch, batch.fitting(lines[len(replies) :]))
         return tuple(replies)
 
+    def open(self) -> None:
+        """Start ``ip`` now, so that the first command does not wait for it. Raises Unusable."""
+        if self._batch is None:
+            self._batch = _Batch(self._namespace, ("-j", "-d") if self._json else ("-d", "-o"))
+
     def close(self) -> None:
         """End ``ip`` and collect it; the next command would open a new one."""
         batch, self._batch = self._batch, None
@@ -140,8 +145,8 @@ class IpSession:
         """Return an ``ip`` that is there and can be given ``line``."""
         if self._batch is not None and (self._batch.ended() or not self._batch.fitting([line])):
             self.close()
-        if self._batch is None:
-            self._batch = _Batch(self._namespace, ("-j", "-d") if self._json else ("-d", "-o"))
+        self.open()
+        assert self._batch is not None  # noqa: S101  it is open
         return self._batch
 
     def _timed_out(self, line: str) -> TimedOut:

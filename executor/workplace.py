@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from attrs import define, field, frozen
@@ -12,10 +13,11 @@ from executor.errors import ExecutorError, Interrupted, TimedOut, Unusable
 from executor.events import Event, Listener, Ran, Running
 from executor.journal import Journal
 from executor.netns import Namespace, boot_id
-from executor.observe import observe
+from executor.observe import EbtablesSave, observe
 from executor.programs import find_program, run_program
 from executor.reply import Reply
 from executor.session import IpSession
+from executor.side_by_side import Run, is_of_ebtables, run_side_by_side
 from executor.signals import StopRequest, stop_requests
 from executor.store import Entry, StateStore
 from executor.tap import check_taps
@@ -58,48 +60,102 @@ class Workplace:
     journal: Journal
     stop: StopRequest
     _number: int = field(default=0, init=False)
+    _ahead: EbtablesSave | None = field(default=None, init=False)
+    _telling: threading.Lock = field(factory=threading.Lock, init=False)
     # While taking back what an apply did: neither a journal that cannot be written nor a signal stops that.
     lenient: bool = field(default=False, init=False)
 
+    def look_ahead(self) -> None:
+        """Start what the next ``observe`` will wait for. Only to be called where no rule will change before that."""
+        self.stop_looking_ahead()
+        self.session.open()
+        self._ahead = EbtablesSave(self.namespace, self.settings.timeout)
+
+    def stop_looking_ahead(self) -> None:
+        """Forget what was started for an ``observe`` that did not come, or would now see what is no longer so."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.close()
+
     def observe(self) -> NamespaceFacts:
         """Return what is in the namespace now."""
-        return observe(self.namespace, self.session, timeout=self.settings.timeout)
+        ahead, self._ahead = self._ahead, None
+        return observe(self.namespace, self.session, timeout=self.settings.timeout, ahead=ahead)
 
     def emit(self, event: Event) -> None:
-        """Tell everybody who listens, the journal first."""
-        try:
-            self.journal.listen(event)
-        except ExecutorError:
-            if not self.lenient:
-                raise
-        for listener in self.settings.listeners:
-            listener(event)
+        """Tell everybody who listens, the journal first; one event at a time, though commands may run side by side."""
+        with self._telling:
+            try:
+                self.journal.listen(event)
+            except ExecutorError:
+                if not self.lenient:
+                    raise
+            for listener in self.settings.listeners:
+                listener(event)
 
-    def run(self, commands: Iterable[Command]) -> Failure | None:
+    def run(self, commands: Sequence[Command]) -> Failure | None:
         """Run commands up to the first that fails; return why it did."""
-        for command in commands:
+        failures: dict[int, Failure] = {}
+
+        def run_one(at: int, command: Command) -> bool:
             try:
                 self.stop.check()
-                reply = self._run(command)
+                reply = self._run(first + at, command)
             except (Interrupted, Unusable) as error:
-                return Failure(str(error))
+                failures[at] = Failure(str(error))
+                return False
             if not reply.ok:
-                return _failure(command, reply)
-        return None
+                failures[at] = _failure(command, reply)
+            return reply.ok
 
-    def run_all(self, commands: Iterable[Command]) -> list[Failure]:
+        first = self._take_numbers(len(commands))
+        self._run_side_by_side(commands, run_one)
+        return failures[min(failures)] if failures else None
+
+    def run_all(self, commands: Sequence[Command]) -> list[Failure]:
         """Run every command whatever becomes of the others; return why those failed that did.
+
+        Only what ebtables was to do for a change after it failed there is left out: ``--init-table`` would take
+        a stranger's rules along, and that it may is known only of the chains that were taken away before.
 
         Raises Interrupted where somebody asks to stop, unless ``lenient``: a rollback goes on to its end.
         """
-        failures = []
-        for command in commands:
+        failures: dict[int, Failure] = {}
+        failed_rules: set[int] = set()
+
+        def run_one(at: int, command: Command) -> bool:
             if not self.lenient:
                 self.stop.check()
-            reply = self._run(command)
+            if is_of_ebtables(command) and not failed_rules.isdisjoint(command.changes):
+                return True
+            reply = self._run(first + at, command)
             if not reply.ok:
-                failures.append(_failure(command, reply))
-        return failures
+                failures[at] = _failure(command, reply)
+                failed_rules.update(command.changes if is_of_ebtables(command) else ())
+            return True
+
+        first = self._take_numbers(len(commands))
+        self._run_side_by_side(commands, run_one)
+        return [failures[at] for at in sorted(failures)]
+
+    def _run_side_by_side(self, commands: Sequence[Command], run_one: Run) -> None:
+        """Run commands; behind the last one that changes rules these are looked at, while the others go on."""
+        last = max((at for at, command in enumerate(commands) if is_of_ebtables(command)), default=None)
+
+        def run(at: int, command: Command) -> bool:
+            goes_on = run_one(at, command)
+            if at == last and goes_on:
+                self._ahead = EbtablesSave(self.namespace, self.settings.timeout)
+            return goes_on
+
+        self.stop_looking_ahead()
+        run_side_by_side(commands, run)
+
+    def _take_numbers(self, count: int) -> int:
+        """Return the number of the first of ``count`` commands: they are numbered through the whole operation."""
+        first = self._number + 1
+        self._number += count
+        return first
 
     def entry(self, plan: Plan, status: str) -> Entry:
         """Return what there is to write down of a wiring of this namespace that begins now."""
@@ -113,16 +169,15 @@ class Workplace:
             plan=Node(plan_to_json(plan), "plan"),
         )
 
-    def _run(self, command: Command) -> Reply:
-        self._number += 1
-        self.emit(Running(self._number, command))
+    def _run(self, number: int, command: Command) -> Reply:
+        self.emit(Running(number, command))
         try:
             reply = self._reply(command)
         except TimedOut as error:
             reply = Reply(_TIMED_OUT, "", str(error), self.settings.timeout)
         except Unusable as error:
             reply = Reply(127, "", str(error), 0.0)
-        self.emit(Ran(self._number, command, reply))
+        self.emit(Ran(number, command, reply))
         return reply
 
     def _reply(self, command: Command) -> Reply:
@@ -146,7 +201,11 @@ def open_workplace(settings: Settings, netns: NetnsPath, plan_id: PlanId) -> Ite
         Journal.open(settings.store.journal_path(plan_id)) as journal,
         IpSession(namespace, timeout=settings.timeout) as session,
     ):
-        yield Workplace(settings, namespace, session, journal, stop)
+        place = Workplace(settings, namespace, session, journal, stop)
+        try:
+            yield place
+        finally:
+            place.stop_looking_ahead()
 
 
 def check_programs(commands: Iterable[Command]) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from planner.recovery import recover_container_side_network
     from planner.render import Command, Templates
     from planner.strip import strip_link
+    from planner.values import NetnsPath, PlanId
     from planner.veth import configure_link, create_escape_veth_pair, setup_veth
     from planner.wiring import setup_container_side_network
 
@@ -53,6 +54,7 @@ _HOMES = {
     "recovery": ("recover_container_side_network",),
     "render": ("Command", "Templates"),
     "strip": ("strip_link",),
+    "values": ("NetnsPath", "PlanId"),
     "veth": ("configure_link", "create_escape_veth_pair", "setup_veth"),
     "wiring": ("setup_container_side_network",),
 }
@@ -66,8 +68,10 @@ __all__ = [
     "ContainerSideNetwork",
     "InvalidInput",
     "NamespaceFacts",
+    "NetnsPath",
     "Owner",
     "Plan",
+    "PlanId",
     "PlanOptions",
     "PlannerError",
     "Refused",

@@ -56,6 +56,8 @@ from planner.values import (
 FOREVER = 2**32 - 1
 # Flags that follow the other end or the driver, not anybody's setting (netdevice(7)).
 _MOVING_FLAGS = {"LOWER_UP", "NO-CARRIER", "DORMANT", "RUNNING", "M-DOWN", "ECHO"}
+# Links that take their parent's frames for themselves.
+_STACKED = {"macvlan", "macvtap", "ipvlan", "ipvtap"}
 _ADDRESS_FLAGS = ("home", "mngtmpaddr", "nodad", "optimistic", "noprefixroute", "autojoin")
 _NEIGHBOUR_FLAGS = ("router", "extern_learn", "managed")
 _KEPT_NEIGHBOURS = ("PERMANENT", "NOARP")
@@ -109,7 +111,8 @@ def read_answers(answers: Answers) -> NamespaceFacts:
         version=FACTS_VERSION,
         links=links,
         addresses=absent_prefixes(addresses, {fact.resource for fact in routes if not fact.state.metrics}, down),
-        routes=routes,
+        # IPv6 routes that have expired stay listed for up to a minute, with a time below 0.
+        routes=tuple(fact for fact in routes if fact.state.expires != 0),
         neighbours=_neighbours(answers, noarp_links),
         ebtables=_ebtables(answers),
         sysctls=tuple(Setting(SysctlKey(key), SysctlValue(value)) for key, value in answers.sysctls.items()),
@@ -146,6 +149,7 @@ def _link(node: Node) -> LinkFact:
         flags=tuple(flag for flag in flags if flag not in _MOVING_FLAGS),
         mac=node.maybe("address", lambda mac: mac.parse(MacAddress)) if is_ether else None,
         master=node.maybe("master", lambda master: master.parse(InterfaceName)),
+        parent=node.maybe("link", lambda parent: parent.parse(InterfaceName)) if kind in _STACKED else None,
         alias=node.maybe("ifalias", Node.text),
         group=node.optional("group", _keyword, Keyword("default")),
         addrgenmode=node.maybe("inet6_addr_gen_mode", _keyword),
@@ -235,7 +239,7 @@ def _without_metrics(node: Node, fact: RouteFact) -> RouteFact:
 def _route(node: Node, default: str) -> RouteFact:
     network = _network_of(default)
     protocol = node.maybe("protocol", _keyword)
-    expires = node.maybe("expires", Node.integer)
+    expires = node.maybe("expires", lambda seconds: max(0, seconds.integer(low=-(2**31))))
     resource = Route(
         dst=node.field("dst").parse(network),
         nexthops=_nexthops(node),
@@ -319,7 +323,7 @@ def _metrics(words: list[str]) -> tuple[RouteMetric, ...]:
 
 
 def _neighbours(answers: Answers, noarp_links: Mapping[InterfaceName, str | None]) -> tuple[NeighbourFact, ...]:
-    """Return what somebody set: the kernel makes noarp entries itself for multicast, broadcast and links without ARP."""
+    """Return what somebody set: noarp entries the kernel makes itself for multicast, broadcast and without ARP."""
     entries = []
     for node in _objects(answers.neighbours, "ip neigh"):
         states = node.maybe("state", Node.texts) or ()

@@ -35,6 +35,7 @@ UP = Keyword("UP")
 class LinkFact:
     """A link as it was seen. ``type`` is the kernel's kind (``veth``), or ``ether``, ``loopback``, … where it has none.
 
+    ``parent`` is the link that a macvlan or ipvlan stands on, where that is in the namespace as well.
     ``parent_device`` is a PCI address where ``parent_bus`` is ``pci``; ``carrier`` moves by itself.
     """
 
@@ -44,6 +45,7 @@ class LinkFact:
     flags: tuple[Keyword, ...] = ()
     mac: MacAddress | None = None
     master: InterfaceName | None = None
+    parent: InterfaceName | None = None
     alias: str | None = None
     group: Keyword = Keyword("default")  # noqa: RUF009  an immutable str
     addrgenmode: Keyword | None = None
@@ -136,6 +138,10 @@ class NamespaceFacts:
     def has_ipv6(self, link: str) -> bool:
         """Say whether a link has an IPv6 device (below MTU 1280 it has none)."""
         return self.sysctl(f"net/ipv6/conf/{link}/accept_dad") is not None
+
+    def is_like(self, other: NamespaceFacts) -> bool:
+        """Say whether both have the same digest. Most often they are equal but for the time: then nothing is hashed."""
+        return evolve(self, observed_at=other.observed_at) == other or self.digest() == other.digest()
 
     def digest(self) -> str:
         """Return the SHA-256 of what a plan depends on, in a form that timers, counters and order don't change."""

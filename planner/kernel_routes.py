@@ -62,10 +62,11 @@ def explicit_routes(facts: NamespaceFacts) -> tuple[RouteFact, ...]:
     """Return the routes that somebody added: those that do not come and go with an address.
 
     The kernel's entries of the local table never count, connected routes where an address explains them. A learnt one
-    does, unless an address that stays explains it: IPv6 leaves the route behind when it deletes a learnt address.
+    does, unless an address that stays explains it: IPv6 leaves the route behind when it deletes an address that would
+    expire (addrconf.c, ipv6_del_addr).
     """
     made = {route for fact in facts.addresses for route in prefix_routes(fact.resource, fact.state)}
-    lasting = [fact for fact in facts.addresses if not fact.state.learnt]
+    lasting = [fact for fact in facts.addresses if not fact.state.learnt and fact.state.valid_lft is None]
     stay = {route for fact in lasting for route in prefix_routes(fact.resource, fact.state)}
     return tuple(fact for fact in facts.routes if not _kernel_made(fact, stay if fact.state.learnt else made))
 
@@ -75,6 +76,12 @@ def _kernel_made(fact: RouteFact, made: Collection[Route]) -> bool:
     if route.protocol != KERNEL or fact.state.metrics:
         return False
     return route.table == LOCAL_TABLE or route in made
+
+
+def _comes_late(route: Route, fact: AddressFact) -> bool:
+    """Say whether the kernel makes the route of an address only when that is not tentative any more: to its peer."""
+    peer = fact.resource.peer
+    return fact.state.tentative and peer is not None and route.dst == ip_network(peer)
 
 
 def absent_prefixes(
@@ -94,6 +101,7 @@ def absent_prefixes(
         if address.link in down or is_secondary:
             found.append(fact)
             continue
-        absent = tuple(route.dst for route in prefix_routes(address, fact.state) if route not in routes)
+        expected = [route for route in prefix_routes(address, fact.state) if not _comes_late(route, fact)]
+        absent = tuple(route.dst for route in expected if route not in routes)
         found.append(evolve(fact, state=evolve(fact.state, absent_routes=absent)))
     return tuple(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -12,7 +13,7 @@ from planner.changes import Change, change_from_json, change_to_json, inverse
 from planner.cni import CniResult
 from planner.codec import from_json, to_json
 from planner.document import Node, load_json
-from planner.errors import InvalidInput
+from planner.errors import InvalidInput, RenderError
 from planner.facts import NamespaceFacts
 from planner.names import Chosen
 from planner.network import VmInterface
@@ -132,6 +133,7 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
         raise version.error(f"this podwire reads plans of version {PLAN_VERSION} only")
     _check_checksum(node)
     changes = node.field("changes").each(change_from_json)
+    commands, reverse_commands = (_rendered(either, node, templates) for either in (changes, inverse(changes)))
     plan = Plan(
         id=node.field("id").parse(PlanId),
         netns=node.field("netns").parse(NetnsPath),
@@ -141,12 +143,20 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
         facts=from_json(NamespaceFacts, node.field("facts")),
         interfaces=node.field("interfaces").each(lambda item: from_json(VmInterface, item)),
         changes=changes,
-        commands=templates.commands(changes),
-        reverse_commands=templates.commands(inverse(changes)),
+        commands=commands,
+        reverse_commands=reverse_commands,
     )
     _check_commands(node, plan)
     _check_changes(node, plan)
     return plan
+
+
+def _rendered(changes: tuple[Change, ...], node: Node, templates: Templates) -> tuple[Command, ...]:
+    """Return the commands of changes that somebody else wrote; one that no plan can hold is bad input, not a bug."""
+    try:
+        return templates.commands(changes)
+    except RenderError as error:
+        raise node.field("changes").error(str(error)) from None
 
 
 def _checksum(document: dict[str, Any]) -> str:
@@ -178,4 +188,14 @@ def _check_changes(node: Node, plan: Plan) -> None:
             raise InvalidInput(f"{where}.netns: it is not the plan's namespace")
         if change.resource in seen:
             raise InvalidInput(f"{where}.resource: {change.resource} stands in two changes of the plan")
+        if any(owner not in (None, plan.id) for owner in _owners(change)):
+            raise InvalidInput(f"{where}: it is of another wiring than {plan.id}")
         seen.add(change.resource)
+
+
+def _owners(change: Change) -> Iterator[str | None]:
+    """Yield the ids of the wirings that a change says it is of: its resource's, and those in the aliases of links."""
+    yield getattr(change.resource, "id", None)
+    for state in (change.before, change.after):
+        alias = getattr(state, "alias", None)
+        yield None if alias is None else str(alias).removeprefix("podwire:")

@@ -76,6 +76,9 @@ def _again(
     again = f"tear it down first (podwire teardown {recorded.id})"
     if options != recorded.options:
         raise Refused(f"{recorded.id} is wired already with other options: {again}")
+    fixed = validate_and_fix_cni_result(result, recorded.facts, recorded.netns)
+    if [link.name for link in container_interfaces(fixed)] != [link.link for link in recorded.interfaces]:
+        raise Refused(f"{recorded.id} is wired already from another result: {again}")
     wanted = _plan(
         result, recorded.facts, recorded.id, recorded.netns, options, templates, chosen=recorded.chosen, random=None
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from planner.changes import Change
 from planner.errors import Refused
 from planner.facts import AddressFact, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
-from planner.kernel_routes import explicit_routes
+from planner.kernel_routes import KERNEL, explicit_routes
 from planner.resources import AddrGenMode, AddrGenModeState, Route, Sysctl, SysctlState
 from planner.values import InterfaceName, Keyword, NetnsPath, SysctlKey, SysctlValue, is_ipv6_link_local
 
@@ -123,7 +123,8 @@ def _rank(route: Route) -> tuple[object, ...]:
 
 def _route_reason(fact: RouteFact, names: set[InterfaceName]) -> str:
     if fact.state.learnt:
-        return "comes back with the next router advertisement"
+        own = fact.resource.protocol == KERNEL
+        return "comes back with its address" if own else "comes back with the next router advertisement"
     return "moves to the VM" if names & set(fact.resource.links) else "would go with its source address"
 
 

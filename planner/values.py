@@ -94,7 +94,7 @@ class NetnsPath(Token):
     """The absolute path of a network namespace file, without ``..``, control characters or anything to quote."""
 
     __slots__ = ()
-    pattern = re.compile(r"(?!.*/\.\.?(?:/|\Z))(?:/[A-Za-z0-9._+=,~@%:-]+){1,64}")
+    pattern = re.compile(r"(?!.*/\.\.?(?:/|\Z))(?:/[A-Za-z0-9._+=,~@%:-]{1,255}){1,64}")
     what = "an absolute path of a network namespace (such as /run/netns/pod1 or /proc/4242/ns/net)"
 
 

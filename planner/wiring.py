@@ -114,6 +114,7 @@ def _links_to_wire(result: CniResult, facts: NamespaceFacts) -> tuple[LinkFact, 
         if link is None:
             raise InvalidInput(f"result.interfaces: {interface.name} is not in the namespace")
         _refuse_unbridgeable(link)
+        _refuse_parent(link, facts)
         links.append(link)
     return tuple(links)
 
@@ -123,6 +124,15 @@ def _refuse_unbridgeable(link: LinkFact) -> None:
         raise Refused(f"{link.name} is of type {link.type}: {_UNBRIDGEABLE[link.type]}")
     if link.mac is None:
         raise Refused(f"{link.name} is of type {link.type}, which is no Ethernet: it cannot be a port of a bridge")
+
+
+def _refuse_parent(link: LinkFact, facts: NamespaceFacts) -> None:
+    """Refuse a link whose frames another link takes: the kernel does not make it a port of a bridge (EBUSY)."""
+    child = next((other for other in facts.links if other.parent == link.name), None)
+    if child is not None:
+        raise Refused(
+            f"{link.name} carries {child.name}, a {child.type}, so it cannot be a port of a bridge: remove {child.name}"
+        )
 
 
 def _wires(

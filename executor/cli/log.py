@@ -83,7 +83,7 @@ def _print(records: Sequence[LogRecord], form: str) -> None:
     if form == "json":
         print_json([_log_json(record) for record in records])
     elif form == "commands":
-        put("".join(f"{shell_line(record)}\n" for record in records))
+        put("".join(f"{_printable(shell_line(record))}\n" for record in records))
     elif form == "script":
         from executor.log_script import render_log_script  # noqa: PLC0415  only who wants it waits for it
 
@@ -119,15 +119,15 @@ def _operation_text(records: Sequence[LogRecord]) -> str:
     """Return what was run for one command line: when and where it was, and what each command answered."""
     first = min(records, key=lambda record: record.time)
     where = "on the host" if first.netns is None else f"in {first.netns}"
-    head = f"{local_time(first.time)}  {first.verb} {first.id} {where}"
+    head = _printable(f"{local_time(first.time)}  {first.verb} {first.id} {where}")
     return "".join([f"{head}\n", f"    {_printable(first.asked)}\n", *map(_command_text, records)])
 
 
 def _command_text(record: LogRecord) -> str:
     status = "died" if record.rc is None else "ok" if record.rc == 0 else f"rc {record.rc}"
     took = "" if record.duration_ms is None else f"{record.duration_ms:.1f} ms"
-    clock = f"{time.strftime('%H:%M:%S', time.localtime(record.time))}.{int(record.time * 1000) % 1000:03}"
-    head = f"  {clock}  {status:<5} {took:>9}  {shlex.join(record.argv)}\n"
+    clock = f"{local_time(record.time)[11:]}.{int(record.time * 1000) % 1000:03}"
+    head = f"  {clock}  {status:<5} {took:>9}  {_printable(shlex.join(record.argv))}\n"
     more = [("|", record.stdin or ""), (">", record.stdout), ("!", record.stderr)]
     return head + "".join(f"      {mark} {_printable(line)}\n" for mark, text in more for line in text.splitlines())
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from executor.cli.streams import put
 
+# The end of the year 9999. A state file may say anything.
+_LATEST = 253_402_300_799.0 - 86400
+
 
 def wants_colour() -> bool:
     """Say whether standard output is a terminal that wants colours (https://no-color.org)."""
@@ -38,5 +41,5 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def local_time(seconds: float) -> str:
-    """Return a time as people here read it, to the second."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    """Return a time as people here read it, to the second; the nearest one that a calendar has."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(min(max(seconds, 0.0), _LATEST)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 
 from executor.cli.statuses import HALF_DONE, REFUSED, exit_status
 from executor.cli.streams import OutputLost, complain
@@ -14,6 +16,8 @@ from planner.errors import PlannerError
 from planner.values import shown
 
 _CHANGING = ("apply", "teardown", "recover", "check", "gc")
+# What looks into a namespace, or changes it: the process that starts programs gets ready while modules are loaded.
+_STARTS_PROGRAMS = ("facts", "plan", "apply", "teardown", "recover", "check")
 _MODULES = {
     "facts": "planning",
     "plan": "planning",
@@ -34,7 +38,7 @@ _MODULES = {
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that ``arguments`` name and return its exit status. Raises OutputLost."""
     try:
-        module = import_module(f"executor.cli.{_MODULES[arguments.command]}")
+        module = _load(arguments)
     except ImportError as error:
         return complain(f"this installation of podwire is not whole ({error}): install it again", REFUSED)
     command: Callable[[argparse.Namespace], int] = getattr(module, f"{arguments.command}_command")
@@ -51,6 +55,17 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         # Nobody knows how far a change got: the status that makes people look is the honest one.
         return complain(_bug(error), HALF_DONE if arguments.command in _CHANGING else REFUSED)
+
+
+def _load(arguments: argparse.Namespace) -> ModuleType:
+    """Return the module of a command. Nothing that is loaded is garbage, so nobody looks for that meanwhile."""
+    gc.disable()
+    try:
+        if arguments.command in _STARTS_PROGRAMS and not getattr(arguments, "facts", None):
+            import_module("executor.launching").prepare_meanwhile()
+        return import_module(f"executor.cli.{_MODULES[arguments.command]}")
+    finally:
+        gc.enable()
 
 
 def _bug(error: Exception) -> str:

@@ -53,7 +53,7 @@ take_back() {{
   printf 'failed: %s; taking back\\n' "$2" >&2
   for ((i = $1; i >= 1; i--)); do "before_$i" || "back_$i"; done
   for ((i = $1; i >= 1; i--)); do
-    "before_$i" || {{ printf 'not taken back: %s\\n' "${{what[i]}}" >&2; left=1; }}
+    "before_$i" || [[ ${{by_itself[i]}} ]] || {{ printf 'not taken back: %s\\n' "${{what[i]}}" >&2; left=1; }}
   done
   exit $((left ? 4 : 3))
 }}
@@ -72,7 +72,7 @@ run() {{
 def render_script(plan: Plan, templates: Templates) -> str:
     """Return ``plan`` as a bash script; the commands in it are the plan's, the checks and the way back its changes'."""
     title = f"podwire plan {plan.id}, {plan.netns}: {len(plan.changes)} changes, {len(plan.commands)} commands"
-    blocks = [_HEAD.format(title=title), "what=('')\n"]
+    blocks = [_HEAD.format(title=title), "what=('')\nby_itself=('')\n"]
     for number, change in enumerate(plan.changes, 1):
         blocks.append(_functions(number, change, templates))
     blocks.append(_TAIL.format(count=len(plan.changes)))
@@ -84,7 +84,9 @@ def _functions(number: int, change: Change, templates: Templates) -> str:
     """Return what looks whether the resource is at its ``before``, and what brings it back there."""
     checks = " &&\n  ".join(_checks(change)) or "true"
     back = [shell_line(command) for command in templates.commands((change.inverse(),))] or ["true"]
-    lines = [f"what+=({shlex.quote(str(change.resource))})", f"before_{number}() {{", f"  {checks}", "}"]
+    by_itself = "1" if change.inverse().happens_by_itself else "''"
+    lines = [f"what+=({shlex.quote(str(change.resource))})", f"by_itself+=({by_itself})"]
+    lines += [f"before_{number}() {{", f"  {checks}", "}"]
     lines += [f"back_{number}() {{", *(f"  {line}" for line in back), "}", ""]
     return "\n".join(lines) + "\n"
 

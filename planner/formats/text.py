@@ -7,9 +7,11 @@ from itertools import groupby
 from planner.changes import Change
 from planner.formats.style import PLAIN, Style, paint
 from planner.formats.words import subject_of, words_of
+from planner.kernel_routes import KERNEL
 from planner.network import VmInterface
 from planner.plan import Plan
 from planner.render import Command
+from planner.resources import Route
 
 # A reason stands beside its command where that is no longer than this, else it would be far away.
 _COMMAND_WIDTH = 66
@@ -36,7 +38,10 @@ def reason_of(change: Change, *, reverse: bool) -> str:
     """Return why a change is made; on the way back it is always the same: so it was before."""
     if not reverse:
         return change.reason
-    return "comes with the next router advertisement" if change.happens_by_itself else ""
+    if not change.happens_by_itself:
+        return ""
+    own = isinstance(change.resource, Route) and change.resource.protocol == KERNEL
+    return "comes with its address" if own else "comes with the next router advertisement"
 
 
 def _change_lines(changes: tuple[Change, ...], style: Style, *, reverse: bool) -> list[str]:

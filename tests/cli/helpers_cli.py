@@ -52,6 +52,7 @@ class Cli:
             "LC_ALL": "C.UTF-8",
             "TZ": "UTC",
             "TERM": "xterm",
+            "PAGER": "",
             "PYTHONPATH": str(ROOT),
             "PYTHONPYCACHEPREFIX": str(self.bytecode),
             "PODWIRE_STATE_DIR": str(self.state_dir),

@@ -21,7 +21,7 @@ LOG_KEYS = {"time", "id", "netns", "argv", "stdin", "rc", "stdout", "stderr", "d
 def test_at_first_nothing_is_wired_and_nothing_was_run(cli: Cli) -> None:
     """Both say so, as documents too, and make nothing."""
     assert cli.ok("list") == "nothing is wired here\n"
-    assert cli.ok("log") == "nothing was run yet\n"
+    assert cli.ok("log").startswith("nothing was run")
     assert (cli.json("list"), cli.json("log")) == ([], [])
     assert cli.ok("log", "--format", "commands") == ""
     assert not cli.state_dir.exists()
@@ -100,7 +100,7 @@ def test_the_log_as_text_says_when_where_and_how_it_went(past: tuple[Cli, Pod]) 
         f"teardown {pod.inside.name} in {pod.inside.path}",
     ]
     assert all(head.startswith(day) for head in heads)
-    assert f"    podwire teardown {pod.inside.name} --yes" in lines
+    assert any(line.startswith(f"    podwire teardown {pod.inside.name} --yes") for line in lines)
     assert any(" ok " in line and line.endswith("ip link set dev eth0 master br0") for line in lines)
     assert "      | -I INPUT -i eth0 -j DROP" in lines
 

@@ -144,7 +144,7 @@ def results() -> Iterator[Case]:
         "ips.0.gateway": ("10.1.90.1 dev lo", "10.1.90.1/24", "-1", "fe80::1%1", 7),
         "ips.0.interface": (7, -2, 2**70, "0", 0.5, True),
         "ips": ({}, "x", [None], [[]]),
-        "routes.0.dst": ("default; reboot", "0.0.0.0/0 metric 1", "10.0.0.5/8", "nowhere", 0),
+        "routes.0.dst": ("default; reboot", "0.0.0.0/0 metric 1", "nowhere", 0),
         "routes.0.gw": ("10.1.90.1;", "-10", 1.5),
         "routes": ({"dst": "0.0.0.0/0"}, "x"),
         "dns.nameservers.0": ("10.1.90.1\noptions x", "-", 1),
@@ -259,7 +259,8 @@ def paths() -> Iterator[Case]:
         "/" + "a/" * 3000, "pod\0", "//run//netns//pod", "file:///run/netns/pod",
     ]):  # fmt: skip
         yield Case(f"netns: {number}", ["apply", "--result", "{result}", f"--netns={text}", "--id", "x", "--yes"])
-        yield Case(f"netns: facts {number}", ["facts", f"--netns={text}"])
+        if not text.endswith(("self/ns/net", "thread-self/ns/net")):  # that is a namespace, and facts tells of it
+            yield Case(f"netns: facts {number}", ["facts", f"--netns={text}"])
     for number, text in enumerate([
         "/dev/zero", "/dev/null", "/", "/proc/self/mem", "/nowhere/at/all", "a\0b", "x" * 5000, "{loop}", "{fifo}",
         "{folder}", "", "/dev/full", "/proc/kmsg/x",
@@ -282,12 +283,21 @@ def options() -> Iterator[Case]:
     hostile: dict[str, list[str]] = {
         "--tap-owner": ["0;id", "-1", "4294967295", "1:2:3", "root", "٣", "1e3", "", ":", "1:", "0x10", "9" * 5000],
         "--tap-queues": ["0", "257", "-1", "1 2", "0x10", "９", "", "1.5", "9" * 5000],
-        "--dhcp-address": ["1.2.3.4/24;x", "10.0.0.0/24", "::1/64", "169.254.1.1/33", "224.0.0.1", "127.0.0.1", "x", ""],
+        "--dhcp-address": [
+            "1.2.3.4/24;x",
+            "10.0.0.0/24",
+            "::1/64",
+            "169.254.1.1/33",
+            "224.0.0.1",
+            "127.0.0.1",
+            "x",
+            "",
+        ],
         "--calico-subnet": ["0", "33", "x", "-1", "", "2 4"],
         "--dummy-gateway": ["1.1.1.1%x", "x y", "1.1.1.1/24", "-", "", "1.1.1.1\n"],
         "--timeout": ["nan", "inf", "-1", "0", "1e999", "", "1;2", "1h", "0x1", "1_0_0000000"],
         "--lock-timeout": ["nan", "inf", "-1", "-0.5", "", "x", "1e999"],
-        "--confirm-within": ["nan", "0", "-5", "", "inf", "60 s", "soon", "1e999"],
+        "--confirm-within": ["nan", "0", "-5", "", "inf", "60 x", "soon", "1e999"],
         "--format": ["text; x", "yaml", "", "JSON", "../json"],
     }
     for option, texts in hostile.items():
@@ -464,10 +474,10 @@ JOURNALS = {
     "event is a number": json.dumps({"event": 5}),
     "verb is missing": json.dumps({"event": "began", "asked": "x"}),
     "asked is a number": json.dumps({"event": "began", "verb": "apply", "asked": 5}),
-    "rc is text": f'{_running()}\n{json.dumps({"event": "ran", "rc": "0", "stdout": "", "stderr": "", "duration_ms": 1})}',
-    "rc is huge": f'{_running()}\n{json.dumps({"event": "ran", "rc": 2**70, "stdout": "", "stderr": "", "duration_ms": 1})}',
-    "output is a number": f'{_running()}\n{json.dumps({"event": "ran", "rc": 0, "stdout": 5, "stderr": "", "duration_ms": 1})}',
-    "duration is huge": f'{_running()}\n{json.dumps({"event": "ran", "rc": 0, "stdout": "", "stderr": "", "duration_ms": 10**400})}',
+    "rc is text": f"{_running()}\n{json.dumps({'event': 'ran', 'rc': '0', 'stdout': '', 'stderr': '', 'duration_ms': 1})}",
+    "rc is huge": f"{_running()}\n{json.dumps({'event': 'ran', 'rc': 2**70, 'stdout': '', 'stderr': '', 'duration_ms': 1})}",
+    "output is a number": f"{_running()}\n{json.dumps({'event': 'ran', 'rc': 0, 'stdout': 5, 'stderr': '', 'duration_ms': 1})}",
+    "duration is huge": f"{_running()}\n{json.dumps({'event': 'ran', 'rc': 0, 'stdout': '', 'stderr': '', 'duration_ms': 10**400})}",
 }
 
 

@@ -32,6 +32,7 @@ class Target:
     inside: Namespace
     folder: Path
     before: Dump = field(repr=False)
+    glance: str = field(repr=False)
     entry: Json = field(repr=False)
     half_done: Json = field(repr=False)
 
@@ -63,7 +64,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         entry = json.loads((folder / "state/wirings/pod.json").read_text())
         assert podwire("teardown", "pod", "--yes", env=env).rc == 0
         assert difference(before, dump(inside)) == ""
-        yield Target(inside, folder, before, entry, entry | {"status": "applying"})
+        yield Target(inside, folder, before, glance(inside), entry, entry | {"status": "applying"})
         assert difference(before, dump(inside)) == ""
     finally:
         inside.delete()
@@ -100,10 +101,19 @@ def refuse(target: Target, words: list[str], folder: Path, env: dict[str, str], 
     files = tree(folder)
     guarded = [Path("/etc/passwd").stat().st_mtime_ns, sorted(os.listdir("/run/netns"))]
     outcome = podwire(*words, env={"PODWIRE_STATE_DIR": str(state)} | env)
+    is_as_it_was = glance(target.inside) == target.glance
+    if not is_as_it_was:  # or all the others would fail too
+        podwire("teardown", "pod", "--yes", env={"PODWIRE_STATE_DIR": str(state)} | env)
     see_that_it_is_refused(outcome, says)
+    assert is_as_it_was, outcome
     assert tree(folder) == files
     assert guarded == [Path("/etc/passwd").stat().st_mtime_ns, sorted(os.listdir("/run/netns"))]
-    assert difference(target.before, dump(target.inside)) == ""
+
+
+def glance(inside: Namespace) -> str:
+    """Return what a single `ip` tells of a namespace; the whole dump is compared when all is over."""
+    questions = ("link show", "addr show", "route show table all", "neigh show nud permanent")
+    return inside.run("ip", "-o", "-batch", "-", stdin="\n".join(questions)).out
 
 
 def filled(text: str, target: Target, folder: Path) -> str:
@@ -210,7 +220,8 @@ def test_an_edited_plan_in_the_state_is_refused(
 
 
 @pytest.mark.parametrize(
-    "text", ["\n", "\0" * 1000, "{", '{"event":', "hello\n", '"event"\n', "[[[[\n", "\x1b[2J\n", '{"event":"x"}\n' * 1000]
+    "text",
+    ["\n", "\0" * 1000, "{", '{"event":', "hello\n", '"event"\n', "[[[[\n", "\x1b[2J\n", '{"event":"x"}\n' * 1000],
 )
 def test_torn_and_foreign_lines_of_a_journal_are_passed_over(target: Target, place: Path, text: str) -> None:
     """They are what a crash leaves."""
@@ -282,22 +293,18 @@ def with_checksum(plan: Json) -> Json:
 
 
 def test_a_plan_edited_anywhere_is_refused(target: Target, place: Path) -> None:
-    """Every element of the document in turn: its checksum is wrong."""
+    """Elements all over the document, each in turn: its checksum is wrong."""
     plan = target.plan
     env = {"PODWIRE_STATE_DIR": str(place / "state")}
     accepted = []
-    everywhere = list(leaves(plan))
+    everywhere = list(leaves(plan))[::3]
     for path in everywhere:
         write(place / "f", edited(plan, path))
         outcome = podwire("show", place / "f", env=env)
         if outcome.rc != 1 or outcome.err.count("\n") != 1 or "bug" in outcome.err:
             accepted.append((path, outcome))
     assert accepted == []
-    assert len(everywhere) > 300
-
-
-# What may differ with the right checksum: it is for people or for the VMM, and no command depends on it.
-HARMLESS = ("result", "options", "chosen", "interfaces", "reason")
+    assert len(everywhere) > 100
 
 
 def test_a_plan_edited_anywhere_with_its_checksum_made_anew_runs_nothing_else(target: Target, place: Path) -> None:
@@ -305,17 +312,20 @@ def test_a_plan_edited_anywhere_with_its_checksum_made_anew_runs_nothing_else(ta
     plan = target.plan
     env = {"PODWIRE_STATE_DIR": str(place / "state")}
     problems = []
+    accepted = set()
     for path in leaves(plan):
         write(place / "f", with_checksum(edited(plan, path)))
         outcome = podwire("show", place / "f", "--json", env=env)
         if outcome.rc == 0:
             shown = json.loads(outcome.out)
-            same = all(shown[key] == plan[key] for key in ("commands", "reverse_commands", "netns"))
-            if not same or not (path[0] in HARMLESS or path[-1] in HARMLESS or path[0] == "checksum"):
+            accepted.add(path[0])
+            if any(shown[key] != plan[key] for key in ("id", "netns", "commands", "reverse_commands")):
                 problems.append((path, "accepted"))
         elif outcome.rc != 1 or outcome.err.count("\n") != 1 or "bug" in outcome.err:
             problems.append((path, str(outcome)))
     assert problems == []
+    # A change's reason is for people; a «before» that is rendered no otherwise is compared with what is there.
+    assert accepted <= {"result", "options", "chosen", "interfaces", "facts", "changes", "checksum"}
 
 
 def remade(target: Target, change: Callable[[Plan], Plan]) -> Json:
@@ -419,9 +429,9 @@ ANSWERS = {
     "rubbish": "head -c 100000 /dev/urandom",
     "endless": "exec yes",
     "nothing": "true",
-    "a failure": "echo '{\"code\": 7, \"msg\": \"no\"}'; exit 1",
-    "no address": "echo '{\"cniVersion\": \"1.0.0\", \"ips\": []}'",
-    "an evil address": "echo '{\"cniVersion\": \"1.0.0\", \"ips\": [{\"address\": \"1.2.3.4/24; reboot\"}]}'",
+    "a failure": 'echo \'{"code": 7, "msg": "no"}\'; exit 1',
+    "no address": 'echo \'{"cniVersion": "1.0.0", "ips": []}\'',
+    "an evil address": 'echo \'{"cniVersion": "1.0.0", "ips": [{"address": "1.2.3.4/24; reboot"}]}\'',
     "deep": "printf '[%.0s' $(seq 20000)",
 }
 
@@ -432,7 +442,9 @@ def test_what_a_plugin_answers_is_not_trusted(target: Target, place: Path, name:
     plugins = place / "plugins"
     plugins.mkdir()
     script = plugins / "evil"
-    script.write_text(f'#!/bin/sh\n[ "$CNI_COMMAND" = ADD ] || {{ echo DEL >>{place}/called; exit 0; }}\n{ANSWERS[name]}\n')
+    script.write_text(
+        f'#!/bin/sh\n[ "$CNI_COMMAND" = ADD ] || {{ echo DEL >>{place}/called; exit 0; }}\n{ANSWERS[name]}\n'
+    )
     script.chmod(0o755)
     write(place / "f", {"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "evil"}]})
     words = ["apply", "--result", "{result}", "--netns", "pod", "--dummy-conflist", "{f}", "--yes", "--timeout", "1"]

@@ -133,7 +133,7 @@ def test_other_tables_of_the_bridge_family_are_not_its_business(table: Namespace
 
 
 def test_the_first_rule_makes_the_table_and_its_chain_and_leaves_both(table: Namespace) -> None:
-    """Deleting the rule isn't enough to be back, so RulesState knows which chains and table came with the rules."""
+    """Deleting the rule isn't enough: planner.resources.RulesState knows which chains and table came with the rules."""
     table.run("ebtables", "-A", "FORWARD", *OURS.split())
     table.run("ebtables", "-D", "FORWARD", *OURS.split())
     assert chains(table) == ["FORWARD"]
@@ -183,7 +183,7 @@ def test_without_noflush_a_restore_removes_the_rules_of_others(table: Namespace)
 
 @pytest.mark.parametrize(("line", "policy"), [((), "DROP"), ((":FORWARD ACCEPT",), "ACCEPT")])
 def test_a_chain_line_would_reset_a_policy(table: Namespace, line: tuple[str, ...], policy: str) -> None:
-    """So ebtables.j2 has none."""
+    """So templates/ebtables.j2 has none."""
     table.run("ebtables", "-P", "FORWARD", "DROP")
     assert restore(table, *line, f"-I FORWARD {OURS}").rc == 0
     assert f":FORWARD {policy}" in save(table)

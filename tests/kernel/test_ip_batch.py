@@ -12,7 +12,7 @@ from typing import IO, Any
 import pytest
 
 from tests.kernel.asking import addresses, ask, batch, routes
-from tests.support import Namespace, Outcome
+from tests.support import Namespace, Outcome, eventually
 
 SHOW_LO = "link show dev lo"
 
@@ -26,7 +26,7 @@ def documents(output: str) -> list[list[dict[str, Any]]]:
 
 
 def test_a_failure_names_the_number_of_its_line(inside: Namespace) -> None:
-    """`Command failed -:N` follows the reason, so that an answer can be told from the next (session.read_answer)."""
+    """`Command failed -:N` follows the reason, so that an answer can be told from the next (executor/session.py)."""
     answer = batch(inside, SHOW_LO, "link show dev nope", SHOW_LO, "link del dev nope")
     lines = answer.out.splitlines()
     assert lines[1:3] == ['Device "nope" does not exist.', "Command failed -:2"]
@@ -51,7 +51,7 @@ def test_a_failure_names_the_number_of_its_line(inside: Namespace) -> None:
     ],
 )
 def test_a_refusal_does_not_end_it(inside: Namespace, line: str) -> None:
-    """With -force the next line is answered; podwire then journals the refusal and goes on (session.run_many)."""
+    """With -force the next line is answered; podwire then journals the refusal and goes on."""
     answer = batch(inside, line, SHOW_LO)
     assert "Command failed -:1" in answer.out.splitlines()
     assert len(documents(answer.out)) == 1
@@ -70,7 +70,7 @@ def test_a_refusal_does_not_end_it(inside: Namespace, line: str) -> None:
     ],
 )
 def test_an_argument_that_cannot_be_parsed_ends_it(inside: Namespace, line: str, status: int) -> None:
-    """Without `Command failed`, and -force doesn't help: the session is opened anew then (session._ask)."""
+    """Without `Command failed`, and -force doesn't help: a new session is opened then."""
     answer = batch(inside, line, SHOW_LO)
     assert answer.rc == status
     assert answer.out.strip() != ""
@@ -97,7 +97,7 @@ def test_a_refused_neighbour_ends_it(inside: Namespace, line: str) -> None:
 
 
 def test_no_link_can_have_the_name_of_the_marker(inside: Namespace) -> None:
-    """A slash is in no link's name and no altname; a dot alone can be an altname (session._Batch: the marker)."""
+    """A slash is in no link's name and no altname; a dot alone can be an altname (executor/session.py: the marker)."""
     answer = batch(inside, "link property add dev lo altname .", "link show dev .", "link show dev ./x")
     assert documents(answer.out)[0][0]["ifname"] == "lo"
     assert answer.out.splitlines()[-2:] == ['Device "./x" does not exist.', "Command failed -:3"]
@@ -115,9 +115,10 @@ def test_families_cannot_be_chosen_by_option(inside: Namespace, option: str) -> 
 
 
 def test_root_chooses_a_family_and_nothing_chooses_both(inside: Namespace) -> None:
-    """The two questions about routes (observe._QUESTIONS) together are `route show table all`."""
+    """The two questions about routes (executor/observe.py) together are `route show table all`."""
     inside.ip("addr add 192.0.2.5/24 dev eth0")
     inside.ip("addr add 2001:db8::5/64 dev eth0 nodad")
+    eventually(lambda: "2001:db8::5 " in inside.ip("-6 route show table local"), "the local route, which comes last")
     answer = batch(
         inside, *(f"route show table all{root}" for root in (" root 0.0.0.0/0", " root ::/0", "")), options="-o"
     )
@@ -152,7 +153,7 @@ def test_default_is_ipv4_until_an_address_says_otherwise(inside: Namespace) -> N
     ids=["quotes", "comment", "line end"],
 )
 def test_the_language_has_quotes_and_comments(inside: Namespace, line: str, alias: str) -> None:
-    """Text that isn't a plain token could become something else, so it never gets there (session.batch_line)."""
+    """Text that isn't a plain token could become another word, so it never gets there (executor.session.batch_line)."""
     assert batch(inside, line).rc == 0
     assert ask(inside, "link show dev lo")[0]["ifalias"] == alias
 
@@ -195,7 +196,7 @@ def test_an_answer_comes_before_the_next_line_is_sent(inside: Namespace, options
 
 
 def test_errors_and_answers_stay_in_order_in_one_pipe(inside: Namespace) -> None:
-    """That is how podwire knows whose error it is (session: `_err_to_out`)."""
+    """That is how podwire knows whose error it is (executor/session.py)."""
     answer = batch(inside, *[SHOW_LO, "link show dev nope"] * 50)
     kinds = ["ok" if line.startswith("[") else line for line in answer.out.splitlines()]
     expected = [["ok", 'Device "nope" does not exist.', f"Command failed -:{2 * n}"] for n in range(1, 51)]
@@ -238,7 +239,7 @@ def test_a_link_that_was_shown_and_deleted_by_name_is_forgotten(inside: Namespac
 
 @pytest.mark.parametrize("show", ["link show", "addr show", "link show dev br7"])
 def test_links_that_were_shown_and_deleted_by_group_are_not_forgotten(inside: Namespace, show: str) -> None:
-    """The new link is looked for under the old number: a new session takes over (session: _DELETES_GROUP)."""
+    """The new link is looked for under the old number: a new session takes over (executor/session.py)."""
     answer = batch(inside, *MAKE, show, "link del group 77", *MAKE)
     number = len(MAKE) + 4
     assert f"RTNETLINK answers: No such device\nCommand failed -:{number}\n" in answer.out
@@ -270,7 +271,7 @@ def test_metrics_have_other_words_in_json(inside: Namespace) -> None:
 
 
 def test_rto_min_is_shown_as_locked_and_takes_no_lock(inside: Namespace) -> None:
-    """The one metric whose text can't be given back as it is (capture._metrics)."""
+    """The one metric whose text can't be given back as it is (planner/capture.py)."""
     inside.ip("route add 198.51.100.0/24 dev eth0 rto_min 200ms")
     assert "rto_min lock 200ms" in inside.ip("route show")
     refused = batch(inside, "route append 203.0.113.0/24 dev eth0 rto_min lock 200ms")
@@ -278,7 +279,7 @@ def test_rto_min_is_shown_as_locked_and_takes_no_lock(inside: Namespace) -> None
 
 
 def test_a_gateway_of_the_other_family_is_called_via(inside: Namespace) -> None:
-    """`via: {family, host}` instead of `gateway` (capture._nexthop)."""
+    """`via: {family, host}` instead of `gateway` (planner/capture.py)."""
     inside.ip("route add 198.51.100.0/24 via inet6 fe80::1 dev eth0")
     (route,) = ask(inside, "route show")
     assert "gateway" not in route
@@ -286,7 +287,7 @@ def test_a_gateway_of_the_other_family_is_called_via(inside: Namespace) -> None:
 
 
 def test_a_nexthop_object_brings_keys_and_a_line_of_its_own(inside: Namespace) -> None:
-    """`nhid` and `nh_info`; in text an indented line even with -o, which capture._metrics_by_line skips."""
+    """`nhid` and `nh_info`; in text an indented line even with -o, which planner/capture.py skips."""
     inside.ip("nexthop add id 7 dev eth0")
     inside.ip("route add 198.51.100.0/24 nhid 7")
     (route,) = ask(inside, "route show")
@@ -297,7 +298,7 @@ def test_a_nexthop_object_brings_keys_and_a_line_of_its_own(inside: Namespace) -
 
 
 def test_an_encapsulated_route_repeats_a_key(inside: Namespace) -> None:
-    """The last `dst` wins in any JSON reader, and it is not the route's: such a route is refused where it is touched."""
+    """The last `dst` wins in most JSON readers; the route's is the first. Such routes are refused where touched."""
     inside.ip("addr add 192.0.2.5/24 dev eth0")
     inside.ip("route add 198.51.100.0/24 encap ip id 5 dst 192.0.2.2 via 192.0.2.3 dev eth0")
     text = inside.ip("-j route show")
@@ -306,7 +307,7 @@ def test_an_encapsulated_route_repeats_a_key(inside: Namespace) -> None:
 
 
 def test_the_flags_of_a_neighbour_are_keys_with_null(inside: Namespace) -> None:
-    """Not words in a list, as its state is (capture._neighbour_flags)."""
+    """Not words in a list, as its state is (planner/capture.py)."""
     inside.ip("neigh add fe80::1 lladdr 02:00:00:00:00:01 dev eth0 nud permanent router extern_learn")
     inside.ip("neigh add proxy 192.0.2.9 dev eth0")
     (found,) = (entry for entry in ask(inside, "neigh show") if entry["dst"] == "fe80::1")
@@ -316,7 +317,7 @@ def test_the_flags_of_a_neighbour_are_keys_with_null(inside: Namespace) -> None:
 
 
 def test_forever_is_a_number_and_local_is_ours(inside: Namespace) -> None:
-    """4294967295 seconds; `address` is the peer's; `secondary` is a flag that nobody can set (capture._address)."""
+    """4294967295 seconds; `address` is the peer's; `secondary` is a flag that nobody can set (planner/capture.py)."""
     inside.ip("addr add 192.0.2.5 peer 192.0.2.1/24 dev eth0")
     inside.ip("addr add 198.51.100.5/24 dev eth0")
     inside.ip("addr add 198.51.100.6/24 dev eth0")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def add_bridge(namespace: Namespace, name: str, *ports: str, words: str = "mcast
     for port in ports:
         namespace.ip(f"link set {port} master {name}")
     for port in ports:
-        eventually(lambda port=port: forwards(namespace, port), f"{port} forwarding")
+        eventually(partial(forwards, namespace, port), f"{port} forwarding")
 
 
 def frame(src: str, dst: str, payload: bytes) -> bytes:
@@ -61,7 +62,7 @@ def with_payload(payload: bytes, received: tuple[Frame, ...]) -> list[Frame]:
 
 
 def test_a_name_has_fifteen_characters_at_most(alone: Namespace) -> None:
-    """And may have dots; an altname may be longer (planner/names.py, values.InterfaceName)."""
+    """And may have dots; an altname may be longer (planner.values.InterfaceName)."""
     alone.ip("link add name a23456789012345 type bridge")
     assert "is wrong" in try_ip(alone, "link add name a234567890123456 type bridge").err
     alone.ip("link property add dev a23456789012345 altname the-name-of-a-link.that-is-long")
@@ -103,7 +104,7 @@ def test_an_alias_may_hold_anything(alone: Namespace) -> None:
 
 @pytest.mark.parametrize("kind", ["veth", "bridge", "tap", "macvlan"])
 def test_these_take_a_new_mac_while_they_are_up(alone: Namespace, kind: str) -> None:
-    """Without a down, so nothing else is lost (bridging: _LIVE_MAC)."""
+    """Without a down, so nothing else is lost (planner/bridging.py)."""
     add_veth(alone, "x-veth")
     add_bridge(alone, "x-bridge")
     alone.ip("tuntap add dev x-tap mode tap")
@@ -168,8 +169,15 @@ def test_a_tap_is_made_without_an_mtu(alone: Namespace) -> None:
     assert link(alone, "tap7")["mtu"] == 9000
 
 
+def test_no_peer_is_made_that_is_up(alone: Namespace) -> None:
+    """The pair comes down, and each end is set up by itself (planner/veth.py)."""
+    refused = try_ip(alone, "link add veth1 type veth peer name veth2 up")
+    assert "Transport endpoint is not connected" in refused.err
+    alone.ip("link add veth1 up type veth peer name veth2")
+
+
 def test_one_command_sets_all_of_a_new_link(alone: Namespace) -> None:
-    """MAC, MTU, alias, group, address generation and master (link.j2)."""
+    """MAC, MTU, alias, group, address generation and master (templates/link.j2)."""
     add_bridge(alone, "br7")
     alone.ip("tuntap add dev tap7 mode tap")
     alone.ip(f"link set dev tap7 address {OTHER} mtu 1400 alias podwire:x group 77 addrgenmode none master br7")
@@ -188,7 +196,7 @@ def test_a_link_is_noop_until_its_first_up(alone: Namespace) -> None:
 
 
 def test_a_group_is_deleted_at_once_and_only_it(alone: Namespace) -> None:
-    """One command for bridge and tap, and one wait of the kernel's (render: `ip link del group N`)."""
+    """One command for bridge and tap, and one wait of the kernel's (planner/render.py)."""
     for name, group in (("br7", 77), ("br8", 77), ("br9", 78)):
         alone.ip(f"link add name {name} type bridge")
         alone.ip(f"link set dev {name} group {group}")

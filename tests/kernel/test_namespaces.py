@@ -50,7 +50,7 @@ def sleeper(namespace: Namespace) -> Iterator[int]:
 
 
 def test_the_inode_is_reused_and_the_cookie_is_not(netns: MakeNamespace) -> None:
-    """A new namespace can have the number of a gone one: the state has the cookie (Entry.is_of)."""
+    """A new namespace can have the number of a gone one: the state has the cookie (executor.store.Entry)."""
     inodes: set[int] = set()
     cookies: list[int] = []
 

@@ -37,14 +37,25 @@ def test_a_new_mac_flushes_every_entry_of_the_link(inside: Namespace) -> None:
 
 
 def test_a_new_mac_leaves_proxy_entries(inside: Namespace) -> None:
-    """Those have no MAC of their own, and podwire leaves them alone."""
+    """Those have no MAC of their own."""
     inside.ip("neigh add proxy 192.0.2.9 dev eth0")
     inside.ip("link set dev eth0 address 02:00:00:00:00:42")
     assert list(entries(inside, "proxy")) == ["192.0.2.9"]
 
 
+def test_the_last_ipv4_address_takes_proxy_entries_along(inside: Namespace) -> None:
+    """IPv4's, not IPv6's; so they are changes of the plan as well (planner.strip.remove_neighbours)."""
+    inside.ip("addr add 192.0.2.5/24 dev eth0")
+    inside.ip("addr add 2001:db8::5/64 dev eth0 nodad")
+    for address in ("192.0.2.9", "2001:db8::9"):
+        inside.ip(f"neigh add proxy {address} dev eth0")
+    inside.ip("addr del 192.0.2.5/24 dev eth0")
+    inside.ip("addr del 2001:db8::5/64 dev eth0")
+    assert list(entries(inside, "proxy")) == ["2001:db8::9"]
+
+
 def test_show_hides_noarp_and_proxy_entries(inside: Namespace) -> None:
-    """Observe asks for `nud all` and, once more, for `proxy`."""
+    """So executor/observe.py asks for `nud all` and, once more, for `proxy`."""
     inside.ip(f"neigh add 192.0.2.1 lladdr {GATEWAY} dev eth0 nud permanent")
     inside.ip(f"neigh add 192.0.2.2 lladdr {GATEWAY} dev eth0 nud noarp")
     inside.ip("neigh add proxy 192.0.2.9 dev eth0")
@@ -64,10 +75,11 @@ def test_an_entry_can_be_added_only_once(inside: Namespace, kind: str) -> None:
 
 
 def test_the_kernel_makes_noarp_entries_itself(joined: Pod) -> None:
-    """For group addresses, and for every address on a link with `arp off`: those are nobody's setting (capture)."""
+    """For group addresses, and for all on a link with `arp off`: those are nobody's setting (planner/capture.py)."""
     inside = joined.inside
     eventually(lambda: any(address.startswith("ff02::") for address in entries(inside)), "a group address")
     inside.ip("addr add 192.0.2.5/24 dev eth0")
     inside.ip("link set dev eth0 arp off")
     inside.inside(partial(send_to, "192.0.2.7"))
-    assert entries(inside)["192.0.2.7"] == ["NOARP"]
+    (made,) = (entry for entry in ask(inside, "neigh show nud all dev eth0") if entry["dst"] == "192.0.2.7")
+    assert (made["state"], made["lladdr"]) == (["NOARP"], MAC)  # the link's own

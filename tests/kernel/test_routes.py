@@ -42,7 +42,7 @@ def add(namespace: Namespace, *lines: str) -> None:
     ],
 )
 def test_connected_routes(inside: Namespace, address: str, expected: list[str]) -> None:
-    """IPv4 none for a /32, with a peer to the peer's prefix; IPv6 always one, with a peer two (prefix_routes)."""
+    """IPv4 none for a /32, with a peer to the peer's prefix; IPv6 always one, with a peer two."""
     family = 6 if "2001" in address else 4
     add(inside, f"addr add {address} dev eth0 {'nodad' if family == 6 else ''}")
     assert sorted(routes(inside, family=family)) == sorted(expected)
@@ -69,7 +69,7 @@ def test_ipv6_makes_one_a_prefix_for_all_its_addresses(inside: Namespace) -> Non
 
 @pytest.mark.parametrize(("address", "prefix"), [("192.0.2.5/24", "192.0.2.0/24"), ("2001:db8::5/64", "2001:db8::/64")])
 def test_one_that_was_removed_comes_back_with_its_address(inside: Namespace, address: str, prefix: str) -> None:
-    """Ptp removes it; so after the address podwire removes it again (address.j2: absent_routes)."""
+    """The plugin ptp removes it; so after the address podwire removes it again (templates/address.j2)."""
     family = 6 if ":" in address else 4
     word = "nodad" if family == 6 else ""
     add(inside, f"addr add {address} dev eth0 {word}", f"route del {prefix} dev eth0 proto kernel")
@@ -79,7 +79,7 @@ def test_one_that_was_removed_comes_back_with_its_address(inside: Namespace, add
 
 
 def test_on_a_link_that_is_down_there_are_none_until_it_is_up(inside: Namespace) -> None:
-    """So of an address on such a link none counts as removed by somebody (capture.absent_prefixes)."""
+    """So of an address on such a link none counts as removed by somebody (planner.kernel_routes.absent_prefixes)."""
     inside.ip("link set eth0 down")
     add(inside, "addr add 192.0.2.5/24 dev eth0", "addr add 2001:db8::5/64 dev eth0 nodad")
     assert routes(inside) == routes(inside, family=6) == []
@@ -87,7 +87,7 @@ def test_on_a_link_that_is_down_there_are_none_until_it_is_up(inside: Namespace)
     assert len(routes(inside)) == len(routes(inside, family=6)) == 1
 
 
-# --- what goes with an address or a link -------------------------------------------------------------------------------
+# --- what goes with an address or a link ------------------------------------------------------------------------------
 
 
 def test_removing_an_ipv4_address_removes_routes_that_have_it_as_source(joined: Pod) -> None:
@@ -160,7 +160,7 @@ def test_gateway_and_source_must_be_there_first(inside: Namespace, first: str, t
 
 
 def test_onlink_needs_no_reachable_gateway(inside: Namespace) -> None:
-    """Only a link that is up; so it is part of what is read and written (NextHop.onlink)."""
+    """Only a link that is up; so it is part of what is read and written (planner.resources.NextHop)."""
     add(inside, "route add default via 203.0.113.1 dev eth0 onlink")
     assert routes(inside) == ["default via 203.0.113.1 dev eth0 onlink"]
 
@@ -201,8 +201,30 @@ def test_equal_ipv6_routes_become_one_with_several_ways(inside: Namespace) -> No
     assert [hop["gateway"] for hop in route["nexthops"]] == ["2001:db8::1", "2001:db8::2"]
 
 
+def test_equal_ipv6_routes_without_a_gateway_stay_apart(joined: Pod) -> None:
+    """In the order in which they came: `prepend` puts none in front, so the last one is removed first."""
+    joined.add_veth("eth1", mac="0a:58:0a:01:5b:05")
+    for word, name in (("add", "eth0"), ("prepend", "eth1")):
+        joined.inside.ip(f"route {word} 2001:db8:1::/64 dev {name}")
+    assert [line.split()[2] for line in routes(joined.inside, "2001:db8:1::/64", family=6)] == ["eth0", "eth1"]
+
+
+def test_of_two_links_in_one_subnet_the_first_has_the_route_that_counts(joined: Pod) -> None:
+    """The first to get an address: so addresses are removed from the last link first, and come back the other way."""
+    joined.add_veth("eth1", mac="0a:58:0a:01:5b:05")
+    add(joined.inside, "addr add 192.0.2.6/24 dev eth1", "addr add 192.0.2.5/24 dev eth0")
+    assert [line.split()[2] for line in routes(joined.inside, "192.0.2.0/24")] == ["eth1", "eth0"]
+
+
+def test_connected_routes_of_lo_are_local_ones(inside: Namespace) -> None:
+    """All of the prefix is local there; IPv4 has no connected route in the main table."""
+    inside.ip("addr add 192.0.2.5/24 dev lo")
+    assert routes(inside) == []
+    assert "local 192.0.2.0/24 dev lo proto kernel scope host src 192.0.2.5" in routes(inside, "table local")
+
+
 def test_a_default_scope_is_chosen_by_what_the_route_is(inside: Namespace) -> None:
-    """Link without a gateway, global with one, host for local ones: route_identity.j2 leaves those words out."""
+    """Link without a gateway, global with one, host for local ones: templates/route_identity.j2 leaves them out."""
     add(
         inside,
         "addr add 192.0.2.5/24 dev eth0",

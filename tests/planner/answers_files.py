@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 
@@ -16,7 +17,9 @@ FOLDER = Path(__file__).parent / "answers"
 @cache
 def answers(name: str) -> Answers:
     """Return the answers in `NAME.txt`: a section for each question."""
-    sections = dict(re.findall(r"^== (\w+)\n(.*?)(?=^== |\Z)", (FOLDER / f"{name}.txt").read_text(), re.M | re.S))
+    sections = dict(
+        re.findall(r"^== (\w+)\n(.*?)(?=^== |\Z)", (FOLDER / f"{name}.txt").read_text(), re.MULTILINE | re.DOTALL)
+    )
     sysctls = dict(line.split(":") for line in sections["sysctls"].split())
     return Answers(
         links=sections["links"],
@@ -34,6 +37,6 @@ def answers(name: str) -> Answers:
     )
 
 
-def facts_of(name: str, **other: object) -> NamespaceFacts:
+def facts_of(name: str, **other: Any) -> NamespaceFacts:
     """Return the facts in `NAME.txt`, some of the answers replaced by ``other``."""
     return read_answers(evolve(answers(name), **other))

@@ -152,12 +152,14 @@ def namespace(*parts: Part, lo: LinkFact | None = None, bridge_netfilter: bool =
         addresses = (address("127.0.0.1/8 scope host", "lo"), address("::1/128 scope host", "lo"), *addresses)
     down = {link.name for link in links if not link.up}
     made = [route for fact in addresses if fact.resource.link not in down for route in connected(fact)]
+    # Addresses of one prefix share its route, which has no expiry where one of them has none.
+    merged = {fact.resource: fact for fact in sorted(made, key=lambda fact: fact.state.expires is None)}.values()
     given = {part.key: part for part in parts if isinstance(part, Setting)}
     return NamespaceFacts(
         version=FACTS_VERSION,
         links=links,
         addresses=addresses,
-        routes=tuple(dict.fromkeys([*(part for part in parts if isinstance(part, RouteFact)), *made])),
+        routes=(*(part for part in parts if isinstance(part, RouteFact)), *merged),
         neighbours=tuple(part for part in parts if isinstance(part, NeighbourFact)),
         ebtables=next((part for part in parts if isinstance(part, EbtablesFacts)), EbtablesFacts()),
         sysctls=tuple((given | _sysctls(links, given, bridge_netfilter=bridge_netfilter)).values()),
@@ -254,7 +256,7 @@ def address(text: str, link: str = "eth0", *, absent: Sequence[str] = (), learnt
     """
     words = text.split()
     own = ip_interface(words[0])
-    flags, given = _options(words[1:], _ADDRESS_FLAGS)
+    flags, given = _options([word for word in words[1:] if word != "tentative"], _ADDRESS_FLAGS)
     label = given.get("label", link if own.version == 4 else None)
     state = AddressState(
         scope=Keyword(given.get("scope", "link" if is_ipv6_link_local(own) else "global")),
@@ -264,6 +266,7 @@ def address(text: str, link: str = "eth0", *, absent: Sequence[str] = (), learnt
         metric=_number(given, "metric"),
         valid_lft=_number(given, "valid_lft"),
         preferred_lft=_number(given, "preferred_lft"),
+        tentative="tentative" in words,
         learnt=learnt,
         absent_routes=tuple(ip_network(prefix) for prefix in absent),
     )

@@ -62,9 +62,7 @@ def _step(change: Change, facts: NamespaceFacts) -> NamespaceFacts:
         return _add_link(facts, resource, after) if isinstance(after, LinkState) else _remove_link(facts, resource)
     if isinstance(resource, EbtablesRules):
         return _remove_rules(facts, before) if after is None else _add_rules(facts, after)
-    if isinstance(resource, Sysctl):
-        return _sysctl(facts, resource, after)
-    return _link_attribute(facts, resource, after)
+    return _sysctl(facts, resource, after) if isinstance(resource, Sysctl) else _link_attribute(facts, resource, after)
 
 
 def _demand(condition: object, otherwise: str) -> None:
@@ -115,8 +113,17 @@ def add_address(facts: NamespaceFacts, new: AddressFact) -> NamespaceFacts:
     return evolve(
         facts,
         addresses=tuple(_by_link([*others, *there], facts)),
-        routes=tuple(dict.fromkeys([*facts.routes, *brought])),
+        routes=_with_connected(facts.routes, brought),
     )
+
+
+def _with_connected(routes: tuple[RouteFact, ...], brought: Iterable[RouteFact]) -> tuple[RouteFact, ...]:
+    """Return the routes with those that an address brings; one that is there loses its expiry by one that has none."""
+    found = {fact.resource: fact for fact in routes}
+    for fact in brought:
+        if fact.resource not in found or fact.state.expires is None:
+            found[fact.resource] = fact
+    return tuple(found.values())
 
 
 def _by_link(addresses: list[AddressFact], facts: NamespaceFacts) -> list[AddressFact]:
@@ -140,14 +147,30 @@ def remove_address(facts: NamespaceFacts, resource: Address) -> NamespaceFacts:
         _demand(
             all(_subnet(other) != _subnet(resource) for other in family), f"{resource} takes its secondaries with it"
         )
-    kept = {route for other in left if other.resource.link == resource.link for route in connected(other)}
-    gone = set() if is_secondary else {route for route in connected(fact) if route not in kept}
-    routes = tuple(route for route in facts.routes if route not in gone)
+    routes = _without_connected(facts.routes, fact, left, is_secondary=is_secondary)
     source = [route for route in routes if route.resource.source == resource.address.ip]
     _demand(not source or any(a.resource.address.ip == resource.address.ip for a in left), f"{resource}: {source}")
     if resource.address.version == 4 and not family:
         _demand(not _ipv4_of(routes, facts, resource.link), f"{resource}, the last of its link, takes more with it")
     return evolve(facts, addresses=left, routes=routes)
+
+
+def _without_connected(
+    routes: tuple[RouteFact, ...], gone: AddressFact, left: Iterable[AddressFact], *, is_secondary: bool
+) -> tuple[RouteFact, ...]:
+    """Return the routes without those that go with an address: none with one that would expire (ipv6_del_addr)."""
+    if is_secondary or (gone.resource.address.version == 6 and gone.state.valid_lft is not None):
+        return routes
+    still = [route for other in left if other.resource.link == gone.resource.link for route in connected(other)]
+    own = {route.resource for route in connected(gone)}
+    lost = own - {route.resource for route in still}
+    expiring = {r.resource: r for r in still if r.resource in own and r.state.expires is not None}
+    lasting = {r.resource for r in still if r.state.expires is None}
+    return tuple(
+        expiring[fact.resource] if fact.resource in expiring and fact.resource not in lasting else fact
+        for fact in routes
+        if fact.resource not in lost
+    )
 
 
 def _ipv4_of(routes: Iterable[RouteFact], facts: NamespaceFacts, link: str) -> list[object]:

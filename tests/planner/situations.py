@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_interface
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from planner import CniResult, NamespaceFacts, Plan, PlanOptions
 from tests.planner.builders import (
@@ -20,6 +20,9 @@ from tests.planner.builders import (
     route,
     veth,
 )
+from tests.planner.kernel_model import carry_out
+
+NO_OPTIONS = PlanOptions()
 
 
 @frozen
@@ -29,7 +32,7 @@ class Situation:
     story: str
     facts: NamespaceFacts
     result: CniResult | None = None
-    options: PlanOptions = PlanOptions()
+    options: PlanOptions = NO_OPTIONS
 
     def plan(self) -> Plan:
         """Return the plan that wires it."""
@@ -133,8 +136,8 @@ SITUATIONS = {
         "The link is down, and so is lo; no br_netfilter.",
         namespace(
             veth(up=False),
-            address("10.1.90.5/24", absent=[]),
-            address("fd00:1:90::5/64"),
+            address("10.1.90.5/24"),
+            address("fd00:1:90::5/64 tentative"),
             lo=loopback(up=False),
             bridge_netfilter=False,
         ),
@@ -235,4 +238,5 @@ SITUATIONS = {
 def recorded_again(situation: Situation) -> Plan:
     """Return the plan of a namespace that is wired as wanted already."""
     first = situation.plan()
-    return plan_of(evolve(first.facts), situation.result or result_of(first.facts), situation.options, recorded=first)
+    wired = carry_out(first.changes, first.facts)
+    return plan_of(wired, situation.result or result_of(first.facts), situation.options, recorded=first)

@@ -1,4 +1,4 @@
-"""What holds of every plan: inverses, one change a resource, what is pending when, and a kernel that forgets nothing."""
+"""What holds of every plan: inverses, one change a resource, what is pending when, and a kernel that loses nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.planner.situations import SITUATIONS
 from tests.planner.strategies import namespaces, situations
 
 Situation = tuple[NamespaceFacts, CniResult, PlanOptions]
-MANY = settings(max_examples=60, deadline=None, derandomize=True)
+MANY = settings(max_examples=15, deadline=None, derandomize=True)
 PROBE = namespace(
     veth(),
     veth("net1", mac="02:42:0a:09:00:05"),
@@ -174,7 +174,8 @@ class TestKernelOnPaper:
         facts = plan.facts
         for done in range(len(plan.changes) + 1):
             assert pending(plan.changes, facts) == plan.changes[done:]
-            assert pending(inverse(plan.changes), facts) == inverse(plan.changes[:done])
+            undone = tuple(change for change in inverse(plan.changes[:done]) if not change.happens_by_itself)
+            assert pending(inverse(plan.changes), facts) == undone
             facts = carry_out(plan.changes[done : done + 1], facts)
 
     @MANY
@@ -196,7 +197,7 @@ class TestKernelOnPaper:
         plan = plan_for(situation)
         wired = carry_out(plan.changes, plan.facts)
         again = plan_of(evolve(wired, observed_at=facts.observed_at + 60), given_result, options, recorded=plan)
-        assert again.changes == again.commands == again.reverse_commands == ()
+        assert (again.changes, again.commands, again.reverse_commands) == ((), (), ())
         assert again.interfaces == plan.interfaces
 
 
@@ -271,8 +272,8 @@ class TestElapsed:
             namespace(
                 veth(),
                 address("10.1.90.5/24"),
-                address("fd00:1::5/64 valid_lft 900 preferred_lft 300"),
-                address("fd00:2::5/64 preferred_lft 300"),
+                address("fd00:1::5/64 valid_lft 900 preferred_lft 300 nodad"),
+                address("fd00:2::5/64 preferred_lft 300 nodad"),
                 route("fd97::/64 via fe80::1 dev eth0 expires 900"),
             )
         )
@@ -280,13 +281,13 @@ class TestElapsed:
             elapsed: [" ".join(command.argv) for command in reverse_after(plan, elapsed, builders.templates()).commands]
             for elapsed in (0, 500.9, 1000)
         }
-        assert "ip addr add fd00:1::5/64 dev eth0 valid_lft 900 preferred_lft 300" in text[0]
-        assert "ip addr add fd00:1::5/64 dev eth0 valid_lft 400 preferred_lft 0" in text[500.9]
-        assert "ip addr add fd00:2::5/64 dev eth0 preferred_lft 0" in text[1000]
+        assert "ip addr add fd00:1::5/64 dev eth0 valid_lft 900 preferred_lft 300 nodad" in text[0]
+        assert "ip addr add fd00:1::5/64 dev eth0 valid_lft 400 preferred_lft 0 nodad" in text[500.9]
+        assert "ip addr add fd00:2::5/64 dev eth0 preferred_lft 0 nodad" in text[1000]
         assert "ip route append fd97::/64 metric 1024 expires 400 via fe80::1 dev eth0" in text[500.9]
         gone = [line for line in text[0] if line not in text[1000] and "fd00:2::" not in line]
         assert gone == [
-            "ip addr add fd00:1::5/64 dev eth0 valid_lft 900 preferred_lft 300",
+            "ip addr add fd00:1::5/64 dev eth0 valid_lft 900 preferred_lft 300 nodad",
             "ip route append fd97::/64 metric 1024 expires 900 via fe80::1 dev eth0",
         ]
 
@@ -339,4 +340,5 @@ def _with_state(facts: NamespaceFacts, kind: str, **values: Any) -> NamespaceFac
     entries = list(getattr(facts, kind))
     index = next(n for n, fact in enumerate(entries) if "lo" not in str(fact.resource))
     entries[index] = evolve(entries[index], state=evolve(entries[index].state, **values))
-    return evolve(facts, **{kind: tuple(entries)})
+    changed: dict[str, Any] = {kind: tuple(entries)}
+    return evolve(facts, **changed)

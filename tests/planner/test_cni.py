@@ -281,9 +281,9 @@ class TestOtherDocuments:
     @pytest.mark.parametrize(
         ("document", "message"),
         [
-            pytest.param([], "a CNI result is a JSON object, this is '[]'", id="list"),
-            pytest.param(7, "a CNI result is a JSON object, this is '7'", id="number"),
-            pytest.param(None, "a CNI result is a JSON object, this is 'None'", id="null"),
+            pytest.param([], "a CNI result is a JSON object, this is a list", id="list"),
+            pytest.param(7, "a CNI result is a JSON object, this is 7", id="number"),
+            pytest.param(None, "a CNI result is a JSON object, this is null", id="null"),
             pytest.param(
                 {}, "this is not a CNI result: it has none of ips, ip4, ip6 and interfaces", id="empty-object"
             ),
@@ -369,7 +369,7 @@ class TestRefusal:
                 PTP_1_0_0,
                 "ips.0.interface",
                 -2,
-                "result.ips[0].interface: '-2' is not between -1 and 4294967295",
+                "result.ips[0].interface: -2 is not between -1 and 4294967295",
                 id="index",
             ),
             pytest.param(
@@ -397,11 +397,11 @@ class TestRefusal:
             pytest.param(PTP_1_0_0, "ips.0", {}, "result.ips[0]: 'address' is missing", id="without-address"),
             pytest.param(PTP_1_0_0, "interfaces.0", {}, "result.interfaces[0]: 'name' is missing", id="without-name"),
             pytest.param(
-                SRIOV_1_1_0, "routes.0.scope", 256, "result.routes[0].scope: '256' is not between 0 and 255", id="scope"
+                SRIOV_1_1_0, "routes.0.scope", 256, "result.routes[0].scope: 256 is not between 0 and 255", id="scope"
             ),
-            pytest.param(BRIDGE, "dns", [], "result.dns: an object is wanted, not '[]'", id="resolver-list"),
+            pytest.param(BRIDGE, "dns", [], "result.dns: an object is wanted, not a list", id="resolver-list"),
             pytest.param(
-                BRIDGE, "interfaces", [None], "result.interfaces[0]: an object is wanted, not 'None'", id="null"
+                BRIDGE, "interfaces", [None], "result.interfaces[0]: an object is wanted, not null", id="null"
             ),
         ],
     )

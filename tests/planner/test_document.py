@@ -81,10 +81,12 @@ class TestLoading:
     @given(st.text() | st.binary())
     def test_anything_at_all_is_read_or_refused(self, text: bytes | str) -> None:
         """No text raises anything but InvalidInput."""
+        said = ""
         try:
             load_json(text, "facts")
         except InvalidInput as error:
-            assert str(error).isprintable()
+            said = str(error)
+        assert said == "" or said.isprintable()
 
 
 class TestWalking:

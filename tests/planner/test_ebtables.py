@@ -184,7 +184,7 @@ class TestSave:
         assert [chain.name for chain in read_save(save, chains).chains] == ["INPUT"]
 
     def test_other_tables_are_left_aside(self) -> None:
-        """nat and broute are not podwire's business."""
+        """Those of nat and broute are not podwire's business."""
         save = "*nat\n:PREROUTING ACCEPT\n-A PREROUTING -j strange thing\n*filter\n:INPUT DROP\n"
         facts = read_save(save, None)
         assert [chain.name for chain in facts.chains] == ["INPUT"]

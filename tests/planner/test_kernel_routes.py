@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from planner.kernel_routes import absent_prefixes, explicit_routes, prefix_routes
 from planner.resources import AddressState
@@ -86,10 +87,20 @@ class TestExplicitRoutes:
         facts = namespace(veth(), address("10.1.90.5/24 noprefixroute"), address("10.1.90.6/24"), route(text))
         assert route(text) in explicit_routes(facts)
 
-    def test_a_prefix_that_a_router_advertised_belongs_to_its_address(self) -> None:
-        """The kernel's route with an expiry goes with the learnt address and comes back with it."""
-        facts = namespace(veth(), route("2001:db8::/64 dev eth0 proto kernel expires 900", learnt=True))
-        assert explicit_routes(facts) == ()
+    @pytest.mark.parametrize(
+        ("own", "is_explicit"),
+        [
+            pytest.param("2001:db8::5/64", False, id="an-address-that-stays-explains-it"),
+            pytest.param("2001:db8::5/64 valid_lft 900 preferred_lft 900", True, id="one-that-expires-does-not"),
+            pytest.param("2001:db8:1::5/64", True, id="nor-does-another-prefix"),
+        ],
+    )
+    def test_a_prefix_route_with_an_expiry_has_to_be_removed(self, own: str, *, is_explicit: bool) -> None:
+        """IPv6 leaves it behind when it deletes an address that would expire (ipv6_del_addr)."""
+        expiring = route("2001:db8::/64 dev eth0 proto kernel metric 256 expires 900", learnt=True)
+        fact = address(own)
+        facts = evolve(namespace(veth(), fact), routes=(expiring,))
+        assert (expiring in explicit_routes(facts)) is is_explicit
 
     def test_of_a_real_namespace_only_what_was_added_is_left(self) -> None:
         """Of all routes of the real kernel those remain that `make.sh` added."""
@@ -100,14 +111,15 @@ class TestExplicitRoutes:
             *(f"10.{number}.0.0/16" for number in (10, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 30, 31, 33, 32)),
             *(f"fd{number}::/64" for number in (10, 11, 12, 13, 14)),
         ]
-        assert explicit_routes(facts_of("links-and-addresses")) == ()
+        with_expiry = [str(fact.resource.dst) for fact in explicit_routes(facts_of("links-and-addresses"))]
+        assert with_expiry == ["fd00:5::/64"]
 
 
 class TestAbsentPrefixes:
     """Prefix routes that somebody removed have to go again when their address is back."""
 
     def test_a_removed_one_is_noted(self) -> None:
-        """ptp removes the subnet's route."""
+        """Plugins (ptp) remove the subnet's route."""
         fact = address("10.1.90.5/24")
         (found,) = absent_prefixes((fact,), set(), set())
         assert [str(prefix) for prefix in found.state.absent_routes] == ["10.1.90.0/24"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_interface, ip_network
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -15,7 +16,7 @@ from tests.planner.answers_files import facts_of
 from tests.planner.builders import NETNS, address, namespace, of_type, result, route, veth
 
 
-def named(given: CniResult, facts: NamespaceFacts) -> list[str | None]:
+def named(given: CniResult, facts: NamespaceFacts) -> list[Any]:
     """Return the names of the container links, None for a gap."""
     return [link and link.name for link in get_container_links(given, facts)]
 
@@ -74,12 +75,12 @@ class TestFindVeth:
 
     def test_none_is_said(self) -> None:
         """No veth at all."""
-        with pytest.raises(Refused, match="^there is no veth in the namespace$"):
+        with pytest.raises(Refused, match=r"^there is no veth in the namespace$"):
             find_veth(namespace(of_type("macvlan")).links)
 
     def test_several_are_listed(self) -> None:
         """Each of them by name, in the kernel's order."""
-        with pytest.raises(Refused, match="^there is more than one veth in the namespace: eth0, net1$"):
+        with pytest.raises(Refused, match=r"^there is more than one veth in the namespace: eth0, net1$"):
             find_veth(namespace(veth("eth0"), veth("net1")).links)
 
 

@@ -17,6 +17,7 @@ from planner.resources import (
     AddressState,
     AddrGenMode,
     Admin,
+    BridgeDevice,
     Link,
     LinkState,
     Mac,
@@ -26,6 +27,8 @@ from planner.resources import (
     Resource,
     Sysctl,
     SysctlState,
+    TapDevice,
+    VethDevice,
 )
 from planner.values import InterfaceName, Keyword, Label, MacAddress, NetnsPath, SysctlKey, SysctlValue
 from tests.planner.builders import NETNS, address, namespace, neighbour, plan_of, route, veth
@@ -57,19 +60,21 @@ class TestFiles:
         """What appears has add and remove, what only changes has change; no block is never used."""
         text = next(file for file in FILES if file.name == kind.TEMPLATE).read_text()
         blocks = set(re.findall(r"{% block (\w+) %}", text))
-        assert blocks == ({"change"} if kind in ONLY_CHANGES else {"add", "remove"})
+        assert blocks - {"change"} == (set() if kind in ONLY_CHANGES else {"add", "remove"})
+        assert "change" in blocks or kind not in ONLY_CHANGES
 
     @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-    def test_every_file_names_its_manual_page_in_its_first_line(self, file: Path) -> None:
+    def test_every_file_begins_with_its_manual_page(self, file: Path) -> None:
         """So that a reviewer knows where the options come from."""
-        first = file.read_text().splitlines()[0]
-        assert re.fullmatch(r"{# .*\b[a-z]+(-[a-z]+)?\(8\).* #}", first)
+        first = file.read_text().partition("#}")[0]
+        assert re.match(r"{# .*\b[a-z]+(-[a-z]+)?\(8\)", first)
 
     @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
     def test_every_file_is_used(self, file: Path) -> None:
         """By a kind, or included by one that is."""
         included = {name for other in FILES for name in re.findall(r'include "(\w+\.j2)"', other.read_text())}
-        devices = {"bridge_device.j2", "tap_device.j2", "veth_device.j2"}
+        tags = [device.TAG["type"] for device in (BridgeDevice, TapDevice, VethDevice)]
+        devices = {f"{tag}_device{tail}.j2" for tag in tags for tail in ("", "_change")}
         assert file.name in {kind.TEMPLATE for kind in KINDS} | included | devices
 
     @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -194,14 +199,14 @@ class TestCommands:
         assert command.argv == ("ip", "link", "del", "group", str(plan.chosen.group))
         assert command.changes == tuple(range(6))
         alone = [_in_group(gone[0], 0), _in_group(gone[1], 0)]
-        assert [c.argv[-1] for c in templates.commands(alone)] == [gone[0].resource.name, gone[1].resource.name]
+        assert [c.argv[-1] for c in templates.commands(alone)] == ["tap2", "br2"]
         mixed = [gone[0], _in_group(gone[1], 7)]
         assert len(templates.commands(mixed)) == 2
 
     def test_what_cannot_be_changed_in_place_is_removed_and_added(self, templates: Templates) -> None:
         """An address that is found with another label after a crash is put right, not stumbled over."""
-        states = [AddressState(scope=Keyword("global"), label=Label(label)) for label in ("eth0:x", "eth0")]
-        change = Change(Address(ETH0, ip_interface("10.1.90.5/24")), *states, "", NETNS)
+        found, wanted = (AddressState(scope=Keyword("global"), label=Label(label)) for label in ("eth0:x", "eth0"))
+        change = Change(Address(ETH0, ip_interface("10.1.90.5/24")), found, wanted, "", NETNS)
         assert [command.line for command in templates.commands([change])] == [
             "ip addr del 10.1.90.5/24 dev eth0",
             "ip addr add 10.1.90.5/24 dev eth0",
@@ -212,7 +217,7 @@ class TestCommands:
         plan = SITUATIONS["advertised"].plan()
         named = {index for command in plan.reverse_commands for index in command.changes}
         by_itself = {n for n, change in enumerate(plan.reverse().changes) if change.happens_by_itself}
-        assert len(by_itself) == 2
+        assert len(by_itself) == 3
         assert named == set(range(len(plan.changes))) - by_itself
         assert templates.commands([change for change in plan.reverse().changes if change.happens_by_itself]) == ()
 
@@ -311,7 +316,7 @@ class TestLines:
         assert [command.line for command in templates.commands([change])] == ["ip route prepend 10.9.0.0/16 nhid 7"]
 
     def test_a_prefix_route_that_was_absent_goes_again(self, templates: Templates) -> None:
-        """ptp had removed it; the kernel brings it back with the address."""
+        """Somebody (ptp) had removed it; the kernel brings it back with the address."""
         fact = address("10.1.90.5/24", absent=["10.1.90.0/24"])
         change = Change(fact.resource, None, fact.state, "", NETNS)
         assert [command.line for command in templates.commands([change])] == [

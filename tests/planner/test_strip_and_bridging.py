@@ -136,7 +136,7 @@ class TestHardwareAddress:
 
     def test_a_link_without_one_is_refused(self) -> None:
         """A tun has no MAC."""
-        with pytest.raises(Refused, match="^eth0 has no MAC address: it is no Ethernet link$"):
+        with pytest.raises(Refused, match=r"^eth0 has no MAC address: it is no Ethernet link$"):
             set_hardware_addr(evolve(veth(), mac=None), MAC, NETNS)
 
 
@@ -174,7 +174,7 @@ class TestBridge:
 
     def test_without_links_is_refused(self) -> None:
         """A bridge of nothing has no MTU."""
-        with pytest.raises(InvalidInput, match="^bridge br0: there are no links to join$"):
+        with pytest.raises(InvalidInput, match=r"^bridge br0: there are no links to join$"):
             setup_bridge(BR0, [], mac=MAC, owner=OWNER, netns=NETNS, reason="")
 
     def test_teardown_releases_the_links_and_takes_it_down(self) -> None:
@@ -190,7 +190,7 @@ class TestBridge:
 
     def test_teardown_of_one_that_is_not_there_is_refused(self) -> None:
         """A name that nobody has is a mistake."""
-        with pytest.raises(InvalidInput, match="^bridge br0: there is no such link$"):
+        with pytest.raises(InvalidInput, match=r"^bridge br0: there is no such link$"):
             teardown_bridge(BR0, [], namespace(), NETNS)
 
     def test_setup_then_teardown_is_as_the_kernel_wants_it(self) -> None:

@@ -182,7 +182,7 @@ class TestAddresses:
         assert parse_network("10.1.90.1") == ip_network("10.1.90.1/32")
 
     @pytest.mark.parametrize(
-        "text", ["", "10.1.90", "010.1.90.5", "10.1.90.5/24", "fe80::1%eth0", "::g", "1", "１0.1.90.5"]
+        "text", ["", "10.1.90", "010.1.90.5", "10.1.90.5/24", "fe80::1%eth0", "::g", "1", "\uff110.1.90.5"]
     )
     def test_what_is_no_address_is_refused(self, text: str) -> None:
         """Neither zones nor prefix lengths nor odd digits are part of an address."""

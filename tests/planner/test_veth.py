@@ -30,8 +30,7 @@ class TestPair:
         assert outer == "veth00000007"
         assert change.resource == Link(InterfaceName("eth0"))
         assert lines(templates, change) == [
-            "ip link add name eth0 type veth peer name veth00000007 address 02:00:00:00:00:08 mtu 9000 "
-            "netns /proc/1/ns/net",
+            f"ip link add name eth0 type veth peer name {outer} address 02:00:00:00:00:08 mtu 9000 netns {HOST}",
             "ip link set dev eth0 address 02:00:00:00:00:09 mtu 9000",
             "ip link set dev eth0 up",
         ]
@@ -63,7 +62,7 @@ class TestPair:
 
     def test_a_taken_inner_name_is_refused_by_name(self) -> None:
         """That name was asked for, so no other will do."""
-        with pytest.raises(Refused, match="^eth0 is in the container's namespace already$"):
+        with pytest.raises(Refused, match=r"^eth0 is in the container's namespace already$"):
             setup_veth(
                 InterfaceName("eth0"), 1, inside=[veth()], outside=(), random=FixedBits(), netns=NETNS, outer_netns=HOST
             )

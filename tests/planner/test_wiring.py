@@ -53,7 +53,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("kind", _UNBRIDGEABLE)
     def test_a_link_that_cannot_be_bridged(self, kind: str) -> None:
-        """macvlan would swallow the VM's frames, ipvlan shares a MAC, and so on: each has its reason."""
+        """A macvlan would swallow the VM's frames, ipvlan shares a MAC, and so on: each has its reason."""
         said = refusal(namespace(of_type(kind), ADDRESS))
         assert said == f"eth0 is of type {kind}: {_UNBRIDGEABLE[kind]}"
 
@@ -234,7 +234,7 @@ class TestPhases:
         assert "net/ipv6/conf/br0/accept_ra=0" in commands
 
     def test_where_the_host_has_no_ipv6_nothing_of_it_is_set(self) -> None:
-        """Booted with ipv6.disable=1 there is no conf/all: `addrgenmode` and `accept_ra` would fail, and apply with it."""
+        """Booted with ipv6.disable=1 there is no conf/all: `addrgenmode` would fail, and apply with it."""
         facts = namespace(evolve(veth(), addrgenmode=None), ADDRESS)
         without = evolve(facts, sysctls=tuple(item for item in facts.sysctls if "/ipv6/" not in item.key))
         commands = "\n".join(command.line for command in plan_of(without).commands)

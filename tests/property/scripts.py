@@ -162,18 +162,36 @@ def _written(key: str, value: str) -> bool:
 
 
 def settle(sites: dict[str, Namespace]) -> None:
-    """Wait until the links have noticed their carriers, and address detection is over where there is one."""
+    """Wait until the links have noticed their carriers, and address detection is over wherever it can be."""
     for namespace in sites.values():
         eventually(lambda namespace=namespace: _is_settled(namespace), f"rest in {namespace.name}")  # type: ignore[misc]
 
 
 def _is_settled(namespace: Namespace) -> bool:
-    """Say whether no link lags behind its carrier, and no address of one with a carrier is on probation."""
+    """Say whether no link lags behind its carrier, and no address is on probation that can get out of it.
+
+    One on a link without a carrier stays there, unless nothing is to be detected.
+    """
     batch = run(["ip", "-n", namespace.name, "-o", "-batch", "-"], stdin="link show\naddr show tentative\n").out
-    links = [line for line in batch.splitlines() if " qdisc " in line]
-    live = {line.split()[1].partition("@")[0].rstrip(":") for line in links if "LOWER_UP" in line}
-    addresses = [line.split()[1] for line in batch.splitlines() if " inet6 " in line and "dadfailed" not in line]
-    return not any(_lags(line) for line in links) and not live & set(addresses)
+    lines = batch.splitlines()
+    links = [line for line in lines if " qdisc " in line]
+    probed = {line.split()[1] for line in lines if " inet6 " in line and "dadfailed" not in line}
+    live = {_name(line) for line in links if "LOWER_UP" in line}
+    return not any(_lags(line) for line in links) and not probed & live and not _undetected(probed, namespace)
+
+
+def _name(link: str) -> str:
+    return link.split()[1].partition("@")[0].rstrip(":")
+
+
+def _undetected(links: set[str], namespace: Namespace) -> bool:
+    """Say whether there is no address detection on some of the links: there, probation ends without a carrier."""
+
+    def look() -> bool:
+        values = {link: int(Path(f"/proc/sys/net/ipv6/conf/{link}/accept_dad").read_text()) for link in {*links, "all"}}
+        return any(max(values[link], values["all"]) < 1 for link in links)
+
+    return bool(links) and namespace.inside(look)
 
 
 def _lags(link: str) -> bool:

@@ -20,7 +20,7 @@ NAMES = ("eth0", "net1", "eth0.100", "a23456789012345")
 BYSTANDERS = ("sw0", "ifb7", "mv0", "vx0", "br1", "tap1")
 TAKEN_NAMES = ("br1", "tap1")
 MTUS = (1500, 1400, 1280, 9000, 1200)
-TABLES = ("main", "100", "default", "local", "4000000000")
+TABLES = ("main", "100", "default", "4000000000")
 LENGTHS4 = (24, 32, 25, 16, 31, 30, 8)
 LENGTHS6 = (64, 128, 56, 127)
 HOSTS4 = ("10.1.90.5", "10.1.90.6", "10.1.90.7", "10.1.91.5", "10.2.0.5", "192.0.2.7", "169.254.254.7", "169.254.1.9")
@@ -30,6 +30,7 @@ GATEWAYS6 = ("fd00:1:90::1", "fe80::1", "fd00:2::1", "2001:db8::1")
 DESTINATIONS4 = (
     "0.0.0.0/0", "10.8.0.0/16", "169.254.1.1/32", "10.1.90.0/24", "10.1.90.128/25", "198.51.100.7/32", "10.0.0.0/8"
 )  # fmt: skip
+FAR4, FAR6 = ("10.8.0.0/16", "198.51.100.7/32"), ("fd08::/16", "2001:db8:1::7/128")
 DESTINATIONS6 = ("::/0", "fd08::/16", "fd00:1:90::/64", "2001:db8:1::7/128", "fd00::/8")
 VERSIONS = ("1.0.0", "0.3.1", "0.4.0", "1.1.0", "0.3.0", "0.2.0", "0.1.0")
 LIES = ("an address that nobody has", "a link that is not there", "a wrong index", "a wrong MAC", "another length")
@@ -230,7 +231,7 @@ def _lifetimes(draw: DrawFn) -> str:
 @st.composite
 def _address4(draw: DrawFn, names: tuple[str, ...]) -> Line:
     link, host = draw(st.sampled_from((*names, "lo") if rarely(draw, 8) else names)), draw(st.sampled_from(HOSTS4))
-    length = draw(st.sampled_from(LENGTHS4))
+    length = 32 if link == "lo" else draw(st.sampled_from(LENGTHS4))  # going down, lo would keep a shorter one's route
     peer = pick(draw, *GATEWAYS4, one_in=8)
     options = [
         pick(draw, "broadcast +", "broadcast 10.1.90.255", "broadcast 10.9.9.9"),
@@ -327,7 +328,9 @@ def _unusual_route(draw: DrawFn, names: tuple[str, ...]) -> Line:
         segments = "encap seg6 mode encap segs fd00:1:90::1" if family == 6 else "encap ip id 5 dst 10.1.90.1"
         return Line(f"route {verb} {dst} {segments} dev {link}")
     if kind in ("local", "anycast"):
-        return Line(f"route {verb} {kind} {dst} {table} dev {link}")
+        # The local table is asked first. What covered a gateway there would keep the kernel from taking it again.
+        far = draw(st.sampled_from(FAR4 if family == 4 else FAR6))
+        return Line(f"route {verb} {draw(st.sampled_from((kind, 'table local')))} {far} dev {link}")
     return Line(f"route {verb} {kind} {dst} {table} {pick(draw, 'dev ' + link)}")
 
 
@@ -415,8 +418,7 @@ def sysctl_lines(draw: DrawFn, names: tuple[str, ...]) -> Line:
     """Draw a setting of the namespace or of a link that is there."""
     link = draw(st.sampled_from(names))
     choices = (
-        f"net/ipv6/conf/{link}/accept_dad=0", f"net/ipv6/conf/{link}/accept_dad=1", f"net/ipv6/conf/{link}/accept_dad=2",
-        "net/ipv6/conf/all/accept_dad=1", f"net/ipv6/conf/{link}/disable_ipv6=1", "net/ipv6/conf/all/disable_ipv6=1",
+        f"net/ipv6/conf/{link}/accept_dad=0", f"net/ipv6/conf/{link}/disable_ipv6=1", "net/ipv6/conf/all/disable_ipv6=1",
         "net/bridge/bridge-nf-call-iptables=0", "net/bridge/bridge-nf-call-ip6tables=0",
         f"net/ipv4/conf/{link}/promote_secondaries=1", f"net/ipv6/conf/{link}/forwarding=1",
         f"net/ipv6/conf/{link}/keep_addr_on_down=1", f"net/ipv6/conf/{link}/addr_gen_mode=1",

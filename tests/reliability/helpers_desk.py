@@ -1,10 +1,10 @@
 """podwire on one pod, in this process or in one of its own, and what it must leave: the raw dump of before.
 
-    desk = Desk.on(pod, folder)
-    desk.podwire("apply", desk.plan, "--yes")       # in this process: its exit status and what it printed
-    with desk.started("apply", desk.plan, "--yes") as process:
-        process.kill()
-    assert desk.changed() == ""
+desk = Desk.on(pod, folder)
+desk.podwire("apply", desk.plan, "--yes")       # in this process: its exit status and what it printed
+with desk.started("apply", desk.plan, "--yes") as process:
+    process.kill()
+assert desk.changed() == ""
 """
 
 from __future__ import annotations

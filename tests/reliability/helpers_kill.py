@@ -28,7 +28,7 @@ from tests.reliability.helpers_faults import Faults
 # before: the journal says that the command runs, and it doesn't yet. during: it has been given to its program, which
 # goes on without podwire. after: the journal says how it ended.
 WHENS = ("before", "during", "after")
-_AT: dict[str, type[Event]] = {"before": Running, "after": Ran}  # type: ignore[valid-type]
+_AT = {"before": Running, "after": Ran}
 
 
 @frozen
@@ -63,7 +63,7 @@ def killed_at(work: Work, when: str, number: int, faults: Faults) -> bool:
         return _forked(lambda: _killed_within(work, number, faults))
 
     def listen(event: Event) -> None:
-        if isinstance(event, _AT[when]) and event.number == number:  # type: ignore[union-attr]
+        if isinstance(event, Running | Ran) and isinstance(event, _AT[when]) and event.number == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return _forked(lambda: work.do(evolve(work.settings, listeners=(listen,))))

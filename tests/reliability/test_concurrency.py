@@ -164,8 +164,13 @@ def test_many_at_once_on_one_namespace_never_run_side_by_side(desk: Desk, tmp_pa
     )
     script.chmod(0o755)
     env = {"PATH": f"{folder}:{os.environ['PATH']}"}
-    apply = ["apply", "--result", desk.result, "--netns", desk.id, "--yes"]
-    words = [apply, ["teardown", desk.id, "--yes"], [*apply, "--id", "other"], ["teardown", "other", "--yes"]]
+    apply: list[str | Path] = ["apply", "--result", desk.result, "--netns", desk.id, "--yes"]
+    words: list[list[str | Path]] = [
+        apply,
+        ["teardown", desk.id, "--yes"],
+        [*apply, "--id", "other"],
+        ["teardown", "other", "--yes"],
+    ]
 
     def one(number: int) -> Outcome:
         with desk.started(*words[number % len(words)], "--lock-timeout", "60", env=env) as process:

@@ -117,7 +117,9 @@ def test_an_apply_that_takes_longer_is_not_disturbed(desk: Desk, faults: Faults)
     with desk.started(*words, env=faults.env) as process:
         eventually(lambda: faults.waiting, "the fifth command", seconds=20)
         inode = desk.pod.inside.path.stat().st_ino
-        eventually(lambda: any(has_open(pid, inode) for pid in watchers(desk) if pid != process.pid), "the other", seconds=20)
+        eventually(
+            lambda: any(has_open(pid, inode) for pid in watchers(desk) if pid != process.pid), "the other", seconds=20
+        )
         assert process.poll() is None
         faults.release()
         assert process.wait(timeout=60) == 0

@@ -332,9 +332,9 @@ def test_a_state_directory_that_cannot_be_written_keeps_anything_from_being_chan
 @pytest.mark.parametrize("number", [1, 3, 6])
 @pytest.mark.parametrize("verb", ["apply", "teardown", "recover"])
 def test_a_disk_that_fills_up_while_a_command_runs(desk: Desk, faults: Faults, verb: str, number: int) -> None:
-    """apply is taken back all the same; teardown and recover say that they stopped, and with room again finish."""
+    """Apply is taken back all the same; teardown and recover say that they stopped, and with room again finish."""
     with mounted(desk.state_dir, "size=512k"):
-        words = ("apply", desk.plan, "--yes")
+        words: tuple[str | Path, ...] = ("apply", desk.plan, "--yes")
         if verb != "apply":
             assert desk.apply().rc == 0
             words = ("teardown", desk.id, "--yes") if verb == "teardown" else ("recover", desk.id)
@@ -362,7 +362,7 @@ def test_a_disk_that_fills_up_while_a_command_runs(desk: Desk, faults: Faults, v
 
 @pytest.mark.parametrize("verb", ["apply", "teardown"])
 def test_a_namespace_that_is_deleted_in_the_middle(desk: Desk, faults: Faults, verb: str) -> None:
-    """podwire holds it open, so that its commands still go where it looked; then it is gone, and so is what it knew."""
+    """Podwire holds it open, so that its commands still go where it looked; then it is gone, and so is what it knew."""
     if verb == "teardown":
         assert desk.apply().rc == 0
     faults.plan(3, "wait")

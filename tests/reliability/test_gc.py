@@ -262,9 +262,7 @@ SPOILT: list[tuple[Callable[[Namespace], object], str]] = [
 
 
 @pytest.mark.parametrize(("spoil", "why"), SPOILT, ids=["a bridge", "a tun", "no tap", "no link", "no port"])
-def test_what_is_not_as_it_was_recorded_is_an_error(
-    desk: Desk, spoil: Callable[[Namespace], object], why: str
-) -> None:
+def test_what_is_not_as_it_was_recorded_is_an_error(desk: Desk, spoil: Callable[[Namespace], object], why: str) -> None:
     """Each says what, and what takes back the rest."""
     assert desk.apply().rc == 0
     spoil(desk.pod.inside)

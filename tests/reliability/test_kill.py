@@ -160,9 +160,11 @@ def test_killed_at_random_instants_as_a_process(make_desk: MakeDesk) -> None:
         see_that_all_is_back(desk, seconds)
 
 
-@pytest.mark.parametrize("torn", ['{"time":1790000000.1,"event":"ran","num', '{"event":"running"}\x00\x00', "\x80\xff{"])
+@pytest.mark.parametrize(
+    "torn", ['{"time":1790000000.1,"event":"ran","num', '{"event":"running"}\x00\x00', "\x80\xff{"]
+)
 def test_a_torn_last_line_of_the_journal_is_normal(desk: Desk, faults: Faults, torn: str) -> None:
-    """recover and log pass over it, and what is written next stands on a line of its own."""
+    """Recover and log pass over it, and what is written next stands on a line of its own."""
     assert killed_at(Work(desk, "apply"), "before", 5, faults)
     with desk.journal.open("ab") as journal:
         journal.write(torn.encode("latin-1"))
@@ -186,7 +188,7 @@ def test_an_empty_or_missing_journal_does_not_keep_it_from_being_taken_back(desk
 
 
 def test_what_a_killed_podwire_left_running_is_waited_for(desk: Desk, faults: Faults) -> None:
-    """recover says who is still at it when its time is over, and finishes once that has ended."""
+    """Recover says who is still at it when its time is over, and finishes once that has ended."""
     number = next(at for at, line in enumerate(desk.commands(), 1) if line.startswith("ebtables-restore"))
     faults.plan(number, "wait")
     with desk.started("apply", desk.plan, "--yes", env=faults.env) as process:
@@ -195,7 +197,9 @@ def test_what_a_killed_podwire_left_running_is_waited_for(desk: Desk, faults: Fa
         process.wait()
     outcome = desk.podwire("recover", "--lock-timeout", "0.2")
     assert outcome.rc == 1, outcome
-    assert re.search(r"is being changed by process \d+ \(.+\), left running by (a )?process( \d+)? that is gone", outcome.err)
+    assert re.search(
+        r"is being changed by process \d+ \(.+\), left running by (a )?process( \d+)? that is gone", outcome.err
+    )
     faults.release()
     desk.ok("recover")
     see_that_all_is_back(desk, number)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,9 @@ def test_12_ours_is_wired_as_wanted(pod: Pod, podwire: Commands) -> None:
 def test_12_ours_with_other_options(pod: Pod, podwire: Commands) -> None:
     """Refused by its id, with what to do first."""
     podwire.apply(pod)
-    sentence = podwire.refused("plan", *podwire.wiring(pod), "--tap-queues", "2")
-    assert sentence == (
-        f"{pod.inside.name} is wired already with other options: tear it down first (podwire teardown {pod.inside.name})"
+    name = pod.inside.name
+    assert podwire.refused("plan", *podwire.wiring(pod), "--tap-queues", "2") == (
+        f"{name} is wired already with other options: tear it down first (podwire teardown {name})"
     )
 
 
@@ -247,7 +248,7 @@ def test_15_wiring_again_after_a_vmm_died(pod: Pod, podwire: Commands) -> None:
 
 
 def test_15_a_tap_that_somebody_else_s_vmm_left(pod: Pod, podwire: Commands) -> None:
-    """Persistent, without our alias: nobody knows what it is for, so it is named and left alone; then all is well."""
+    """Persistent, without our alias: nobody knows what it is for, so it is named and left alone."""
     pod.inside.ip("tuntap add dev tap0 mode tap")
     assert podwire.refused("apply", *podwire.wiring(pod), "--yes") == (
         "tap0 is in the namespace already and is not podwire's: rename or remove it"
@@ -300,7 +301,7 @@ def test_16_two_applies_at_once(pod: Pod, podwire: Commands, tmp_path: Path, *, 
     with podwire.start("apply", plan, "--yes") as one, other.start("apply", plan, "--yes") as two:
         try:
             for process in (one, two):
-                eventually(lambda process=process: has_open(process, pod.inside), "both waiting", seconds=15)
+                eventually(partial(has_open, process, pod.inside), "both waiting", seconds=15)
         finally:
             holder.kill()
             holder.wait()

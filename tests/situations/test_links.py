@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.situations.commands import Commands, settle, unchanged
-from tests.support import MakeNamespace, Namespace
+from tests.support import MakeNamespace, Namespace, eventually
 from tests.support.cni import Network, host_local
 from tests.support.frames import arp_request
 from tests.support.pods import MAC, Build, Pod, also, dual_stack, on_host, one_link, plain
@@ -138,20 +138,33 @@ def test_11_an_alias_that_could_move_a_cursor(netns: MakeNamespace, podwire: Com
 # --- 18 ---------------------------------------------------------------------------------------------------------------
 
 
-def without_a_carrier(host: Namespace, inside: Namespace) -> Pod:
-    """Make a dual-stack pod whose other end has gone down, and that got an address since."""
+def lost_its_carrier(host: Namespace, inside: Namespace) -> Pod:
+    """Make a dual-stack pod whose other end has gone down, and that got an address since, which is probed anyhow."""
     pod = dual_stack(host, inside)
     settle(pod)
     host.ip(f"link set {pod.host_end()} down")
     settle(pod)
     inside.ip("addr add fd00:8::1/64 dev eth0")
+    eventually(lambda: inside.ip("-6 -o addr show dev eth0 tentative") == "", "the end of the probe")
+    return pod
+
+
+def never_had_a_carrier(host: Namespace, inside: Namespace) -> Pod:
+    """Make a pod whose other end was never set up: its IPv6 address is tentative, and stays so."""
+    pod = Pod.between(host, inside)
+    inside.ip(f"link add eth0 address {MAC} type veth peer name {pod.host_end()} netns {host.name}")
+    inside.ip("link set eth0 up")
+    pod.result["interfaces"].append({"name": "eth0", "mac": MAC, "sandbox": str(inside.path)})
+    pod.add_address("10.1.90.5/24")
+    pod.add_address("fd00:1:90::5/64")
     return pod
 
 
 STATES: dict[str, Build] = {
     "down": also(plain, "ip link set eth0 down"),
     "down, with an IPv6 address": also(plain, "ip link set eth0 down", "ip addr add fd00:8::1/64 dev eth0"),
-    "without a carrier": without_a_carrier,
+    "without a carrier that it had": lost_its_carrier,
+    "without a carrier ever": never_had_a_carrier,
     "arp off": also(dual_stack, "ip link set eth0 arp off"),
     "promiscuous": also(dual_stack, "ip link set eth0 promisc on"),
     "allmulticast": also(dual_stack, "ip link set eth0 allmulticast on"),

@@ -10,7 +10,7 @@ from tests.situations.commands import Commands
 from tests.support import MakeNamespace
 from tests.support.cni import Conf, Network, bridge, chain, host_local, ptp
 from tests.support.frames import arp_request, neighbour_solicitation
-from tests.support.pods import HOST_MAC, LINK_LOCAL_GATEWAY, MAC, Pod, aws, calico, dual_stack, plain
+from tests.support.pods import HOST_MAC, LINK_LOCAL_GATEWAY, MAC, Pod, also, aws, calico, dual_stack, plain
 from tests.support.ports import Port
 
 DUAL = host_local("10.1.90.0/24", "fd00:1:90::/64", routes=("0.0.0.0/0", "::/0"))
@@ -31,7 +31,7 @@ def answered(pod: Pod, network: dict[str, Any], gateway: str) -> None:
 
 
 def added(netns: MakeNamespace, conf: Conf, ifname: str = "eth0", *, accept_dad: int = 0) -> tuple[Network, Pod]:
-    """Let real plugins make a pod, and return both; without duplicate address detection, which takes a second or two."""
+    """Let real plugins make a pod, and return both; without duplicate address detection, which takes a second or so."""
     host, inside = netns("host"), netns("pod")
     for namespace in (host, inside):
         namespace.ip("link set lo up")
@@ -121,6 +121,15 @@ def test_03_calico_made_fit_for_a_guest(netns: MakeNamespace, podwire: Commands)
     assert [(route["dst"], route["gw"]) for route in result["routes"]] == [("0.0.0.0/0", "10.1.90.200")]
     with podwire.wired(pod, *options) as wired:
         answered(pod, wired, "10.1.90.200")
+
+
+def test_03_calico_with_a_static_neighbour(netns: MakeNamespace, podwire: Commands) -> None:
+    """Where no proxy ARP answers, the guest is told the entry that the pod had."""
+    entry = "ip neigh add 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee dev eth0 nud permanent"
+    pod = also(calico, entry)(netns("host"), netns("pod"))
+    with podwire.wired(pod) as wired:
+        told = [{"address": LINK_LOCAL_GATEWAY, "lladdr": "ee:ee:ee:ee:ee:ee"}]
+        assert wired["interfaces"][0]["neighbours"] == told
 
 
 def test_03_calico_without_a_gateway_to_use(netns: MakeNamespace, podwire: Commands) -> None:

@@ -64,6 +64,13 @@ class Port:
             raise
         return port
 
+    @classmethod
+    def on_descriptor(cls, descriptor: int, namespace: Namespace, tap: str) -> Self:
+        """Take a descriptor of a tap that somebody else has opened, which is closed in the end; wait as `on_tap`."""
+        port = cls(_Descriptor(descriptor))
+        eventually(lambda: _passes(namespace, tap), f"{tap} in {namespace.name} passing frames")
+        return port
+
     def __enter__(self) -> Self:
         return self
 
@@ -100,6 +107,13 @@ class Port:
         if lost := self._wire.lost():
             raise AssertionError(f"{lost} frames came faster than they were read")
         return tuple(self._seen)
+
+    def listen(self, seconds: float) -> tuple[Frame, ...]:
+        """Return every frame since the port was made, those of the next `seconds` included."""
+        deadline = time.monotonic() + seconds
+        while self._read(deadline - time.monotonic()):
+            pass
+        return self.frames()
 
     def _read(self, seconds: float) -> bool:
         """Read one frame; False if none came in time."""
@@ -144,16 +158,11 @@ class _Packets:
         self._socket.close()
 
 
-class _Tap:
-    """A tap's character device."""
+class _Descriptor:
+    """An open descriptor of a tap's character device."""
 
-    def __init__(self, tap: str) -> None:
-        self._file = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            fcntl.ioctl(self._file, TUNSETIFF, struct.pack("16sH22x", tap.encode(), IFF_TAP | IFF_NO_PI))
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, descriptor: int) -> None:
+        self._file = descriptor
 
     def fileno(self) -> int:
         return self._file
@@ -169,3 +178,15 @@ class _Tap:
 
     def close(self) -> None:
         os.close(self._file)
+
+
+class _Tap(_Descriptor):
+    """A tap's character device, opened."""
+
+    def __init__(self, tap: str) -> None:
+        super().__init__(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+        try:
+            fcntl.ioctl(self._file, TUNSETIFF, struct.pack("16sH22x", tap.encode(), IFF_TAP | IFF_NO_PI))
+        except BaseException:
+            self.close()
+            raise

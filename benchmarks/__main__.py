@@ -1,0 +1,76 @@
+"""``./dev bench``: measure everything, print it, and write it to docs/performance.md with its plots."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from attrs import frozen
+
+from benchmarks.breakdown import Breakdown, breakdowns
+from benchmarks.cold import cold_starts, peak_memory
+from benchmarks.comparing import compare, grow
+from benchmarks.measuring import Times, in_turns
+from benchmarks.page import tables, write_page
+from benchmarks.planning import planning
+from benchmarks.pods import links, routes
+from tests import sandbox
+
+_PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+_SIZES = {f"{n} interface{'s' if n > 1 else ''}": links(n) for n in (1, 8, 64)} | {
+    f"{n} route{'s' if n > 1 else ''}": routes(n) for n in (1, 10, 100, 1000)
+}
+
+
+@frozen
+class Results:
+    """All that was measured."""
+
+    rounds: int
+    ways: dict[str, tuple[Times, ...]]
+    growth: dict[str, tuple[Times, ...]]
+    planning: dict[str, tuple[Times, ...]]
+    cold: dict[str, tuple[Times, ...]]
+    memory: float
+    apply: Breakdown
+    teardown: Breakdown
+
+
+def main() -> int:
+    """Measure and tell; return the exit status."""
+    arguments = _arguments()
+    if not sandbox.inside():
+        print("the benchmarks make links and namespaces: run them by ./dev bench", file=sys.stderr)
+        return 1
+    results = _measure(arguments.rounds)
+    print(tables(results))
+    if not arguments.print_only:
+        write_page(results, _PAGE)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20, help="how often each thing is measured (20)")
+    parser.add_argument("--print-only", action="store_true", help="leave docs/performance.md as it is")
+    return parser.parse_args()
+
+
+def _measure(rounds: int) -> Results:
+    few = max(3, rounds // 4)
+    apply, teardown = breakdowns(rounds)
+    return Results(
+        rounds=rounds,
+        ways=compare(rounds),
+        growth=grow(_SIZES, few),
+        planning=in_turns(few, {name: planning(build) for name, build in _SIZES.items()}),
+        cold=cold_starts(rounds),
+        memory=peak_memory(),
+        apply=apply,
+        teardown=teardown,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""podwire as a command: from the start of its process to the end, and the most memory that it took."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.measuring import Times, in_turns, timed
+from benchmarks.pods import scratch_pod, state_directory
+
+BARE = "python3 -I -c pass"
+_ROOT = Path(__file__).resolve().parent.parent
+_START = (
+    "-I",
+    "-c",
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from executor.cli import main; sys.exit(main())",
+)
+# Run from a process that is small itself: until it execs, a child counts as large as its parent.
+_PEAK = """
+import os, sys
+pid = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(pid, 0)
+sys.exit(status and "podwire apply failed") if status else print(usage.ru_maxrss, file=sys.stderr)
+"""
+
+
+def cold_starts(rounds: int) -> dict[str, tuple[Times, ...]]:
+    """Return the times of the commands, each in a process of its own."""
+    with ExitStack() as stack:
+        pod, state = stack.enter_context(scratch_pod()), stack.enter_context(state_directory())
+        result = state / "result.json"
+        result.write_text(json.dumps(pod.result))
+        podwire = [sys.executable, *_START, str(_ROOT)]
+        where = ["--state-dir", str(state / "state")]
+        wiring = ["--result", str(result), "--netns", str(pod.inside.path), *where]
+        ident = pod.inside.path.name
+
+        def run(*words: str) -> Callable[[], float]:
+            return lambda: timed(lambda: _run([*podwire, *words]))
+
+        apply, teardown = run("apply", *wiring, "--yes"), run("teardown", ident, *where, "--yes")
+        works: dict[str, Callable[[], tuple[float, ...]]] = {
+            BARE: lambda: (timed(lambda: _run([sys.executable, "-I", "-c", "pass"])),),
+            "podwire --version": lambda: (run("--version")(),),
+            "podwire --help": lambda: (run("--help")(),),
+            "podwire plan": lambda: (run("plan", *wiring)(),),
+            "podwire apply, teardown": lambda: (apply(), teardown()),
+            "podwire list": lambda: (run("list", *where)(),),
+            "podwire log": lambda: (run("log", *where)(),),
+        }
+        return in_turns(rounds, works)
+
+
+def peak_memory() -> float:
+    """Return the most memory that ``podwire apply`` takes, in MB (getrusage(2))."""
+    with scratch_pod() as pod, state_directory() as state:
+        result = state / "result.json"
+        result.write_text(json.dumps(pod.result))
+        words = ["apply", "--result", str(result), "--netns", str(pod.inside.path), "--state-dir", str(state), "--yes"]
+        argv = [sys.executable, "-I", "-c", _PEAK, sys.executable, *_START, str(_ROOT), *words]
+        return int(subprocess.run(argv, check=True, capture_output=True, text=True).stderr) / 1024
+
+
+def _run(argv: list[str]) -> None:
+    subprocess.run(argv, check=True, capture_output=True)

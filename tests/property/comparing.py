@@ -1,0 +1,46 @@
+"""Comparing a namespace before and after, with the one allowance that the kernel forces: a place in a queue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from tests.support.dumps import Dump, difference
+
+
+def found_difference(before: Dump, after: Dump, wired: Collection[str]) -> str:
+    """Return what differs as a diff, "" if nothing does; `wired` are the links that were wired in between.
+
+    Of IPv4 routes alike in destination, tos and metric the kernel lists, and takes, the oldest first. Those that it
+    makes itself come behind the others when their address comes back. Nobody can put them in front again without
+    taking the others' addresses away; and in the local table not at all. So among these the order is not compared.
+    """
+    return difference(_as_unordered(before, wired), _as_unordered(after, wired))
+
+
+def _as_unordered(dump: Dump, wired: Collection[str]) -> Dump:
+    lines = dump.sections["route4"].splitlines()
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for place, line in enumerate(lines):
+        if " proto kernel " in line:
+            groups.setdefault(_rank(line), []).append(place)
+    for rank, places in groups.items():
+        some = [lines[place] for place in places]
+        if "local" in rank or not all(_device(line) in wired for line in some):
+            for place, line in zip(places, sorted(some), strict=True):
+                lines[place] = line
+    return Dump(dump.sections | {"route4": "\n".join(lines)})
+
+
+def _rank(route: str) -> tuple[str, ...]:
+    """Return what the kernel finds a route by: table, tos, metric and destination."""
+    return (*(_behind(word, route) for word in ("table", "tos", "metric")), route.split()[1])
+
+
+def _device(route: str) -> str:
+    return _behind("dev", route)
+
+
+def _behind(word: str, route: str) -> str:
+    found: Sequence[str] = re.findall(rf" {word} (\S+)", route)
+    return found[0] if found else ""

@@ -1,0 +1,210 @@
+"""Whatever is handed in as a CNI result, facts, a plan or an answer of `ip`: a plan or one named error comes out.
+
+Each input comes from a generator of its own, so that a failure can be had again by its number alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from executor.session import batch_line
+from executor.templates import load_templates
+from planner.capture import Answers, read_answers
+from planner.cni import VERSIONS, parse_result
+from planner.codec import from_json, to_json
+from planner.document import load_json
+from planner.errors import InvalidInput, PlannerError, RenderError
+from planner.facts import NamespaceFacts
+from planner.formats.commands import render_commands
+from planner.options import PlanOptions
+from planner.plan import Plan, parse_plan, plan_to_json
+from planner.planning import make_plan
+from planner.values import NetnsPath, PlanId
+from tests.planner.answers_files import answers
+from tests.property.mutations import as_text, noise, spoil, spoil_bytes
+
+# How many times the inputs of a run in CI: PODWIRE_FUZZ=100 ./dev test tests/property/test_fuzz.py
+TIMES = int(os.environ.get("PODWIRE_FUZZ", "1"))
+SEED = os.environ.get("PODWIRE_SEED", "0")
+ROOT = Path(__file__).parents[2]
+ANSWERS = ("links-and-addresses", "routes", "neighbours", "foreign-rules")
+QUESTIONS = ("links", "addresses", "routes4", "routes6", "neighbours", "proxies", "nft_chains")
+
+
+def plan_of(result: bytes | str, facts: NamespaceFacts) -> Plan:
+    """Plan as the command does, from the text of a result."""
+    return make_plan(
+        parse_result(result),
+        facts,
+        plan_id=PlanId("pod1"),
+        netns=NetnsPath("/run/netns/pod1"),
+        options=PlanOptions(),
+        random=random.Random(7),
+        templates=load_templates(),
+    )
+
+
+def read_facts(text: bytes | str) -> NamespaceFacts:
+    """Read facts as `podwire plan --facts` does."""
+    return from_json(NamespaceFacts, load_json(text, "facts"))
+
+
+@cache
+def _example(name: str) -> Any:
+    return json.loads((ROOT / "examples" / "pod" / f"{name}.json").read_text())
+
+
+@cache
+def _example_facts() -> NamespaceFacts:
+    return read_facts(json.dumps(_example("facts")))
+
+
+@cache
+def _results() -> list[Any]:
+    """Return the example's result in every version, and one of each that has something of everything."""
+    parsed = parse_result(json.dumps(_example("result")))
+    return [parsed.to_json(version) for version in VERSIONS]
+
+
+@cache
+def _facts() -> list[Any]:
+    captured = [to_json(read_answers(answers(name))) for name in ANSWERS]
+    return [_example("facts"), _example("facts"), *captured]
+
+
+@cache
+def _plan() -> Any:
+    return plan_to_json(plan_of(json.dumps(_example("result")), _example_facts()))
+
+
+def _spoilt_text(rolls: random.Random, documents: list[Any]) -> tuple[bytes, list[str]]:
+    """Return one of the documents, spoilt as a tree or as bytes, and what was done to it."""
+    document = rolls.choice(documents)
+    how = rolls.randrange(20)
+    if how == 0:
+        return noise(rolls), ["noise"]
+    if how < 4:
+        return spoil_bytes(rolls, json.dumps(document).encode()), ["bytes"]
+    spoilt, done = spoil(rolls, document)
+    return as_text(rolls, spoilt), done
+
+
+def _result(rolls: random.Random) -> tuple[bytes, list[str]]:
+    return _spoilt_text(rolls, _results())
+
+
+def _check_result(text: bytes) -> str:
+    return _check_plan(plan_of(text, _example_facts()))
+
+
+def _check_facts(text: bytes) -> str:
+    facts = read_facts(text)
+    assert read_facts(json.dumps(to_json(facts))) == facts
+    return _check_plan(plan_of(json.dumps(_example("result")), facts))
+
+
+def _check_plan(plan: Plan) -> str:
+    """Look at a plan from spoilt input: it can be shown and stored, and `ip` would take its words for what they are."""
+    render_commands(plan)
+    for command in (*plan.commands, *plan.reverse_commands):
+        if command.argv[0] == "ip":
+            batch_line(command.argv)
+    stored = json.dumps(plan_to_json(plan))
+    assert parse_plan(stored, load_templates()) == plan
+    return "planned"
+
+
+def _spoilt_plan(rolls: random.Random) -> tuple[bytes, list[str]]:
+    """Return a spoilt plan, mostly with a checksum that is right for it."""
+    if rolls.random() < 0.1:
+        return _spoilt_text(rolls, [_plan()])
+    spoilt, done = spoil(rolls, _plan())
+    if isinstance(spoilt, dict) and "checksum" in spoilt:
+        rest = {key: value for key, value in spoilt.items() if key != "checksum"}
+        text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        spoilt["checksum"] = f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    return as_text(rolls, spoilt), done
+
+
+def _check_stored(text: bytes) -> str:
+    plan = parse_plan(text, load_templates())
+    render_commands(plan.reverse())
+    return "read"
+
+
+def _answer(rolls: random.Random) -> tuple[Answers, list[str]]:
+    """Return real answers, one or two of which are spoilt."""
+    found, done = answers(rolls.choice(ANSWERS)), []
+    for question in rolls.sample(QUESTIONS, rolls.choice((1, 1, 2))):
+        text: str = getattr(found, question) or "[]"
+        if rolls.random() < 0.15:
+            spoilt, what = spoil_bytes(rolls, text.encode()).decode("utf-8", "replace"), ["bytes"]
+        else:
+            document, what = spoil(rolls, json.loads(text))
+            spoilt = as_text(rolls, document).decode("utf-8", "replace")
+        found = attrs.evolve(found, **{question: spoilt})
+        done += [f"{question}: {each}" for each in what]
+    if rolls.random() < 0.2:
+        for field in ("route_text", "ebtables_save"):
+            spoilt = spoil_bytes(rolls, (getattr(found, field) or "").encode()).decode("utf-8", "replace")
+            found = attrs.evolve(found, **{field: spoilt})
+            done.append(f"{field}: bytes")
+    if rolls.random() < 0.2:
+        key, value = rolls.choice(("net/ipv6/conf/eth0/accept_dad", "net/x", "")), rolls.choice(("1", "x", "", "9" * 20))
+        found = attrs.evolve(found, sysctls={**found.sysctls, key: value})
+        done.append(f"sysctl {key}={value}")
+    return found, done
+
+
+def _check_answer(found: Answers) -> str:
+    facts = read_answers(found)
+    facts.digest()
+    assert read_facts(json.dumps(to_json(facts))) == facts
+    return "read"
+
+
+CASES: dict[str, tuple[int, Callable[[random.Random], tuple[Any, list[str]]], Callable[[Any], str], type[Exception]]] = {
+    "results": (10_000, _result, _check_result, PlannerError),
+    "facts": (5_000, lambda rolls: _spoilt_text(rolls, _facts()), _check_facts, PlannerError),
+    "plans": (3_000, _spoilt_plan, _check_stored, PlannerError),
+    "answers of ip": (2_500, _answer, _check_answer, InvalidInput),
+}
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_nothing_but_a_named_error_comes_of_spoilt(what: str) -> None:
+    """A traceback, of whatever exception, would be a bug; so would an error of a template."""
+    count, make, check, named = CASES[what]
+    tally: Counter[str] = Counter()
+    for number in range(count * TIMES):
+        rolls = random.Random(f"{SEED}/{what}/{number}")
+        spoilt, done = make(rolls)
+        try:
+            tally[check(spoilt)] += 1
+        except RenderError as error:
+            pytest.fail(f"{what} {number} ({'; '.join(done)}): {error}\n{str(spoilt)[:3000]}")
+        except named as error:
+            tally[type(error).__name__] += 1
+            _check_message(str(error))
+        except Exception as error:  # noqa: BLE001  any other is what is looked for
+            pytest.fail(f"{what} {number} ({'; '.join(done)}): {error!r}\n{str(spoilt)[:3000]}")
+    print(what, dict(tally))
+    assert tally["InvalidInput"] > count * TIMES / 4
+    assert tally["planned"] + tally["read"] > count * TIMES / 50
+
+
+def _check_message(message: str) -> None:
+    """Look whether a message is one that can be shown: one line, and not endless."""
+    assert message.isprintable(), ascii(message)
+    assert 0 < len(message) < 2000, message
