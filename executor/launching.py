@@ -137,11 +137,11 @@ def _start_with_sh(control: int, nowhere: int) -> None:
         raise Unusable("this Python does not say where its interpreter is, and podwire starts programs with it")
     source = resources.files("executor").joinpath("launcher.py").read_text(encoding="utf-8")
     # A descriptor for standard input is taken as for the others, but sh's types don't say so.
-    start: Any = sh.Command(sys.executable)
     try:
+        start: Any = sh.Command(sys.executable)
         # It forks and ends: what goes on is nobody's child, and of sh no thread stays. In a session of its own, so that
         # neither Ctrl-C nor the end of a terminal reaches it, or what it starts.
         start("-I", "-S", "-c", source, _new_session=True, _tty_out=False, _in=control, _out=nowhere, _err=nowhere)
-    except (OSError, sh.ForkException, sh.ErrorReturnCode) as error:
+    except (OSError, sh.CommandNotFound, sh.ForkException, sh.ErrorReturnCode) as error:
         reason = str(error).strip().splitlines()[-1]
         raise Unusable(f"{sys.executable} cannot be started: {reason}") from None

@@ -33,6 +33,7 @@ _QUESTIONS = (
     "ip neigh show proxy",
 )
 _ROUTES = _QUESTIONS[2:4]
+_TRIES = 5
 _CONF = "/proc/sys/net/ipv6/conf"
 _LINK_SYSCTLS = ("accept_dad", "accept_ra")
 _BRIDGE = "/proc/sys/net/bridge"
@@ -56,8 +57,10 @@ def observe(
     """
     with ahead or EbtablesSave(namespace, timeout) as save:
         links, addresses, routes4, routes6, neighbours, proxies = _ask(session, _QUESTIONS)
+        route_text = None
+        if '"metrics"' in routes4 + routes6:
+            routes4, routes6, route_text = _with_text(routes4, routes6, namespace, session, timeout)
         sysctls = namespace.call(_read_sysctls)
-        metrics = '"metrics"' in routes4 + routes6
         ebtables = save.result()
     return read_answers(
         Answers(
@@ -67,7 +70,7 @@ def observe(
             routes6=routes6,
             neighbours=neighbours,
             proxies=proxies,
-            route_text=_route_text(namespace, timeout) if metrics else None,
+            route_text=route_text,
             ebtables_save=ebtables.save,
             nft_chains=ebtables.chains,
             ebtables_problem=ebtables.problem,
@@ -101,10 +104,22 @@ def _answer(reply: Reply, question: str) -> str:
     return reply.stdout
 
 
-def _route_text(namespace: Namespace, timeout: float) -> str:
-    """Return the routes as text, IPv4 then IPv6: only there it is said that a metric is locked."""
-    with IpSession(namespace, timeout=timeout, json=False) as session:
-        return "".join(_ask(session, _ROUTES))
+def _with_text(
+    routes4: str, routes6: str, namespace: Namespace, session: IpSession, timeout: float
+) -> tuple[str, str, str]:
+    """Return the routes of both families and the same as text: only there it is said that a metric is locked.
+
+    Both are asked for again where a route came or went between the two: the kernel enters the local route of an IPv6
+    address by and by.
+    """
+    routes, text = [routes4, routes6], ""
+    with IpSession(namespace, timeout=timeout, json=False) as as_text:
+        for _ in range(_TRIES):
+            text = "".join(_ask(as_text, _ROUTES))
+            before, routes = routes, _ask(session, _ROUTES)
+            if routes == before:
+                break
+    return routes[0], routes[1], text
 
 
 def _read_sysctls() -> dict[str, str]:

@@ -50,6 +50,7 @@ from planner.values import (
     SysctlValue,
     parse_address,
     parse_interface,
+    parse_network,
     shown,
 )
 
@@ -115,9 +116,13 @@ def read_answers(answers: Answers) -> NamespaceFacts:
         routes=tuple(fact for fact in routes if fact.state.expires != 0),
         neighbours=_neighbours(answers, noarp_links),
         ebtables=_ebtables(answers),
-        sysctls=tuple(Setting(SysctlKey(key), SysctlValue(value)) for key, value in answers.sysctls.items()),
+        sysctls=tuple(_setting(key, value) for key, value in answers.sysctls.items()),
         observed_at=answers.observed_at,
     )
+
+
+def _setting(key: str, value: str) -> Setting:
+    return Setting(Node(key, "sysctl").parse(SysctlKey), Node(value, f"sysctl {shown(key)}").parse(SysctlValue))
 
 
 def _objects(text: str, what: str) -> list[Node]:
@@ -269,7 +274,7 @@ def _preference(node: Node) -> Keyword | None:
 
 def _network_of(default: str) -> Callable[[str], IpNetwork]:
     def parse(text: str) -> IpNetwork:
-        return ip_network(default if text == "default" else text)
+        return ip_network(default) if text == "default" else parse_network(text)
 
     return parse
 
@@ -308,7 +313,10 @@ def _unsupported(node: Node) -> str | None:
 def _metrics_by_line(text: str) -> list[tuple[RouteMetric, ...]]:
     """Return the metrics of each route in the text form, which is nearly the input language (ip-route(8))."""
     lines = [line for line in text.splitlines() if line and not line[0].isspace()]
-    return [_metrics(line.split("\\")[0].split()) for line in lines]
+    try:
+        return [_metrics(line.split("\\")[0].split()) for line in lines]
+    except ValueError as error:
+        raise InvalidInput(f"ip route: {error}") from None
 
 
 def _metrics(words: list[str]) -> tuple[RouteMetric, ...]:

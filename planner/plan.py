@@ -168,7 +168,12 @@ def _check_checksum(node: Node) -> None:
     document = dict(node.value) if isinstance(node.value, dict) else {}
     stored = node.field("checksum").text()
     del document["checksum"]
-    if stored != _checksum(document):
+    try:
+        checksum = _checksum(document)
+    except RecursionError:
+        # Just short of what load_json takes for too deep.
+        raise InvalidInput(f"{node.path} is nested too deeply") from None
+    if stored != checksum:
         raise InvalidInput(f"{node.path}: its checksum is wrong, so it was edited or cut off; plan anew")
 
 

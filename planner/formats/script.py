@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from planner.changes import Change
@@ -13,6 +13,7 @@ from planner.plan import Plan
 from planner.render import Templates
 from planner.resources import (
     Address,
+    AddressState,
     AddrGenMode,
     Admin,
     BlockRule,
@@ -95,12 +96,19 @@ def _checks(change: Change) -> Iterator[str]:
     """Yield the shell tests that hold where a change's resource is at its ``before``."""
     known: Any = change.known_state if change.before is None else change.before
     test = "lacks" if change.before is None else "has"
-    for argv, regex in _LOOK[type(change.resource)](change.resource, known):
+    for argv, regex in _looks(change, known):
         line = shlex.join(["nsenter", f"--net={change.netns}", *argv])
         yield f"{test if regex[:1] != '!' else 'lacks'} {shlex.quote(regex.lstrip('!'))} {line}"
 
 
 _Look = tuple[list[str], str]
+
+
+def _looks(change: Change, known: Any) -> Iterable[_Look]:
+    if isinstance(change.resource, Address) and isinstance(change.before, AddressState):
+        return [_address_whole(change.resource, change.before)]
+    looks: Iterable[_Look] = _LOOK[type(change.resource)](change.resource, known)
+    return looks
 
 
 def _word(text: object) -> str:
@@ -136,12 +144,24 @@ def _addrgenmode(resource: AddrGenMode, state: Any) -> Iterator[_Look]:
 
 def _address(resource: Address, state: Any) -> Iterator[_Look]:
     del state
+    yield ["ip", "-o", "addr", "show", "dev", resource.link], _address_shown(resource)
+
+
+def _address_shown(resource: Address) -> str:
     address = resource.address
     shown = f"{address.ip} peer {resource.peer}/{address.network.prefixlen}" if resource.peer else str(address)
     # iproute2 leaves a full prefix length out.
     shown = shown.removesuffix(f"/{address.max_prefixlen}")
-    regex = f" inet6? {re.escape(shown)}(/{address.max_prefixlen})? "
-    yield ["ip", "-o", "addr", "show", "dev", resource.link], regex
+    return f" inet6? {re.escape(shown)}(/{address.max_prefixlen})? "
+
+
+def _address_whole(resource: Address, state: AddressState) -> _Look:
+    """Return what shows an address with its scope, its label, and whether it is there forever."""
+    label = re.escape(state.label) if state.label else ""
+    valid, preferred = ("forever" if lft is None else "[0-9]+sec" for lft in (state.valid_lft, state.preferred_lft))
+    regex = rf"{_address_shown(resource)}([^\\]* )?scope {state.scope} ([^\\]* )?{label}"
+    regex += rf"\\ *valid_lft {valid} preferred_lft {preferred} "
+    return ["ip", "-o", "addr", "show", "dev", resource.link], regex
 
 
 def _route(resource: Route, state: Any) -> Iterator[_Look]:

@@ -136,10 +136,15 @@ def test_the_readme_s_library_example_works(session: Session) -> None:
     session.cli.ok("teardown", "pod1", "--yes")
 
 
+def commands_of(cli: Cli) -> set[str]:
+    """Return the commands that --help lists."""
+    return set(re.findall(r"^    ([a-z]+)(?=  +\S|$)", cli.ok("--help"), re.MULTILINE))
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/command-line.md"])
 def test_every_command_is_described(cli: Cli, page: str) -> None:
     """Those that --help lists, and no others."""
-    listed = set(re.findall(r"^    ([a-z]+)  +\S", cli.ok("--help"), re.MULTILINE))
+    listed = commands_of(cli)
     text = (ROOT / page).read_text()
     pattern = r"^## podwire ([a-z]+)$" if page.startswith("docs") else r"^\| `podwire ([a-z]+)"
     assert set(re.findall(pattern, text, re.MULTILINE)) == listed
@@ -150,7 +155,7 @@ def test_every_option_is_described(cli: Cli) -> None:
     text = (ROOT / "docs/command-line.md").read_text()
     sections = dict(re.findall(r"^## (?:podwire )?(.+?)$\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     common = set(re.findall(r"^\| `(-[-\w]+)", sections["Options of every command"], re.MULTILINE))
-    for command in re.findall(r"^    ([a-z]+)  +\S", cli.ok("--help"), re.MULTILINE):
+    for command in commands_of(cli):
         options = set(re.findall(r"^  (?:-\w(?: \S+)?, )?(--[-\w]+)", cli.ok(command, "--help"), re.MULTILINE))
         described = set(re.findall(r"`(--[-\w]+)", sections[command])) | common
         assert options <= described, f"{command}: {', '.join(sorted(options - described))}"

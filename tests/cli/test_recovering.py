@@ -104,7 +104,7 @@ def test_recover_can_be_looked_at_first(cli: Cli, pod: Pod, options: list[str]) 
     assert ("teardown" in text.splitlines()[0]) is not bool(options)
     lines = cli.ok("recover", *options, "--dry-run", "--format", "commands").splitlines()
     assert all("nsenter" in line for line in lines)
-    assert any("br0" in line for line in lines) is bool(options)
+    assert any("-I INPUT" in line for line in lines) is bool(options)
     assert difference(middle, dump(pod.inside)) == ""
     assert tree(cli.state_dir) == state
 

@@ -10,8 +10,6 @@ import pytest
 from tests.cli.helpers_cli import PODWIRE, Cli, tree
 from tests.support import run
 
-COMMANDS = ("facts", "plan", "show", "apply", "teardown", "list", "log", "recover", "confirm", "gc")
-
 # Each command with everything it needs, so that only what is put in beside that is wrong.
 WHOLE = {
     "facts": ("--netns", "pod1"),
@@ -22,9 +20,12 @@ WHOLE = {
     "list": (),
     "log": ("pod1",),
     "recover": ("pod1",),
+    "check": ("pod1",),
     "confirm": ("pod1",),
     "gc": (),
+    "completion": ("bash",),
 }
+COMMANDS = tuple(WHOLE)
 
 MISSING = {
     "facts": "missing: --netns",
@@ -32,7 +33,9 @@ MISSING = {
     "show": "missing: PLAN",
     "apply": "apply: give either the file of a plan, or --result and --netns",
     "teardown": "teardown: give either the ID of a wiring, or --all",
+    "check": "missing: ID",
     "confirm": "missing: ID",
+    "completion": "missing: SHELL",
 }
 
 WRONG = {
@@ -102,8 +105,9 @@ def test_every_command_explains_itself(cli: Cli, command: str, option: str) -> N
 def test_the_help_lists_commands_and_exit_statuses(cli: Cli) -> None:
     """Each with a few words."""
     text = cli.ok("--help")
+    assert set(re.findall(r"^    ([a-z]+)(?=  +\S|$)", text, re.MULTILINE)) == set(COMMANDS)
     for command in COMMANDS:
-        assert re.search(rf"^    {command} +\S+ \S+", text, re.MULTILINE), command
+        assert re.search(rf"^    {command}\s+\S+ \S+", text, re.MULTILINE), command
     for status in range(5):
         assert re.search(rf"^  {status}  \S+", text, re.MULTILINE), status
 
@@ -114,8 +118,7 @@ def test_the_examples_of_the_help_are_right(cli: Cli) -> None:
         examples = re.findall(r"^  podwire (.*)$", cli.ok(command, "--help"), re.MULTILINE)
         assert examples, command
         for example in examples:
-            words = example.split(" &&")[0].split("   #")[0].split(" > ")[0].split()
-            outcome = cli.run(*words)
+            outcome = cli.run(*re.split(r" [|>] |   #", example)[0].split())
             assert "--help" not in outcome.err, example
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import pytest
 
 from planner.errors import Refused
 from planner.plan import Plan
-from tests.support import MakeNamespace, Namespace, eventually
-from tests.support.cni import Conf, Network, bridge, chain, host_local, ptp
+from tests.support import MakeNamespace, Namespace
+from tests.support.cni import Conf, Network, bridge, chain, complete, host_local, ptp, quick
 from tests.support.dumps import difference, dump, lasting_difference
 from tests.support.pods import Build, Pod, also, dual_stack
 from tests.support.podwire import Podwire
@@ -162,7 +161,9 @@ def test_what_a_plugin_left_comes_back(netns: MakeNamespace, state_dir: Path, co
     network = Network(host, configuration)
     result = network.add(inside)
 
-    plan = round_trip(complete(Pod(host, inside, result), "eth0"), state_dir)
+    complete(inside, "eth0")
+
+    plan = round_trip(Pod(host, inside, result), state_dir)
 
     assert [interface.link for interface in plan.interfaces] == ["eth0"]
     network.delete(inside, result=result)
@@ -176,7 +177,8 @@ def test_two_plugins_in_one_namespace_come_back(netns: MakeNamespace, state_dir:
     quick(host, inside)
     second = host_local("10.1.91.0/24", routes=("192.0.2.0/24",))
     results = [Network(host, bridge()).add(inside), Network(host, ptp(second)).add(inside, "net1")]
-    plan = round_trip(complete(Pod(host, inside, together(*results)), "eth0", "net1"), state_dir)
+    complete(inside, "eth0", "net1")
+    plan = round_trip(Pod(host, inside, together(*results)), state_dir)
     assert [(interface.name, interface.link) for interface in plan.interfaces] == [("tap0", "eth0"), ("tap1", "net1")]
 
 
@@ -188,21 +190,6 @@ def test_a_macvlan_is_refused(netns: MakeNamespace, state_dir: Path) -> None:
     pod = Pod(host, inside, Network(host, macvlan).add(inside))
     with pytest.raises(Refused, match=r"^eth0 is of type macvlan: .*use a bridge or ptp plugin"):
         Podwire.on(pod, state_dir).plan()
-
-
-def quick(*namespaces: Namespace) -> None:
-    """Spare what a plugin makes the seconds of duplicate address detection; the pods built by hand have it."""
-    for namespace in namespaces:
-        namespace.sysctl("net/ipv6/conf/default/accept_dad", 0)
-
-
-def complete(pod: Pod, *links: str) -> Pod:
-    """Return the pod when the kernel has given each link its own address."""
-    for link in links:
-        look = partial(pod.inside.ip, f"-6 addr show dev {link} scope link")
-        eventually(look, f"the address that the kernel makes for {link}")
-    pod.settle()
-    return pod
 
 
 def together(*results: dict[str, Any]) -> dict[str, Any]:

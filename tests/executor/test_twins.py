@@ -127,10 +127,6 @@ DIFFERENCES = {
         "ip route replace default via 10.1.90.2",
         "route default via 10.1.90.1 dev eth0",
     ),
-    "a route's MTU": (
-        "ip route change default via 10.1.90.1 mtu 1400",
-        "route default via 10.1.90.1 dev eth0",
-    ),
     "a reject route": ("ip route del blackhole 10.9.0.0/16", "route blackhole 10.9.0.0/16"),
     "a way of several": (
         "ip route replace 10.10.0.0/16 via 10.1.90.1",

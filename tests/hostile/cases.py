@@ -282,7 +282,7 @@ def options() -> Iterator[Case]:
     """Yield every option with what it can't be."""
     hostile: dict[str, list[str]] = {
         "--tap-owner": ["0;id", "-1", "4294967295", "1:2:3", "root", "٣", "1e3", "", ":", "1:", "0x10", "9" * 5000],
-        "--tap-queues": ["0", "257", "-1", "1 2", "0x10", "９", "", "1.5", "9" * 5000],
+        "--tap-queues": ["0", "257", "-1", "1 2", "0x10", "\uff19", "", "1.5", "9" * 5000],
         "--dhcp-address": [
             "1.2.3.4/24;x",
             "10.0.0.0/24",
@@ -408,8 +408,8 @@ def state_directories() -> Iterator[Case]:
         "journals open to all": _open_to_all("journal"),
         "somebody else's": _somebody_elses,
         "wirings elsewhere": link_to("/etc", "wirings"),
-        "journals elsewhere": link_to("/tmp", "journal"),
-        "dummies elsewhere": link_to("/tmp", "dummies"),
+        "journals elsewhere": link_to("/usr", "journal"),
+        "dummies elsewhere": link_to("/usr", "dummies"),
         "an entry that is a link": link_to("/etc/passwd", "wirings", "pod.json"),
         "an entry that is a link to nothing": link_to("/nowhere", "wirings", "pod.json"),
         "an entry that is a loop": link_to("pod.json", "wirings", "pod.json"),
@@ -463,6 +463,11 @@ def _running(**more: object) -> str:
     return json.dumps(line | more)
 
 
+def _ran(**more: object) -> str:
+    line: Json = {"time": 2, "event": "ran", "number": 1, "rc": 0, "stdout": "", "stderr": "", "duration_ms": 1}
+    return f"{_running()}\n{json.dumps(line | more)}"
+
+
 JOURNALS = {
     "time is text": _running(time="now"),
     "time is too large": _running(time=10**400),
@@ -474,10 +479,11 @@ JOURNALS = {
     "event is a number": json.dumps({"event": 5}),
     "verb is missing": json.dumps({"event": "began", "asked": "x"}),
     "asked is a number": json.dumps({"event": "began", "verb": "apply", "asked": 5}),
-    "rc is text": f"{_running()}\n{json.dumps({'event': 'ran', 'rc': '0', 'stdout': '', 'stderr': '', 'duration_ms': 1})}",
-    "rc is huge": f"{_running()}\n{json.dumps({'event': 'ran', 'rc': 2**70, 'stdout': '', 'stderr': '', 'duration_ms': 1})}",
-    "output is a number": f"{_running()}\n{json.dumps({'event': 'ran', 'rc': 0, 'stdout': 5, 'stderr': '', 'duration_ms': 1})}",
-    "duration is huge": f"{_running()}\n{json.dumps({'event': 'ran', 'rc': 0, 'stdout': '', 'stderr': '', 'duration_ms': 10**400})}",
+    "number is text": _running(number="1"),
+    "rc is text": _ran(rc="0"),
+    "rc is huge": _ran(rc=2**70),
+    "output is a number": _ran(stdout=5),
+    "duration is huge": _ran(duration_ms=10**400),
 }
 
 

@@ -76,7 +76,7 @@ def tree(folder: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
-            found[str(path)] = os.readlink(path)
+            found[str(path)] = path.readlink()
         elif path.is_file() and path.stat().st_size:
             found[str(path)] = (path.stat().st_size, path.stat().st_mtime_ns)
     return found
@@ -99,7 +99,7 @@ def refuse(target: Target, words: list[str], folder: Path, env: dict[str, str], 
     """Run it, and see that it is refused and that nothing has changed: neither pod, nor state, nor files."""
     state = folder / "state"
     files = tree(folder)
-    guarded = [Path("/etc/passwd").stat().st_mtime_ns, sorted(os.listdir("/run/netns"))]
+    guarded = [Path("/etc/passwd").stat().st_mtime_ns, sorted(Path("/run/netns").iterdir())]
     outcome = podwire(*words, env={"PODWIRE_STATE_DIR": str(state)} | env)
     is_as_it_was = glance(target.inside) == target.glance
     if not is_as_it_was:  # or all the others would fail too
@@ -107,7 +107,7 @@ def refuse(target: Target, words: list[str], folder: Path, env: dict[str, str], 
     see_that_it_is_refused(outcome, says)
     assert is_as_it_was, outcome
     assert tree(folder) == files
-    assert guarded == [Path("/etc/passwd").stat().st_mtime_ns, sorted(os.listdir("/run/netns"))]
+    assert guarded == [Path("/etc/passwd").stat().st_mtime_ns, sorted(Path("/run/netns").iterdir())]
 
 
 def glance(inside: Namespace) -> str:
@@ -174,7 +174,9 @@ def test_numbers_that_become_infinite_are_refused(target: Target, place: Path, n
         text = json.dumps(changed(target.entry, key, "NUMBER")).replace('"NUMBER"', number)
         write(place / "state/wirings/pod.json", text)
         refuse(target, ["list"], place, {})
-    line = '{"time":%s,"event":"running","number":1,"argv":["ip"],"netns":null,"stdin":null}' % number
+    line = '{"time":NUMBER,"event":"running","number":1,"argv":["ip"],"netns":null,"stdin":null}'.replace(
+        "NUMBER", number
+    )
     (place / "state/wirings/pod.json").unlink()
     write(place / "state/journal/pod.jsonl", line)
     refuse(target, ["log"], place, {})
@@ -223,7 +225,7 @@ def test_an_edited_plan_in_the_state_is_refused(
     "text",
     ["\n", "\0" * 1000, "{", '{"event":', "hello\n", '"event"\n', "[[[[\n", "\x1b[2J\n", '{"event":"x"}\n' * 1000],
 )
-def test_torn_and_foreign_lines_of_a_journal_are_passed_over(target: Target, place: Path, text: str) -> None:
+def test_torn_and_foreign_lines_of_a_journal_are_passed_over(place: Path, text: str) -> None:
     """They are what a crash leaves."""
     lay_out(place / "state")
     write(place / "state/journal/pod.jsonl", text.encode())
@@ -232,7 +234,7 @@ def test_torn_and_foreign_lines_of_a_journal_are_passed_over(target: Target, pla
 
 
 @pytest.mark.parametrize("form", ["text", "commands", "json"])
-def test_a_log_does_not_reach_the_terminal_with_what_moves_its_cursor(target: Target, place: Path, form: str) -> None:
+def test_a_log_does_not_reach_the_terminal_with_what_moves_its_cursor(place: Path, form: str) -> None:
     """Whatever stands in the journal."""
     lay_out(place / "state")
     evil = "\x1b[2J\x1b]0;x\x07\r\x9b"
@@ -308,7 +310,7 @@ def test_a_plan_edited_anywhere_is_refused(target: Target, place: Path) -> None:
 
 
 def test_a_plan_edited_anywhere_with_its_checksum_made_anew_runs_nothing_else(target: Target, place: Path) -> None:
-    """It is refused, or its commands, both ways, are those of before: what was edited is only read by people or VMMs."""
+    """It is refused, or its commands, both ways, are those of before: what was edited is for people or VMMs."""
     plan = target.plan
     env = {"PODWIRE_STATE_DIR": str(place / "state")}
     problems = []
@@ -329,7 +331,7 @@ def test_a_plan_edited_anywhere_with_its_checksum_made_anew_runs_nothing_else(ta
 
 
 def remade(target: Target, change: Callable[[Plan], Plan]) -> Json:
-    """Return a plan that somebody made with podwire's own functions: all of it agrees, but it isn't what was planned."""
+    """Return a plan that somebody made with podwire's own functions: all of it agrees, but it is another one."""
     templates = load_templates()
     plan = parse_plan((target.folder / "plan").read_bytes(), templates)
     return plan_to_json(change(plan))
@@ -451,6 +453,6 @@ def test_what_a_plugin_answers_is_not_trusted(target: Target, place: Path, name:
     env = {"PODWIRE_STATE_DIR": str(place / "state"), "CNI_PATH": str(plugins)}
     see_that_it_is_refused(podwire(*(filled(word, target, place) for word in words), env=env))
     assert (place / "called").read_text() == "DEL\n"
-    assert "podwire-pod" not in os.listdir("/run/netns")
-    assert os.listdir(place / "state/dummies") == []
+    assert not Path("/run/netns/podwire-pod").exists()
+    assert list((place / "state/dummies").iterdir()) == []
     assert difference(target.before, dump(target.inside)) == ""

@@ -289,8 +289,7 @@ def test_a_link_whose_ipv6_addresses_go_reports_it(joined: Pod) -> None:
     with Port.on_link(joined.host, "h-eth0") as wire:
         joined.inside.ip(f"addr del {link_local(joined.inside)[0]['local']}/64 dev eth0")
         joined.inside.ip(f"link set dev eth0 address {OTHER}")
-        report = wire.receive(lambda each: str(each).startswith("ICMPv6 :: > ff02::16 MLDv2 report"))
-        assert report.src == OTHER
+        wire.receive(lambda each: each.src == OTHER and str(each) == "ICMPv6 :: > ff02::16 MLDv2 report")
 
 
 def test_a_port_that_keeps_its_address_doesn_t_answer_for_it(joined: Pod) -> None:

@@ -11,9 +11,10 @@ from tests.support.dumps import Dump, difference
 def found_difference(before: Dump, after: Dump, wired: Collection[str]) -> str:
     """Return what differs as a diff, "" if nothing does; `wired` are the links that were wired in between.
 
-    Of IPv4 routes alike in destination, tos and metric the kernel lists, and takes, the oldest first. Those that it
-    makes itself come behind the others when their address comes back. Nobody can put them in front again without
-    taking the others' addresses away; and in the local table not at all. So among these the order is not compared.
+    Of IPv4 routes alike in destination, tos and metric the kernel takes the first. One that it makes itself comes
+    behind the others when its address comes back, and a plan's comes in front of them (``prepend``): between two that
+    stay there nobody can put it again without taking one of these away. So among routes of which some are of links
+    that were not wired the order is not compared, and not in the local table, where all are the kernel's.
     """
     return difference(_as_unordered(before, wired), _as_unordered(after, wired))
 
@@ -22,8 +23,7 @@ def _as_unordered(dump: Dump, wired: Collection[str]) -> Dump:
     lines = dump.sections["route4"].splitlines()
     groups: dict[tuple[str, ...], list[int]] = {}
     for place, line in enumerate(lines):
-        if " proto kernel " in line:
-            groups.setdefault(_rank(line), []).append(place)
+        groups.setdefault(_rank(line), []).append(place)
     for rank, places in groups.items():
         some = [lines[place] for place in places]
         if "local" in rank or not all(_device(line) in wired for line in some):

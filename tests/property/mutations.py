@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ _NASTY: tuple[Any, ...] = (
     "02:00:00:00:00:01", "FF:FF:FF:FF:FF:FF", "0.1.0", "0.4.0", "1.1.0", "main", "local", "permanent", "kernel",
     [], {}, [[]], [None], [{}], {"": None}, {"kind": "link"}, {"type": "tap"}, {"a": {"a": {"a": []}}},
 )  # fmt: skip
+# Stands for a nest of that depth. Some are about as deep as Python's own limit.
+_DEEP, _DEPTHS = '"nested {} deep"', (1, 7, 400, 5000, 50_000, *range(700, 1000))
 _BYTES = (b"\x00", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":",
           b"1e999", b"NaN", b"-", b"\\ud800", b"\\u0000", b"null", b'{"a":1,"a":2}', b"9" * 5000)  # fmt: skip
 
@@ -60,25 +63,17 @@ def junk(rolls: random.Random, value: Any) -> Any:
     """Return something else than ``value``, often of the kind that is wanted there, and often not."""
     choice = rolls.randrange(8)
     if choice == 0:
-        return nested(rolls.choice((3, 30, 400)))
+        return _DEEP.strip('"').format(rolls.choice(_DEPTHS))
     if choice == 1 and isinstance(value, str) and value:
         place = rolls.randrange(len(value))
         return value[:place] + rolls.choice(("", " ", "'", '"', "\\", "-", "/", "9", "\u202e", "\x1b[2J", "é")) + value[place + 1 :]
     if choice == 2 and isinstance(value, int):
-        return rolls.choice((value + 1, -value, value * 2**32, str(value), float(value) if value < 2**63 else 0.0))
+        return rolls.choice((value + 1, -value, value * 2**32, str(value), float(value % 2**63)))
     if choice == 3:
         return {"x": value}
     if choice == 4:
         return [value]
     return copy.deepcopy(rolls.choice(_NASTY))
-
-
-def nested(depth: int) -> Any:
-    """Return a list in a list in a list …"""
-    value: Any = []
-    for _ in range(depth):
-        value = [value]
-    return value
 
 
 def _change(rolls: random.Random, parent: Any, key: str | int, other: Any) -> str:
@@ -109,7 +104,14 @@ def _change(rolls: random.Random, parent: Any, key: str | int, other: Any) -> st
 def as_text(rolls: random.Random, document: Any) -> bytes:
     """Return the document as JSON; lone surrogates are escaped, or stand there as bytes that are no UTF-8."""
     text = json.dumps(document, ensure_ascii=rolls.random() < 0.5)
+    text = re.sub(_DEEP.replace("{}", r"(\d+)"), _nested, text)
     return text.encode("utf-8", "surrogatepass")
+
+
+def _nested(found: re.Match[str]) -> str:
+    """Return a list in a list in a list: too deep for `copy` and `json` to make it."""
+    depth = int(found[1])
+    return '{"a":' * (depth % 2) + "[" * depth + "]" * depth + "}" * (depth % 2)
 
 
 def spoil_bytes(rolls: random.Random, text: bytes) -> bytes:

@@ -280,13 +280,21 @@ def _hop(draw: DrawFn, names: tuple[str, ...], family: int) -> str:
 def _route(draw: DrawFn, names: tuple[str, ...], family: int) -> Line:
     dst = draw(st.sampled_from(DESTINATIONS4 if family == 4 else DESTINATIONS6))
     sources = HOSTS4 if family == 4 else HOSTS6
+    if rarely(draw, 8):
+        hops = [f"nexthop {_hop(draw, names, family)}{draw(st.sampled_from(('', ' weight 3')))}" for _ in range(2)]
+    else:
+        hops = [_hop(draw, names, family)]
+    metric = pick(draw, "metric 0", "metric 100", "metric 256", "metric 1024", "metric 4000000000")
+    if "via" not in " ".join(hops):
+        # So that no gateway is reached only through a route that is equal but for having none, and comes back later.
+        metric = pick(draw, "metric 80", "metric 90", one_in=1)
     words = [
         "route",
         draw(st.sampled_from(("add", "append", "append", "prepend"))),
         dst,
         pick(draw, "tos 0x10") if family == 4 else "",
         pick(draw, *(f"table {table}" for table in TABLES)),
-        pick(draw, "metric 0", "metric 100", "metric 256", "metric 1024", "metric 4000000000"),
+        metric,
         pick(draw, "proto static", "proto kernel", "proto ra", "proto bird", "proto 42", "proto boot"),
         pick(draw, "scope link", "scope host", "scope global", "scope 50") if family == 4 else "",
         pick(draw, *(f"src {source}" for source in sources), one_in=4),
@@ -294,12 +302,7 @@ def _route(draw: DrawFn, names: tuple[str, ...], family: int) -> Line:
         pick(draw, "expires 5000", one_in=10) if family == 6 else "",
         *_metrics(draw),
     ]
-    if rarely(draw, 8):
-        flavours = ("", " weight 3")
-        words += [f"nexthop {_hop(draw, names, family)}{draw(st.sampled_from(flavours))}" for _ in range(2)]
-    else:
-        words.append(_hop(draw, names, family))
-    return Line(" ".join(filter(None, words)))
+    return Line(" ".join(filter(None, [*words, *hops])))
 
 
 def _metrics(draw: DrawFn) -> list[str]:

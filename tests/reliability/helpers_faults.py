@@ -5,8 +5,8 @@
     desk.apply(env=faults.env)
     faults.count()                  # how many there were
 
-One script stands for all of them. `ip` is read line by line on its way to the real one, whose process stays the one that
-podwire started; only looking (`… show …`) is not counted.
+One script stands for all of them. `ip` is read line by line on its way to the real one, whose process stays the one
+that podwire started; only looking (`… show …`) is not counted.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def filter_lines(target, out):
             os.write(target, line + b"\\n")
 
 
-REPLACED = {{"fail": b"link set dev refused0 up", "late": b"link set dev refused0 up", "end": b"addr add nonsense dev lo"}}
+REFUSED = b"link set dev refused0 up"
+REPLACED = {{"fail": REFUSED, "late": REFUSED, "end": b"addr add nonsense dev lo"}}
 
 
 def be_ip():

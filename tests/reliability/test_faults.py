@@ -17,6 +17,7 @@ from tests.reliability.helpers_faults import Faults
 from tests.support import Outcome, eventually, run
 from tests.support.pods import Build, also, dual_stack, plain, two_links
 
+ALL = os.environ.get("PODWIRE_KILLS") == "all"
 NEIGHBOURS = (
     "ip neigh add 10.1.90.9 lladdr 0a:00:00:00:00:09 nud permanent dev eth0",
     "ip neigh add fd00:1:90::9 lladdr 0a:00:00:00:00:09 nud permanent dev eth0",
@@ -41,6 +42,12 @@ def sentence(outcome: Outcome) -> str:
 # --- each command in turn ---------------------------------------------------------------------------------------------
 
 
+def in_turn(commands: list[str], build: Build) -> list[tuple[int, str]]:
+    """Return the commands with their numbers; in CI only every third of two interfaces, which have each kind twice."""
+    everything = list(enumerate(commands, 1))
+    return everything if ALL or build is not two_links else everything[::3]
+
+
 @pytest.mark.parametrize("action", ["fail", "late"])
 @pytest.mark.parametrize("build", PODS)
 def test_whichever_command_of_apply_fails_all_is_taken_back(
@@ -49,7 +56,7 @@ def test_whichever_command_of_apply_fails_all_is_taken_back(
     """Status 3, the raw dump of before, and nothing is listed; `late`: the command had its effect all the same."""
     desk = make_desk(build)
     problems = []
-    for number, command in enumerate(desk.commands(), 1):
+    for number, command in in_turn(desk.commands(), build):
         if action == "late" and command.startswith("ip "):
             continue
         faults.plan(number, action)
@@ -73,8 +80,9 @@ def test_whichever_command_of_teardown_fails_the_rest_is_done_and_once_more_fini
     """Status 4 and the state kept, unless what failed came about by another command; then teardown or recover."""
     desk = make_desk(build)
     problems = []
-    failed = 0
-    for number, command in enumerate(desk.commands("reverse_commands"), 1):
+    failed = tried = 0
+    for number, command in in_turn(desk.commands("reverse_commands"), build):
+        tried += 1
         assert desk.apply().rc == 0
         faults.plan(number, "fail")
         outcome = desk.teardown(faults.env)
@@ -89,13 +97,13 @@ def test_whichever_command_of_teardown_fails_the_rest_is_done_and_once_more_fini
             problems.append(f"{number}. {command}: {outcome}, then {desk.state()}\n{desk.changed()}")
             break
     assert problems == []
-    assert failed > len(desk.commands("reverse_commands")) / 2
+    assert failed > tried / 2
 
 
 def test_an_ip_that_ends_in_the_middle_is_a_failed_command(desk: Desk, faults: Faults) -> None:
     """As by an argument that it cannot parse; a new one does the rest."""
     lines = desk.commands()
-    for number in (at for at, line in enumerate(lines, 1) if line.startswith("ip ")):
+    for number in [at for at, line in enumerate(lines, 1) if line.startswith("ip ")][:: 1 if ALL else 3]:
         faults.plan(number, "end")
         assert desk.apply(faults.env).rc == 3
         assert desk.changed() == ""
@@ -382,7 +390,7 @@ def test_a_namespace_that_is_deleted_in_the_middle(desk: Desk, faults: Faults, v
 
 
 def test_a_link_that_goes_in_the_middle_leaves_what_can_be_said(desk: Desk, faults: Faults) -> None:
-    """The host's end of the veth is deleted: it can't come back, status 4; when the namespace goes, all is forgotten."""
+    """The host's end of the veth is deleted, so nothing brings it back: status 4, until the namespace goes too."""
     faults.plan(3, "wait")
     with desk.started("apply", desk.plan, "--yes", env=faults.env) as process:
         eventually(lambda: faults.waiting, "the third command", seconds=20)
@@ -438,9 +446,10 @@ def test_a_signal_during_teardown_stops_it_and_keeps_the_state(desk: Desk, fault
         assert desk.apply().rc == 0
         faults.plan(number, name, pid=os.getpid())
         outcome = desk.teardown(faults.env)
-        assert outcome.rc == 4, (number, outcome)
-        assert f"interrupted by {name}" in sentence(outcome)
-        assert desk.state() == "half-done"
+        if number < total - 1 or outcome.rc != 0:  # the last one may be on its way beside it
+            assert outcome.rc == 4, (number, outcome)
+            assert f"interrupted by {name}" in sentence(outcome)
+            assert desk.state() == "half-done"
         desk.ok("recover")
         assert desk.changed() == ""
         assert desk.state() is None

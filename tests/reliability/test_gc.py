@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -275,13 +276,13 @@ def test_no_descriptor_stays_open_where_one_tap_cannot_be_opened(make_desk: Make
     """All or nothing: the first tap is closed when the second one is not as it should be."""
     desk = make_desk(two_links)
     assert desk.apply().rc == 0
-    before = set(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     desk.pod.inside.ip("link del tap1")
     desk.pod.inside.ip("tuntap add dev tap1 mode tap multi_queue")
     desk.pod.inside.ip("link set tap1 master br1")
     with pytest.raises(Unusable, match="tap1"):
         reopened(desk)
-    assert len(os.listdir("/proc/self/fd")) <= len(before)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
     with Opened.open(NetnsPath(str(desk.pod.inside.path))) as namespace:
         for fd in open_tap(InterfaceName("tap0"), namespace=namespace):
             os.close(fd)

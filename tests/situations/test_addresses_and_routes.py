@@ -168,12 +168,14 @@ def test_19_what_was_learnt_comes_back_with_the_next_advertisement(advertised: P
 def test_19_the_plan_says_so(advertised: Pod, podwire: Commands) -> None:
     """On the way there and on the way back, where no command stands for it."""
     plan = podwire.plan(advertised)
-    learnt = [
-        change for change in plan["changes"] if change["reason"] == "comes back with the next router advertisement"
-    ]
-    assert [change["resource"]["kind"] for change in learnt] == ["route", "route", "address"]
+    reasons = {change["resource"].get("dst"): change["reason"] for change in plan["changes"]}
+    assert reasons["::/0"] == "comes back with the next router advertisement"
+    assert reasons[f"{PREFIX}:/64"] == "comes back with its address"
+    (learnt,) = (change for change in plan["changes"] if PREFIX in change["resource"].get("address", ""))
+    assert learnt["reason"] == "comes back with the next router advertisement"
     back = podwire.ok("show", podwire.file("plan.json", plan), "--reverse")
-    assert back.count("comes with the next router advertisement") == 3
+    assert back.count("comes with the next router advertisement") == 2
+    assert back.count("comes with its address") == 1
     assert not any(PREFIX in line for command in plan["reverse_commands"] for line in command["argv"])
 
 

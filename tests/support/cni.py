@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
 from tests.support.namespaces import Namespace
-from tests.support.running import run
+from tests.support.running import eventually, run
 
 PLUGINS = Path("/usr/lib/cni")
 LEASES = Path("/var/lib/cni")  # private to the sandbox
@@ -49,6 +50,20 @@ def ptp(ipam: Conf | None = None, *, version: str = "1.0.0", **more: object) -> 
 def chain(*plugins: Conf, version: str = "1.0.0") -> Conf:
     """Configure a list of plugins, each called with the result of the one before."""
     return {"cniVersion": version, "name": "pods", "plugins": list(plugins)}
+
+
+def quick(*namespaces: Namespace) -> None:
+    """Spare links that are made from now on the seconds of duplicate address detection."""
+    for namespace in namespaces:
+        namespace.sysctl("net/ipv6/conf/default/accept_dad", 0)
+
+
+def complete(pod: Namespace, *links: str) -> None:
+    """Wait until the kernel has given each link its own IPv6 address, and none is tentative."""
+    for link in links:
+        look = partial(pod.ip, f"-6 addr show dev {link} scope link")
+        eventually(look, f"the address that the kernel makes for {link}")
+    pod.settle()
 
 
 @frozen

@@ -65,7 +65,7 @@ IGNORED = (
     Ignored("link bridge", r",(LOWER_UP|NO-CARRIER)\b|\bNO-CARRIER,", "the carrier is the other end's"),
     Ignored("link", rf"\b({TIMERS})_timer +[\d.]+", "timers run"),
     Ignored("addr", r"\b(valid|preferred)_lft \d+sec", "what remains of a lifetime ticks away", r"\1_lft limited"),
-    Ignored("route6", r"\bexpires \d+sec", "what remains of a lifetime ticks away", "expires"),
+    Ignored("route6", r"\bexpires -?\d+sec", "what remains of a lifetime ticks away", "expires"),
     Ignored("neigh", rf" ({LEARNT})\b", "learnt, not configured", None),
     Ignored("neigh", rf" lladdr {GROUP_MAC} NOARP *$", "the kernel's note of a group address it has sent to", None),
     Ignored("neigh", r" dev lo lladdr 00:00:00:00:00:00 NOARP *$", "the kernel's note of an address on lo", None),

@@ -60,7 +60,7 @@ ADDRESSES: dict[str, Build] = {
     "IPv6 peer addresses": also(
         plain,
         "ip addr add fd00:5::1 peer fd00:5::2 dev eth0",
-        "ip addr add fd00:6::1 peer fd00:7::2/64 dev eth0",
+        "ip addr add fd00:6::1 peer fd00:7::2/64 dev eth0 nodad",
     ),
     "broadcast addresses": also(
         plain,
