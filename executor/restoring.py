@@ -20,7 +20,7 @@ from executor.outcome import Outcome
 from executor.store import TEARING_DOWN, Entry
 from executor.wirings import is_gone, is_half_done
 from executor.workplace import Settings, Workplace, check_programs, open_workplace
-from planner.changes import pending
+from planner.changes import lost_links, pending, without_lost_links
 from planner.ebtables import foreign_rules
 from planner.errors import PlannerError
 from planner.facts import NamespaceFacts
@@ -127,7 +127,7 @@ def _lost(left: Plan, still: Plan, templates: Templates) -> Plan:
 def left_to_restore(plan: Plan, facts: NamespaceFacts, templates: Templates) -> Plan:
     """Return the plan that takes ``plan`` back from what is there now: what is already as it was is not in it."""
     reverse = reverse_after(plan, time.time() - plan.facts.observed_at, templates)
-    return with_changes(reverse, pending(reverse.changes, facts), templates)
+    return with_changes(reverse, pending(without_lost_links(reverse.changes, facts), facts), templates)
 
 
 def half_done(plan: Plan, way: WayBack) -> str:
@@ -152,7 +152,8 @@ def give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
 
 
 def _notes(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
-    """Return what was left alone: rules that others put into the chains that came with ours."""
+    """Return what could not come back, and what was left alone: rules of others in the chains that came with ours."""
+    lost = tuple(f"{link} is gone, and all that it had with it" for link in lost_links(plan.changes, facts))
     states = (change.after for change in plan.changes if isinstance(change.after, RulesState))
     rules = [rule for state in states for rule in foreign_rules(state, facts.ebtables)]
-    return tuple(f"left alone, since it is not podwire's: ebtables rule {shown(rule, 200)}" for rule in rules)
+    return lost + tuple(f"left alone, since it is not podwire's: ebtables rule {shown(rule, 200)}" for rule in rules)

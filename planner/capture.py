@@ -261,7 +261,7 @@ def _route(node: Node, default: str) -> RouteFact:
     state = RouteState(
         expires=expires,
         preference=node.maybe("pref", _preference),
-        learnt=protocol in ("ra", "kernel") and expires is not None,
+        learnt=expires is not None and (protocol == "ra" or (protocol == "kernel" and not node.has("gateway"))),
         unsupported=_unsupported(node),
     )
     return RouteFact(resource, state)

@@ -12,7 +12,7 @@ from planner.document import Node
 from planner.errors import Refused
 from planner.facts import LinkFact, NamespaceFacts
 from planner.observed import Observed, same
-from planner.resources import Link, LinkState, Resource, State
+from planner.resources import EbtablesRules, Link, LinkState, Resource, Route, State, Sysctl
 from planner.values import NetnsPath
 
 
@@ -76,6 +76,31 @@ def pending(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, .
             # What only changes with its link (a MAC, a sysctl) is still to be done where that is gone: it will be said.
             found.append(evolve(change, before=change.before if seen is None else seen))
     return _spare_strangers(tuple(found), facts)
+
+
+def without_lost_links(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, ...]:
+    """Return the changes less those of links that are not in the namespace any more: nothing is left to bring back."""
+    there = {link.name for link in facts.links}
+    return tuple(change for change in changes if isinstance(change.resource, Link) or _links_of(change) <= there)
+
+
+def lost_links(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[str, ...]:
+    """Return the links of ``changes`` that are not in the namespace any more, those that podwire made left out."""
+    all_changes = tuple(changes)
+    ours = {change.resource.name for change in all_changes if isinstance(change.resource, Link)}
+    named = dict.fromkeys(name for change in all_changes for name in sorted(_links_of(change)))
+    return tuple(name for name in named if facts.link(name) is None and name not in ours)
+
+
+def _links_of(change: Change) -> set[str]:
+    """Return the links without which a change's resource cannot be."""
+    resource = change.resource
+    if isinstance(resource, Route):
+        return set(resource.links)
+    if isinstance(resource, Sysctl):
+        words = resource.key.split("/")
+        return {words[3]} - {"all"} if words[1] == "ipv6" else set()
+    return set() if isinstance(resource, (Link, EbtablesRules)) else {resource.link}
 
 
 def _spare_strangers(changes: tuple[Change, ...], facts: NamespaceFacts) -> tuple[Change, ...]:

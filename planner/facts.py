@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from attrs import evolve, frozen
@@ -25,7 +26,7 @@ from planner.resources import (
     TapDevice,
     settled,
 )
-from planner.values import InterfaceName, Keyword, MacAddress, SysctlValue, shown
+from planner.values import InterfaceName, IpInterface, Keyword, MacAddress, SysctlValue, shown
 
 FACTS_VERSION = 1
 UP = Keyword("UP")
@@ -119,13 +120,51 @@ class NamespaceFacts:
     sysctls: tuple[Setting, ...] = ()
     observed_at: float = 0.0
 
+    # Asked for each link of a wiring: looking through all of them would cost with the square of the links.
+    @cached_property
+    def _links_by_name(self) -> dict[str, LinkFact]:
+        return {link.name: link for link in reversed(self.links)}
+
+    @cached_property
+    def _addresses_by_link(self) -> dict[str, list[AddressFact]]:
+        found: dict[str, list[AddressFact]] = {}
+        for fact in self.addresses:
+            found.setdefault(fact.resource.link, []).append(fact)
+        return found
+
+    @cached_property
+    def _sysctls_by_key(self) -> dict[str, SysctlValue]:
+        return {setting.key: setting.value for setting in reversed(self.sysctls)}
+
     def link(self, name: str) -> LinkFact | None:
         """Return the link called ``name``, or None."""
-        return next((link for link in self.links if link.name == name), None)
+        return self._links_by_name.get(name)
+
+    @cached_property
+    def _neighbours_by_link(self) -> dict[str, list[NeighbourFact]]:
+        found: dict[str, list[NeighbourFact]] = {}
+        for fact in self.neighbours:
+            found.setdefault(fact.resource.link, []).append(fact)
+        return found
+
+    @cached_property
+    def _links_by_address(self) -> dict[IpInterface, list[InterfaceName]]:
+        found: dict[IpInterface, list[InterfaceName]] = {}
+        for fact in self.addresses:
+            found.setdefault(fact.resource.address, []).append(fact.resource.link)
+        return found
 
     def addresses_of(self, link: str) -> tuple[AddressFact, ...]:
         """Return the addresses of a link in the kernel's order."""
-        return tuple(fact for fact in self.addresses if fact.resource.link == link)
+        return tuple(self._addresses_by_link.get(link, ()))
+
+    def neighbours_of(self, link: str) -> tuple[NeighbourFact, ...]:
+        """Return the neighbours of a link that somebody set."""
+        return tuple(self._neighbours_by_link.get(link, ()))
+
+    def carriers(self, address: IpInterface) -> tuple[InterfaceName, ...]:
+        """Return the names of the links that carry exactly this address."""
+        return tuple(self._links_by_address.get(address, ()))
 
     def routes_of(self, link: str) -> tuple[RouteFact, ...]:
         """Return the routes that leave by a link, in the kernel's order."""
@@ -133,7 +172,7 @@ class NamespaceFacts:
 
     def sysctl(self, key: str) -> SysctlValue | None:
         """Return a sysctl's value, or None where the namespace has no such sysctl."""
-        return next((setting.value for setting in self.sysctls if setting.key == key), None)
+        return self._sysctls_by_key.get(key)
 
     def has_ipv6(self, link: str) -> bool:
         """Say whether a link has an IPv6 device (below MTU 1280 it has none)."""

@@ -50,7 +50,7 @@ def _from_the_veth(result: CniResult, facts: NamespaceFacts, sandbox: str) -> Cn
 def _carrier(result: CniResult, position: int, facts: NamespaceFacts) -> LinkFact:
     """Return the link that carries exactly the address at ``position``; of several the one that the result names."""
     ip = result.ips[position]
-    names = [fact.resource.link for fact in facts.addresses if fact.resource.address == ip.address]
+    names = facts.carriers(ip.address)
     named = None if ip.interface is None else result.interfaces[ip.interface].name
     link = facts.link(named if named in names else names[0]) if names else None
     if link is None:

@@ -152,10 +152,12 @@ def _join(one: Command, other: Command, changes: Sequence[Change]) -> Command | 
     if one.netns != other.netns:
         return None
     both = (*one.changes, *other.changes)
-    group = _group_removed(both, changes)
+    # All that one of them carries out already is of one kind: its last change tells.
+    last = (one.changes[-1], *other.changes)
+    group = _group_removed(last, changes)
     if group:
         return evolve(one, argv=("ip", "link", "del", "group", str(group)), changes=both)
-    if all(isinstance(changes[index].resource, Sysctl) for index in both):
+    if all(isinstance(changes[index].resource, Sysctl) for index in last):
         return evolve(one, argv=one.argv + other.argv[3:], changes=both)
     return None
 

@@ -10,7 +10,7 @@ from planner.changes import Change
 from planner.errors import Refused
 from planner.facts import AddressFact, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
 from planner.kernel_routes import KERNEL, explicit_routes
-from planner.resources import AddrGenMode, AddrGenModeState, Route, Sysctl, SysctlState
+from planner.resources import MAIN_TABLE, AddrGenMode, AddrGenModeState, Route, Sysctl, SysctlState
 from planner.values import InterfaceName, Keyword, NetnsPath, SysctlKey, SysctlValue, is_ipv6_link_local
 
 NONE = Keyword("none")
@@ -49,7 +49,7 @@ def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
             Sysctl(key),
             SysctlState(value),
             SysctlState(ZERO),
-            "IPv6 addresses then come back without a delay",
+            "at teardown IPv6 addresses then come back without a delay",
             netns,
         )
         for key in keys
@@ -164,14 +164,27 @@ def remove_addresses(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: 
     """Return the changes that remove the links' addresses, in the order that keeps theirs when they come back.
 
     IPv4 last listed first: a primary would take its secondaries with it. IPv6 as listed: the newest is listed first.
-    The last link first, since of two links in one subnet the first has the route that counts.
+    Of links in one subnet the one whose route counts, the first, goes last.
     """
     ordered = []
-    for link in reversed(links):
+    for link in reversed(_by_connected_routes(links, facts)):
         found = facts.addresses_of(link.name)
         ordered += [fact for fact in reversed(found) if fact.resource.address.version == 4]
         ordered += [fact for fact in found if fact.resource.address.version == 6]
     return tuple(Change(fact.resource, fact.state, None, _address_reason(fact), netns) for fact in ordered)
+
+
+def _by_connected_routes(links: tuple[LinkFact, ...], facts: NamespaceFacts) -> list[LinkFact]:
+    """Return the links, those in one subnet in the order in which the kernel lists their routes to it."""
+    names = {link.name for link in links}
+    shared: dict[tuple[object, ...], list[InterfaceName]] = {}
+    for route in (fact.resource for fact in facts.routes):
+        if route.protocol == KERNEL and route.table == MAIN_TABLE and route.dst.version == 4:
+            shared.setdefault(_rank(route), []).extend(name for name in route.links if name in names)
+    places: dict[InterfaceName, int] = {}
+    for name in (name for found in shared.values() if len(found) > 1 for name in found):
+        places.setdefault(name, len(places))
+    return sorted(links, key=lambda link: places.get(link.name, -1))
 
 
 def _address_reason(fact: AddressFact) -> str:

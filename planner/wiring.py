@@ -108,13 +108,14 @@ def _links_to_wire(result: CniResult, facts: NamespaceFacts) -> tuple[LinkFact, 
     interfaces = container_interfaces(result)
     if not interfaces:
         raise InvalidInput("result.interfaces: none is in the sandbox, so there is nothing to wire")
+    children = {other.parent: other for other in facts.links if other.parent is not None}
     links = []
     for interface in interfaces:
         link = facts.link(interface.name)
         if link is None:
             raise InvalidInput(f"result.interfaces: {interface.name} is not in the namespace")
         _refuse_unbridgeable(link)
-        _refuse_parent(link, facts)
+        _refuse_parent(link, children.get(link.name))
         links.append(link)
     return tuple(links)
 
@@ -122,13 +123,14 @@ def _links_to_wire(result: CniResult, facts: NamespaceFacts) -> tuple[LinkFact, 
 def _refuse_unbridgeable(link: LinkFact) -> None:
     if link.type in _UNBRIDGEABLE:
         raise Refused(f"{link.name} is of type {link.type}: {_UNBRIDGEABLE[link.type]}")
+    if link.name.endswith("+"):
+        raise Refused(f"{link.name} ends in a plus, which ebtables takes for any ending: rename it")
     if link.mac is None:
         raise Refused(f"{link.name} is of type {link.type}, which is no Ethernet: it cannot be a port of a bridge")
 
 
-def _refuse_parent(link: LinkFact, facts: NamespaceFacts) -> None:
+def _refuse_parent(link: LinkFact, child: LinkFact | None) -> None:
     """Refuse a link whose frames another link takes: the kernel does not make it a port of a bridge (EBUSY)."""
-    child = next((other for other in facts.links if other.parent == link.name), None)
     if child is not None:
         raise Refused(
             f"{link.name} carries {child.name}, a {child.type}, so it cannot be a port of a bridge: remove {child.name}"
@@ -171,8 +173,9 @@ def _free_link_local(facts: NamespaceFacts, given: Collection[IpInterface]) -> I
 
 
 def _refuse_taken_names(wires: tuple[Wire, ...], facts: NamespaceFacts) -> None:
+    taken = {name for link in facts.links for name in (link.name, *link.altnames)}
     for name in (name for wire in wires for name in (wire.bridge, wire.tap)):
-        if facts.link(name) or any(name in link.altnames for link in facts.links):
+        if name in taken:
             raise Refused(f"{name} is in the namespace already and is not podwire's: rename or remove it")
 
 
@@ -191,8 +194,8 @@ def _vm_interface(wire: Wire, facts: NamespaceFacts, options: PlanOptions) -> Vm
         vnet_hdr=options.tap_vnet_hdr,
         neighbours=tuple(
             GuestNeighbour(fact.resource.address, fact.state.lladdr)
-            for fact in facts.neighbours
-            if fact.resource.link == wire.link.name and not fact.resource.proxy and fact.state.lladdr
+            for fact in facts.neighbours_of(wire.link.name)
+            if not fact.resource.proxy and fact.state.lladdr
         ),
     )
 
@@ -218,7 +221,9 @@ def _block(links: tuple[LinkFact, ...], facts: NamespaceFacts, owner: Owner, net
     if there is not None:
         raise Refused(f"the ebtables rule «{there}» stands there already and is not podwire's: remove it first")
     state = new_rules(rules, facts.ebtables)
-    return Change(EbtablesRules(owner.id), None, state, "the VM gets its lease from here only", netns)
+    return Change(
+        EbtablesRules(owner.id), None, state, "pod network and bridge don't talk; leases come from here only", netns
+    )
 
 
 def _has_ipv6_address(link: LinkFact, facts: NamespaceFacts) -> bool:

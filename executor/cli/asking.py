@@ -15,7 +15,7 @@ def ask(preview: str, question: str) -> None:
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("there is no terminal to ask on: say --yes, or look first (podwire plan, teardown --dry-run)")
-    put(preview)
+    put(f"{preview}\n")
     try:
         answer = input(f"{question}? only «yes» goes on: ")
     except EOFError:

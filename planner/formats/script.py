@@ -106,7 +106,7 @@ _Look = tuple[list[str], str]
 
 def _looks(change: Change, known: Any) -> Iterable[_Look]:
     if isinstance(change.resource, Address) and isinstance(change.before, AddressState):
-        return [_address_whole(change.resource, change.before)]
+        return _address_whole(change.resource, change.before)
     looks: Iterable[_Look] = _LOOK[type(change.resource)](change.resource, known)
     return looks
 
@@ -155,13 +155,12 @@ def _address_shown(resource: Address) -> str:
     return f" inet6? {re.escape(shown)}(/{address.max_prefixlen})? "
 
 
-def _address_whole(resource: Address, state: AddressState) -> _Look:
-    """Return what shows an address with its scope, its label, and whether it is there forever."""
-    label = re.escape(state.label) if state.label else ""
-    valid, preferred = ("forever" if lft is None else "[0-9]+sec" for lft in (state.valid_lft, state.preferred_lft))
-    regex = rf"{_address_shown(resource)}([^\\]* )?scope {state.scope} ([^\\]* )?{label}"
-    regex += rf"\\ *valid_lft {valid} preferred_lft {preferred} "
-    return ["ip", "-o", "addr", "show", "dev", resource.link], regex
+def _address_whole(resource: Address, state: AddressState) -> Iterator[_Look]:
+    """Yield what shows an address with its scope and its label, and whether it is there forever."""
+    argv = ["ip", "-o", "addr", "show", "dev", resource.link]
+    label = rf"{re.escape(state.label)}[ \\]" if state.label else ""
+    yield argv, rf"{_address_shown(resource)}([^\\]* )?scope {state.scope} ([^\\]* )?{label}"
+    yield argv, rf"{'!' if state.valid_lft is None else ''}{_address_shown(resource)}[^\\]*\\ *valid_lft [0-9]"
 
 
 def _route(resource: Route, state: Any) -> Iterator[_Look]:

@@ -23,8 +23,9 @@ def render_text(plan: Plan, *, style: Style = PLAIN, reverse: bool = False) -> s
 
     ``reverse`` says that the plan is the reverse of another: reasons are those of taking it back.
     """
-    title = "teardown" if reverse else "bridge wiring"
-    lines = [f"{paint(style.strong, f'podwire plan {plan.id}')} · {plan.netns} · {title}", ""]
+    title = f"podwire {'teardown' if reverse else 'plan'} {plan.id}"
+    kind = "back to before the wiring" if reverse else "bridge wiring"
+    lines = [f"{paint(style.strong, title)} · {plan.netns} · {kind}", ""]
     if not plan.changes:
         return "\n".join([*lines, "  nothing to do: the namespace is as wanted", ""])
     lines += _change_lines(plan.changes, style, reverse=reverse)
@@ -66,16 +67,25 @@ def _command_lines(plan: Plan, style: Style, *, reverse: bool) -> list[str]:
         for command in commands:
             number += 1
             reason = _why(command, plan, said, reverse=reverse)
-            comment = paint(style.faint, f"# {reason}") if reason else ""
-            lines.append(f"  {paint(style.faint, f'{number:>3}')}  {command.line:<{_COMMAND_WIDTH}} {comment}".rstrip())
-            lines += [f"       | {line}" for line in (command.stdin or "").splitlines()]
+            lines += _command_with_reason(f"  {paint(style.faint, f'{number:>3}')}  ", command, reason, style)
     return lines
+
+
+def _command_with_reason(head: str, command: Command, reason: str, style: Style) -> list[str]:
+    """Return a command with its reason beside it, or below where it is long: as a comment, so that it can be copied."""
+    comment = paint(style.faint, f"# {reason}") if reason else ""
+    beside = comment and len(command.line) <= _COMMAND_WIDTH
+    lines = [f"{head}{command.line:<{_COMMAND_WIDTH}} {comment}" if beside else head + command.line]
+    lines += [f"       | {line}" for line in (command.stdin or "").splitlines()]
+    return [*lines, f"       {comment}"] if comment and not beside else lines
 
 
 def _why(command: Command, plan: Plan, said: set[int], *, reverse: bool) -> str:
     """Return why a command is run; of several that carry out one change only the first says it."""
     first = [index for index in command.changes if index not in said]
     said.update(first)
+    if "group" in command.argv:
+        return ", ".join(subject_of(plan.changes[index]) for index in first)
     return "; ".join(dict.fromkeys(filter(None, (reason_of(plan.changes[index], reverse=reverse) for index in first))))
 
 
@@ -85,9 +95,9 @@ def _vm_line(interface: VmInterface, style: Style) -> str:
     if interface.queues > 1:
         text += f", {interface.queues} queues"
     if interface.dhcp_address:
-        text += f"; a DHCP server for it listens on {interface.bridge}, {interface.dhcp_address.ip}"
+        text += f"; a DHCP server for it can listen on {interface.bridge}, {interface.dhcp_address.ip}"
     for neighbour in interface.neighbours:
-        text += f"\n  the guest needs a neighbour entry on it: {neighbour.address} is {neighbour.lladdr}"
+        text += f"\n  the guest needs a neighbour entry there: {neighbour.address} is {neighbour.lladdr}"
     return text
 
 

@@ -53,14 +53,17 @@ def _link(change: Change) -> list[str]:
     words = [*_device_words(state), f"mtu {state.mtu}"]
     if state.master:
         words.append(f"in {state.master}")
-    lines = [", ".join(words), f"mac {state.mac}"]
+    lines = [", ".join(words), f"its own mac {state.mac}"]
     return [*lines, *(str(address) for address in state.addresses)] if change.after else [lines[0]]
 
 
 def _device_words(state: LinkState) -> list[str]:
     device = state.device
     if isinstance(device, BridgeDevice):
-        return ["bridge"] + (["no learning"] if device.ageing_time == 0 else [])
+        quiet = (["no learning"] if device.ageing_time == 0 else []) + (
+            [] if device.mcast_snooping else ["no snooping"]
+        )
+        return ["bridge", *quiet]
     if isinstance(device, TapDevice):
         owner = "" if device.owner is None else f" of user {device.owner}"
         return (

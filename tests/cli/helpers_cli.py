@@ -24,7 +24,7 @@ from typing import Any
 
 from attrs import frozen
 
-from tests.cli.preloaded import ROOT, Preloaded
+from tests.cli.preloaded import PYTHONPATH, Preloaded
 from tests.support import Outcome, eventually, run
 from tests.support.pods import Pod
 
@@ -53,7 +53,7 @@ class Cli:
             "TZ": "UTC",
             "TERM": "xterm",
             "PAGER": "",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": PYTHONPATH,
             "PYTHONPYCACHEPREFIX": str(self.bytecode),
             "PODWIRE_STATE_DIR": str(self.state_dir),
         }

@@ -25,6 +25,7 @@ from attrs import frozen
 from tests.support import Outcome, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
+PYTHONPATH = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 MODULES = ("planning", "changing", "keeping", "looking", "running")
 LARGEST = 1 << 18
 SECONDS = 60
@@ -42,10 +43,11 @@ class Preloaded:
         """Start it, and end it in the end."""
         path = folder / "preloaded"
         code = "import sys; from tests.cli.preloaded import serve; serve(sys.argv[1])"
-        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": PYTHONPATH}
         with subprocess.Popen([sys.executable, "-c", code, path], env=os.environ | environment) as process:
             try:
                 eventually(lambda: path.exists() or process.poll() is not None, "podwire being loaded", seconds=SECONDS)
+                assert process.poll() is None, "podwire cannot be loaded; why stands above"
                 yield cls(str(path))
             finally:
                 process.kill()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 
 import pytest
 
 from tests.cli.helpers_cli import PODWIRE, Cli, tree
 from tests.support import run
+
+JYTHON = "org"  # of org.python.core, which the standard library's copy asks for in vain
 
 # Each command with everything it needs, so that only what is put in beside that is wrong.
 WHOLE = {
@@ -131,26 +134,19 @@ def test_the_version_is_said(cli: Cli) -> None:
 
 
 def modules_loaded(cli: Cli, *words: str) -> set[str]:
-    """Return the names of all modules that a run has loaded."""
-    environment = cli.environment | {"PYTHONPROFILEIMPORTTIME": "1"}
-    outcome = run([*PODWIRE, *words], env=environment)
+    """Return the names of all modules that a run has loaded beside those that Python loads for itself."""
+    return _loaded(cli, [*PODWIRE, *words]) - _loaded(cli, [sys.executable, "-c", "pass"])
+
+
+def _loaded(cli: Cli, argv: Sequence[str]) -> set[str]:
+    outcome = run(argv, env=cli.environment | {"PYTHONPROFILEIMPORTTIME": "1"})
     return {line.rsplit("|", 1)[1].strip() for line in outcome.err.splitlines() if line.startswith("import time:")}
 
 
 def third_party(modules: set[str]) -> set[str]:
     """Return the packages among these modules that come neither with Python nor with podwire."""
     packages = {name.partition(".")[0] for name in modules}
-    known = {*sys.stdlib_module_names, "executor", "planner", "sitecustomize", "usercustomize", "imported package"}
-    known.add("org")  # org.python.core, which the standard library's copy asks for in vain: it is Jython's
-    return {name for name in packages - known if not name.startswith(("_", "encodings"))}
-
-
-def test_python_itself_loads_what_it_does(cli: Cli) -> None:
-    """So that the tests below know what is not podwire's."""
-    environment = cli.environment | {"PYTHONPROFILEIMPORTTIME": "1"}
-    outcome = run([sys.executable, "-c", "pass"], env=environment)
-    bare = {line.rsplit("|", 1)[1].strip() for line in outcome.err.splitlines()}
-    assert third_party(bare) == set()
+    return {name for name in packages - {*sys.stdlib_module_names, "executor", "planner", JYTHON} if name[0] != "_"}
 
 
 @pytest.mark.parametrize(

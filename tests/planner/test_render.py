@@ -315,6 +315,24 @@ class TestLines:
         change = Change(evolve(fact.resource, nhid=7), None, fact.state, "", NETNS)
         assert [command.line for command in templates.commands([change])] == ["ip route prepend 10.9.0.0/16 nhid 7"]
 
+    def test_rules_are_put_in_front_and_taken_away_by_one_program(self) -> None:
+        """One behind somebody's ACCEPT would never match; chains that came along go behind the rules."""
+        plan = SITUATIONS["foreign-rules"].plan()
+        there, back = (
+            next(command for command in commands if command.argv[0] == "ebtables-restore")
+            for commands in (plan.commands, plan.reverse_commands)
+        )
+        assert there.argv == back.argv == ("ebtables-restore", "--noflush")
+        rules = ["INPUT -i eth0 -j DROP", "OUTPUT -o eth0 -j DROP"]
+        rules += ["FORWARD -p IPv4 -o eth0 --ip-proto udp --ip-dport 67 -j DROP"]
+        assert (there.stdin or "").splitlines() == ["*filter", *(f"-I {rule}" for rule in rules)]
+        assert (back.stdin or "").splitlines() == [
+            "*filter",
+            *(f"-D {rule}" for rule in rules),
+            "-X INPUT",
+            "-X OUTPUT",
+        ]
+
     def test_a_prefix_route_that_was_absent_goes_again(self, templates: Templates) -> None:
         """Somebody (ptp) had removed it; the kernel brings it back with the address."""
         fact = address("10.1.90.5/24", absent=["10.1.90.0/24"])

@@ -37,7 +37,9 @@ def spoil(rolls: random.Random, document: Any) -> tuple[Any, list[str]]:
             done.append("all of it replaced")
             continue
         parent = at(spoilt, path[:-1])
-        done.append(f"{_change(rolls, parent, path[-1], at(spoilt, rolls.choice(paths)))} at {'.'.join(map(str, path))}")
+        done.append(
+            f"{_change(rolls, parent, path[-1], at(spoilt, rolls.choice(paths)))} at {'.'.join(map(str, path))}"
+        )
     return spoilt, done
 
 
@@ -66,7 +68,11 @@ def junk(rolls: random.Random, value: Any) -> Any:
         return _DEEP.strip('"').format(rolls.choice(_DEPTHS))
     if choice == 1 and isinstance(value, str) and value:
         place = rolls.randrange(len(value))
-        return value[:place] + rolls.choice(("", " ", "'", '"', "\\", "-", "/", "9", "\u202e", "\x1b[2J", "é")) + value[place + 1 :]
+        return (
+            value[:place]
+            + rolls.choice(("", " ", "'", '"', "\\", "-", "/", "9", "\u202e", "\x1b[2J", "é"))
+            + value[place + 1 :]
+        )
     if choice == 2 and isinstance(value, int):
         return rolls.choice((value + 1, -value, value * 2**32, str(value), float(value % 2**63)))
     if choice == 3:
@@ -94,7 +100,9 @@ def _change(rolls: random.Random, parent: Any, key: str | int, other: Any) -> st
     elif how == "renamed" and isinstance(parent, dict):
         parent[rolls.choice(("x", "", str(key).upper(), f"{key} ", "\ud800", "__class__"))] = parent.pop(str(key))
     elif how == "joined" and isinstance(parent, dict):
-        parent[rolls.choice(("x", "unsupported", "learnt", "flags", "code", "msg", "plugins", "encap"))] = junk(rolls, old)
+        parent[rolls.choice(("x", "unsupported", "learnt", "flags", "code", "msg", "plugins", "encap"))] = junk(
+            rolls, old
+        )
     else:
         how = "replaced"
         parent[key] = junk(rolls, old)  # type: ignore[index]

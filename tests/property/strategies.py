@@ -50,7 +50,7 @@ class Wish:
 
     def result(self, script: Script, sandbox: str) -> dict[str, Any]:
         """Return the result for what was built, as JSON."""
-        addresses = [
+        addresses: list[tuple[str | None, str]] = [
             (line.link, line.address)
             for line in (script.lines[::-1] if self.backwards else script.lines)
             if line.link in self.links and line.address
@@ -124,7 +124,9 @@ def cases(draw: DrawFn) -> Case:
     lines += [SETTLE, *(_first_address(draw, name) for name in names)]
     everything = (*names, "lo")
     lines += draw(st.lists(addresses(names), max_size=6))
-    lines += draw(st.lists(st.one_of(routes(names), routes(names), neighbours(names), odd_lines(everything)), max_size=10))
+    lines += draw(
+        st.lists(st.one_of(routes(names), routes(names), neighbours(names), odd_lines(everything)), max_size=10)
+    )
     lines += draw(st.lists(st.one_of(removals(names), link_lines(everything), routes(names)), max_size=3))
     lines += draw(st.lists(ebtables_lines(names), max_size=3)) if rarely(draw, 5) else []
     lines += draw(st.lists(sysctl_lines(names), max_size=3)) if rarely(draw, 3) else []
@@ -194,10 +196,11 @@ def _bystanders(draw: DrawFn, names: tuple[str, ...]) -> list[Line]:
     name = draw(st.sampled_from(BYSTANDERS))
     mac = "02:00:00:00:07:07"
     parent = draw(st.sampled_from(names))
+    mode = draw(st.sampled_from(("bridge", "private", "passthru")))
     made = {
         "sw0": [Line("link add sw0 address 02:00:00:00:07:07 type bridge"), Line("link set sw0 mtu 1500")],
         "ifb7": [Line(f"link add ifb7 address {mac} type ifb")],
-        "mv0": [Line(f"link add mv0 link {parent} address {mac} type macvlan mode {draw(st.sampled_from(('bridge', 'private', 'passthru')))}")],
+        "mv0": [Line(f"link add mv0 link {parent} address {mac} type macvlan mode {mode}")],
         "vx0": [Line(f"link add vx0 address {mac} type vxlan id 7 dstport 4789")],
         "br1": [Line(f"link add br1 address {mac} type bridge")],
         "tap1": [Line("tuntap add dev tap1 mode tap"), Line(f"link set tap1 address {mac}")],
@@ -421,7 +424,8 @@ def sysctl_lines(draw: DrawFn, names: tuple[str, ...]) -> Line:
     """Draw a setting of the namespace or of a link that is there."""
     link = draw(st.sampled_from(names))
     choices = (
-        f"net/ipv6/conf/{link}/accept_dad=0", f"net/ipv6/conf/{link}/disable_ipv6=1", "net/ipv6/conf/all/disable_ipv6=1",
+        f"net/ipv6/conf/{link}/accept_dad=0", f"net/ipv6/conf/{link}/disable_ipv6=1",
+        "net/ipv6/conf/all/disable_ipv6=1",
         "net/bridge/bridge-nf-call-iptables=0", "net/bridge/bridge-nf-call-ip6tables=0",
         f"net/ipv4/conf/{link}/promote_secondaries=1", f"net/ipv6/conf/{link}/forwarding=1",
         f"net/ipv6/conf/{link}/keep_addr_on_down=1", f"net/ipv6/conf/{link}/addr_gen_mode=1",

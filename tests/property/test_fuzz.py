@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -50,7 +51,7 @@ def plan_of(result: bytes | str, facts: NamespaceFacts) -> Plan:
         plan_id=PlanId("pod1"),
         netns=NetnsPath("/run/netns/pod1"),
         options=PlanOptions(),
-        random=random.Random(7),
+        random=random.Random(7),  # noqa: S311  nobody is to guess anything
         templates=load_templates(),
     )
 
@@ -153,18 +154,26 @@ def _answer(rolls: random.Random) -> tuple[Answers, list[str]]:
         else:
             document, what = spoil(rolls, json.loads(text))
             spoilt = as_text(rolls, document).decode("utf-8", "replace")
-        found = attrs.evolve(found, **{question: spoilt})
+        found = _with(found, question, spoilt)
         done += [f"{question}: {each}" for each in what]
     if rolls.random() < 0.2:
         for field in ("route_text", "ebtables_save"):
             spoilt = spoil_bytes(rolls, (getattr(found, field) or "").encode()).decode("utf-8", "replace")
-            found = attrs.evolve(found, **{field: spoilt})
+            found = _with(found, field, spoilt)
             done.append(f"{field}: bytes")
     if rolls.random() < 0.2:
-        key, value = rolls.choice(("net/ipv6/conf/eth0/accept_dad", "net/x", "")), rolls.choice(("1", "x", "", "9" * 20))
+        key, value = (
+            rolls.choice(("net/ipv6/conf/eth0/accept_dad", "net/x", "")),
+            rolls.choice(("1", "x", "", "9" * 20)),
+        )
         found = attrs.evolve(found, sysctls={**found.sysctls, key: value})
         done.append(f"sysctl {key}={value}")
     return found, done
+
+
+def _with(found: Answers, field: str, text: str) -> Answers:
+    changed: dict[str, Any] = {field: text}
+    return attrs.evolve(found, **changed)
 
 
 def _check_answer(found: Answers) -> str:
@@ -174,7 +183,9 @@ def _check_answer(found: Answers) -> str:
     return "read"
 
 
-CASES: dict[str, tuple[int, Callable[[random.Random], tuple[Any, list[str]]], Callable[[Any], str], type[Exception]]] = {
+CASES: dict[
+    str, tuple[int, Callable[[random.Random], tuple[Any, list[str]]], Callable[[Any], str], type[Exception]]
+] = {
     "results": (10_000, _result, _check_result, PlannerError),
     "facts": (5_000, lambda rolls: _spoilt_text(rolls, _facts()), _check_facts, PlannerError),
     "plans": (3_000, _spoilt_plan, _check_stored, PlannerError),
@@ -188,7 +199,7 @@ def test_nothing_but_a_named_error_comes_of_spoilt(what: str) -> None:
     count, make, check, named = CASES[what]
     tally: Counter[str] = Counter()
     for number in range(count * TIMES):
-        rolls = random.Random(f"{SEED}/{what}/{number}")
+        rolls = random.Random(f"{SEED}/{what}/{number}")  # noqa: S311
         spoilt, done = make(rolls)
         try:
             tally[check(spoilt)] += 1
@@ -199,7 +210,7 @@ def test_nothing_but_a_named_error_comes_of_spoilt(what: str) -> None:
             _check_message(str(error))
         except Exception as error:  # noqa: BLE001  any other is what is looked for
             pytest.fail(f"{what} {number} ({'; '.join(done)}): {error!r}\n{str(spoilt)[:3000]}")
-    print(what, dict(tally))
+    sys.stdout.write(f"{what}, seed {SEED}: {dict(tally)}\n")
     assert tally["InvalidInput"] > count * TIMES / 4
     assert tally["planned"] + tally["read"] > count * TIMES / 100
 

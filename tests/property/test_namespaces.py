@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_wiring_and_taking_back_is_the_identity(tmp_path: Path) -> None:
         _check(case, tmp_path / str(tally["namespaces"]), tally)
 
     (check if SEED is None else hypothesis.seed(int(SEED))(check))()
-    print(dict(tally))
+    sys.stdout.write(f"seed {SEED or 'of the code itself'}: {dict(tally)}\n")
     assert tally["namespaces"] >= EXAMPLES
     assert tally["wired"] > tally["namespaces"] / 3
 
@@ -66,7 +67,9 @@ def _check(case: Case, directory: Path, tally: Counter[str]) -> None:
         result = json.dumps(case.wish.result(site.script, str(site.pod.path)))
         note(f"# the namespace\n{site.script}\n# the result\n{result.replace(site.pod.name, 'pod')}")
         before = site.dump()
-        wiring = Wiring(site, result, Settings(store=StateStore(directory), templates=load_templates(), timeout=TIMEOUT))
+        wiring = Wiring(
+            site, result, Settings(store=StateStore(directory), templates=load_templates(), timeout=TIMEOUT)
+        )
         try:
             plan = wiring.plan()
             apply(plan, wiring.settings)
@@ -107,7 +110,7 @@ class Wiring:
             plan_id=ID,
             netns=self.netns,
             options=PlanOptions(),
-            random=random.Random(7),
+            random=random.Random(7),  # noqa: S311  nobody is to guess anything
             templates=self.settings.templates,
             recorded=recorded,
         )
