@@ -197,7 +197,7 @@ def open_workplace(settings: Settings, netns: NetnsPath, plan_id: PlanId) -> Ite
     with (
         Namespace.open(netns) as namespace,
         namespace.lock(settings.lock_timeout),
-        stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would be told «nothing was changed»
+        stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would be told «nothing changed»
         Journal.open(settings.store.journal_path(plan_id)) as journal,
         IpSession(namespace, timeout=settings.timeout) as session,
     ):
@@ -209,7 +209,7 @@ def open_workplace(settings: Settings, netns: NetnsPath, plan_id: PlanId) -> Ite
 
 
 def check_programs(commands: Iterable[Command]) -> None:
-    """Raise Unusable where ``commands`` need a program that is missing (it names the package), or taps that cannot be."""
+    """Raise Unusable where a program of ``commands`` is missing (it names the package), or taps cannot be."""
     wanted = tuple(commands)
     for name in dict.fromkeys(["nsenter", *(command.argv[0] for command in wanted)]):
         find_program(name)

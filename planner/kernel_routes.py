@@ -79,9 +79,12 @@ def _kernel_made(fact: RouteFact, made: Collection[Route]) -> bool:
 
 
 def _comes_late(route: Route, fact: AddressFact) -> bool:
-    """Say whether the kernel makes the route of an address only when that is not tentative any more: to its peer."""
+    """Say whether the kernel makes a route some time after the address, so that its absence says nothing.
+
+    That to an IPv6 peer comes out of a queue of work, when the address is not probed for any more (addrconf.c).
+    """
     peer = fact.resource.peer
-    return fact.state.tentative and peer is not None and route.dst == ip_network(peer)
+    return route.dst.version == 6 and peer is not None and route.dst == ip_network(peer)
 
 
 def absent_prefixes(

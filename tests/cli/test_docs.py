@@ -21,7 +21,7 @@ from tests.support import Namespace, run
 from tests.support.pods import Pod, plain
 
 UPDATE = bool(os.environ.get("PODWIRE_DOCS_UPDATE"))
-PAGES = ("README.md", "docs/command-line.md", "docs/how-it-works.md")
+PAGES = ("README.md", "docs/command-line.md", "docs/how-it-works.md", "docs/review.md")
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 PYTHON = re.compile(r"(?<=^```python\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 ANYTHING = "…"

@@ -27,6 +27,8 @@ HOSTS4 = ("10.1.90.5", "10.1.90.6", "10.1.90.7", "10.1.91.5", "10.2.0.5", "192.0
 HOSTS6 = ("fd00:1:90::5", "fd00:1:90::6", "fd00:1:90::7", "fd00:2::5", "2001:db8::5", "fe80::5", "fe80::6")
 GATEWAYS4 = ("10.1.90.1", "10.1.91.1", "10.2.0.1", "169.254.1.1", "192.0.2.1")
 GATEWAYS6 = ("fd00:1:90::1", "fe80::1", "fd00:2::1", "2001:db8::1")
+# No gateway is among them: the route to an IPv6 peer comes some time after its address.
+PEERS6 = ("fd00:7::1", "fe80::7:1")
 DESTINATIONS4 = (
     "0.0.0.0/0", "10.8.0.0/16", "169.254.1.1/32", "10.1.90.0/24", "10.1.90.128/25", "198.51.100.7/32", "10.0.0.0/8"
 )  # fmt: skip
@@ -123,7 +125,7 @@ def cases(draw: DrawFn) -> Case:
     lines += _bystanders(draw, names)
     lines += [SETTLE, *(_first_address(draw, name) for name in names)]
     everything = (*names, "lo")
-    lines += draw(st.lists(addresses(names), max_size=6))
+    lines += [*draw(st.lists(addresses(names), max_size=6)), SETTLE]
     lines += draw(
         st.lists(st.one_of(routes(names), routes(names), neighbours(names), odd_lines(everything)), max_size=10)
     )
@@ -252,7 +254,7 @@ def _address4(draw: DrawFn, names: tuple[str, ...]) -> Line:
 def _address6(draw: DrawFn, names: tuple[str, ...]) -> Line:
     link, host = draw(st.sampled_from((*names, "lo") if rarely(draw, 8) else names)), draw(st.sampled_from(HOSTS6))
     length = draw(st.sampled_from(LENGTHS6))
-    peer = pick(draw, *GATEWAYS6, one_in=8)
+    peer = pick(draw, *PEERS6, one_in=8)
     options = [
         pick(draw, "nodad", one_in=2),
         pick(draw, "home"),

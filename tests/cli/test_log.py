@@ -1,0 +1,114 @@
+"""log: choosing, following, and journals that grew."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from executor import rotation
+from executor.events import Began, Ran, Running
+from executor.journal import Journal, read_logs
+from executor.reply import Reply
+from planner.render import Command
+from planner.values import NetnsPath, PlanId
+from tests.cli.helpers_cli import Cli
+from tests.support import eventually
+from tests.support.pods import Pod
+
+NETNS = NetnsPath("/run/netns/pod1")
+ID = PlanId("pod1")
+
+
+@pytest.fixture
+def run_twice(cli: Cli, pod: Pod, result: Path) -> str:
+    """Apply and take back, and return the id."""
+    cli.ok("apply", "--result", result, "--netns", pod.inside.name, "--yes")
+    cli.ok("teardown", pod.inside.name, "--yes")
+    return pod.inside.name
+
+
+def test_it_is_chosen_by_time(cli: Cli, run_twice: str) -> None:
+    """A time ago, or a moment."""
+    everything = cli.json("log", run_twice)
+    assert cli.json("log", "--since", "1h") == everything
+    assert cli.json("log", "--since", "2999-01-01") == []
+    assert "neither a time ago" in cli.refused("log", "--since", "yesterday")
+
+
+def test_it_is_chosen_by_namespace_and_failure(cli: Cli, pod: Pod, run_twice: str) -> None:
+    """Nothing failed here; another namespace had nothing."""
+    assert cli.json("log", "--netns", pod.inside.name) == cli.json("log", run_twice)
+    assert cli.json("log", "--netns", "elsewhere") == []
+    assert cli.json("log", "--failed") == []
+
+
+def test_it_says_who_asked(cli: Cli, run_twice: str) -> None:
+    """The command line, and whose it was: under sudo the person's."""
+    record = cli.json("log", run_twice)[0]
+    assert record["asked"].startswith("podwire apply --result ")
+    assert "(by " in record["asked"]
+
+
+def test_it_is_shown_as_a_page_and_as_a_script(cli: Cli, run_twice: str) -> None:
+    """Whole documents of their kinds."""
+    assert cli.ok("log", run_twice, "--format", "html").startswith("<!DOCTYPE html>")
+    assert cli.ok("log", run_twice, "--format", "script").startswith("#!/usr/bin/env bash")
+
+
+def test_following_shows_what_is_run_from_now_on(cli: Cli, pod: Pod, result: Path) -> None:
+    """Until somebody interrupts; that is no failure."""
+    with cli.started("log", "--follow", "--format", "commands") as following:
+        assert following.stdout is not None
+        cli.ok("apply", "--result", result, "--netns", pod.inside.name, "--yes")
+        line = following.stdout.readline()
+        assert line.startswith(f"nsenter --net={pod.inside.path} ")
+        following.send_signal(signal.SIGINT)
+        assert eventually(lambda: following.poll() is not None, "the end of the following podwire")
+        assert following.returncode == 0
+    assert "--follow" in cli.refused("log", "--follow", "--json")
+
+
+def write_command(path: Path, word: str) -> None:
+    """Journal one command."""
+    command = Command(("ip", "link", "show", word), NETNS, None, ())
+    with Journal.open(path) as journal:
+        journal.listen(Began("apply", ID, NETNS, "a test"))
+        journal.listen(Running(1, command))
+        journal.listen(Ran(1, command, Reply(0, "", "", 0.001)))
+
+
+def test_a_full_journal_is_put_behind_the_others_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to as many files as are kept; then the oldest commands go, in one piece."""
+    monkeypatch.setattr("executor.journal.MOST_BYTES", 1)
+    path = tmp_path / "pod1.jsonl"
+    for number in range(4):
+        write_command(path, f"c{number}")
+    assert [record.argv[-1] for record in read_logs({ID: path})] == ["c0", "c1", "c2", "c3"]
+    for number in range(4, 20):
+        write_command(path, f"c{number}")
+    assert [record.argv[-1] for record in read_logs({ID: path})] == ["c15", "c16", "c17", "c18", "c19"]
+    assert len(rotation.with_older(path)) == len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_rotated_journal_is_not_taken_for_another_id(cli: Cli) -> None:
+    """An id may end in a number after a dot."""
+    folder = cli.state_dir / "journal"
+    folder.mkdir(parents=True)
+    for name in ("pod.jsonl", "pod.jsonl.1", "pod.1.jsonl"):
+        line = {
+            "event": "running",
+            "number": 1,
+            "time": time.time(),
+            "argv": ["ip", name],
+            "netns": None,
+            "stdin": None,
+        }
+        (folder / name).write_text(json.dumps(line) + "\n")
+    assert sorted(record["argv"][1] for record in cli.json("log", "pod")) == ["pod.jsonl", "pod.jsonl.1"]
+    assert [record["argv"][1] for record in cli.json("log", "pod.1")] == ["pod.1.jsonl"]
