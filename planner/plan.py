@@ -119,11 +119,17 @@ def parse_plan(text: bytes | str, templates: Templates, what: str = "plan") -> P
     Raises InvalidInput for anything that is no plan, or not one that podwire wrote: an unknown key, a wrong checksum
     (against accidents), commands that aren't what the changes render to (against malice).
     """
-    return plan_from_json(load_json(text, what), templates)
+    node = load_json(text, what)
+    plan = plan_from_json(node, templates)
+    _check_commands(node, plan)
+    return plan
 
 
 def plan_from_json(node: Node, templates: Templates) -> Plan:
-    """Return the plan in ``node``; see parse_plan."""
+    """Return the plan in ``node``, its commands rendered anew from its changes; those that stand in it are not read.
+
+    That is for what podwire itself has recorded: a wiring must come back although a later version renders otherwise.
+    """
     if not (isinstance(node.value, dict) and {"version", "changes", "checksum"} <= node.value.keys()):
         raise node.error("this is not a plan that podwire wrote")
     keys = ("version", "id", "netns", "result", "options", "facts_digest", "interfaces", "changes", "commands")
@@ -146,7 +152,6 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
         commands=commands,
         reverse_commands=reverse_commands,
     )
-    _check_commands(node, plan)
     _check_changes(node, plan)
     return plan
 
@@ -181,11 +186,11 @@ def _check_commands(node: Node, plan: Plan) -> None:
     for key, commands in (("commands", plan.commands), ("reverse_commands", plan.reverse_commands)):
         if node.field(key).value != [command_to_json(command) for command in commands]:
             raise node.field(key).error("they are not what the plan's changes render to; plan anew")
+    if node.field("facts_digest").text() != plan.facts_digest:
+        raise node.field("facts_digest").error("it is not the digest of the plan's facts; plan anew")
 
 
 def _check_changes(node: Node, plan: Plan) -> None:
-    if node.field("facts_digest").text() != plan.facts_digest:
-        raise node.field("facts_digest").error("it is not the digest of the plan's facts; plan anew")
     seen = set()
     for index, change in enumerate(plan.changes):
         where = f"{node.path}.changes[{index}]"

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner import InvalidInput, Plan, PlanOptions, Templates, inverse, parse_plan, plan_to_json
+from planner.document import Node
 from planner.facts import EbtablesFacts
-from planner.plan import PLAN_VERSION
+from planner.plan import PLAN_VERSION, plan_from_json
 from tests.planner import builders
 from tests.planner.builders import address, loopback, namespace, neighbour, plan_of, route, setting, veth
 from tests.planner.situations import SITUATIONS
@@ -326,3 +327,11 @@ class TestDocument:
 def _renders_the_same(plan: Plan) -> bool:
     """Say whether another plan runs the very same commands, both ways: what differs is only looked at."""
     return plan.commands == PLAN.commands and plan.reverse_commands == PLAN.reverse_commands
+
+
+def test_a_recorded_plan_is_rendered_anew(templates: Templates) -> None:
+    """A wiring that an earlier version recorded comes back with this version's commands, whatever stands there."""
+    document = sealed(DOCUMENT | {"commands": [], "reverse_commands": [], "facts_digest": "of an earlier form"})
+    assert plan_from_json(Node(document, "plan"), templates) == PLAN
+    with pytest.raises(InvalidInput, match="not what the plan's changes render to"):
+        parse_plan(json.dumps(document), templates)
