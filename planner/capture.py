@@ -59,6 +59,28 @@ FOREVER = 2**32 - 1
 _MOVING_FLAGS = {"LOWER_UP", "NO-CARRIER", "DORMANT", "RUNNING", "M-DOWN", "ECHO"}
 # Links that take their parent's frames for themselves.
 _STACKED = {"macvlan", "macvtap", "ipvlan", "ipvtap"}
+# How a port of a bridge begins (ip-link(8), «bridge_slave»); its cost follows the speed of the link (br_if.c).
+_PORT_DEFAULTS = {
+    "priority": 32,
+    "hairpin": False,
+    "guard": False,
+    "root_block": False,
+    "fastleave": False,
+    "learning": True,
+    "flood": True,
+    "proxy_arp": False,
+    "proxy_arp_wifi": False,
+    "multicast_router": 1,
+    "mcast_flood": True,
+    "bcast_flood": True,
+    "mcast_to_unicast": False,
+    "neigh_suppress": False,
+    "group_fwd_mask": "0",
+    "vlan_tunnel": False,
+    "isolated": False,
+    "locked": False,
+}
+_PORT_COSTS = (0, 1, 2, 4, 19, 100)
 _ADDRESS_FLAGS = ("home", "mngtmpaddr", "nodad", "optimistic", "noprefixroute", "autojoin")
 _NEIGHBOUR_FLAGS = ("router", "extern_learn", "managed")
 _KEPT_NEIGHBOURS = ("PERMANENT", "NOARP")
@@ -154,6 +176,7 @@ def _link(node: Node) -> LinkFact:
         flags=tuple(flag for flag in flags if flag not in _MOVING_FLAGS),
         mac=node.maybe("address", lambda mac: mac.parse(MacAddress)) if is_ether else None,
         master=node.maybe("master", lambda master: master.parse(InterfaceName)),
+        port_settings=_port_settings(info),
         parent=node.maybe("link", lambda parent: parent.parse(InterfaceName)) if kind in _STACKED else None,
         alias=node.maybe("ifalias", Node.text),
         group=node.optional("group", _keyword, Keyword("default")),
@@ -164,6 +187,16 @@ def _link(node: Node) -> LinkFact:
         device=_device(kind, info.optional("info_data", lambda found: found, Node({}, info.path))),
         carrier="LOWER_UP" in flags,
     )
+
+
+def _port_settings(info: Node) -> tuple[Keyword, ...]:
+    """Return the settings of a bridge's port that somebody made: they are lost when the link leaves the bridge."""
+    data = info.optional("info_slave_data", lambda found: found, Node({}, info.path))
+    if info.optional("info_slave_kind", Node.text, "") != "bridge":
+        return ()
+    changed = (key for key, value in _PORT_DEFAULTS.items() if data.has(key) and data.field(key).value != value)
+    cost = data.optional("cost", Node.integer, 0)
+    return tuple(Keyword(key) for key in changed) + (() if cost in _PORT_COSTS else (Keyword("cost"),))
 
 
 def _device(kind: str, data: Node) -> BridgeDevice | TapDevice | None:

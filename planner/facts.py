@@ -36,7 +36,8 @@ UP = Keyword("UP")
 class LinkFact:
     """A link as it was seen. ``type`` is the kernel's kind (``veth``), or ``ether``, ``loopback``, … where it has none.
 
-    ``parent`` is the link that a macvlan or ipvlan stands on, where that is in the namespace as well.
+    ``port_settings`` names what somebody set of it as a port of ``master``. ``parent`` is the link that a macvlan or
+    ipvlan stands on, where that is in the namespace as well.
     ``parent_device`` is a PCI address where ``parent_bus`` is ``pci``; ``carrier`` moves by itself.
     """
 
@@ -46,6 +47,7 @@ class LinkFact:
     flags: tuple[Keyword, ...] = ()
     mac: MacAddress | None = None
     master: InterfaceName | None = None
+    port_settings: tuple[Keyword, ...] = ()
     parent: InterfaceName | None = None
     alias: str | None = None
     group: Keyword = Keyword("default")  # noqa: RUF009  an immutable str

@@ -163,14 +163,17 @@ def stop_address_generation(links: tuple[LinkFact, ...], facts: NamespaceFacts, 
 def remove_addresses(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
     """Return the changes that remove the links' addresses, in the order that keeps theirs when they come back.
 
-    IPv4 last listed first: a primary would take its secondaries with it. IPv6 as listed: the newest is listed first.
+    IPv4 last listed first: a primary would take its secondaries with it. IPv6 as listed, where the newest comes first
+    within its scope; but link-local ones before others, or the link would tell its neighbours from there that it leaves
+    the others' groups.
     Of links in one subnet the one whose route counts, the first, goes last.
     """
     ordered = []
     for link in reversed(_by_connected_routes(links, facts)):
         found = facts.addresses_of(link.name)
         ordered += [fact for fact in reversed(found) if fact.resource.address.version == 4]
-        ordered += [fact for fact in found if fact.resource.address.version == 6]
+        ipv6 = [fact for fact in found if fact.resource.address.version == 6]
+        ordered += sorted(ipv6, key=lambda fact: not is_ipv6_link_local(fact.resource.address))
     return tuple(Change(fact.resource, fact.state, None, _address_reason(fact), netns) for fact in ordered)
 
 

@@ -116,6 +116,7 @@ def _links_to_wire(result: CniResult, facts: NamespaceFacts) -> tuple[LinkFact, 
             raise InvalidInput(f"result.interfaces: {interface.name} is not in the namespace")
         _refuse_unbridgeable(link)
         _refuse_parent(link, children.get(link.name))
+        _refuse_settings_of_a_port(link)
         links.append(link)
     return tuple(links)
 
@@ -127,6 +128,15 @@ def _refuse_unbridgeable(link: LinkFact) -> None:
         raise Refused(f"{link.name} ends in a plus, which ebtables takes for any ending: rename it")
     if link.mac is None:
         raise Refused(f"{link.name} is of type {link.type}, which is no Ethernet: it cannot be a port of a bridge")
+
+
+def _refuse_settings_of_a_port(link: LinkFact) -> None:
+    """Refuse a port with settings of its own: leaving its bridge it loses them, and podwire could not restore them."""
+    if link.port_settings:
+        settings = ", ".join(link.port_settings)
+        raise Refused(
+            f"{link.name} is a port of {link.master} with settings of its own ({settings}): take it out first"
+        )
 
 
 def _refuse_parent(link: LinkFact, child: LinkFact | None) -> None:

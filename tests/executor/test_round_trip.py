@@ -116,6 +116,18 @@ def test_what_could_not_be_brought_back_is_refused_by_name(
         Podwire.on(pod, state_dir).plan()
 
 
+def test_a_port_with_settings_of_its_own_is_refused(netns: MakeNamespace, state_dir: Path) -> None:
+    """Leaving its bridge it would lose them; each is named."""
+    pod = also(
+        dual_stack,
+        "ip link add cbr type bridge",
+        "ip link set eth0 master cbr",
+        "ip link set eth0 type bridge_slave learning off cost 55 priority 10",
+    )(netns("host"), netns("pod"))
+    with pytest.raises(Refused, match=r"^eth0 is a port of cbr with settings of its own \(priority, learning, cost\)"):
+        Podwire.on(pod, state_dir).plan()
+
+
 # --- real plugins -----------------------------------------------------------------------------------------------------
 
 DUAL = host_local("10.1.90.0/24", "fd00:1:90::/64", routes=("0.0.0.0/0", "::/0"))

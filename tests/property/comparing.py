@@ -11,10 +11,11 @@ from tests.support.dumps import Dump, difference
 def found_difference(before: Dump, after: Dump, wired: Collection[str]) -> str:
     """Return what differs as a diff, "" if nothing does; `wired` are the links that were wired in between.
 
-    Of IPv4 routes alike in destination, tos and metric the kernel takes the first. One that it makes itself comes
-    behind the others when its address comes back, and a plan's comes in front of them (``prepend``): between two that
-    stay there nobody can put it again without taking one of these away. So among routes of which some are of links
-    that were not wired the order is not compared, and not in the local table, where all are the kernel's.
+    Of IPv4 routes alike in table, destination, tos and metric the kernel takes the first. One that it makes itself
+    comes behind the others when its address comes back, and one of a plan in front of them (``prepend``): to put it
+    between two that stay, one of these would have to go. So the order is compared only among routes that all come back
+    in one of these ways: not where some are of a link that is not wired, not where the kernel's and others' are mixed,
+    and not in the local table.
     """
     return difference(_as_unordered(before, wired), _as_unordered(after, wired))
 
@@ -26,7 +27,8 @@ def _as_unordered(dump: Dump, wired: Collection[str]) -> Dump:
         groups.setdefault(_rank(line), []).append(place)
     for rank, places in groups.items():
         some = [lines[place] for place in places]
-        if "local" in rank or not all(_device(line) in wired for line in some):
+        is_one_kind = len({" proto kernel " in line for line in some}) == 1
+        if "local" in rank or not is_one_kind or not all(_device(line) in wired for line in some):
             for place, line in zip(places, sorted(some), strict=True):
                 lines[place] = line
     return Dump(dump.sections | {"route4": "\n".join(lines)})

@@ -126,6 +126,7 @@ def cases(draw: DrawFn) -> Case:
     lines += [SETTLE, *(_first_address(draw, name) for name in names)]
     everything = (*names, "lo")
     lines += [*draw(st.lists(addresses(names), max_size=6)), SETTLE]
+    lines += draw(st.lists(removed_prefixes(names), max_size=2)) if rarely(draw, 3) else []
     lines += draw(
         st.lists(st.one_of(routes(names), routes(names), neighbours(names), odd_lines(everything)), max_size=10)
     )
@@ -379,7 +380,7 @@ def link_lines(draw: DrawFn, names: tuple[str, ...]) -> Line:
     link = draw(st.sampled_from(names))
     choices = (
         "addrgenmode none", "addrgenmode eui64", "arp off", "promisc on", "allmulticast on",
-        "multicast off", "txqueuelen 77", "alias hand-made", "group 77", "down", "up", "mtu 1200", "mtu 1500",
+        "multicast off", "txqueuelen 77", "alias hand-made", "group 77", "down", "up", "mtu 1400", "mtu 1500",
         "address 02:00:00:00:00:55", "nomaster", "trailers on",
     )  # fmt: skip
     if rarely(draw, 10):
@@ -395,14 +396,23 @@ def removals(draw: DrawFn, names: tuple[str, ...]) -> Line:
     own = f"fe80::858:aff:fe01:5a{position:02x}/64"
     choices = (
         f"addr del {own} dev {link}",
-        f"route del 10.{position + 1}.90.0/24 dev {link}",
-        f"route del 10.1.90.0/24 dev {link}",
-        f"route del fd00:1:90::/64 dev {link} proto kernel",
-        f"route del fe80::/64 dev {link} proto kernel",
         f"addr del {draw(st.sampled_from(HOSTS4))}/24 dev {link}",
         f"addr flush dev {link} scope link",
         "addr del 127.0.0.1/8 dev lo",
         "addr del ::1/128 dev lo",
+    )
+    return Line(draw(st.sampled_from(choices)))
+
+
+@st.composite
+def removed_prefixes(draw: DrawFn, names: tuple[str, ...]) -> Line:
+    """Draw the removal of a connected route, as ptp does it; routes through gateways there are then not taken."""
+    link = draw(st.sampled_from(names))
+    choices = (
+        f"route del 10.{NAMES.index(link) + 1}.90.0/24 dev {link}",
+        f"route del 10.1.90.0/24 dev {link}",
+        f"route del fd00:1:90::/64 dev {link} proto kernel",
+        f"route del fe80::/64 dev {link} proto kernel",
     )
     return Line(draw(st.sampled_from(choices)))
 
@@ -432,7 +442,7 @@ def sysctl_lines(draw: DrawFn, names: tuple[str, ...]) -> Line:
         f"net/ipv4/conf/{link}/promote_secondaries=1", f"net/ipv6/conf/{link}/forwarding=1",
         f"net/ipv6/conf/{link}/keep_addr_on_down=1", f"net/ipv6/conf/{link}/addr_gen_mode=1",
         f"net/ipv4/conf/{link}/rp_filter=1", f"net/ipv6/conf/{link}/accept_ra=0", "net/ipv4/ip_forward=1",
-        f"net/ipv6/conf/{link}/mtu=1300", f"net/ipv4/conf/{link}/ignore_routes_with_linkdown=1",
+        f"net/ipv4/conf/{link}/ignore_routes_with_linkdown=1",
     )  # fmt: skip
     return Line(draw(st.sampled_from(choices)), program="sysctl")
 

@@ -370,14 +370,6 @@ LINKS: dict[str, Build] = {
         "ip link set cbr up",
         "ip link set eth0 master cbr",
     ),
-    "a master already, with settings of the port": also(
-        plain,
-        "ip link add cbr type bridge",
-        "ip link set cbr addrgenmode none",
-        "ip link set cbr up",
-        "ip link set eth0 master cbr",
-        "ip link set eth0 type bridge_slave learning off cost 55 priority 10",
-    ),
     "queueing disciplines": also(
         plain, "tc qdisc add dev eth0 root tbf rate 1mbit burst 32k latency 1ms", "tc qdisc add dev eth0 clsact"
     ),
