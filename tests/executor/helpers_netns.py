@@ -53,19 +53,23 @@ def is_running(pid: int) -> bool:
 
 
 def children() -> set[int]:
-    """Return the processes, zombies among them, that this one has started through the launcher."""
+    """Return the processes, zombies among them, that this one has started, itself or through the launcher.
+
+    What the whole session of tests keeps running (tests.cli.preloaded) is none of them.
+    """
     parents = {int(entry.name): _state_and_parent(int(entry.name))[1] for entry in _processes()}
-    launchers = {pid for pid in parents if _is_launcher(pid)}
-    return {pid for pid, parent in parents.items() if parent in launchers or parent == os.getpid()}
+    launchers = {pid for pid in parents if _has_words(pid, b"-I\0-S\0-c\0")}
+    started = {pid for pid, parent in parents.items() if parent in launchers or parent == os.getpid()}
+    return {pid for pid in started if not _has_words(pid, b"tests.cli.preloaded")}
 
 
 def _processes() -> list[Path]:
     return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
-def _is_launcher(pid: int) -> bool:
+def _has_words(pid: int, words: bytes) -> bool:
     try:
-        return b"-I\0-S\0-c\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return words in Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
 
