@@ -238,7 +238,7 @@ def _lifetimes(draw: DrawFn) -> str:
 def _address4(draw: DrawFn, names: tuple[str, ...]) -> Line:
     link, host = draw(st.sampled_from((*names, "lo") if rarely(draw, 8) else names)), draw(st.sampled_from(HOSTS4))
     length = 32 if link == "lo" else draw(st.sampled_from(LENGTHS4))  # going down, lo would keep a shorter one's route
-    peer = pick(draw, *GATEWAYS4, one_in=8)
+    peer = pick(draw, *GATEWAYS4, one_in=8) if link != "lo" else ""
     options = [
         pick(draw, "broadcast +", "broadcast 10.1.90.255", "broadcast 10.9.9.9"),
         pick(draw, f"label {link[:10]}:1", f"label {link[:10]}"),
