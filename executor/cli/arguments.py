@@ -339,7 +339,7 @@ _COMMANDS = {
     "facts": (
         _facts,
         "print what is in a namespace, as JSON",
-        "podwire facts --netns pod1 > facts.json",
+        "podwire facts --netns pod1 > facts.json\npodwire facts --netns /proc/4242/ns/net",
     ),
     "plan": (
         _plan,
@@ -351,7 +351,7 @@ podwire plan --result result.json --netns pod1 --facts facts.json   # off the ho
     "show": (
         _show,
         "show a stored plan, or its reverse",
-        "podwire show pod1.plan --reverse",
+        "podwire show pod1.plan --reverse\npodwire show pod1.plan --format html > pod1.html",
     ),
     "apply": (
         _apply,
@@ -366,7 +366,7 @@ podwire plan --result result.json --netns pod1 --facts facts.json   # off the ho
     "list": (
         _list,
         "show what is wired here",
-        "podwire list --json",
+        "podwire list\npodwire list --json",
     ),
     "log": (
         _log,
@@ -391,7 +391,7 @@ podwire plan --result result.json --netns pod1 --facts facts.json   # off the ho
     "gc": (
         _gc,
         "forget what belongs to namespaces that are gone",
-        "podwire gc",
+        "podwire gc\npodwire gc --json",
     ),
     "completion": (
         _completion,
