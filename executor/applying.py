@@ -13,7 +13,7 @@ from executor.events import Began, Ended, TakingBack
 from executor.netns import boot_id
 from executor.outcome import Outcome
 from executor.restoring import go_back_and_forget, half_done
-from executor.store import APPLYING, WIRED, Entry
+from executor.store import APPLYING, WIRED, Entry, Replacement
 from executor.wirings import is_gone, is_half_done
 from executor.workplace import Failure, Settings, Workplace, check_programs, open_workplace
 from planner.changes import Change, pending
@@ -38,12 +38,17 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
         place.look_ahead()
         refuse_other_wirings(plan, place)
         entry = place.entry(plan, APPLYING)
-        refuse_stale(plan, place.observe())
         if confirm_within is not None:
             entry = evolve(entry, confirm_by=time.time() + confirm_within, confirm_token=new_token())
-        settings.store.save(entry)
-        _begin_watching(entry, confirm_within, settings)
-        _carry_out(plan, plan.commands, "apply", entry, place)
+        applying, wired = (settings.store.replacement(either) for either in (entry, evolve(entry, status=WIRED)))
+        with applying, wired:
+            place.get_ready(plan.commands)
+            applying.write()
+            wired.write()
+            refuse_stale(plan, place.observe())
+            applying.commit()
+            _begin_watching(entry, confirm_within, settings)
+            _carry_out(plan, plan.commands, "apply", wired, place)
     return Outcome("wired", plan.id, len(plan.commands), time.monotonic() - started)
 
 
@@ -55,9 +60,12 @@ def finish(entry: Entry, settings: Settings) -> Outcome:
         if now is None or not is_half_done(now):
             return Outcome("nothing", entry.id)  # whoever was at it has finished while we waited
         plan = plan_from_json(now.plan, settings.templates)
-        left = settings.templates.commands(pending(plan.changes, place.observe()))
+        facts = place.observe()
+        refuse_unreadable(facts)
+        left = settings.templates.commands(pending(plan.changes, facts))
         check_programs(left)
-        _carry_out(plan, left, "recover", now, place)
+        with settings.store.replacement(evolve(now, status=WIRED)) as wired:
+            _carry_out(plan, left, "recover", wired, place)
     return Outcome("wired", plan.id, len(left), time.monotonic() - started)
 
 
@@ -73,7 +81,7 @@ def _begin_watching(entry: Entry, seconds: float | None, settings: Settings) -> 
 
 def refuse_other_wirings(plan: Plan, place: Workplace) -> None:
     """Refuse to wire a namespace, or to use an id, that is wired already; what belongs to a gone one is forgotten."""
-    for entry in place.settings.store.all():
+    for entry in place.settings.store.concerning(plan.id, place.namespace.cookie):
         if entry.id != plan.id and not entry.is_of(place.namespace.cookie, boot_id()):
             continue
         if entry.id == plan.id and is_gone(entry):
@@ -89,6 +97,12 @@ def _wired_already(entry: Entry, plan: Plan) -> str:
     return f"{where}: podwire teardown {entry.id} first"
 
 
+def refuse_unreadable(facts: NamespaceFacts) -> None:
+    """Raise Refused where ebtables does not answer: rules that are there already would be there twice."""
+    if facts.ebtables.problem:
+        raise Refused(facts.ebtables.problem)
+
+
 def refuse_stale(plan: Plan, facts: NamespaceFacts) -> None:
     """Raise StalePlan where the namespace is not what the plan was made from; the message says what differs."""
     if not facts.is_like(plan.facts):
@@ -100,8 +114,8 @@ def refuse_stale(plan: Plan, facts: NamespaceFacts) -> None:
             raise StalePlan(f"the plan does not fit its own facts: {change.resource} is not at its «before»; plan anew")
 
 
-def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, entry: Entry, place: Workplace) -> None:
-    """Run the commands, look whether they did what they should, and write down that the namespace is wired.
+def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, wired: Replacement, place: Workplace) -> None:
+    """Run the commands, look whether they did what they should, and write down, by ``wired``, that they did.
 
     Where anything fails all of the plan is taken back, and TakenBack or HalfDone raised.
     """
@@ -109,7 +123,8 @@ def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, entry: Entry,
         place.emit(Began(verb, plan.id, plan.netns, place.settings.asked))
         failure = place.run(commands) or _missing(plan.changes, place)
         if failure is None:
-            place.settings.store.save(evolve(entry, status=WIRED))
+            place.session.end()
+            wired.commit()
             place.emit(Ended("wired", ""))
     except (ExecutorError, PlannerError) as error:
         failure = Failure(str(error))

@@ -21,6 +21,9 @@ from executor.netns import Namespace
 # Debian's packages. ebtables is in iptables: the package of that name has only the legacy one, which podwire refuses.
 _PACKAGES = {"ip": "iproute2", "bridge": "iproute2", "nft": "nftables", "nsenter": "util-linux", "sysctl": "procps"}
 
+# The nice value of what is started ahead.
+_AHEAD = 10
+
 # How long a killed process may take to go. It goes at once, unless the kernel itself hangs in it.
 _DYING = 2.0
 
@@ -30,7 +33,19 @@ def find_program(name: str) -> str:
 
     Raises Unusable, which names the package that it comes in.
     """
-    found = shutil.which(name, path=_search_path())
+    path = _search_path()
+    found = _found_before.get((name, path))
+    if found is None or not os.access(found, os.X_OK):
+        found = _found_before[name, path] = _look_for(name, path)
+    return found
+
+
+# By name and PATH: an operation asks a dozen times, and each time some ten places would be looked at.
+_found_before: dict[tuple[str, str], str] = {}
+
+
+def _look_for(name: str, path: str) -> str:
+    found = shutil.which(name, path=path)
     if found is None:
         package = "iptables" if name.startswith("ebtables") else _PACKAGES.get(name, name)
         raise Unusable(f"the program {name} is not installed: on Debian it comes with the package {package}")
@@ -61,12 +76,14 @@ class Child:
         namespace: Namespace | None,
         streams: tuple[int, int, int],
         pass_fds: Iterable[int] = (),
+        is_ahead: bool = False,
     ) -> Self:
         """Start ``argv`` in ``namespace`` (None: where we are); equals ``nsenter --net=NETNS argv``.
 
         The child gets PATH and LC_ALL=C for an environment, and of our descriptors ``pass_fds`` and the namespace's,
         so that it shares the lock. ``streams`` are the descriptors for its standard input, output and error. It
-        returns at once. Raises Unusable where the program is not installed; what else goes wrong is raised later.
+        returns at once. With ``is_ahead`` nobody waits for it yet: it gives way to whatever else wants to run, until
+        ``hurry`` is called. Raises Unusable where the program is not installed; what else goes wrong is raised later.
         """
         kept = set(pass_fds)
         program = [find_program(argv[0]), *argv[1:]]
@@ -74,7 +91,8 @@ class Child:
             kept.add(namespace.fd)
             program = [find_program("nsenter"), f"--net=/proc/self/fd/{namespace.fd}", *program]
 
-        return cls(start_process(program, path=_search_path(), streams=streams, kept=sorted(kept)))
+        nice = _AHEAD if is_ahead else 0
+        return cls(start_process(program, path=_search_path(), streams=streams, kept=sorted(kept), nice=nice))
 
     @property
     def pid(self) -> int:
@@ -92,6 +110,16 @@ class Child:
                 self._pidfd = os.pidfd_open(self._pid)
                 self._ended.register(self._pidfd, select.POLLIN)
         return self._pid
+
+    def hurry(self) -> None:
+        """Let a process that was started ahead run like any other. Raises Unusable as ``pid`` does."""
+        with suppress(OSError):  # it has ended
+            os.setpriority(os.PRIO_PROCESS, self.pid, 0)
+
+    @property
+    def ended_fd(self) -> int:
+        """What becomes readable when the process ends, -1 where that cannot be told. Raises as ``pid`` does."""
+        return self._pidfd if self.pid else -1
 
     def wait(self, seconds: float) -> bool:
         """Wait up to ``seconds`` for the process to end; say whether it has. Raises Unusable as ``pid`` does."""

@@ -6,6 +6,7 @@ import time
 
 from attrs import evolve, frozen
 
+from executor.applying import refuse_unreadable
 from executor.errors import ExecutorError, HalfDone, NamespaceGone, TakenBack
 from executor.events import Began, Ended, TakingBack
 from executor.netns import boot_id
@@ -37,6 +38,7 @@ def drift_of(entry: Entry, settings: Settings) -> Drift:
     if is_gone(entry):
         raise NamespaceGone(f"the namespace of {entry.id} is gone: podwire gc forgets it")
     facts = observe_netns(entry.netns, timeout=settings.timeout)
+    refuse_unreadable(facts)
     plan = plan_from_json(entry.plan, settings.templates)
     return Drift(_repair_plan(plan, facts, settings), moved_by_nature(plan, facts))
 
@@ -51,7 +53,9 @@ def repair(entry: Entry, settings: Settings) -> Outcome:
         now = settings.store.load(entry.id)
         if now is None or now.status != WIRED or not now.is_of(place.namespace.cookie, boot_id()):
             return Outcome("nothing", entry.id)
-        plan = _repair_plan(plan_from_json(now.plan, settings.templates), place.observe(), settings)
+        facts = place.observe()
+        refuse_unreadable(facts)
+        plan = _repair_plan(plan_from_json(now.plan, settings.templates), facts, settings)
         if not plan.changes:
             return Outcome("unchanged", entry.id)
         check_programs((*plan.commands, *plan.reverse_commands))

@@ -25,6 +25,7 @@ from planner.errors import InvalidInput
 from planner.values import PlanId, shown
 
 _KEPT_OUTPUT = 64 * 1024
+_as_line = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @frozen
@@ -85,7 +86,7 @@ class Journal:
 
     def listen(self, event: Event) -> None:
         """Write an event down (an executor.events.Listener). Raises Unusable where that fails: nothing runs then."""
-        line = json.dumps({"time": time.time()} | _as_json(event), separators=(",", ":"))
+        line = _as_line({"time": time.time()} | _as_json(event))
         # A torn line of a process that was killed must not swallow ours: each starts on a line of its own.
         data = f"\n{line}\n".encode()
         try:

@@ -10,9 +10,10 @@ podwire's, and little else: it is to be there at once. Nothing that it is told r
 One message a request (a SOCK_SEQPACKET socket on standard input), one message for an answer, each with the request's
 number in front and zero bytes between its words:
 
-    start PROGRAM KEPT PATH WORD…     with the descriptors for 0, 1, 2 and those that the program keeps open, which are
+    start PROGRAM KEPT PATH NICE WORD…
+                                      with the descriptors for 0, 1, 2 and those that the program keeps open, which are
                                       to have the numbers KEPT: the process id, or ``!`` and why it cannot be started.
-                                      Its environment is PATH and LC_ALL=C.
+                                      Its environment is PATH and LC_ALL=C, its nice value NICE.
     reap PID                          the exit status of a process that has ended (-N for signal N)
 
 A process that has ended stays a zombie until podwire asks for its status, so that its id means nobody else. When
@@ -51,12 +52,12 @@ def serve(control: socket) -> None:
 
 
 def _start(words: list[bytes], descriptors: list[int]) -> int:
-    program, kept, path, *argv = words
+    program, kept, path, nice, *argv = words
     numbers = [0, 1, 2, *(int(number) for number in kept.split())]
     # First out of the way of all the numbers that are wanted, then to these; that makes them inheritable.
     moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(numbers) + 1) for fd in descriptors]
     try:
-        return os.posix_spawn(
+        pid = os.posix_spawn(
             program,
             argv,
             {b"PATH": path, b"LC_ALL": b"C"},
@@ -64,6 +65,9 @@ def _start(words: list[bytes], descriptors: list[int]) -> int:
             setpgroup=0,
             setsigdef=_IGNORED,
         )
+        if nice != b"0":
+            os.setpriority(os.PRIO_PROCESS, pid, int(nice))
+        return pid
     finally:
         for fd in moved:
             os.close(fd)

@@ -28,18 +28,18 @@ _STARTING = threading.Lock()
 
 
 def start_process(
-    program: Sequence[str], *, path: str, streams: Sequence[int], kept: Sequence[int]
+    program: Sequence[str], *, path: str, streams: Sequence[int], kept: Sequence[int], nice: int = 0
 ) -> Callable[[], int]:
     """Have ``program`` (its file, then its arguments) started, leader of a process group of its own.
 
     ``path`` is its PATH, ``streams`` are the descriptors for its standard input, output and error, ``kept`` those that
-    it inherits under their own numbers. Returns at once; the function returned waits for the process id, or raises
-    Unusable where it cannot be started.
+    it inherits under their own numbers; ``nice`` is what it begins with (setpriority(2)). Returns at once; the function
+    returned waits for the process id, or raises Unusable where it cannot be started.
     """
     file, *arguments = program
     numbers = " ".join(map(str, kept))
     launcher = _launcher(os.getpid())
-    asked = launcher.ask(("start", file, numbers, path, file, *arguments), (*streams, *kept))
+    asked = launcher.ask(("start", file, numbers, path, str(nice), file, *arguments), (*streams, *kept))
 
     def pid() -> int:
         answer = launcher.answer_to(asked)

@@ -6,6 +6,7 @@ where podwire looked, whatever happens to the path meanwhile; and the lock is on
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import errno
 import fcntl
@@ -13,7 +14,6 @@ import os
 import socket
 import stat
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -116,6 +116,7 @@ class Namespace:
         """
         results: list[T] = []
         errors: list[BaseException] = []
+        ended = _thread.allocate_lock()
 
         def work() -> None:
             try:
@@ -123,13 +124,15 @@ class Namespace:
                 results.append(function())
             except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
                 errors.append(error)
+            finally:
+                ended.release()
 
-        thread = threading.Thread(target=work, name=f"in {self.path}", daemon=True)
-        thread.start()
-        thread.join()
-        if errors:
-            raise errors[0]
-        return results[0]
+        ended.acquire()
+        _thread.start_new_thread(work, ())  # half of what a threading.Thread costs, which waits for its start as well
+        with ended:
+            if errors:
+                raise errors[0]
+            return results[0]
 
     @contextmanager
     def lock(self, timeout: float) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import grp
 import json
 import os
@@ -11,14 +12,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from executor.errors import ExecutorError, Unusable
 from executor.netns import Namespace
 from executor.programs import RunningProgram, find_program, start_program
 from executor.reply import Reply
 from executor.session import IpSession
-from planner.capture import Answers, read_answers
+from planner.capture import Answers, read_answers, read_rules
 from planner.ebtables import hides_a_chain
 from planner.errors import InvalidInput
 from planner.facts import NamespaceFacts
@@ -36,7 +37,7 @@ _ROUTES = _QUESTIONS[2:4]
 _TRIES = 5
 _CONF = "/proc/sys/net/ipv6/conf"
 _LINK_SYSCTLS = ("accept_dad", "accept_ra")
-_BRIDGE = "/proc/sys/net/bridge"
+_MOST_OF_SYSCTL = 4096
 _BRIDGE_SYSCTLS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables")
 
 
@@ -47,37 +48,78 @@ class _Ebtables:
     problem: str | None = None
 
 
-def observe(
-    namespace: Namespace, session: IpSession, *, timeout: float, ahead: EbtablesSave | None = None
-) -> NamespaceFacts:
-    """Return what is in ``namespace`` now; ``session`` is an open JSON one there, ``timeout`` seconds for a program.
+class Observation:
+    """A look at a namespace that has begun: programs are at it, and the answers are still to be read."""
 
-    ``ahead`` is an ``ebtables-save`` that was started earlier, since when no rule has changed.
-    Raises Unusable where ``ip`` does not answer, InvalidInput where it answers what podwire does not understand.
-    """
-    with ahead or EbtablesSave(namespace, timeout) as save:
-        links, addresses, routes4, routes6, neighbours, proxies = _ask(session, _QUESTIONS)
+    def __init__(
+        self, namespace: Namespace, session: IpSession, timeout: float, *, rules: EbtablesSave | None = None
+    ) -> None:
+        """Begin to look; ``session`` is an open JSON one in ``namespace``, ``timeout`` seconds for a program.
+
+        ``rules`` is an ``ebtables-save`` that was started before, since when no rule has changed.
+        """
+        self._namespace = namespace
+        self._session: IpSession | None = session
+        self._timeout = timeout
+        self._rules = rules
+        try:
+            session.begin(*(question.split() for question in _QUESTIONS))
+            self._rules = rules or EbtablesSave(namespace, timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def result(self) -> NamespaceFacts:
+        """Return what was seen. To be called once.
+
+        Raises Unusable where ``ip`` does not answer, InvalidInput where it answers what podwire does not understand.
+        """
+        with self:
+            found = self._read_network()
+            assert self._rules is not None  # noqa: S101  it was begun
+            rules = self._rules.result()
+        return evolve(found, ebtables=read_rules(rules.save, rules.chains, rules.problem))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what nobody will look at any more; a second time, or after ``result``, does nothing."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.abandon()
+        if self._rules is not None:
+            self._rules.close()
+
+    def _read_network(self) -> NamespaceFacts:
+        """Return all but the rules, which another program tells meanwhile."""
+        session = self._session
+        assert session is not None  # noqa: S101  called once
+        sysctls = self._namespace.call(_read_sysctls)
+        links, addresses, routes4, routes6, neighbours, proxies = _answers(session, _QUESTIONS)
         route_text = None
         if '"metrics"' in routes4 + routes6:
-            routes4, routes6, route_text = _with_text(routes4, routes6, namespace, session, timeout)
-        sysctls = namespace.call(_read_sysctls)
-        ebtables = save.result()
-    return read_answers(
-        Answers(
-            links=_numeric_owners(links),
-            addresses=addresses,
-            routes4=routes4,
-            routes6=routes6,
-            neighbours=neighbours,
-            proxies=proxies,
-            route_text=route_text,
-            ebtables_save=ebtables.save,
-            nft_chains=ebtables.chains,
-            ebtables_problem=ebtables.problem,
-            sysctls=sysctls,
-            observed_at=time.time(),
+            routes4, routes6, route_text = _with_text(routes4, routes6, self._namespace, session, self._timeout)
+        self._session = None
+        return read_answers(
+            Answers(
+                links=_numeric_owners(links),
+                addresses=addresses,
+                routes4=routes4,
+                routes6=routes6,
+                neighbours=neighbours,
+                proxies=proxies,
+                route_text=route_text,
+                ebtables_save="",
+                nft_chains=None,
+                ebtables_problem=None,
+                sysctls=sysctls,
+                observed_at=time.time(),
+            )
         )
-    )
 
 
 def observe_netns(netns: NetnsPath, *, timeout: float) -> NamespaceFacts:
@@ -89,12 +131,16 @@ def observe_netns(netns: NetnsPath, *, timeout: float) -> NamespaceFacts:
 def observe_once(namespace: Namespace, *, timeout: float) -> NamespaceFacts:
     """Return what is in ``namespace`` now, with an ``ip`` opened only for that."""
     with IpSession(namespace, timeout=timeout) as session:
-        return observe(namespace, session, timeout=timeout)
+        return Observation(namespace, session, timeout).result()
 
 
 def _ask(session: IpSession, questions: tuple[str, ...]) -> list[str]:
-    replies = session.run_many([question.split() for question in questions])
-    return [_answer(reply, question) for reply, question in zip(replies, questions, strict=True)]
+    session.begin(*(question.split() for question in questions))
+    return _answers(session, questions)
+
+
+def _answers(session: IpSession, questions: tuple[str, ...]) -> list[str]:
+    return [_answer(reply, question) for reply, question in zip(session.finish(), questions, strict=True)]
 
 
 def _answer(reply: Reply, question: str) -> str:
@@ -136,8 +182,12 @@ def _read_sysctls() -> dict[str, str]:
 
 def _read_into(found: dict[str, str], key: str) -> None:
     # A link may go while it is looked at; br_netfilter may not be loaded.
-    with contextlib.suppress(FileNotFoundError), open(f"/proc/sys/{key}", encoding="ascii") as file:
-        found[key] = file.read().strip()
+    with contextlib.suppress(FileNotFoundError):
+        fd = os.open(f"/proc/sys/{key}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            found[key] = os.read(fd, _MOST_OF_SYSCTL).decode("ascii").strip()
+        finally:
+            os.close(fd)
 
 
 def _numeric_owners(links: str) -> str:
@@ -164,6 +214,12 @@ def _to_number(data: Mapping[str, object], key: str, look_up: Callable[[str], in
             raise Unusable(f"ip says that a tap belongs to {name!r}, whom this host does not know") from None
 
 
+@functools.lru_cache(1)
+def _is_legacy(program: str, _device: int, _inode: int) -> bool:
+    """Say whether a program, which is that file now, is not of the nf_tables variant: there its name says so."""
+    return "legacy" in os.path.realpath(program)
+
+
 class EbtablesSave:
     """``ebtables-save`` on its way beside other questions, and ``nft`` where there is a table to ask about."""
 
@@ -173,13 +229,15 @@ class EbtablesSave:
         self._running: RunningProgram | None = None
         self._problem: str | None = None
         try:
-            if "legacy" in os.path.realpath(find_program("ebtables-save")):
+            program = find_program("ebtables-save")
+            found = os.stat(program)
+            if _is_legacy(program, found.st_dev, found.st_ino):
                 self._problem = (
                     "this host's ebtables is the legacy one: select the nf_tables variant "
                     "(update-alternatives --config ebtables)"
                 )
             else:
-                self._running = self._start("ebtables-save")
+                self._running = self._start("ebtables-save", is_ahead=True)
         except Unusable as error:
             self._problem = str(error)
 
@@ -214,5 +272,5 @@ class EbtablesSave:
             return None
         return reply.stdout if reply.ok else None
 
-    def _start(self, *argv: str) -> RunningProgram:
-        return start_program(argv, namespace=self._namespace, stdin=None, timeout=self._timeout)
+    def _start(self, *argv: str, is_ahead: bool = False) -> RunningProgram:
+        return start_program(argv, namespace=self._namespace, stdin=None, timeout=self._timeout, is_ahead=is_ahead)

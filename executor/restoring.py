@@ -20,11 +20,11 @@ from executor.outcome import Outcome
 from executor.store import TEARING_DOWN, Entry
 from executor.wirings import is_gone, is_half_done
 from executor.workplace import Settings, Workplace, check_programs, open_workplace
-from planner.changes import lost_links, pending, without_lost_links
+from planner.changes import Change, lost_links, pending, without_lost_links
 from planner.ebtables import foreign_rules
 from planner.errors import PlannerError
 from planner.facts import NamespaceFacts
-from planner.plan import Plan, plan_from_json, reverse_after, with_changes
+from planner.plan import Plan, changes_back, plan_from_json, with_changes
 from planner.render import Templates
 from planner.resources import RulesState
 from planner.values import PlanId, shown
@@ -52,6 +52,7 @@ def restore(entry: Entry, settings: Settings, verb: str, *, unconfirmed: str | N
     if is_gone(entry):
         return _forget(entry, settings)
     with open_workplace(settings, entry.netns, entry.id) as place:
+        place.look_ahead()
         now = settings.store.load(entry.id)
         if now is None or (unconfirmed is not None and now.confirm_token != unconfirmed):
             return Outcome("nothing", entry.id)
@@ -61,11 +62,12 @@ def restore(entry: Entry, settings: Settings, verb: str, *, unconfirmed: str | N
         if not entry.is_of(place.namespace.cookie, boot_id()):
             settings.store.delete(entry.id)
             return Outcome("gone", entry.id)
-        place.look_ahead()
-        plan = plan_from_json(entry.plan, settings.templates)
-        facts = place.observe()
-        check_programs(plan.reverse_commands)
-        settings.store.save(evolve(entry, status=TEARING_DOWN))
+        with settings.store.replacement(evolve(entry, status=TEARING_DOWN)) as replacement:
+            replacement.write()
+            plan = plan_from_json(entry.plan, settings.templates)
+            facts = place.observe()
+            check_programs(plan.reverse_commands)
+            replacement.commit()
         holders = _tap_holders(plan, place)
         way = go_back_and_forget(plan, lambda: facts, Began(verb, entry.id, entry.netns, settings.asked), place)
         if way.problems:
@@ -102,32 +104,35 @@ def _tap_holders(plan: Plan, place: Workplace) -> tuple[str, ...]:
 
 def _go_back(plan: Plan, facts: NamespaceFacts, place: Workplace) -> WayBack:
     """Bring everything that ``plan`` changed back to its ``before``, from ``facts`` as they are now."""
-    templates = place.settings.templates
-    left = left_to_restore(plan, facts, templates)
-    failures = place.run_all(left.commands)
-    still = left_to_restore(plan, place.observe(), templates)
-    lost = _lost(left, still, templates)
-    if lost.commands:
-        failures += place.run_all(lost.commands)
-        still = left_to_restore(plan, place.observe(), templates)
-    problems = [f"{change.resource} is not as it was" for change in still.changes]
-    whys = [failure.why for failure in failures if still.changes]
-    return WayBack(len(left.commands) + len(lost.commands), tuple(problems + whys))
-
-
-def _lost(left: Plan, still: Plan, templates: Templates) -> Plan:
-    """Return what of ``still`` was as it should be before the commands of ``left`` ran: they took it along.
-
-    Where setting a MAC failed the first time and works the second, it flushes neighbours that are back already.
-    """
-    tried = {change.resource for change in left.changes}
-    return with_changes(still, tuple(change for change in still.changes if change.resource not in tried), templates)
+    render = place.settings.templates.commands
+    left = _changes_left(plan, facts)
+    commands = render(left)
+    failures = place.run_all(commands)
+    now = place.observe()
+    still = _changes_left(plan, now)
+    # What was as it should be before those commands ran: they took it along. Where setting a MAC failed the first time
+    # and works the second, it flushes neighbours that are back already.
+    tried = {change.resource for change in left}
+    lost = render(change for change in still if change.resource not in tried)
+    if lost:
+        failures += place.run_all(lost)
+        now = place.observe()
+        still = _changes_left(plan, now)
+    problems = [f"{change.resource} is not as it was" for change in still]
+    whys = [failure.why for failure in failures]
+    if now.ebtables.problem:
+        whys.append(now.ebtables.problem)
+    return WayBack(len(commands) + len(lost), tuple(problems + whys if still else ()))
 
 
 def left_to_restore(plan: Plan, facts: NamespaceFacts, templates: Templates) -> Plan:
     """Return the plan that takes ``plan`` back from what is there now: what is already as it was is not in it."""
-    reverse = reverse_after(plan, time.time() - plan.facts.observed_at, templates)
-    return with_changes(reverse, pending(without_lost_links(reverse.changes, facts), facts), templates)
+    return with_changes(plan, _changes_left(plan, facts), templates)
+
+
+def _changes_left(plan: Plan, facts: NamespaceFacts) -> tuple[Change, ...]:
+    changes = changes_back(plan, time.time() - plan.facts.observed_at)
+    return pending(without_lost_links(changes, facts), facts)
 
 
 def half_done(plan: Plan, way: WayBack) -> str:

@@ -80,6 +80,9 @@ class IpSession:
         self._timeout = timeout
         self._json = json
         self._batch: _Batch | None = None
+        self._begun: Sequence[str] = ()
+        self._sent: Sequence[str] = ()
+        self._asked = 0.0
 
     def run(self, argv: Sequence[str]) -> Reply:
         """Run one command, ``("ip", "link", …)``, and return what it answered; see ``run_many``."""
@@ -94,17 +97,46 @@ class IpSession:
         Raises ExecutorError before anything is run where a word is not safe, Unusable where ``ip`` cannot be started,
         TimedOut where one took too long: it was killed then, and those behind it were not run.
         """
-        lines = [batch_line(argv) for argv in argvs]
-        replies: list[Reply] = []
+        self.begin(*argvs)
+        return self.finish()
+
+    def begin(self, *argvs: Sequence[str]) -> None:
+        """Send commands without waiting for their answers, which are for ``finish``. Raises as ``run_many`` does."""
+        self._begun = [batch_line(argv) for argv in argvs]
+        self._send(self._begun)
+
+    @property
+    def answer_fd(self) -> int:
+        """What becomes readable when the first command that was begun has ended; -1 where ``ip`` has."""
+        return -1 if self._batch is None else self._batch.output
+
+    @property
+    def deadline(self) -> float:
+        """When the first command that was begun has to have ended (monotonic clock)."""
+        return self._asked + self._timeout
+
+    def finish(self) -> tuple[Reply, ...]:
+        """Return what the commands that were begun answered, waiting for it. Raises as ``run_many`` does."""
+        lines, self._begun = self._begun, []
+        replies = self._collect()
         while len(replies) < len(lines):
-            batch = self._open_batch(lines[len(replies)])
-            replies += self._ask(batch, batch.fitting(lines[len(replies) :]))
+            self._send(lines[len(replies) :])
+            replies += self._collect()
         return tuple(replies)
+
+    def abandon(self) -> None:
+        """Let ``ip`` go, whose answers nobody will read; the next command opens a new one."""
+        self._kill()
 
     def open(self) -> None:
         """Start ``ip`` now, so that the first command does not wait for it. Raises Unusable."""
         if self._batch is None:
             self._batch = _Batch(self._namespace, ("-j", "-d") if self._json else ("-d", "-o"))
+
+    def end(self) -> None:
+        """Tell ``ip`` to end, without waiting for that; the next command would open a new one."""
+        if self._batch is not None:
+            self._batch.end()
 
     def close(self) -> None:
         """End ``ip`` and collect it; the next command would open a new one."""
@@ -118,12 +150,21 @@ class IpSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, batch: _Batch, lines: Sequence[str]) -> list[Reply]:
-        """Return the replies to ``lines``; to fewer of them, but at least one, where a line ended ``ip``."""
+    def _send(self, lines: Sequence[str]) -> None:
+        """Send as many of ``lines`` as one ``ip`` can be given, at least one."""
+        if not lines:
+            return
+        batch = self._open_batch(lines[0])
+        self._sent = batch.fitting(lines)
+        self._asked = time.monotonic()
+        batch.write(self._sent)
+
+    def _collect(self) -> list[Reply]:
+        """Return the replies to what was sent; to fewer of them, but at least one, where a line ended ``ip``."""
+        batch, lines, asked = self._batch, self._sent, self._asked
+        assert batch is not None  # noqa: S101  it was sent there
         replies: list[Reply] = []
-        asked = time.monotonic()
         try:
-            batch.write(lines)
             for _ in lines:
                 answer, rc = batch.read_answer(asked + self._timeout)
                 now = time.monotonic()
@@ -204,10 +245,10 @@ class _Batch:
         self._marker_line = f"link show dev {marker}\n"
         self._marker_answer = f'Device "{marker}" does not exist.\n'
         child_in, self._input = os.pipe2(os.O_CLOEXEC)
-        self._output, child_out = os.pipe2(os.O_CLOEXEC)
+        self.output, child_out = os.pipe2(os.O_CLOEXEC)
         self._answers = bytearray()
         self._readable = select.poll()
-        self._readable.register(self._output, select.POLLIN)
+        self._readable.register(self.output, select.POLLIN)
         try:
             self._child = Child.start(
                 ["ip", *options, "-force", "-batch", "-"], namespace=namespace, streams=(child_in, child_out, child_out)
@@ -255,12 +296,18 @@ class _Batch:
         return answer, 0
 
     def ended(self) -> bool:
-        """Say whether ``ip`` has ended, which it should not by itself."""
-        return self._child.wait(0)
+        """Say whether ``ip`` was told to end, or has ended, which it should not by itself."""
+        return self._input < 0 or self._child.wait(0)
+
+    def end(self) -> None:
+        """Tell ``ip`` that there is no more to do."""
+        fd, self._input = self._input, -1
+        if fd >= 0:
+            os.close(fd)
 
     def close(self) -> None:
         """Tell ``ip`` that there is no more to do, and collect it."""
-        self._close_input()
+        self.end()
         if self._child.wait(_CLOSING):
             self._reap()
         else:
@@ -273,14 +320,9 @@ class _Batch:
         self._close_pipes()
         return killed
 
-    def _close_input(self) -> None:
-        fd, self._input = self._input, -1
-        if fd >= 0:
-            os.close(fd)
-
     def _close_pipes(self) -> None:
-        self._close_input()
-        fd, self._output = self._output, -1
+        self.end()
+        fd, self.output = self.output, -1
         if fd >= 0:
             os.close(fd)
 
@@ -305,7 +347,7 @@ class _Batch:
             left = deadline - time.monotonic()
             if not self._readable.poll(max(0.0, left) * 1000):
                 raise _Late
-            chunk = os.read(self._output, _CHUNK)
+            chunk = os.read(self.output, _CHUNK)
             if not chunk and not self._answers:
                 raise EOFError
             if not chunk:

@@ -8,12 +8,13 @@ STATE-DIR/journal/ID.jsonl    what was run for it, before and after each command
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from attrs import frozen
 
@@ -26,6 +27,7 @@ DEFAULT_STATE_DIR = "/var/lib/podwire"
 _ENTRY_VERSION = 1
 APPLYING, WIRED, TEARING_DOWN = "applying", "wired", "tearing-down"
 _STATUSES = (APPLYING, WIRED, TEARING_DOWN)
+_NUMBERS = itertools.count(1)
 
 
 @frozen
@@ -73,6 +75,11 @@ class StateStore:
 
     def save(self, entry: Entry) -> None:
         """Write an entry so that after a crash, of podwire or the machine, it is there whole or as it was before."""
+        with self.replacement(entry) as replacement:
+            replacement.commit()
+
+    def replacement(self, entry: Entry) -> Replacement:
+        """Return what saves an entry in two steps; nothing is written yet. Use it in a ``with``."""
         document = {
             "version": _ENTRY_VERSION,
             "id": str(entry.id),
@@ -85,7 +92,7 @@ class StateStore:
             "confirm_token": entry.confirm_token,
             "plan": entry.plan.value,
         }
-        _write(self._path(entry.id), document)
+        return Replacement(self._path(entry.id), document)
 
     def load(self, plan_id: PlanId) -> Entry | None:
         """Return the entry of an id, None where there is none. Raises InvalidInput where it was damaged or edited."""
@@ -108,9 +115,22 @@ class StateStore:
             if entry is not None:
                 yield entry
 
+    def concerning(self, plan_id: PlanId, cookie: int) -> Iterator[Entry]:
+        """Yield the entries of an id or of a namespace (in this boot or another). Of others not even JSON is read.
+
+        A host may have hundreds, and one of them that is damaged is no reason not to wire another namespace.
+        """
+        digits = str(cookie).encode()
+        for other in self.ids():
+            if other == plan_id or digits in (_read(self._path(other)) or b""):
+                entry = self.load(other)
+                if entry is not None and (other == plan_id or entry.cookie == cookie):
+                    yield entry
+
     def save_dummy(self, plan_id: PlanId, document: dict[str, Any]) -> None:
         """Write down what CNI plugins are asked for an id, as safely as an entry."""
-        _write(self._dummies / f"{plan_id}.json", document)
+        with Replacement(self._dummies / f"{plan_id}.json", document) as replacement:
+            replacement.commit()
 
     def load_dummy(self, plan_id: PlanId) -> Node | None:
         """Return what CNI plugins were asked for an id, None where that was nothing."""
@@ -163,13 +183,6 @@ def _check_directory(directory: Path) -> None:
         raise Unusable(f"the state directory {shown(str(directory))} cannot be written")
 
 
-def _write(path: Path, document: dict[str, Any]) -> None:
-    try:
-        _replace(path, json.dumps(document, separators=(",", ":")).encode())
-    except OSError as error:
-        raise Unusable(f"{shown(str(path))} cannot be written: {error.strerror}") from None
-
-
 def _delete(path: Path) -> None:
     try:
         for name in _half_written(path):
@@ -185,23 +198,59 @@ def _delete(path: Path) -> None:
 def _half_written(path: Path) -> list[str]:
     """Return the names of what processes that were killed left of ``path`` while they replaced it."""
     start = f".{path.name}."
-    return [name for name in os.listdir(path.parent) if name.startswith(start) and name[len(start) :].isdecimal()]
+    names = (name for name in os.listdir(path.parent) if name.startswith(start))
+    return [name for name in names if name[len(start) :].replace(".", "").isdecimal()]
 
 
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        with open(os.open(temporary, flags, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync(path.parent)
+class Replacement:
+    """A document that takes the place of a file in two steps: it is written beside the file, then renamed over it.
+
+    The first step, which waits for the disk, may be done while something else is waited for as well. What is not
+    committed is removed when this is left.
+    """
+
+    def __init__(self, path: Path, document: dict[str, Any]) -> None:
+        self._path = path
+        self._document = document
+        self._beside = path.with_name(f".{path.name}.{os.getpid()}.{next(_NUMBERS)}")
+        self._written = False
+
+    def write(self) -> None:
+        """Write and sync the document beside the file. Raises Unusable."""
+        data = json.dumps(self._document, separators=(",", ":")).encode()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with self._errors():
+            fd = os.open(self._beside, flags, 0o600)
+            self._written = True
+            with open(fd, "wb", buffering=0) as file:
+                file.write(data)
+                os.fsync(fd)
+
+    def commit(self) -> None:
+        """Put the document in the file's place, whole; ``write`` it where that was not done. Raises Unusable."""
+        if not self._written:
+            self.write()
+        with self._errors():
+            is_new = not self._path.exists()
+            self._beside.replace(self._path)
+            self._written = False
+            if is_new:  # else a crash of the machine may bring back what was there, whole as well
+                _sync(self._path.parent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._written:
+            with contextlib.suppress(OSError):
+                self._beside.unlink()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Unusable(f"{shown(str(self._path))} cannot be written: {error.strerror}") from None
 
 
 def _sync(directory: Path) -> None:

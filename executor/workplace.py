@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,13 +10,14 @@ from attrs import define, field, frozen
 
 from executor.errors import ExecutorError, Interrupted, TimedOut, Unusable
 from executor.events import Event, Listener, Ran, Running
+from executor.jobs import Job, failed_job, ip_job, program_job
 from executor.journal import Journal
 from executor.netns import Namespace, boot_id
-from executor.observe import EbtablesSave, observe
-from executor.programs import find_program, run_program
+from executor.observe import EbtablesSave, Observation
+from executor.programs import ReadyProgram, RunningProgram, find_program, start_program
 from executor.reply import Reply
 from executor.session import IpSession
-from executor.side_by_side import Run, is_of_ebtables, run_side_by_side
+from executor.side_by_side import Begin, End, is_of_ebtables, is_of_ip, run_side_by_side
 from executor.signals import StopRequest, stop_requests
 from executor.store import Entry, StateStore
 from executor.tap import check_taps
@@ -60,56 +60,76 @@ class Workplace:
     journal: Journal
     stop: StopRequest
     _number: int = field(default=0, init=False)
-    _ahead: EbtablesSave | None = field(default=None, init=False)
-    _telling: threading.Lock = field(factory=threading.Lock, init=False)
+    _ahead: Observation | None = field(default=None, init=False)
+    _rules_ahead: EbtablesSave | None = field(default=None, init=False)
+    _ready: dict[tuple[str, ...], ReadyProgram] = field(factory=dict, init=False)
     # While taking back what an apply did: neither a journal that cannot be written nor a signal stops that.
     lenient: bool = field(default=False, init=False)
 
     def look_ahead(self) -> None:
-        """Start what the next ``observe`` will wait for. Only to be called where no rule will change before that."""
+        """Begin what the next ``observe`` returns. Only to be called where nothing will change before that."""
         self.stop_looking_ahead()
-        self.session.open()
-        self._ahead = EbtablesSave(self.namespace, self.settings.timeout)
+        self._ahead = Observation(self.namespace, self.session, self.settings.timeout)
 
     def stop_looking_ahead(self) -> None:
         """Forget what was started for an ``observe`` that did not come, or would now see what is no longer so."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.close()
+        for ahead in (self._ahead, self._rules_ahead):
+            if ahead is not None:
+                ahead.close()
+        self._ahead = self._rules_ahead = None
+
+    def get_ready(self, commands: Sequence[Command]) -> None:
+        """Start the programs of ``commands`` that wait for their standard input, so that these need not be waited for.
+
+        They do nothing before it is their turn to get it.
+        """
+        for command in commands:
+            if command.netns is not None and ReadyProgram.takes(command.stdin) and command.argv not in self._ready:
+                ready = ReadyProgram(command.argv, namespace=self.namespace, timeout=self.settings.timeout)
+                self._ready[command.argv] = ready
+
+    def close(self) -> None:
+        """Let go of what was started for what did not come."""
+        self.stop_looking_ahead()
+        while self._ready:
+            self._ready.popitem()[1].close()
 
     def observe(self) -> NamespaceFacts:
         """Return what is in the namespace now."""
+        rules, self._rules_ahead = self._rules_ahead, None
         ahead, self._ahead = self._ahead, None
-        return observe(self.namespace, self.session, timeout=self.settings.timeout, ahead=ahead)
+        look = ahead or Observation(self.namespace, self.session, self.settings.timeout, rules=rules)
+        return look.result()
 
     def emit(self, event: Event) -> None:
-        """Tell everybody who listens, the journal first; one event at a time, though commands may run side by side."""
-        with self._telling:
-            try:
-                self.journal.listen(event)
-            except ExecutorError:
-                if not self.lenient:
-                    raise
-            for listener in self.settings.listeners:
-                listener(event)
+        """Tell everybody who listens, the journal first."""
+        try:
+            self.journal.listen(event)
+        except ExecutorError:
+            if not self.lenient:
+                raise
+        for listener in self.settings.listeners:
+            listener(event)
 
     def run(self, commands: Sequence[Command]) -> Failure | None:
         """Run commands up to the first that fails; return why it did."""
         failures: dict[int, Failure] = {}
+        first = self._take_numbers(len(commands))
 
-        def run_one(at: int, command: Command) -> bool:
-            try:
-                self.stop.check()
-                reply = self._run(first + at, command)
-            except (Interrupted, Unusable) as error:
-                failures[at] = Failure(str(error))
-                return False
+        def begin(at: int, command: Command) -> Job:
+            self.stop.check()
+            return self._begin(first + at, command)
+
+        def end(at: int, command: Command, job: Job) -> bool:
+            reply = self._end(first + at, command, job)
             if not reply.ok:
                 failures[at] = _failure(command, reply)
             return reply.ok
 
-        first = self._take_numbers(len(commands))
-        self._run_side_by_side(commands, run_one)
+        try:
+            self._run_side_by_side(commands, begin, end)
+        except (Interrupted, Unusable) as error:
+            failures[len(commands)] = Failure(str(error))
         return failures[min(failures)] if failures else None
 
     def run_all(self, commands: Sequence[Command]) -> list[Failure]:
@@ -122,34 +142,40 @@ class Workplace:
         """
         failures: dict[int, Failure] = {}
         failed_rules: set[int] = set()
+        first = self._take_numbers(len(commands))
 
-        def run_one(at: int, command: Command) -> bool:
+        def begin(at: int, command: Command) -> Job | None:
             if not self.lenient:
                 self.stop.check()
             if is_of_ebtables(command) and not failed_rules.isdisjoint(command.changes):
-                return True
-            reply = self._run(first + at, command)
+                return None
+            return self._begin(first + at, command)
+
+        def end(at: int, command: Command, job: Job) -> bool:
+            reply = self._end(first + at, command, job)
             if not reply.ok:
                 failures[at] = _failure(command, reply)
                 failed_rules.update(command.changes if is_of_ebtables(command) else ())
             return True
 
-        first = self._take_numbers(len(commands))
-        self._run_side_by_side(commands, run_one)
+        self._run_side_by_side(commands, begin, end)
         return [failures[at] for at in sorted(failures)]
 
-    def _run_side_by_side(self, commands: Sequence[Command], run_one: Run) -> None:
-        """Run commands; behind the last one that changes rules these are looked at, while the others go on."""
-        last = max((at for at, command in enumerate(commands) if is_of_ebtables(command)), default=None)
+    def _run_side_by_side(self, commands: Sequence[Command], begin: Begin, end: End) -> None:
+        """Run commands; if no program is left to be run while links go, which takes long, the rules are looked at."""
+        programs = {at for at, command in enumerate(commands) if not is_of_ip(command)}
+        removals = {at for at, command in enumerate(commands) if command.argv[:3] == ("ip", "link", "del")}
 
-        def run(at: int, command: Command) -> bool:
-            goes_on = run_one(at, command)
-            if at == last and goes_on:
-                self._ahead = EbtablesSave(self.namespace, self.settings.timeout)
+        def end_and_look(at: int, command: Command, job: Job) -> bool:
+            goes_on = end(at, command, job)
+            programs.discard(at)
+            removals.discard(at)
+            if goes_on and not programs and any(map(is_of_ebtables, commands)) and self._rules_ahead is None:
+                self._rules_ahead = EbtablesSave(self.namespace, self.settings.timeout)
             return goes_on
 
         self.stop_looking_ahead()
-        run_side_by_side(commands, run)
+        run_side_by_side(commands, begin, end_and_look)
 
     def _take_numbers(self, count: int) -> int:
         """Return the number of the first of ``count`` commands: they are numbered through the whole operation."""
@@ -169,10 +195,18 @@ class Workplace:
             plan=Node(plan_to_json(plan), "plan"),
         )
 
-    def _run(self, number: int, command: Command) -> Reply:
+    def _begin(self, number: int, command: Command) -> Job:
         self.emit(Running(number, command))
         try:
-            reply = self._reply(command)
+            if command.netns is not None and is_of_ip(command):
+                return ip_job(self.session, command)
+            return program_job(self._start(command))
+        except Unusable as error:
+            return failed_job(error)
+
+    def _end(self, number: int, command: Command, job: Job) -> Reply:
+        try:
+            reply = job.collect()
         except TimedOut as error:
             reply = Reply(_TIMED_OUT, "", str(error), self.settings.timeout)
         except Unusable as error:
@@ -180,11 +214,12 @@ class Workplace:
         self.emit(Ran(number, command, reply))
         return reply
 
-    def _reply(self, command: Command) -> Reply:
-        if command.netns is not None and command.argv[0] == "ip":
-            return self.session.run(command.argv)
+    def _start(self, command: Command) -> RunningProgram:
+        ready = self._ready.pop(command.argv, None) if ReadyProgram.takes(command.stdin) else None
+        if ready is not None and command.stdin is not None:
+            return ready.feed(command.stdin)
         namespace = None if command.netns is None else self.namespace
-        return run_program(command.argv, namespace=namespace, stdin=command.stdin, timeout=self.settings.timeout)
+        return start_program(command.argv, namespace=namespace, stdin=command.stdin, timeout=self.settings.timeout)
 
 
 @contextmanager
@@ -205,7 +240,7 @@ def open_workplace(settings: Settings, netns: NetnsPath, plan_id: PlanId) -> Ite
         try:
             yield place
         finally:
-            place.stop_looking_ahead()
+            place.close()
 
 
 def check_programs(commands: Iterable[Command]) -> None:

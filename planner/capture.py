@@ -6,10 +6,11 @@ back with more of them. What ``ip`` prints and podwire cannot give back is kept 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
@@ -54,7 +55,11 @@ from planner.values import (
     shown,
 )
 
+T = TypeVar("T")
+
 FOREVER = 2**32 - 1
+# How many links, addresses, routes and settings are remembered with what was made of them.
+_REMEMBERED = 8192
 # Flags that follow the other end or the driver, not anybody's setting (netdevice(7)).
 _MOVING_FLAGS = {"LOWER_UP", "NO-CARRIER", "DORMANT", "RUNNING", "M-DOWN", "ECHO"}
 # Links that take their parent's frames for themselves.
@@ -120,7 +125,7 @@ class Answers:
 
 def read_answers(answers: Answers) -> NamespaceFacts:
     """Return the facts in ``answers``; InvalidInput where a program printed what it never prints."""
-    links = tuple(_link(node) for node in _objects(answers.links, "ip link"))
+    links = tuple(_remembered(_link, node) for node in _objects(answers.links, "ip link"))
     noarp_links = {link.name: link.mac for link in links if "NOARP" in link.flags or "LOOPBACK" in link.flags}
     routes = _routes(answers)
     down = {link.name for link in links if not link.up}
@@ -128,7 +133,7 @@ def read_answers(answers: Answers) -> NamespaceFacts:
         AddressFact(Address(link, *identity), state)
         for node in _objects(answers.addresses, "ip addr")
         for link in [node.field("ifname").parse(InterfaceName)]
-        for identity, state in [_address(item) for item in node.field("addr_info").items() if item.value]
+        for identity, state in [_remembered(_address, item) for item in node.field("addr_info").items() if item.value]
     )
     return NamespaceFacts(
         version=FACTS_VERSION,
@@ -137,14 +142,30 @@ def read_answers(answers: Answers) -> NamespaceFacts:
         # IPv6 routes that have expired stay listed for up to a minute, with a time below 0.
         routes=tuple(fact for fact in routes if fact.state.expires != 0),
         neighbours=_neighbours(answers, noarp_links),
-        ebtables=_ebtables(answers),
+        ebtables=read_rules(answers.ebtables_save, answers.nft_chains, answers.ebtables_problem),
         sysctls=tuple(_setting(key, value) for key, value in answers.sysctls.items()),
         observed_at=answers.observed_at,
     )
 
 
+@functools.lru_cache(_REMEMBERED)
 def _setting(key: str, value: str) -> Setting:
     return Setting(Node(key, "sysctl").parse(SysctlKey), Node(value, f"sysctl {shown(key)}").parse(SysctlValue))
+
+
+def _remembered(read: Callable[[Node], T], node: Node) -> T:
+    """Return ``read(node)``, from memory where the same was read before: an operation looks twice and more."""
+    key = (read, repr(node.value))
+    found: T | None = _memory.get(key)
+    if found is None:
+        found = read(node)
+        if len(_memory) >= _REMEMBERED:
+            _memory.clear()
+        _memory[key] = found
+    return found
+
+
+_memory: dict[tuple[Callable[[Node], Any], str], Any] = {}
 
 
 def _objects(text: str, what: str) -> list[Node]:
@@ -255,8 +276,8 @@ def _lifetime(node: Node) -> int | None:
 def _routes(answers: Answers) -> tuple[RouteFact, ...]:
     metrics = _metrics_by_line(answers.route_text or "")
     facts = [
-        (node, _route(node, default))
-        for text, default in ((answers.routes4, "0.0.0.0/0"), (answers.routes6, "::/0"))
+        (node, _remembered(read, node))
+        for text, read in ((answers.routes4, _ipv4_route), (answers.routes6, _ipv6_route))
         for node in _objects(text, "ip route")
     ]
     if len(metrics) != len(facts):
@@ -272,6 +293,14 @@ def _without_metrics(node: Node, fact: RouteFact) -> RouteFact:
     if not node.has("metrics") or fact.state.unsupported:
         return fact
     return evolve(fact, state=evolve(fact.state, unsupported="metrics that could not be read"))
+
+
+def _ipv4_route(node: Node) -> RouteFact:
+    return _route(node, "0.0.0.0/0")
+
+
+def _ipv6_route(node: Node) -> RouteFact:
+    return _route(node, "::/0")
 
 
 def _route(node: Node, default: str) -> RouteFact:
@@ -334,11 +363,11 @@ def _nexthop(node: Node) -> NextHop:
 
 def _unsupported(node: Node) -> str | None:
     """Return what of a route podwire could not give back, in a word, or None."""
-    keys = {key for key, _ in node.members()} - _ROUTE_KEYS
+    keys = node.keys() - _ROUTE_KEYS
     if "encap" in keys:
         return "an encapsulation"
     for hop in node.field("nexthops").items() if node.has("nexthops") else [node]:
-        keys |= {key for key, _ in hop.members()} - _ROUTE_KEYS - {"weight"}
+        keys |= hop.keys() - _ROUTE_KEYS - {"weight"}
         keys |= set(hop.maybe("flags", Node.texts) or ()) - _HOP_FLAGS
     return f"«{min(keys)[:20]}»" if keys else None
 
@@ -398,12 +427,15 @@ def _neighbour_identity(node: Node) -> tuple[InterfaceName, IpAddress]:
 
 def _neighbour_flags(node: Node) -> tuple[Keyword, ...]:
     """Return the flags, which come as keys with null."""
-    present = {key for key, _ in node.members()}
+    present = node.keys()
     return tuple(Keyword(flag) for flag in _NEIGHBOUR_FLAGS if flag in present)
 
 
-def _ebtables(answers: Answers) -> EbtablesFacts:
-    if answers.ebtables_save is None:
-        return EbtablesFacts(problem=answers.ebtables_problem)
-    chains = None if answers.nft_chains is None else _json(answers.nft_chains, "nft list chains")
-    return read_save(answers.ebtables_save, chains)
+def read_rules(save: str | None, nft_chains: str | None, problem: str | None) -> EbtablesFacts:
+    """Return what ``ebtables-save`` printed, and ``nft -j list chains bridge`` where it was asked.
+
+    Where there is no ``save``, ``problem`` says why. Raises InvalidInput as ``read_answers`` does.
+    """
+    if save is None:
+        return EbtablesFacts(problem=problem)
+    return read_save(save, None if nft_chains is None else _json(nft_chains, "nft list chains"))

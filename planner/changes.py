@@ -11,7 +11,7 @@ from planner.codec import from_json, to_json
 from planner.document import Node
 from planner.errors import Refused
 from planner.facts import LinkFact, NamespaceFacts
-from planner.observed import Observed, same
+from planner.observed import UNREADABLE, Observed, same
 from planner.resources import EbtablesRules, Link, LinkState, Resource, Route, State, Sysctl
 from planner.values import NetnsPath
 
@@ -62,6 +62,8 @@ def inverse(changes: Iterable[Change]) -> tuple[Change, ...]:
 def pending(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, ...]:
     """Return what of ``changes`` is still to be done, each from the state in which its resource is observed.
 
+    What could not be looked at (ebtables rules, where ebtables does not answer) always is.
+
     Raises Refused where a link of the name stands there that podwire did not make.
     """
     observed = Observed(facts)
@@ -74,7 +76,7 @@ def pending(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, .
             )
         if not (same(seen, change.after) or change.happens_by_itself or isinstance(seen, LinkFact)):
             # What only changes with its link (a MAC, a sysctl) is still to be done where that is gone: it will be said.
-            found.append(evolve(change, before=change.before if seen is None else seen))
+            found.append(change if seen in (None, UNREADABLE) else evolve(change, before=seen))
     return _spare_strangers(tuple(found), facts)
 
 

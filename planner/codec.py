@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import operator
 import types
 import typing
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from planner.document import Node
 
 T = TypeVar("T")
 _Read = Callable[[Node], Any]
+_Write = Callable[[Any], Any]
 
 _SCALARS: dict[Any, _Read] = {
     str: Node.text,
@@ -43,23 +45,39 @@ ADDRESS_TYPES = (
 
 def to_json(value: object) -> Any:
     """Return ``value`` (an attrs instance, a tuple, a validated type, an address or a plain value) as JSON values."""
-    if attrs.has(type(value)):
-        tag: dict[str, Any] = getattr(type(value), "TAG", {})
-        return tag | {key: to_json(item) for key, item in _set_fields(value)}
-    if isinstance(value, tuple):
-        return [to_json(item) for item in value]
-    if isinstance(value, (str, *ADDRESS_TYPES)):
-        return str(value)
-    return value
+    kind: Any = type(value)
+    return _writer(kind)(value)
 
 
-def _set_fields(value: Any) -> list[tuple[str, object]]:
-    found = []
-    for attribute in attrs.fields(type(value)):
-        item = getattr(value, attribute.name)
-        if item != attribute.default or type(item) is not type(attribute.default):
-            found.append((attribute.name, item))
-    return found
+@functools.cache
+def _writer(kind: type) -> _Write:
+    """Return the function that writes a ``kind``; made once for each."""
+    if attrs.has(kind):
+        return _class_writer(kind)
+    if issubclass(kind, tuple):
+        return lambda value: [to_json(item) for item in value]
+    if issubclass(kind, (str, *ADDRESS_TYPES)):
+        return str
+    return lambda value: value
+
+
+def _class_writer(kind: type) -> _Write:
+    fields = attrs.fields(kind)
+    names, defaults = [field.name for field in fields], [field.default for field in fields]
+    tag: dict[str, Any] = getattr(kind, "TAG", {})
+    if not fields:
+        return lambda _: dict(tag)
+    # For a single name attrgetter would return what is there, not a tuple of it.
+    items_of = operator.attrgetter(*names, names[0])
+
+    def write(value: Any) -> dict[str, Any]:
+        found = dict(tag)
+        for name, default, item in zip(names, defaults, items_of(value)):  # noqa: B905  the name added is left over
+            if item is not default and (item != default or type(item) is not type(default)):
+                found[name] = to_json(item)
+        return found
+
+    return write
 
 
 def from_json(kind: type[T], node: Node) -> T:
@@ -105,15 +123,22 @@ def _union_reader(arms: tuple[Any, ...]) -> _Read:
 def _class_reader(kind: Any) -> _Read:
     hints = typing.get_type_hints(kind)
     readers = {attribute.name: _reader(_without_none(hints[attribute.name])) for attribute in attrs.fields(kind)}
-    required = {attribute.name for attribute in attrs.fields(kind) if attribute.default is attrs.NOTHING}
+    required = [attribute.name for attribute in attrs.fields(kind) if attribute.default is attrs.NOTHING]
     nullable = {name: None for name in required if _without_none(hints[name]) is not hints[name]}
     tag: dict[str, str] = getattr(kind, "TAG", {})
 
     def read(node: Node) -> Any:
-        node.only(*readers, *tag)
-        wanted = [name for name in readers if node.has(name) or (name in required and name not in nullable)]
+        found: dict[str, Any] = dict(nullable)
+        for key, member in node.members():
+            if key in readers and member.value is not None:
+                found[key] = readers[key](member)
+            elif key not in readers and key not in tag:
+                node.only(*readers, *tag)
+        for name in required:
+            if name not in found:
+                node.field(name)  # raises: it is missing
         try:
-            return kind(**nullable | {name: readers[name](node.field(name)) for name in wanted})
+            return kind(**found)
         except ValueError as error:
             raise node.error(str(error)) from None
 

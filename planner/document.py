@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
-
-from attrs import frozen
 
 from planner.errors import InvalidInput
 from planner.values import shown
@@ -32,7 +31,8 @@ def load_json(text: bytes | str, what: str) -> Node:
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
         value = json.loads(decoded, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if "\\u" in decoded:  # only so a lone surrogate can be written in UTF-8
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeError:
         raise InvalidInput(f"{what} is not valid UTF-8 text") from None
     except RecursionError:
@@ -62,12 +62,34 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not a number")
 
 
-@frozen
 class Node:
-    """A value of a document together with its path there, such as ``result.ips[1].address``."""
+    """A value of a document together with its path there, such as ``result.ips[1].address``.
 
-    value: object
-    path: str
+    There is one for each value that is read, so it is small, and its path is put together only where it is asked for.
+    """
+
+    __slots__ = ("_key", "_within", "value")
+
+    def __init__(self, value: object, path: str) -> None:
+        self.value = value
+        self._within: Node | None = None
+        self._key: str | int = path
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and (self.value, self.path) == (other.value, other.path)
+
+    __hash__ = None  # type: ignore[assignment]  # a value may be a dict
+
+    def __repr__(self) -> str:
+        return f"Node({self.value!r}, {self.path!r})"
+
+    @property
+    def path(self) -> str:
+        """Where the value stands in its document."""
+        if self._within is None:
+            return str(self._key)
+        step = f"[{self._key}]" if isinstance(self._key, int) else f".{self._key}"
+        return self._within.path + step
 
     def error(self, problem: str) -> InvalidInput:
         """Return (not raise) the error that says ``problem`` of this element."""
@@ -79,31 +101,38 @@ class Node:
 
     def field(self, key: str) -> Node:
         """Return the element under ``key``; InvalidInput where it is missing or null."""
-        if not self.has(key):
+        value = self._object().get(key)
+        if value is None:
             raise self.error(f"{shown(key)} is missing")
-        return Node(self._object()[key], f"{self.path}.{key}")
+        return self._at(key, value)
 
     def optional(self, key: str, read: Callable[[Node], T], default: T) -> T:
         """Return ``read`` of the element under ``key``, or ``default`` where it is missing or null."""
-        return read(self.field(key)) if self.has(key) else default
+        value = self._object().get(key)
+        return default if value is None else read(self._at(key, value))
 
     def maybe(self, key: str, read: Callable[[Node], T]) -> T | None:
         """Return ``read`` of the element under ``key``, or None where it is missing or null."""
-        return read(self.field(key)) if self.has(key) else None
+        value = self._object().get(key)
+        return None if value is None else read(self._at(key, value))
 
     def items(self) -> Iterator[Node]:
         """Yield the elements of this list."""
         if not isinstance(self.value, list):
             raise self.error(f"a list is wanted, not {shown(self.value)}")
-        return (Node(item, f"{self.path}[{index}]") for index, item in enumerate(self.value))
+        return (self._at(index, item) for index, item in enumerate(self.value))
 
     def each(self, read: Callable[[Node], T]) -> tuple[T, ...]:
         """Return ``read`` of every element of this list."""
         return tuple(read(item) for item in self.items())
 
+    def keys(self) -> AbstractSet[str]:
+        """Return the keys of this object."""
+        return self._object().keys()
+
     def members(self) -> Iterator[tuple[str, Node]]:
         """Yield the keys of this object with their elements."""
-        return ((key, Node(value, f"{self.path}.{key}")) for key, value in self._object().items())
+        return ((key, self._at(key, value)) for key, value in self._object().items())
 
     def only(self, *known: str) -> None:
         """Refuse keys other than ``known``."""
@@ -154,6 +183,12 @@ class Node:
             return parser(text)
         except ValueError as error:
             raise self.error(str(error)) from None
+
+    def _at(self, key: str | int, value: object) -> Node:
+        """Return the element ``value`` under ``key`` of this one."""
+        element = Node(value, "")
+        element._within, element._key = self, key
+        return element
 
     def _object(self) -> dict[str, object]:
         if not isinstance(self.value, dict):

@@ -193,13 +193,19 @@ class NamespaceFacts:
 def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
     """Return the facts less what moves by itself (KERNEL: timers, carrier, lifetimes, the order of routes)."""
     return {
-        "links": [to_json(evolve(link, carrier=False)) for link in sorted(facts.links, key=lambda link: link.name)],
+        "links": [_without_carrier(link) for link in sorted(facts.links, key=lambda link: link.name)],
         "addresses": [_settled_json(fact) for fact in facts.addresses],
         "routes": sorted((_settled_json(fact) for fact in facts.routes), key=json.dumps),
         "neighbours": sorted((_settled_json(fact) for fact in facts.neighbours), key=json.dumps),
         "ebtables": to_json(facts.ebtables),
         "sysctls": sorted((setting.key, setting.value) for setting in facts.sysctls),
     }
+
+
+def _without_carrier(link: LinkFact) -> dict[str, Any]:
+    found: dict[str, Any] = to_json(link)
+    found.pop("carrier", None)
+    return found
 
 
 def _settled_json(fact: AddressFact | RouteFact | NeighbourFact) -> list[Any]:
@@ -224,7 +230,7 @@ def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
 
 
 def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
-    found: dict[str, Any] = {f"link {link.name}": to_json(evolve(link, carrier=False)) for link in facts.links}
+    found: dict[str, Any] = {f"link {link.name}": _without_carrier(link) for link in facts.links}
     for kind in (facts.addresses, facts.routes, facts.neighbours):
         found |= {str(fact.resource): to_json(settled(fact.state)) for fact in kind}
     found |= {f"sysctl {setting.key}": {"value": str(setting.value)} for setting in facts.sysctls}

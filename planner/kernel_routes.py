@@ -39,7 +39,8 @@ def prefix_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
 def _ipv4_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
     prefix = _subnet(address)
     # lo's stands in the local table (``local 127.0.0.0/8``), as all that the kernel keeps there.
-    if address.link == "lo" or prefix == ip_network(address.address.ip) or int(prefix.network_address) >> 24 == 0:
+    is_itself = prefix.prefixlen == prefix.max_prefixlen and prefix.network_address == address.address.ip
+    if address.link == "lo" or is_itself or int(prefix.network_address) >> 24 == 0:
         return ()
     return (
         Route(
@@ -55,7 +56,8 @@ def _ipv4_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
 
 def _subnet(address: Address) -> IpNetwork:
     """Return the network that an address is in: with a peer, the peer's."""
-    return ip_network(f"{address.peer or address.address.ip}/{address.address.network.prefixlen}", strict=False)
+    own = address.address.network
+    return own if address.peer is None else ip_network(f"{address.peer}/{own.prefixlen}", strict=False)
 
 
 def explicit_routes(facts: NamespaceFacts) -> tuple[RouteFact, ...]:

@@ -31,6 +31,13 @@ from planner.resources import (
 from planner.values import Alias
 
 
+class Unreadable:
+    """The state of what could not be looked at: it is none that is known, not even absence."""
+
+
+UNREADABLE = Unreadable()
+
+
 class Observed:
     """An index over one set of facts that answers ``state_of`` in constant time."""
 
@@ -43,7 +50,7 @@ class Observed:
         }
 
     def state_of(self, resource: Resource, like: Any) -> Any:
-        """Return the state in which ``resource`` is, None where it is not there.
+        """Return the state in which ``resource`` is, None where it is not there, UNREADABLE where nobody can tell.
 
         ``like`` is the state that podwire knows it in: of a created link and of the ebtables rules only what podwire
         gave to them is looked at. A link of that name that podwire cannot have made answers with its LinkFact.
@@ -86,8 +93,9 @@ def _addrgenmode(observed: Observed, resource: AddrGenMode, _like: Any) -> AddrG
     return AddrGenModeState(mode=link.addrgenmode) if link and link.addrgenmode else None
 
 
-def _rules(observed: Observed, _resource: EbtablesRules, like: RulesState) -> RulesState | None:
-    return observed_rules(like, observed.facts.ebtables)
+def _rules(observed: Observed, _resource: EbtablesRules, like: RulesState) -> RulesState | Unreadable | None:
+    ebtables = observed.facts.ebtables
+    return UNREADABLE if ebtables.problem else observed_rules(like, ebtables)
 
 
 def _link(observed: Observed, resource: Link, like: LinkState) -> LinkState | LinkFact | None:

@@ -67,7 +67,12 @@ def with_changes(plan: Plan, changes: tuple[Change, ...], templates: Templates) 
 
 
 def reverse_after(plan: Plan, elapsed: float, templates: Templates) -> Plan:
-    """Return the reverse of ``plan``, ``elapsed`` seconds later: lifetimes that tick have that much less to go.
+    """Return the reverse of ``plan``, ``elapsed`` seconds later."""
+    return with_changes(plan, changes_back(plan, elapsed), templates)
+
+
+def changes_back(plan: Plan, elapsed: float) -> tuple[Change, ...]:
+    """Return the changes that take ``plan`` back ``elapsed`` seconds later: lifetimes have that much less to go.
 
     A clock that was set back lets nothing live longer. With an address that has expired by then the kernel would have
     removed the IPv4 routes that have it as their source.
@@ -76,7 +81,7 @@ def reverse_after(plan: Plan, elapsed: float, templates: Templates) -> Plan:
     left = [change for change in changes if change.before or change.after]
     expired = {change.resource.address.ip for change in changes if isinstance(change.resource, Address)}
     expired -= {change.resource.address.ip for change in left if isinstance(change.resource, Address)}
-    return with_changes(plan, tuple(change for change in left if not _lost(change, expired)), templates)
+    return tuple(change for change in left if not _lost(change, expired))
 
 
 def _lost(change: Change, expired: set[IpAddress]) -> bool:

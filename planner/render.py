@@ -7,9 +7,10 @@ Values are quoted here, not by the template's author, and only validated types a
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import jinja2
 from attrs import evolve, frozen
@@ -138,7 +139,7 @@ def _words_of(line: str) -> tuple[str, ...]:
 def _together(commands: Sequence[Command], changes: Sequence[Change]) -> tuple[Command, ...]:
     """Join neighbours that one program does at once: sysctls, and the removal of links of one group."""
     found: list[Command] = []
-    for command in commands:
+    for command in _settings_gathered(commands, changes):
         joined = _join(found[-1], command, changes) if found else None
         if joined:
             found[-1] = joined
@@ -147,18 +148,49 @@ def _together(commands: Sequence[Command], changes: Sequence[Change]) -> tuple[C
     return tuple(found)
 
 
+def _settings_gathered(commands: Sequence[Command], changes: Sequence[Change]) -> Iterator[Command]:
+    """Yield the commands; where links are made, what makes them first, then all their sysctls and those before them."""
+
+    def kind(command: Command) -> tuple[bool, NetnsPath | None]:
+        return _only_makes_links(changes[command.changes[0]]), command.netns
+
+    for (makes_links, _), run in itertools.groupby(commands, kind):
+        together = tuple(run)
+        yield from _gathered(together) if makes_links else together
+
+
+def _only_makes_links(change: Change) -> bool:
+    return isinstance(change.resource, Sysctl) or (isinstance(change.resource, Link) and change.after is not None)
+
+
+def _gathered(run: Sequence[Command]) -> tuple[Command, ...]:
+    """Return the commands with their sysctls side by side: what such a one needs before it, all of them, the rest."""
+    last_setting = {command.changes: at for at, command in enumerate(run) if _sets_sysctls(command)}
+    links = [
+        at
+        for at, command in enumerate(run)
+        if not _sets_sysctls(command) and at < last_setting.get(command.changes, -1)
+    ]
+    settings = [at for at, command in enumerate(run) if _sets_sysctls(command)]
+    first = (*links, *settings)
+    return tuple(run[at] for at in (*first, *(at for at in range(len(run)) if at not in first)))
+
+
+def _sets_sysctls(command: Command) -> bool:
+    return command.argv[0] == "sysctl"
+
+
 def _join(one: Command, other: Command, changes: Sequence[Change]) -> Command | None:
     """Return one command that does both, or None where there is none."""
     if one.netns != other.netns:
         return None
     both = (*one.changes, *other.changes)
+    if _sets_sysctls(one) and _sets_sysctls(other):
+        return evolve(one, stdin=f"{one.stdin or ''}{other.stdin or ''}", changes=both)
     # All that one of them carries out already is of one kind: its last change tells.
-    last = (one.changes[-1], *other.changes)
-    group = _group_removed(last, changes)
+    group = _group_removed((one.changes[-1], *other.changes), changes)
     if group:
         return evolve(one, argv=("ip", "link", "del", "group", str(group)), changes=both)
-    if all(isinstance(changes[index].resource, Sysctl) for index in last):
-        return evolve(one, argv=one.argv + other.argv[3:], changes=both)
     return None
 
 
@@ -169,5 +201,5 @@ def _group_removed(indexes: Iterable[int], changes: Sequence[Change]) -> int:
 
 
 def _removed_link_group(change: Change) -> int:
-    removed = isinstance(change.resource, Link) and change.after is None and isinstance(change.before, LinkState)
-    return change.before.group if removed and isinstance(change.before, LinkState) else 0
+    goes = isinstance(change.resource, Link) and change.after is None
+    return change.before.group if goes and isinstance(change.before, LinkState) else 0

@@ -40,7 +40,7 @@ class SysctlState:
 
 @frozen
 class Sysctl:
-    """A sysctl of the namespace. ``sysctl -q -w net/ipv6/conf/eth0/accept_dad=0`` (sysctl(8))."""
+    """A sysctl of the namespace. ``sysctl -q -p -`` with ``net/ipv6/conf/eth0/accept_dad=0`` for input (sysctl(8))."""
 
     TAG: ClassVar = {"kind": "sysctl"}
     STATE: ClassVar = SysctlState
@@ -230,6 +230,8 @@ class AddressState:
     @property
     def settled(self) -> AddressState:
         """Return this without what ticks or ends by itself: two observations of one address are then equal."""
+        if self.valid_lft is None and self.preferred_lft is None and not self.tentative:
+            return self
         valid, preferred = _finite(self.valid_lft), _finite(self.preferred_lft)
         return evolve(self, valid_lft=valid, preferred_lft=preferred, tentative=False)
 
@@ -262,8 +264,8 @@ class Address:
     peer: IpAddress | None = None
 
     @property
-    def is_probed(self) -> bool:
-        """Say whether the kernel probes for duplicates when it is added, and can be kept from it by ``nodad``.
+    def is_spared(self) -> bool:
+        """Say whether the kernel would probe for duplicates when it is added, but can be kept from it by ``nodad``.
 
         A peer with a shorter prefix than its whole length is left to ``accept_dad``: ``ip addr change`` would give it a
         second connected route (addrconf.c, modify_prefix_route).
@@ -319,7 +321,7 @@ class RouteState:
     @property
     def settled(self) -> RouteState:
         """Return this without what ticks."""
-        return evolve(self, expires=_finite(self.expires))
+        return self if self.expires is None else evolve(self, expires=_finite(self.expires))
 
     def after(self, elapsed: float) -> RouteState | None:
         """Return the state ``elapsed`` seconds later, or None when the route has expired by then."""

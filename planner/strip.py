@@ -39,10 +39,11 @@ def strip_links(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
 def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
     """Return the changes that keep restored IPv6 addresses from being tentative (duplicate address detection).
 
-    ``accept_dad`` of a link counts together with that of ``all``: the larger one wins (kernel, ip-sysctl.rst). Without
-    a carrier, or where somebody else has one, addresses are tentative before and after: such links are left alone.
+    That is for addresses which ``nodad`` cannot keep from it (``Address.is_spared``). ``accept_dad`` of a link counts
+    together with that of ``all``: the larger one wins (kernel, ip-sysctl.rst). Without a carrier, or where somebody
+    else has one, addresses are tentative before and after: such links are left alone.
     """
-    live = [link.name for link in links if link.up and link.carrier and _has_settled_ipv6(link, facts)]
+    live = [link.name for link in links if link.up and link.carrier and _needs_quiet(link, facts)]
     keys = [SysctlKey(f"net/ipv6/conf/{name}/accept_dad") for name in (["all", *live] if live else [])]
     return tuple(
         Change(
@@ -57,9 +58,9 @@ def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
     )
 
 
-def _has_settled_ipv6(link: LinkFact, facts: NamespaceFacts) -> bool:
-    found = [fact.state.tentative for fact in facts.addresses_of(link.name) if fact.resource.address.version == 6]
-    return bool(found) and not any(found)
+def _needs_quiet(link: LinkFact, facts: NamespaceFacts) -> bool:
+    ipv6 = [fact for fact in facts.addresses_of(link.name) if fact.resource.address.version == 6]
+    return any(not fact.resource.is_spared for fact in ipv6) and not any(fact.state.tentative for fact in ipv6)
 
 
 def remove_routes(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:

@@ -6,6 +6,7 @@ What passed can become neither a second word, nor an option, nor a second line o
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from ipaddress import (
@@ -22,6 +23,7 @@ from ipaddress import (
 from typing import Self, TypeVar
 
 T = TypeVar("T")
+_Kind = TypeVar("_Kind", bound="Token")
 
 IpAddress = IPv4Address | IPv6Address
 IpInterface = IPv4Interface | IPv6Interface
@@ -30,6 +32,8 @@ IpNetwork = IPv4Network | IPv6Network
 # IFNAMSIZ is 16 with the terminating zero (netdevice(7)).
 _MAX_INTERFACE_NAME = 15
 _SHOWN = 60
+# How many words, addresses and so on are remembered: looking again at a namespace is mostly meeting the same again.
+_REMEMBERED = 4096
 
 
 def shown(value: object, limit: int = _SHOWN) -> str:
@@ -54,9 +58,15 @@ class Token(str):
 
     def __new__(cls, text: str) -> Self:
         """Return ``text`` as this type; ValueError where it is not one."""
-        if not cls.pattern.fullmatch(text):
-            raise ValueError(f"{shown(text)} is not {cls.what}")
-        return super().__new__(cls, text)
+        found: Self = _checked(cls, text)
+        return found
+
+
+@functools.lru_cache(_REMEMBERED)
+def _checked(kind: type[_Kind], text: str) -> _Kind:
+    if not kind.pattern.fullmatch(text):
+        raise ValueError(f"{shown(text)} is not {kind.what}")
+    return str.__new__(kind, text)
 
 
 class InterfaceName(Token):
@@ -144,6 +154,7 @@ class Alias(Token):
     what = "an alias of podwire's (podwire:ID)"
 
 
+@functools.lru_cache(_REMEMBERED)
 def parse_address(text: str) -> IpAddress:
     """Return the address in ``text``; ValueError where it is none, or has a zone (``%eth0``)."""
     found = _without_zone(text, r"[^/]+", ip_address)
@@ -152,6 +163,7 @@ def parse_address(text: str) -> IpAddress:
     return found
 
 
+@functools.lru_cache(_REMEMBERED)
 def parse_interface(text: str) -> IpInterface:
     """Return the address with its prefix length; ValueError where the length is missing or not a number."""
     found = _without_zone(text, r"[^/]+/[0-9]{1,3}", ip_interface)
@@ -160,6 +172,7 @@ def parse_interface(text: str) -> IpInterface:
     return found
 
 
+@functools.lru_cache(_REMEMBERED)
 def parse_network(text: str) -> IpNetwork:
     """Return the network in ``text`` (host bits refused; a bare address is a network of one)."""
     found = _without_zone(text, r"[^/]+(?:/[0-9]{1,3})?", ip_network)

@@ -45,6 +45,7 @@ _UNBRIDGEABLE = {
     "macvtap": "a macvtap is opened by the VMM itself and needs no wiring",
     "ipvlan": "an ipvlan shares its parent's MAC and cannot be a port of a bridge: use a bridge or ptp plugin",
     "ipvtap": "an ipvtap shares its parent's MAC and cannot be a port of a bridge: use a bridge or ptp plugin",
+    "ifb": "the kernel changes no MAC of an ifb, and the VM needs that of its interface",
     "bridge": "a bridge cannot be a port of another bridge",
     "loopback": "the loopback link is the namespace's own",
 }
@@ -92,10 +93,10 @@ def _changes(
     links = tuple(wire.link for wire in wires)
     stripped = strip_links(links, facts, netns)
     return (
-        *_only_bridged(facts, netns),
         *stripped,
         _block(links, facts, owner, netns),
         *(change for wire in wires for change in set_hardware_addr(wire.link, wire.link_mac, netns)),
+        *_only_bridged(facts, netns),
         *(_as_host_can(change, facts) for wire in wires for change in _links_of(wire, owner, options, netns)),
         *(change for wire in wires for change in enslave((wire.link,), wire.bridge, netns)),
         *bring_up(links, netns, "carries the VM's frames"),

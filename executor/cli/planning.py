@@ -89,7 +89,7 @@ def _plan(
 
 def _recorded(store: StateStore, plan_id: PlanId, namespace: Namespace) -> Plan | None:
     """Return the plan that was applied to this very namespace. Raises Refused where it is another's, or half done."""
-    for entry in store.all():
+    for entry in store.concerning(plan_id, namespace.cookie):
         is_here = entry.is_of(namespace.cookie, boot_id())
         if not is_here and entry.id != plan_id:
             continue

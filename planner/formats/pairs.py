@@ -61,10 +61,11 @@ def pairs_of(plan: Plan, *, reverse: bool = False) -> tuple[Pair, ...]:
 
 
 def _groups(count: int, commands: tuple[Command, ...]) -> list[set[int]]:
-    """Return the indexes of the changes, those together that one command carries out."""
+    """Return the indexes of the changes, those together that one command carries out, with what lies between them."""
     group_of = {index: {index} for index in range(count)}
     for command in commands:
-        together = set().union(*(group_of[index] for index in command.changes))
+        reach = range(min(command.changes), max(command.changes) + 1)
+        together = set().union(*(group_of[index] for index in reach))
         group_of |= dict.fromkeys(together, together)
     return list({min(group): group for group in group_of.values()}.values())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 from planner.changes import Change
 from planner.formats.commands import shell_line
 from planner.plan import Plan
-from planner.render import Templates
+from planner.render import Command, Templates
 from planner.resources import (
     Address,
     AddressState,
@@ -77,8 +78,14 @@ def render_script(plan: Plan, templates: Templates) -> str:
     for number, change in enumerate(plan.changes, 1):
         blocks.append(_functions(number, change, templates))
     blocks.append(_TAIL.format(count=len(plan.changes)))
-    blocks += [f"run {max(command.changes) + 1} {shlex.quote(shell_line(command))}\n" for command in plan.commands]
+    blocks += [f"run {last} {shlex.quote(shell_line(command))}\n" for last, command in _with_last_change(plan)]
     return "".join(blocks)
+
+
+def _with_last_change(plan: Plan) -> Iterator[tuple[int, Command]]:
+    """Yield each command with the number of the last change that has begun then: up to there it may have to go back."""
+    reached = itertools.accumulate((max(command.changes) + 1 for command in plan.commands), max)
+    return zip(reached, plan.commands, strict=True)
 
 
 def _functions(number: int, change: Change, templates: Templates) -> str:

@@ -13,9 +13,11 @@ from tests.support import eventually
 from tests.support.dumps import Dump, difference, dump
 from tests.support.pods import Pod
 
+# What reads its input may have been started long before it is its turn.
 HANG = """\
-case "$*" in *{mark}*) echo $$ >{pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 60;; esac
-exec /usr/sbin/{program} "$@"
+input=$(cat)
+case "$* $input" in *{mark}*) echo $$ >{pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 60;; esac
+printf '%s\\n' "$input" | /usr/sbin/{program} "$@"
 """
 
 
@@ -120,12 +122,10 @@ def test_a_teardown_that_was_killed_is_finished_both_ways(
     assert cli.ok("list") == "nothing is wired here\n"
 
 
-@pytest.mark.parametrize("mark", ["bridge-nf-call", "br0/accept_ra"])
-def test_wherever_it_was_killed(cli: Cli, pod: Pod, plan: Path, before: Dump, mark: str) -> None:
-    """At its first command, and with the bridge half made."""
-    if mark not in plan.read_text():
-        pytest.skip("br_netfilter is not loaded here, so there is nothing to set")
-    kill(kill_in_the_middle(cli, "apply", plan, program="sysctl", mark=mark))
+def test_with_the_bridge_half_made(cli: Cli, pod: Pod, plan: Path, before: Dump) -> None:
+    """It stands there, without its settings."""
+    kill(kill_in_the_middle(cli, "apply", plan, program="sysctl", mark="br0/accept_ra"))
+    assert "br0" in pod.inside.ip("link")
     cli.ok("recover")
     assert difference(before, dump(pod.inside)) == ""
 

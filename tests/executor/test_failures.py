@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from executor.errors import TakenBack
+from executor.errors import HalfDone, TakenBack
 from executor.events import Event, Listener, Ran, Running
 from planner.errors import StalePlan
 from planner.formats import render_text
@@ -75,6 +76,35 @@ def test_a_command_that_the_kernel_refuses_is_taken_back(podwire: Podwire, name:
     inside.ip(f"link del {name}")
     assert lasting_difference(before, inside) == ""
     assert podwire.entry is None
+
+
+@pytest.mark.parametrize(
+    "broken", [["ebtables-save"], ["ebtables-save", "ebtables-restore", "ebtables"]], ids=["save", "all"]
+)
+def test_rules_that_cannot_be_looked_at_are_not_taken_for_gone(
+    podwire: Podwire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: list[str]
+) -> None:
+    """All else comes back, the wiring stays recorded, and the next teardown finishes it."""
+    inside = podwire.pod.inside
+    before = dump(inside)
+    podwire.apply()
+    for program in broken:
+        (tmp_path / program).write_text("#!/bin/sh\necho it does not work >&2\nexit 4\n")
+        (tmp_path / program).chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        with pytest.raises(
+            HalfDone, match=r"ebtables rules of pod1 is not as it was; .*cannot be read: it does not work"
+        ):
+            podwire.teardown()
+    assert podwire.entry is not None
+    left = difference(before, dump(inside))
+    assert (left == "") is (broken == ["ebtables-save"]), left
+    assert "br0" not in left
+
+    podwire.teardown()
+    assert podwire.entry is None
+    assert lasting_difference(before, inside) == ""
 
 
 def test_the_journal_says_what_failed_and_that_it_was_taken_back(podwire: Podwire) -> None:

@@ -187,6 +187,7 @@ def test_a_missing_program_is_named_with_its_package(
 ) -> None:
     """What to install, not just what is missing."""
     monkeypatch.setattr("shutil.which", lambda *_args, **_keywords: None)
+    monkeypatch.setattr("executor.child._found_before", {})
     with pytest.raises(Unusable, match=rf"^the program {program} is not installed: .* the package {package}$"):
         find_program(program)
 

@@ -332,6 +332,7 @@ def test_the_words_that_plans_are_made_of_are_safe() -> None:
 def test_without_ip_the_session_says_what_to_install(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package has another name than the program."""
     monkeypatch.setattr("shutil.which", lambda *_args, **_keywords: None)
+    monkeypatch.setattr("executor.child._found_before", {})
     with (
         IpSession(namespace, timeout=5) as session,
         pytest.raises(Unusable, match=r"the program ip .* package iproute2$"),

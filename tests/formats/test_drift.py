@@ -78,7 +78,9 @@ def test_one_command_for_several_is_said_once() -> None:
         "  ~ sysctl  net/bridge/bridge-nf-call-iptables 1, was applied as 0",
         "      repaired together with what follows",
         "  ~ sysctl  net/bridge/bridge-nf-call-ip6tables 1, was applied as 0",
-        "      repair  sysctl -q -w net/bridge/bridge-nf-call-iptables=0 net/bridge/bridge-nf-call-ip6tables=0",
+        "      repair  sysctl -q -p -",
+        "              | net/bridge/bridge-nf-call-iptables=0",
+        "              | net/bridge/bridge-nf-call-ip6tables=0",
     ]
 
 

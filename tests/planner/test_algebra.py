@@ -25,10 +25,10 @@ from planner import (
 )
 from planner.facts import differences
 from planner.observed import Observed, same
-from planner.resources import Address, Route
+from planner.resources import Address, Link, Route, Sysctl
 from planner.values import MacAddress
 from tests.planner import builders
-from tests.planner.builders import address, ebtables, namespace, neighbour, plan_of, route, setting, veth
+from tests.planner.builders import address, ebtables, namespace, neighbour, plan_of, route, setting, templates, veth
 from tests.planner.kernel_model import carry_out
 from tests.planner.situations import SITUATIONS
 from tests.planner.strategies import namespaces, situations
@@ -101,12 +101,20 @@ class TestChanges:
     @MANY
     @given(situations())
     def test_every_one_is_carried_out_by_commands_in_order(self, situation: Situation) -> None:
-        """Commands name the changes that they carry out: all of them, in order, but for what happens by itself."""
+        """Commands name the changes that they carry out: all of them, in order, but for what happens by itself.
+
+        While links are made their sysctls are set together; still each link's own commands keep their order.
+        """
         plan = plan_for(situation)
         for changes, commands in ((plan.changes, plan.commands), (plan.reverse().changes, plan.reverse_commands)):
             named = [index for command in commands for index in command.changes]
-            assert named == sorted(named)
             assert set(named) == {n for n, change in enumerate(changes) if not change.happens_by_itself}
+            others = [index for index in named if not isinstance(changes[index].resource, Link | Sysctl)]
+            assert others == sorted(others)
+            for index in set(named):
+                if isinstance(changes[index].resource, Link) and changes[index].after is not None:
+                    own = [command.argv for command in commands if index in command.changes]
+                    assert own == [command.argv for command in templates().commands((changes[index],))]
 
     @pytest.mark.parametrize("name", SITUATIONS)
     def test_of_the_golden_plans_begin_at_what_was_observed(self, name: str) -> None:

@@ -22,7 +22,7 @@ NSENTER = """\
 #!/bin/sh
 printf '%s\\0' "$@" >>{log}
 printf '\\001' >>{log}
-for word; do [ "$word" != ebtables-restore ] || cat >>{log}; done
+for word; do case $word in ebtables-restore | -) cat >>{log} ;; esac; done
 printf '\\002' >>{log}
 """
 Call = tuple[list[str], str | None]
@@ -193,7 +193,8 @@ class TestScript:
         plan = plan_named(name, reverse=reverse)
         runs = [shlex.split(line) for line in render_script(plan, templates).splitlines() if line.startswith("run ")]
         assert [line for _, _, line in runs] == render_commands(plan).splitlines()
-        assert [int(change) for _, change, _ in runs] == [max(command.changes) + 1 for command in plan.commands]
+        begun = [{index for command in plan.commands[: n + 1] for index in command.changes} for n in range(len(runs))]
+        assert [int(change) for _, change, _ in runs] == [max(indexes) + 1 for indexes in begun]
 
     @pytest.mark.parametrize(
         "name", ["plain", "routes", "addresses", "neighbours", "foreign-rules", "several-interfaces"]

@@ -17,6 +17,7 @@ from planner import InvalidInput, Plan, PlanOptions, Templates, inverse, parse_p
 from planner.document import Node
 from planner.facts import EbtablesFacts
 from planner.plan import PLAN_VERSION, plan_from_json
+from planner.resources import Sysctl
 from tests.planner import builders
 from tests.planner.builders import address, loopback, namespace, neighbour, plan_of, route, setting, veth
 from tests.planner.situations import SITUATIONS
@@ -38,6 +39,7 @@ PLAN = plan_of(
     ),
     options=PlanOptions(tap_owner=1000, tap_queues=2),
 )
+FIRST_SYSCTL = next(n for n, change in enumerate(PLAN.changes) if isinstance(change.resource, Sysctl))
 DOCUMENT: Json = json.loads(json.dumps(plan_to_json(PLAN)))
 
 
@@ -243,11 +245,15 @@ class TestMalice:
     @pytest.mark.parametrize(
         ("place", "value", "path"),
         [
-            (("changes", 0, "before"), None, "plan"),
-            (("changes", 0, "after"), None, "plan"),
+            (("changes", FIRST_SYSCTL, "before"), None, "plan"),
+            (("changes", FIRST_SYSCTL, "after"), None, "plan"),
             (("changes", 0, "resource"), {"kind": "mac", "link": "eth0"}, "plan.changes[0].before"),
             (("changes", 0, "resource"), {"kind": "shell", "command": "id"}, "plan.changes[0].resource.kind"),
-            (("changes", 0, "resource", "key"), "kernel/core_pattern", "plan.changes[0].resource.key"),
+            (
+                ("changes", FIRST_SYSCTL, "resource", "key"),
+                "kernel/core_pattern",
+                f"plan.changes[{FIRST_SYSCTL}].resource.key",
+            ),
             (("changes", 0, "reason"), "a\nb", "plan.changes[0].reason"),
             (("changes", 0, "reason"), "\x1b[2J", "plan.changes[0].reason"),
             (("facts", "observed_at"), 10**400, "plan.facts.observed_at"),

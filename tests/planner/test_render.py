@@ -176,20 +176,27 @@ class TestCommands:
         changes = [Change(Sysctl(key), *states, "because", NETNS) for key in keys]
         assert templates.commands(changes) == (
             Command(
-                (
-                    "sysctl",
-                    "-q",
-                    "-w",
-                    "net/ipv6/conf/all/accept_dad=0",
-                    "net/ipv6/conf/eth0.100/accept_dad=0",
-                ),
+                ("sysctl", "-q", "-p", "-"),
                 NETNS,
-                None,
+                "net/ipv6/conf/all/accept_dad=0\nnet/ipv6/conf/eth0.100/accept_dad=0\n",
                 (0, 1),
             ),
         )
         elsewhere = evolve(changes[1], netns=NetnsPath("/run/netns/other"))
         assert len(templates.commands([changes[0], elsewhere])) == 2
+
+    def test_sysctls_of_links_that_are_made_are_set_at_once(self, templates: Templates) -> None:
+        """All are made first, and go up behind it; what has no sysctl keeps its place."""
+        plan = SITUATIONS["several-interfaces"].plan()
+        made = [change for change in plan.changes if isinstance(change.resource, Link)]
+        commands = templates.commands(made)
+        (at,) = (number for number, command in enumerate(commands) if command.argv[0] == "sysctl")
+        assert [command.argv[:2] for command in commands[:at]] == [("ip", "link")] * 6
+        assert commands[at].stdin == "".join(f"net/ipv6/conf/br{x}/accept_ra=0\n" for x in range(3))
+        assert commands[at].changes == (0, 2, 4)
+        assert [command.changes for command in commands[at + 1 :]] == [
+            (x,) for x, count in enumerate((2, 3) * 3) for _ in range(count)
+        ]
 
     def test_created_links_of_one_group_go_together(self, templates: Templates) -> None:
         """The kernel waits once for a group; links without one, or of two, go one by one."""

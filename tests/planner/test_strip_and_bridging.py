@@ -49,7 +49,6 @@ class TestStripLink:
             neighbour("10.1.90.1"),
         )
         assert resources(strip_link(facts.links[1], facts, NETNS)) == [
-            "~ sysctl net/ipv6/conf/eth0/accept_dad",
             "- route default via 10.1.90.1 dev eth0",
             "- route 169.254.1.1/32 dev eth0",
             "- neighbour 10.1.90.1 on eth0",

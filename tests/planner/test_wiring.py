@@ -198,11 +198,11 @@ class TestDhcpAddress:
 class TestPhases:
     """Phases go over all links before the next begins; the inverse order is then right by itself."""
 
-    ORDER = (Sysctl, Route, Neighbour, AddrGenMode, Address, EbtablesRules, Mac, Link, Master, Admin)
+    ORDER = (Route, Neighbour, AddrGenMode, Address, EbtablesRules, Mac, Sysctl, Link, Master, Admin)
 
     @pytest.mark.parametrize("name", [name for name in SITUATIONS if name != "down"])
     def test_are_in_order_over_all_links(self, name: str) -> None:
-        """Sysctls, routes, neighbours, address generation, addresses, rules, MACs, links, masters, up."""
+        """Routes, neighbours, address generation, addresses, rules, MACs, sysctls, links, masters, up."""
         phases = [self.ORDER.index(type(change.resource)) for change in SITUATIONS[name].plan().changes]
         assert phases == sorted(phases)
 
@@ -228,18 +228,22 @@ class TestPhases:
 
     def test_the_wiring_is_silent_and_deaf(self) -> None:
         """No learning, no snooping, no advertisements, no address of their own making."""
-        commands = "\n".join(command.line for command in SITUATIONS["dual-stack"].plan().commands)
+        plan = SITUATIONS["dual-stack"].plan()
+        commands = "\n".join(f"{command.line}\n{command.stdin or ''}" for command in plan.commands)
         assert "type bridge ageing_time 0 mcast_snooping 0" in commands
         assert commands.count("addrgenmode none") == 3
-        assert "net/ipv6/conf/br0/accept_ra=0" in commands
+        assert "net/ipv6/conf/br0/accept_ra=0" in commands.splitlines()
 
     def test_where_the_host_has_no_ipv6_nothing_of_it_is_set(self) -> None:
         """Booted with ipv6.disable=1 there is no conf/all: `addrgenmode` would fail, and apply with it."""
         facts = namespace(evolve(veth(), addrgenmode=None), ADDRESS)
         without = evolve(facts, sysctls=tuple(item for item in facts.sysctls if "/ipv6/" not in item.key))
-        commands = "\n".join(command.line for command in plan_of(without).commands)
+        commands = "\n".join(f"{command.line}\n{command.stdin or ''}" for command in plan_of(without).commands)
         assert "addrgenmode" not in commands
         assert "ipv6" not in commands
+
+
+PEER = address("fd00::5/64 peer fd00::1")
 
 
 class TestSysctls:
@@ -254,12 +258,12 @@ class TestSysctls:
             (0, 0, []),
         ],
     )
-    def test_dad_is_quietened_for_all_and_for_the_link(self, all_links: int, own: int, expected: list[str]) -> None:
-        """The larger of the two wins (ip-sysctl.rst)."""
+    def test_dad_is_quietened_where_nodad_is_no_help(self, all_links: int, own: int, expected: list[str]) -> None:
+        """That is for a peer with a prefix. Of all links' and the link's own the larger wins (ip-sysctl.rst)."""
         facts = namespace(
             veth(),
             ADDRESS,
-            address("fd00::5/64"),
+            address("fd00::5/64 peer fd00::1"),
             setting("net/ipv6/conf/all/accept_dad", all_links),
             setting("net/ipv6/conf/eth0/accept_dad", own),
             bridge_netfilter=False,
@@ -270,15 +274,14 @@ class TestSysctls:
     @pytest.mark.parametrize(
         "facts",
         [
-            pytest.param(namespace(veth(up=False), ADDRESS, address("fd00::5/64"), bridge_netfilter=False), id="down"),
-            pytest.param(
-                namespace(veth(carrier=False), ADDRESS, address("fd00::5/64"), bridge_netfilter=False), id="no-carrier"
-            ),
+            pytest.param(namespace(veth(up=False), PEER, bridge_netfilter=False), id="down"),
+            pytest.param(namespace(veth(carrier=False), PEER, bridge_netfilter=False), id="no-carrier"),
+            pytest.param(namespace(veth(), address("fd00::5/64"), bridge_netfilter=False), id="nodad-helps"),
             pytest.param(namespace(veth(), ADDRESS, bridge_netfilter=False), id="no-ipv6-address"),
         ],
     )
-    def test_dad_is_left_alone_where_addresses_stay_tentative(self, facts: NamespaceFacts) -> None:
-        """Down or without a carrier they are tentative before and after."""
+    def test_dad_is_left_alone_otherwise(self, facts: NamespaceFacts) -> None:
+        """Down or without a carrier addresses are tentative before and after."""
         assert not any(isinstance(change.resource, Sysctl) for change in plan_of(facts).changes)
 
     def test_bridge_netfilter_is_switched_off_where_it_is_on(self) -> None:

@@ -27,11 +27,15 @@ def _as_unordered(dump: Dump, wired: Collection[str]) -> Dump:
         groups.setdefault(_rank(line), []).append(place)
     for rank, places in groups.items():
         some = [lines[place] for place in places]
-        is_one_kind = len({" proto kernel " in line for line in some}) == 1
+        is_one_kind = len({_is_kernels(line) for line in some}) == 1
         if "local" in rank or not is_one_kind or not all(_device(line) in wired for line in some):
             for place, line in zip(places, sorted(some), strict=True):
                 lines[place] = line
     return Dump(dump.sections | {"route4": "\n".join(lines)})
+
+
+def _is_kernels(route: str) -> bool:
+    return " proto kernel " in route and " via " not in route
 
 
 def _rank(route: str) -> tuple[str, ...]:
