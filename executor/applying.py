@@ -40,7 +40,7 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
         entry = place.entry(plan, APPLYING)
         if confirm_within is not None:
             entry = evolve(entry, confirm_by=time.time() + confirm_within, confirm_token=new_token())
-        applying, wired = (settings.store.replacement(either) for either in (entry, evolve(entry, status=WIRED)))
+        applying, wired = settings.store.replacements(entry, APPLYING, WIRED)
         with applying, wired:
             place.get_ready(plan.commands)
             applying.write()
@@ -64,7 +64,8 @@ def finish(entry: Entry, settings: Settings) -> Outcome:
         refuse_unreadable(facts)
         left = settings.templates.commands(pending(plan.changes, facts))
         check_programs(left)
-        with settings.store.replacement(evolve(now, status=WIRED)) as wired:
+        (wired,) = settings.store.replacements(now, WIRED)
+        with wired:
             _carry_out(plan, left, "recover", wired, place)
     return Outcome("wired", plan.id, len(left), time.monotonic() - started)
 

@@ -14,17 +14,15 @@ import sys
 import threading
 from array import array
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import cache
-from importlib import resources
 from typing import Any
-
-import sh
 
 from executor.errors import Unusable
 
 _MOST_ANSWER = 4096
 _STARTING = threading.Lock()
+# In the place of a request's number: why the launcher could not be started.
+_NOT_STARTED = "-"
+_SPEC: Any = __spec__  # its loader reads what lies beside this file, in a zipapp too (PEP 302)
 
 
 def start_process(
@@ -66,37 +64,38 @@ def prepare() -> None:
 
 
 def prepare_meanwhile() -> None:
-    """Start the launcher on a thread, while whoever calls this has something else to do."""
+    """Start the launcher while whoever calls this goes on, to load modules: a fork of this process loads ``sh``.
 
-    def work() -> None:
-        with suppress(Unusable):  # the first program will say so
-            prepare()
+    Only for a process that is small still, and has one thread: the fork copies what there is, and loading ``sh``
+    (35 ms) would otherwise take turns with loading the rest. What goes wrong the first program will say.
+    """
+    with _STARTING:
+        _launchers.setdefault(os.getpid(), _Launcher(_start_in_a_fork))
 
-    threading.Thread(target=work, name="launcher", daemon=True).start()
+
+# By process: a fork, which has another id, gets its own.
+_launchers: dict[int, _Launcher] = {}
 
 
 def _launcher(process: int) -> _Launcher:
-    """Return the launcher of this process; a fork of it, which has another id, gets its own."""
     with _STARTING:
-        return _launcher_of(process)
-
-
-@cache
-def _launcher_of(_process: int) -> _Launcher:
-    return _Launcher()
+        if process not in _launchers:
+            _launchers[process] = _Launcher(_start_with_sh)
+        return _launchers[process]
 
 
 class _Launcher:
     """Our end of the socket to the launcher. Threads take turns."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: Callable[[socket.socket], int]) -> None:
+        """Have the launcher started by ``start``, which returns the id of a child of ours that does it, or 0."""
         self._turn = threading.Lock()
         self._asked = 0
         self._answers: dict[str, str] = {}
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         atexit.register(self._control.close)
-        with theirs, open(os.devnull, "wb") as nowhere:
-            _start_with_sh(theirs.fileno(), nowhere.fileno())
+        with theirs:
+            self._starter = start(theirs)
 
     def ask(self, words: Sequence[str], descriptors: Sequence[int]) -> str:
         """Send one request; return the number by which it is answered."""
@@ -124,24 +123,50 @@ class _Launcher:
             raise self._lost(error.strerror) from None
         if not answer:
             raise self._lost("it has ended")
+        if self._starter and os.waitpid(self._starter, os.WNOHANG)[0]:
+            self._starter = 0
         number, _, text = answer.decode().partition("\0")
+        if number == _NOT_STARTED:
+            _launchers.clear()
+            raise Unusable(text)
         self._answers[number] = text
 
     def _lost(self, why: str | None) -> Unusable:
-        _launcher_of.cache_clear()
+        _launchers.clear()
         return Unusable(f"the process that starts programs for podwire does not answer ({why}): try again")
 
 
-def _start_with_sh(control: int, nowhere: int) -> None:
+def _start_in_a_fork(control: socket.socket) -> int:
+    """Start the launcher from a fork of this process; return the id of that."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setsid()  # no Ctrl-C is for it
+            _start_with_sh(control)
+        except Unusable as error:
+            control.send(f"{_NOT_STARTED}\0{error}".encode())
+        except BaseException as error:  # noqa: BLE001  the other process is told
+            control.send(f"{_NOT_STARTED}\0programs cannot be started: {error}".encode())
+        finally:
+            os._exit(0)
+    return child
+
+
+def _start_with_sh(control: socket.socket) -> int:
+    import sh  # noqa: PLC0415  it takes 35 ms, of this process only where nobody had time to fork
+
     if not sys.executable:
         raise Unusable("this Python does not say where its interpreter is, and podwire starts programs with it")
-    source = resources.files("executor").joinpath("launcher.py").read_text(encoding="utf-8")
+    source = _SPEC.loader.get_data(f"{os.path.dirname(__file__)}/launcher.py").decode()
     # A descriptor for standard input is taken as for the others, but sh's types don't say so.
     try:
         start: Any = sh.Command(sys.executable)
-        # It forks and ends: what goes on is nobody's child, and of sh no thread stays. In a session of its own, so that
-        # neither Ctrl-C nor the end of a terminal reaches it, or what it starts.
-        start("-I", "-S", "-c", source, _new_session=True, _tty_out=False, _in=control, _out=nowhere, _err=nowhere)
+        with open(os.devnull, "wb") as nowhere:
+            # It forks and ends: what goes on is nobody's child, and of sh no thread stays. In a session of its own, so
+            # that neither Ctrl-C nor the end of a terminal reaches it, or what it starts.
+            streams = {"_in": control.fileno(), "_out": nowhere.fileno(), "_err": nowhere.fileno()}
+            start("-I", "-S", "-c", source, _new_session=True, _tty_out=False, **streams)
     except (OSError, sh.CommandNotFound, sh.ForkException, sh.ErrorReturnCode) as error:
         reason = str(error).strip().splitlines()[-1]
         raise Unusable(f"{sys.executable} cannot be started: {reason}") from None
+    return 0

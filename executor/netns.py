@@ -24,8 +24,7 @@ from typing import Self, TypeVar
 from attrs import define
 
 from executor.errors import Locked, NamespaceGone, Unusable
-from planner.errors import InvalidInput
-from planner.values import NetnsPath, PlanId, shown
+from planner.values import NetnsPath, shown
 
 T = TypeVar("T")
 
@@ -36,33 +35,6 @@ _SO_NETNS_COOKIE = 71
 
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
-
-
-def resolve_netns(text: str) -> NetnsPath:
-    """Return the path that ``text`` means: an absolute path, or a name under /run/netns (ip-netns(8)).
-
-    Raises InvalidInput. Nothing is looked up: the path need not exist.
-    """
-    try:
-        return NetnsPath(text if "/" in text else f"/run/netns/{text}")
-    except ValueError:
-        raise InvalidInput(
-            f"netns: {shown(text)} is neither a name under /run/netns nor an absolute path of a network namespace"
-            " (such as /run/netns/pod1 or /proc/4242/ns/net)"
-        ) from None
-
-
-def default_id(path: NetnsPath) -> PlanId:
-    """Return the id of a wiring that was given none: the base name of the namespace's path.
-
-    Raises InvalidInput where that says nothing (``/proc/4242/ns/net``) or cannot be an id.
-    """
-    if path.startswith("/proc/"):
-        raise InvalidInput(f"id: {path} has no name of its own: give the wiring one with --id")
-    try:
-        return PlanId(path.rsplit("/", 1)[-1])
-    except ValueError as error:
-        raise InvalidInput(f"id: {error}: give the wiring one with --id") from None
 
 
 def boot_id() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from executor.dummy import release_gateway
 from executor.errors import ExecutorError, HalfDone
@@ -62,12 +62,13 @@ def restore(entry: Entry, settings: Settings, verb: str, *, unconfirmed: str | N
         if not entry.is_of(place.namespace.cookie, boot_id()):
             settings.store.delete(entry.id)
             return Outcome("gone", entry.id)
-        with settings.store.replacement(evolve(entry, status=TEARING_DOWN)) as replacement:
-            replacement.write()
+        (tearing_down,) = settings.store.replacements(entry, TEARING_DOWN)
+        with tearing_down:
+            tearing_down.write()
             plan = plan_from_json(entry.plan, settings.templates)
             facts = place.observe()
             check_programs(plan.reverse_commands)
-            replacement.commit()
+            tearing_down.commit()
         holders = _tap_holders(plan, place)
         way = go_back_and_forget(plan, lambda: facts, Began(verb, entry.id, entry.netns, settings.asked), place)
         if way.problems:

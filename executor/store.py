@@ -8,11 +8,12 @@ STATE-DIR/journal/ID.jsonl    what was run for it, before and after each command
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ _ENTRY_VERSION = 1
 APPLYING, WIRED, TEARING_DOWN = "applying", "wired", "tearing-down"
 _STATUSES = (APPLYING, WIRED, TEARING_DOWN)
 _NUMBERS = itertools.count(1)
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @frozen
@@ -75,24 +77,29 @@ class StateStore:
 
     def save(self, entry: Entry) -> None:
         """Write an entry so that after a crash, of podwire or the machine, it is there whole or as it was before."""
-        with self.replacement(entry) as replacement:
+        (replacement,) = self.replacements(entry, entry.status)
+        with replacement:
             replacement.commit()
 
-    def replacement(self, entry: Entry) -> Replacement:
-        """Return what saves an entry in two steps; nothing is written yet. Use it in a ``with``."""
-        document = {
-            "version": _ENTRY_VERSION,
-            "id": str(entry.id),
-            "netns": str(entry.netns),
-            "cookie": entry.cookie,
-            "boot_id": entry.boot_id,
-            "status": entry.status,
-            "applied_at": entry.applied_at,
-            "confirm_by": entry.confirm_by,
-            "confirm_token": entry.confirm_token,
-            "plan": entry.plan.value,
-        }
-        return Replacement(self._path(entry.id), document)
+    def replacements(self, entry: Entry, *statuses: str) -> tuple[Replacement, ...]:
+        """Return what saves an entry in two steps, for each of ``statuses``; nothing is written yet."""
+        plan = functools.cache(lambda: _as_json(entry.plan.value))  # most of it, and the same in all
+
+        def document(status: str) -> str:
+            head = {
+                "version": _ENTRY_VERSION,
+                "id": str(entry.id),
+                "netns": str(entry.netns),
+                "cookie": entry.cookie,
+                "boot_id": entry.boot_id,
+                "status": status,
+                "applied_at": entry.applied_at,
+                "confirm_by": entry.confirm_by,
+                "confirm_token": entry.confirm_token,
+            }
+            return f'{_as_json(head)[:-1]},"plan":{plan()}}}'
+
+        return tuple(Replacement(self._path(entry.id), functools.partial(document, status)) for status in statuses)
 
     def load(self, plan_id: PlanId) -> Entry | None:
         """Return the entry of an id, None where there is none. Raises InvalidInput where it was damaged or edited."""
@@ -129,7 +136,7 @@ class StateStore:
 
     def save_dummy(self, plan_id: PlanId, document: dict[str, Any]) -> None:
         """Write down what CNI plugins are asked for an id, as safely as an entry."""
-        with Replacement(self._dummies / f"{plan_id}.json", document) as replacement:
+        with Replacement(self._dummies / f"{plan_id}.json", lambda: _as_json(document)) as replacement:
             replacement.commit()
 
     def load_dummy(self, plan_id: PlanId) -> Node | None:
@@ -209,7 +216,7 @@ class Replacement:
     committed is removed when this is left.
     """
 
-    def __init__(self, path: Path, document: dict[str, Any]) -> None:
+    def __init__(self, path: Path, document: Callable[[], str]) -> None:
         self._path = path
         self._document = document
         self._beside = path.with_name(f".{path.name}.{os.getpid()}.{next(_NUMBERS)}")
@@ -217,7 +224,7 @@ class Replacement:
 
     def write(self) -> None:
         """Write and sync the document beside the file. Raises Unusable."""
-        data = json.dumps(self._document, separators=(",", ":")).encode()
+        data = self._document().encode()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with self._errors():
             fd = os.open(self._beside, flags, 0o600)

@@ -6,7 +6,7 @@ import argparse
 
 from executor.cli.inputs import read_file
 from executor.dummy import Conflist, gateway_of
-from executor.netns import resolve_netns
+from executor.naming import resolve_netns
 from executor.observe import observe_netns
 from planner.cni import parse_result
 from planner.document import load_json

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from executor.errors import Unusable
-from executor.netns import default_id, resolve_netns
+from executor.naming import default_id, resolve_netns
 from executor.store import StateStore
 from planner.document import MAX_BYTES
 from planner.errors import InvalidInput, Refused

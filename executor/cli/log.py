@@ -15,7 +15,7 @@ from executor.cli.printing import local_time, print_json
 from executor.cli.streams import put
 from executor.journal import LogRecord, read_logs
 from executor.log_lines import shell_line
-from executor.netns import resolve_netns
+from executor.naming import resolve_netns
 from executor.store import StateStore
 from planner.errors import InvalidInput
 from planner.values import PlanId

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 
 from executor.cli.streams import put
@@ -23,6 +22,8 @@ def put_long(text: str) -> None:
     if not pager:
         put(text)
         return
+    import subprocess  # noqa: PLC0415  most output is short, or piped
+
     try:
         subprocess.run(pager, input=text.encode(), check=False)  # noqa: S603  the user's own choice, not a shell
     except OSError:

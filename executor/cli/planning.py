@@ -13,7 +13,8 @@ from executor.cli.previews import print_plan
 from executor.cli.printing import json_text, print_json
 from executor.cli.statuses import PENDING
 from executor.errors import Unusable
-from executor.netns import Namespace, boot_id, resolve_netns
+from executor.naming import resolve_netns
+from executor.netns import Namespace, boot_id
 from executor.observe import observe_netns, observe_once
 from executor.store import WIRED, StateStore
 from executor.templates import load_templates

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from executor.errors import Locked, NamespaceGone, Unusable
-from executor.netns import Namespace, boot_id, default_id, resolve_netns
+from executor.naming import default_id, resolve_netns
+from executor.netns import Namespace, boot_id
 from executor.programs import start_program
 from planner.errors import InvalidInput
 from planner.values import NetnsPath
@@ -26,7 +27,8 @@ from tests.executor.helpers_netns import ROOT, descriptors, eventually, ip, is_r
 # What another podwire does, less the wiring: it takes the lock, starts a program in the namespace, and waits.
 HOLDER = """
 import sys
-from executor.netns import Namespace, resolve_netns
+from executor.naming import resolve_netns
+from executor.netns import Namespace
 from executor.programs import start_program
 with Namespace.open(resolve_netns(sys.argv[1])) as namespace, namespace.lock(0):
     with start_program(["sleep", "60"], namespace=namespace, stdin=None, timeout=60) as running:

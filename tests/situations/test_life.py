@@ -185,7 +185,8 @@ def test_14_gone_between_apply_and_teardown(pod: Pod, podwire: Commands, *, agai
 VMM = """
 import os, signal, sys
 from pathlib import Path
-from executor.netns import Namespace, resolve_netns
+from executor.naming import resolve_netns
+from executor.netns import Namespace
 from executor.tap import open_tap
 from planner.values import InterfaceName
 
