@@ -69,13 +69,17 @@ class Journal:
         except BlockingIOError:
             os.close(fd)
             raise Locked(f"another podwire is working under the id {path.stem}: try again when it has ended") from None
-        if os.fstat(fd).st_size < MOST_BYTES:
+        found = os.fstat(fd)
+        if found.st_nlink and found.st_size < MOST_BYTES:
             return cls(path, fd)
-        os.close(_rotated(path, fd))
+        # Full, or removed by somebody who had not written to it, between our opening and our locking it.
+        os.close(_rotated(path, fd) if found.st_nlink else fd)
         return cls.open(path)
 
     def close(self) -> None:
-        """Close the journal and let go of the id."""
+        """Close the journal and let go of the id; of an operation that was refused no empty file stays."""
+        if os.fstat(self._fd).st_size == 0 and with_older(self._path) == [self._path]:
+            self._path.unlink(missing_ok=True)
         os.close(self._fd)
 
     def __enter__(self) -> Self:

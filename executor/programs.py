@@ -78,6 +78,7 @@ class ReadyProgram:
         self._timeout = timeout
         child_in, self._input = os.pipe2(os.O_CLOEXEC)
         self._stdout, self._stderr = _memory_file("stdout"), _memory_file("stderr")
+        self._is_fed = False
         try:
             streams = (child_in, self._stdout.fd, self._stderr.fd)
             self._child: Child | None = Child.start(argv, namespace=namespace, streams=streams, is_ahead=True)
@@ -97,6 +98,7 @@ class ReadyProgram:
         """Give the program its input, which it ``takes``, and return it running. To be called once."""
         child, self._child = self._child, None
         assert child is not None  # noqa: S101  neither fed nor closed before
+        self._is_fed = True  # its output is the running program's
         running = RunningProgram(
             child, self._argv, self._stdout, self._stderr, started=time.monotonic(), timeout=self._timeout
         )
@@ -112,6 +114,7 @@ class ReadyProgram:
         self._end_input()
         if child is not None:
             child.kill()
+        if not self._is_fed:
             self._stdout.close()
             self._stderr.close()
 

@@ -115,13 +115,6 @@ class StateStore:
         """Return the ids that have an entry, sorted."""
         return _ids_in(self._wirings, ".json")
 
-    def all(self) -> Iterator[Entry]:
-        """Yield every entry."""
-        for plan_id in self.ids():
-            entry = self.load(plan_id)
-            if entry is not None:
-                yield entry
-
     def concerning(self, plan_id: PlanId, cookie: int) -> Iterator[Entry]:
         """Yield the entries of an id or of a namespace (in this boot or another). Of others not even JSON is read.
 
@@ -249,6 +242,7 @@ class Replacement:
 
     def __exit__(self, *_: object) -> None:
         if self._written:
+            self._written = False
             with contextlib.suppress(OSError):
                 self._beside.unlink()
 

@@ -22,6 +22,7 @@ from executor.cli.printing import json_text
 from executor.cli.reporting import Report, outcome_json, ran_words
 from executor.cli.streams import put_done
 from executor.dummy import acquire_gateway, recorded_gateway
+from executor.errors import ExecutorError
 from executor.observe import observe_netns
 from executor.outcome import Outcome
 from executor.restoring import give_back_gateway, left_to_restore, restore
@@ -32,7 +33,7 @@ from executor.workplace import Settings
 from planner.changes import pending
 from planner.cni import CniResult, parse_result
 from planner.codec import to_json
-from planner.errors import InvalidInput
+from planner.errors import InvalidInput, PlannerError
 from planner.plan import Plan, parse_plan, plan_from_json, with_changes
 from planner.values import PlanId
 
@@ -143,7 +144,7 @@ def recover_command(arguments: argparse.Namespace) -> int:
     require_root()
     settings = settings_of(arguments)
     if arguments.id is None:
-        ids = tuple(entry.id for entry in settings.store.all() if is_half_done(entry))
+        ids = tuple(plan_id for plan_id in settings.store.ids() if _may_be_half_done(plan_id, settings.store))
     else:
         ids = (parse_id(arguments.id),)
     for plan_id in _orphaned_gateways(arguments, settings.store):
@@ -154,10 +155,18 @@ def recover_command(arguments: argparse.Namespace) -> int:
     )
 
 
+def _may_be_half_done(plan_id: PlanId, store: StateStore) -> bool:
+    try:
+        entry = store.load(plan_id)
+    except (PlannerError, ExecutorError):
+        return True  # damaged: that is said when its turn comes, and keeps none of the others waiting
+    return entry is not None and is_half_done(entry)
+
+
 def _orphaned_gateways(arguments: argparse.Namespace, store: StateStore) -> list[PlanId]:
     """Return the ids that have a dummy gateway but no wiring: podwire died between the two."""
     wanted = store.dummy_ids() if arguments.id is None else (parse_id(arguments.id),)
-    return [] if arguments.dry_run else [plan_id for plan_id in wanted if store.load(plan_id) is None]
+    return [] if arguments.dry_run else [plan_id for plan_id in wanted if plan_id not in store.ids()]
 
 
 def _recover(plan_id: PlanId, arguments: argparse.Namespace, settings: Settings, report: Report) -> None:

@@ -7,23 +7,34 @@ from typing import Any
 
 from executor.cli.inputs import require_root, store_of
 from executor.cli.printing import local_time, print_json, print_table
-from executor.cli.streams import put
+from executor.cli.statuses import exit_status
+from executor.cli.streams import complain, put
+from executor.errors import ExecutorError
 from executor.store import Entry
 from executor.wirings import condition
+from planner.errors import PlannerError
 
 
 def list_command(arguments: argparse.Namespace) -> int:
     """Print what is wired here."""
     require_root("what is wired is written down for root only")
-    rows = [_row(entry) for entry in store_of(arguments).all()]
+    store = store_of(arguments)
+    rows, damaged = [], []
+    for plan_id in store.ids():
+        try:
+            entry = store.load(plan_id)
+        except (PlannerError, ExecutorError) as error:
+            damaged.append(error)
+        else:
+            rows += [] if entry is None else [_row(entry)]
     if arguments.format == "json":
         print_json(rows)
-    elif not rows:
+    elif not rows and not damaged:
         put("nothing is wired here\n")
-    else:
+    elif rows:
         cells = [(row["id"], row["state"], local_time(row["applied_at"]), row["netns"]) for row in rows]
         print_table(("ID", "STATE", "APPLIED", "NAMESPACE"), cells)
-    return 0
+    return max((complain(error, exit_status(error)) for error in damaged), default=0)
 
 
 def _row(entry: Entry) -> dict[str, Any]:

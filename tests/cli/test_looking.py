@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers_cli import Cli
+from tests.cli.helpers_cli import Cli, sentence_in
 from tests.cli.preloaded import Preloaded
 from tests.support import MakeNamespace, Namespace
 from tests.support.pods import Pod, plain
@@ -169,3 +169,31 @@ def test_a_damaged_entry_is_said_in_one_sentence(cli: Cli, pod: Pod, result: Pat
         assert name in cli.refused("teardown", name, "--yes")
     entry.write_text(whole)
     cli.ok("teardown", name, "--yes")
+
+
+def test_a_damaged_entry_hides_no_other(cli: Cli, pod: Pod, result: Path) -> None:
+    """The others are listed, recovered and collected, and can be wired; the damaged one is named, with status 1."""
+    name = pod.inside.name
+    damaged = cli.state_dir / "wirings" / "broken.json"
+    cli.ok("apply", "--result", result, "--netns", name, "--yes")
+    damaged.write_text("{")
+    for verb in ("list", "recover", "gc"):
+        done = cli.run(verb)
+        assert done.rc == 1
+        assert "broken is not JSON" in sentence_in(done.err)
+    listed = cli.run("list", "--json")
+    assert [row["id"] for row in json.loads(listed.out)] == [name]
+    cli.ok("teardown", name, "--yes")
+    cli.ok("apply", "--result", result, "--netns", name, "--yes")
+    cli.ok("teardown", name, "--yes")
+
+
+def test_a_refused_apply_leaves_nothing(cli: Cli, pod: Pod, result: Path) -> None:
+    """No journal either, so that a slip of the pen is still one."""
+    name = pod.inside.name
+    plan = cli.folder / "pod.plan"
+    cli.ok("plan", "--result", result, "--netns", name, "-o", plan)
+    pod.inside.ip("link set eth0 mtu 1400")
+    assert "stale" in cli.refused("apply", plan, "--yes")
+    assert [path.name for path in cli.state_dir.rglob("*") if path.is_file()] == []
+    assert "was never wired here" in cli.refused("teardown", name, "--yes")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from executor.errors import TimedOut, Unusable
 from executor.netns import Namespace
-from executor.programs import find_program, run_program, start_program
+from executor.programs import ReadyProgram, find_program, run_program, start_program
 from executor.reply import Reply
 from tests.executor.helpers_netns import children, descriptors, eventually, is_running
 
@@ -205,3 +207,114 @@ def test_a_file_that_cannot_be_run_is_unusable(tmp_path: Path) -> None:
     program.chmod(0o755)
     with pytest.raises(Unusable, match=r"cannot be started: .*Exec format error"):
         run_program([str(program)], namespace=None, stdin=None, timeout=10)
+
+
+# --- started ahead ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ready(namespace: Namespace, tmp_path: Path) -> Iterator[ReadyProgram]:
+    """Start a program ahead that says what it read, and leaves a file only if that was something."""
+    script = f'read line || exit 0; echo $$ >{tmp_path}/done; echo "got $line"'
+    program = ReadyProgram(["sh", "-c", script], namespace=namespace, timeout=10)
+    yield program
+    program.close()
+
+
+def test_a_program_started_ahead_waits_for_its_input(ready: ReadyProgram, tmp_path: Path) -> None:
+    """And answers as any other."""
+    eventually(lambda: children() != set())
+    assert not (tmp_path / "done").exists()
+    with ready.feed("*filter\n") as running:
+        reply = running.result()
+    assert (reply.rc, reply.stdout, reply.stderr) == (0, "got *filter\n", "")
+    assert 0 < reply.duration < 10
+
+
+def test_a_program_started_ahead_that_gets_nothing_does_nothing(ready: ReadyProgram, tmp_path: Path) -> None:
+    """Where podwire refuses after all; where it is killed the pipe ends just so."""
+    ready.close()
+    ready.close()
+    assert children() == set()
+    assert not (tmp_path / "done").exists()
+
+
+def test_a_program_that_ended_before_its_input_says_so_itself(namespace: Namespace) -> None:
+    """Its own status and words, not a broken pipe."""
+    ready = ReadyProgram(["sh", "-c", "echo gone >&2; exit 3"], namespace=namespace, timeout=10)
+    eventually(lambda: not any(map(is_running, children())))
+    with ready.feed("x\n") as running:
+        reply = running.result()
+    assert (reply.rc, reply.stderr) == (3, "gone\n")
+
+
+@pytest.mark.parametrize(
+    ("stdin", "takes"), [(None, False), ("", False), ("x\n", True), ("x" * 32768, True), ("x" * 32769, False)]
+)
+def test_only_what_a_pipe_holds_is_taken(stdin: str | None, takes: bool) -> None:  # noqa: FBT001
+    """More would block whoever writes it."""
+    assert ReadyProgram.takes(stdin) is takes
+
+
+def test_what_is_started_ahead_gives_way_until_it_is_waited_for(namespace: Namespace, ready: ReadyProgram) -> None:
+    """It would take time from what is waited for now."""
+    eventually(lambda: [os.getpriority(os.PRIO_PROCESS, waiting) for waiting in children()] == [10])
+    with ready.feed("x\n") as running:
+        running.result()
+    program = start_program(
+        ["sh", "-c", "while [ $(cut -d' ' -f19 /proc/$$/stat) != 0 ]; do :; done"],
+        namespace=namespace,
+        stdin=None,
+        timeout=10,
+        is_ahead=True,
+    )
+    with program as running:
+        assert running.result().rc == 0
+
+
+def test_a_program_that_is_not_there_cannot_be_started_ahead(namespace: Namespace) -> None:
+    """The same sentence, and nothing is left open."""
+    before = descriptors()
+    with pytest.raises(Unusable, match=r"^the program no-such-program is not installed"):
+        ReadyProgram(["no-such-program"], namespace=namespace, timeout=10)
+    assert descriptors() == before
+
+
+# --- the process that starts them, started by a fork ------------------------------------------------------------------
+
+
+def in_a_small_process(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own that has loaded only the launching."""
+    head = "import sys\nfrom executor import launching\nfrom executor.errors import Unusable\n"
+    return subprocess.run(
+        [sys.executable, "-c", head + script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+START = """
+launching.prepare_meanwhile()
+assert "sh" not in sys.modules
+try:
+    pid = launching.start_process(["/bin/true"], path="/bin", streams=(0, 1, 2), kept=())()
+    print(launching.reap_process(pid))
+except Unusable as error:
+    print(error)
+assert "sh" not in sys.modules
+"""
+
+
+def test_a_fork_loads_what_starts_the_launcher() -> None:
+    """So that the process itself goes on loading the rest."""
+    done = in_a_small_process(START.replace("reap_process(pid)", "reap_process(pid) if pid else None"))
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "0", "")
+
+
+def test_what_goes_wrong_in_the_fork_is_said_by_the_first_program() -> None:
+    """In the same words as without it."""
+    done = in_a_small_process('sys.executable = ""\n' + START)
+    assert done.stdout.startswith("this Python does not say where its interpreter is")
+    assert (done.returncode, done.stderr) == (0, "")
