@@ -66,11 +66,13 @@ def prepare() -> None:
 def prepare_meanwhile() -> None:
     """Start the launcher while whoever calls this goes on, to load modules: a fork of this process loads ``sh``.
 
-    Only for a process that is small still, and has one thread: the fork copies what there is, and loading ``sh``
-    (35 ms) would otherwise take turns with loading the rest. What goes wrong the first program will say.
+    Loading it takes 35 ms, which would otherwise take turns with loading the rest. Where ``sh`` is loaded already, or
+    there are other threads, which a fork might hurt, the first program starts the launcher. It also says what went
+    wrong here.
     """
-    with _STARTING:
-        _launchers.setdefault(os.getpid(), _Launcher(_start_in_a_fork))
+    process = os.getpid()
+    if process not in _launchers and "sh" not in sys.modules and threading.active_count() == 1:
+        _launchers[process] = _Launcher(_start_in_a_fork)
 
 
 # By process: a fork, which has another id, gets its own.

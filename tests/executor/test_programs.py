@@ -313,6 +313,21 @@ def test_a_fork_loads_what_starts_the_launcher() -> None:
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "0", "")
 
 
+THRICE = """
+for _ in range(3):
+    launching.prepare_meanwhile()
+print(len(launching._launchers))
+"""
+A_THREAD = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+
+
+@pytest.mark.parametrize(("script", "count"), [(THRICE, "1"), (A_THREAD + THRICE, "0"), ("import sh\n" + THRICE, "0")])
+def test_there_is_one_launcher_and_no_fork_where_it_may_hurt(script: str, count: str) -> None:
+    """However often a process is told to prepare itself, and whatever else runs in it."""
+    done = in_a_small_process(script)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, count, "")
+
+
 def test_what_goes_wrong_in_the_fork_is_said_by_the_first_program() -> None:
     """In the same words as without it."""
     done = in_a_small_process('sys.executable = ""\n' + START)
