@@ -128,11 +128,6 @@ class IpSession:
         """Let ``ip`` go, whose answers nobody will read; the next command opens a new one."""
         self._kill()
 
-    def open(self) -> None:
-        """Start ``ip`` now, so that the first command does not wait for it. Raises Unusable."""
-        if self._batch is None:
-            self._batch = _Batch(self._namespace, ("-j", "-d") if self._json else ("-d", "-o"))
-
     def end(self) -> None:
         """Tell ``ip`` to end, without waiting for that; the next command would open a new one."""
         if self._batch is not None:
@@ -151,19 +146,21 @@ class IpSession:
         self.close()
 
     def _send(self, lines: Sequence[str]) -> None:
-        """Send as many of ``lines`` as one ``ip`` can be given, at least one."""
-        if not lines:
-            return
-        batch = self._open_batch(lines[0])
-        self._sent = batch.fitting(lines)
-        self._asked = time.monotonic()
-        batch.write(self._sent)
+        """Send as many of ``lines`` as one ``ip`` can be given, at least one of them."""
+        self._sent = ()
+        if lines:
+            batch = self._open_batch(lines[0])
+            self._sent = batch.fitting(lines)
+            self._asked = time.monotonic()
+            batch.write(self._sent)
 
     def _collect(self) -> list[Reply]:
         """Return the replies to what was sent; to fewer of them, but at least one, where a line ended ``ip``."""
         batch, lines, asked = self._batch, self._sent, self._asked
-        assert batch is not None  # noqa: S101  it was sent there
         replies: list[Reply] = []
+        if not lines:
+            return replies
+        assert batch is not None  # noqa: S101  it was sent there
         try:
             for _ in lines:
                 answer, rc = batch.read_answer(asked + self._timeout)
@@ -186,8 +183,8 @@ class IpSession:
         """Return an ``ip`` that is there and can be given ``line``."""
         if self._batch is not None and (self._batch.ended() or not self._batch.fitting([line])):
             self.close()
-        self.open()
-        assert self._batch is not None  # noqa: S101  it is open
+        if self._batch is None:
+            self._batch = _Batch(self._namespace, ("-j", "-d") if self._json else ("-d", "-o"))
         return self._batch
 
     def _timed_out(self, line: str) -> TimedOut:

@@ -162,15 +162,14 @@ class Workplace:
         return [failures[at] for at in sorted(failures)]
 
     def _run_side_by_side(self, commands: Sequence[Command], begin: Begin, end: End) -> None:
-        """Run commands; if no program is left to be run while links go, which takes long, the rules are looked at."""
+        """Run commands; when only those of ``ip`` are left, the rules are looked at meanwhile, if they have changed."""
         programs = {at for at, command in enumerate(commands) if not is_of_ip(command)}
-        removals = {at for at, command in enumerate(commands) if command.argv[:3] == ("ip", "link", "del")}
+        changes_rules = any(map(is_of_ebtables, commands))
 
         def end_and_look(at: int, command: Command, job: Job) -> bool:
             goes_on = end(at, command, job)
             programs.discard(at)
-            removals.discard(at)
-            if goes_on and not programs and any(map(is_of_ebtables, commands)) and self._rules_ahead is None:
+            if goes_on and changes_rules and not programs and self._rules_ahead is None:
                 self._rules_ahead = EbtablesSave(self.namespace, self.settings.timeout)
             return goes_on
 

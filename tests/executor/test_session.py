@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import statistics
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -349,3 +351,28 @@ def test_a_command_costs_a_fraction_of_a_process(namespace: Namespace) -> None:
             session.run(SHOW_LO)
             durations.append(time.perf_counter() - started)
     assert statistics.median(durations) < 0.001
+
+
+def test_questions_may_be_asked_ahead(namespace: Namespace) -> None:
+    """Before ``ip`` runs, even; what is answered is what was so when it came to them, not when they are read."""
+    with IpSession(namespace, timeout=5) as session:
+        session.begin(SHOW_LO, ("ip", "link", "show", "dev", "nope"))
+        assert select.select([session.answer_fd], [], [], 5)[0] != []
+        assert session.deadline > time.monotonic()
+        lo, nope = session.finish()
+        assert (lo.ok, nope.ok) == (True, False)
+        assert session.run_many([]) == ()
+
+
+@pytest.mark.parametrize("leave", [IpSession.abandon, IpSession.end, IpSession.close])
+def test_whoever_is_let_go_is_followed_by_another(namespace: Namespace, leave: Callable[[IpSession], None]) -> None:
+    """Answers that nobody reads do not get among those of the next one."""
+    with IpSession(namespace, timeout=5) as session:
+        if leave is IpSession.abandon:
+            session.begin(*[("ip", "link", "show")] * 3)
+        else:
+            session.run(SHOW_LO)
+        leave(session)
+        reply = session.run(("ip", "link", "show", "dev", "nope"))
+        assert (reply.rc, reply.stderr) == (1, 'Device "nope" does not exist.\n')
+    assert children() == set()

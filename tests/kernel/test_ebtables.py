@@ -165,6 +165,28 @@ def test_deleting_a_rule_that_is_not_there_makes_the_whole_restore_fail(table: N
     assert save(table) == before
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_restore_of_nothing_changes_nothing(table: Namespace, *, is_there: bool) -> None:
+    """So that one may be started ahead, and sent home."""
+    if is_there:
+        restore(table, f"-I INPUT {OURS}")
+    before = ruleset(table)
+    done = table.run("ebtables-restore", "--noflush", stdin="")
+    assert (done.out, done.err) == ("", "")
+    assert ruleset(table) == before
+    assert (before != "") is is_there
+
+
+def test_init_table_is_no_line_of_a_restore(table: Namespace) -> None:
+    """Rules and table do not go in one transaction: the kernel waits twice."""
+    restore(table, f"-I INPUT {OURS}")
+    before = save(table)
+    done = restore(table, f"-D INPUT {OURS}", "-X INPUT", "--init-table")
+    assert done.rc != 0
+    assert "--init-table is not supported" in done.err
+    assert save(table) == before
+
+
 def test_init_table_removes_the_table_with_everything_in_it(table: Namespace) -> None:
     """A stranger's rules along with ours: only where no chain is left does podwire say it."""
     table.run("ebtables", "-A", "FORWARD", *FOREIGN.split())

@@ -90,6 +90,17 @@ def test_one_sysctl_sets_several(alone: Namespace) -> None:
     assert [sysctl_of(alone, name) for name in names] == ["2", "2"]
 
 
+def test_sysctl_reads_the_same_from_its_input(alone: Namespace) -> None:
+    """Slashes too; one that is not there fails, and those behind it are set nevertheless."""
+    alone.ip("link add name eth0.100 type bridge")
+    lines = [f"net/ipv6/conf/{name}/accept_ra=0\n" for name in ("eth0.100", "nowhere", "lo")]
+    done = alone.run("sysctl", "-q", "-p", "-", stdin="".join(lines), check=False)
+    assert (done.rc, done.out) == (1, "")
+    assert "cannot stat /proc/sys/net/ipv6/conf/nowhere/accept_ra" in done.err
+    assert [sysctl_of(alone, f"net/ipv6/conf/{name}/accept_ra") for name in ("eth0.100", "lo")] == ["0", "0"]
+    assert alone.run("sysctl", "-q", "-p", "-", stdin="").out == ""
+
+
 def test_an_alias_may_hold_anything(alone: Namespace) -> None:
     """What controls a terminal is printed raw, even by -j: such JSON takes a reader that isn't strict."""
     alone.run("ip", "link", "set", "lo", "alias", "one\ntwo\x1b[31m")
