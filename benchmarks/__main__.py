@@ -58,7 +58,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(rounds: int) -> Results:
-    few = max(3, rounds // 4)
+    few = max(3, rounds // 2)
     apply, teardown = breakdowns(rounds)
     return Results(
         rounds=rounds,
