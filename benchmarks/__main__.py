@@ -6,35 +6,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from attrs import frozen
-
-from benchmarks.breakdown import Breakdown, breakdowns
+from benchmarks.breakdown import breakdowns
 from benchmarks.cold import cold_starts, peak_memory
 from benchmarks.comparing import compare, grow
-from benchmarks.measuring import Times, in_turns
+from benchmarks.measuring import in_turns
 from benchmarks.page import tables, write_page
 from benchmarks.planning import planning
 from benchmarks.pods import links, routes
+from benchmarks.results import Results
 from tests import sandbox
 
 _PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 _SIZES = {f"{n} interface{'s' if n > 1 else ''}": links(n) for n in (1, 8, 64)} | {
     f"{n} route{'s' if n > 1 else ''}": routes(n) for n in (1, 10, 100, 1000)
 }
-
-
-@frozen
-class Results:
-    """All that was measured."""
-
-    rounds: int
-    ways: dict[str, tuple[Times, ...]]
-    growth: dict[str, tuple[Times, ...]]
-    planning: dict[str, tuple[Times, ...]]
-    cold: dict[str, tuple[Times, ...]]
-    memory: float
-    apply: Breakdown
-    teardown: Breakdown
 
 
 def main() -> int:

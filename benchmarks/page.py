@@ -9,16 +9,13 @@ import os
 import platform
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 
 from benchmarks.breakdown import Breakdown
 from benchmarks.cold import BARE
 from benchmarks.comparing import NAIVE, PODWIRE, PYROUTE2
-
-if TYPE_CHECKING:
-    from benchmarks.__main__ import Results
+from benchmarks.results import Results
 
 _BY_HAND = "<!-- by hand from here on: ./dev bench keeps it -->"
 _ONE, _EIGHT = "1 interface", "8 interfaces"

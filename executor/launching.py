@@ -108,6 +108,7 @@ class _Launcher:
             try:
                 self._control.sendmsg(["\0".join((number, *words)).encode()], rights)
             except OSError as error:
+                self._receive()  # its last words, which say more
                 raise self._lost(error.strerror) from None
         return number
 

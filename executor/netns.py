@@ -37,6 +37,7 @@ _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 
 
+@cache
 def boot_id() -> str:
     """Return the id of this boot of the machine, a UUID (random(4)): cookies are unique within one boot only."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import grp
 import json
 import os
@@ -12,15 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Self
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from executor.errors import ExecutorError, Unusable
+from executor.ebtables_save import EbtablesSave
+from executor.errors import Unusable
 from executor.netns import Namespace
-from executor.programs import RunningProgram, find_program, start_program
 from executor.reply import Reply
 from executor.session import IpSession
 from planner.capture import Answers, read_answers, read_rules
-from planner.ebtables import hides_a_chain
 from planner.errors import InvalidInput
 from planner.facts import NamespaceFacts
 from planner.values import NetnsPath
@@ -39,13 +37,6 @@ _CONF = "/proc/sys/net/ipv6/conf"
 _LINK_SYSCTLS = ("accept_dad", "accept_ra")
 _MOST_OF_SYSCTL = 4096
 _BRIDGE_SYSCTLS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables")
-
-
-@frozen
-class _Ebtables:
-    save: str | None = None
-    chains: str | None = None
-    problem: str | None = None
 
 
 class Observation:
@@ -212,65 +203,3 @@ def _to_number(data: Mapping[str, object], key: str, look_up: Callable[[str], in
             data[key] = look_up(name)
         except KeyError:
             raise Unusable(f"ip says that a tap belongs to {name!r}, whom this host does not know") from None
-
-
-@functools.lru_cache(1)
-def _is_legacy(program: str, _device: int, _inode: int) -> bool:
-    """Say whether a program, which is that file now, is not of the nf_tables variant: there its name says so."""
-    return "legacy" in os.path.realpath(program)
-
-
-class EbtablesSave:
-    """``ebtables-save`` on its way beside other questions, and ``nft`` where there is a table to ask about."""
-
-    def __init__(self, namespace: Namespace, timeout: float) -> None:
-        self._namespace = namespace
-        self._timeout = timeout
-        self._running: RunningProgram | None = None
-        self._problem: str | None = None
-        try:
-            program = find_program("ebtables-save")
-            found = os.stat(program)
-            if _is_legacy(program, found.st_dev, found.st_ino):
-                self._problem = (
-                    "this host's ebtables is the legacy one: select the nf_tables variant "
-                    "(update-alternatives --config ebtables)"
-                )
-            else:
-                self._running = self._start("ebtables-save", is_ahead=True)
-        except Unusable as error:
-            self._problem = str(error)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Collect it, ended or not; a second time does nothing."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.close()
-
-    def result(self) -> _Ebtables:
-        """Wait for it to end and return what it said. To be called once."""
-        if self._running is None:
-            return _Ebtables(problem=self._problem)
-        reply = self._running.result()
-        if not reply.ok:
-            why = " ".join(reply.stderr.split()) or f"status {reply.rc}"
-            return _Ebtables(problem=f"the ebtables filter table of {self._namespace.path} cannot be read: {why}")
-        return _Ebtables(save=reply.stdout, chains=self._chains() if hides_a_chain(reply.stdout) else None)
-
-    def _chains(self) -> str | None:
-        """Return which chains exist, which ebtables-save does not tell; None without nft."""
-        try:
-            with self._start("nft", "-j", "list", "chains", "bridge") as running:
-                reply = running.result()
-        except ExecutorError:
-            return None
-        return reply.stdout if reply.ok else None
-
-    def _start(self, *argv: str, is_ahead: bool = False) -> RunningProgram:
-        return start_program(argv, namespace=self._namespace, stdin=None, timeout=self._timeout, is_ahead=is_ahead)

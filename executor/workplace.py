@@ -8,12 +8,13 @@ from contextlib import contextmanager
 
 from attrs import define, field, frozen
 
+from executor.ebtables_save import EbtablesSave
 from executor.errors import ExecutorError, Interrupted, TimedOut, Unusable
 from executor.events import Event, Listener, Ran, Running
 from executor.jobs import Job, failed_job, ip_job, program_job
 from executor.journal import Journal
 from executor.netns import Namespace, boot_id
-from executor.observe import EbtablesSave, Observation
+from executor.observe import Observation
 from executor.programs import ReadyProgram, RunningProgram, find_program, start_program
 from executor.reply import Reply
 from executor.session import IpSession

@@ -223,9 +223,10 @@ def test_programs_that_vanish_in_the_middle_leave_what_recover_finishes(
             "for pid in $(cat /proc/$PPID/task/*/children); do\n"
             'read name </proc/$pid/comm; [ "$name" != ip ] || kill -9 $pid\ndone'
         )
+    then = 'printf "%s\\n" "$input" | /usr/sbin/sysctl "$@"'
     through = ("unshare", "--mount")
     with (
-        replaced(tmp_path / "hiding", "sysctl", f'{hide}\n{end_ip}\nexec /usr/sbin/sysctl "$@"') as env,
+        replaced(tmp_path / "hiding", "sysctl", f"input=$(cat)\n{hide}\n{end_ip}\n{then}") as env,
         desk.started("apply", desk.plan, "--yes", env=env, through=through) as process,
     ):
         _, err = process.communicate(timeout=60)

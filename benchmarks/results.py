@@ -1,0 +1,22 @@
+"""All that one run of the benchmarks has measured, as a value."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from benchmarks.breakdown import Breakdown
+from benchmarks.measuring import Times
+
+
+@frozen
+class Results:
+    """All that was measured."""
+
+    rounds: int
+    ways: dict[str, tuple[Times, ...]]
+    growth: dict[str, tuple[Times, ...]]
+    planning: dict[str, tuple[Times, ...]]
+    cold: dict[str, tuple[Times, ...]]
+    memory: float
+    apply: Breakdown
+    teardown: Breakdown
