@@ -72,7 +72,7 @@ def start_watcher(plan_id: PlanId, token: str, seconds: float, settings: Setting
 def confirm(plan_id: PlanId, settings: Settings) -> bool:
     """Keep the wiring of an id; say whether it had been waiting for that. Raises InvalidInput for an unknown id."""
     settings.store.prepare()
-    with Journal.open(settings.store.journal_path(plan_id)):
+    with Journal.open(settings.store.journal_path(plan_id), lock_timeout=settings.lock_timeout):
         entry = settings.store.load(plan_id)
         if entry is None:
             raise InvalidInput(f"id: {plan_id} is not wired here (any more); podwire list shows what is")

@@ -131,7 +131,7 @@ def release_gateway(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
 @contextlib.contextmanager
 def _runner(plan_id: PlanId, settings: Settings, verb: str) -> Iterator[Callable[[tuple[str, ...], str | None], str]]:
     """Yield what runs a program on the host, with a line in the journal before and after."""
-    with Journal.open(settings.store.journal_path(plan_id)) as journal:
+    with Journal.open(settings.store.journal_path(plan_id), lock_timeout=settings.lock_timeout) as journal:
         listeners = (journal.listen, *settings.listeners)
         number = 0
 

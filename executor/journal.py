@@ -6,7 +6,6 @@ log of everything that was ever run.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
@@ -19,6 +18,7 @@ from attrs import evolve, frozen
 
 from executor.errors import Locked, Unusable
 from executor.events import Began, Event, Ran, Running, TakingBack
+from executor.locking import locked_within
 from executor.rotation import MOST_BYTES, rotate, with_older
 from planner.document import Node
 from planner.errors import InvalidInput
@@ -53,8 +53,11 @@ class Journal:
         self._fd = fd
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open (make) the journal at ``path``. Raises Unusable where that cannot be, Locked where it is in use."""
+    def open(cls, path: Path, *, lock_timeout: float = 0.0) -> Self:
+        """Open (make) the journal at ``path``. Raises Unusable where that cannot be.
+
+        Where it is in use this waits up to ``lock_timeout`` seconds, and raises Locked then.
+        """
         # O_NONBLOCK: a pipe in its place would wait for a reader, forever.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         try:
@@ -64,17 +67,15 @@ class Journal:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise Unusable(f"the journal {shown(str(path))} is not a regular file")
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locked_within(fd, lock_timeout):
             os.close(fd)
-            raise Locked(f"another podwire is working under the id {path.stem}: try again when it has ended") from None
+            raise Locked(f"another podwire is working under the id {path.stem}: try again when it has ended")
         found = os.fstat(fd)
         if found.st_nlink and found.st_size < MOST_BYTES:
             return cls(path, fd)
         # Full, or removed by somebody who had not written to it, between our opening and our locking it.
         os.close(_rotated(path, fd) if found.st_nlink else fd)
-        return cls.open(path)
+        return cls.open(path, lock_timeout=lock_timeout)
 
     def close(self) -> None:
         """Close the journal and let go of the id; of an operation that was refused no empty file stays."""

@@ -14,7 +14,6 @@ import os
 import socket
 import stat
 import struct
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -24,6 +23,7 @@ from typing import Self, TypeVar
 from attrs import define
 
 from executor.errors import Locked, NamespaceGone, Unusable
+from executor.locking import locked_within
 from planner.values import NetnsPath, shown
 
 T = TypeVar("T")
@@ -32,9 +32,6 @@ T = TypeVar("T")
 _NS_GET_NSTYPE = 0xB703
 _CLONE_NEWNET = 0x40000000
 _SO_NETNS_COOKIE = 71
-
-_FIRST_PAUSE = 0.001
-_LONGEST_PAUSE = 0.05
 
 
 @cache
@@ -115,14 +112,8 @@ class Namespace:
         were started with ``fd`` hold the lock with us: it lasts until the last of them has ended, whether we leave
         here, crash or are killed.
         """
-        deadline = time.monotonic() + timeout
-        pause = _FIRST_PAUSE
-        while not self._try_lock():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise Locked(f"{self.path} is being changed by {_lock_holder(self.fd)}: try again when that has ended")
-            time.sleep(min(pause, left))
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        if not locked_within(self.fd, timeout):
+            raise Locked(f"{self.path} is being changed by {_lock_holder(self.fd)}: try again when that has ended")
         try:
             yield
         finally:
@@ -134,13 +125,6 @@ class Namespace:
             code = ctypes.get_errno()
             why = "that needs root (CAP_SYS_ADMIN)" if code == errno.EPERM else os.strerror(code)
             raise Unusable(f"{self.path} cannot be entered: {why}")
-
-    def _try_lock(self) -> bool:
-        try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
     def _let_go(self) -> None:
         # LOCK_UN would also unlock for a program that is still running, since it shares the open file description. A

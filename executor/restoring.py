@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from attrs import frozen
 
 from executor.dummy import release_gateway
-from executor.errors import ExecutorError, HalfDone
+from executor.errors import ExecutorError, HalfDone, NamespaceGone
 from executor.events import Began, Ended, TakingBack
 from executor.holders import tap_holders
 from executor.journal import Journal
@@ -48,9 +49,15 @@ def restore(entry: Entry, settings: Settings, verb: str, *, unconfirmed: str | N
     A failed command does not stop the others. Raises HalfDone where something is not as it was in the end; the state
     is kept then. A namespace that is gone has nothing left to take back.
     """
+    if not is_gone(entry):
+        with suppress(NamespaceGone):  # just now
+            return _restore(entry, settings, verb, unconfirmed)
+    return _forget(entry, settings)
+
+
+def _restore(entry: Entry, settings: Settings, verb: str, unconfirmed: str | None) -> Outcome:
+    """Do what ``restore`` says. Raises NamespaceGone where there is nothing to do it in any more."""
     started = time.monotonic()
-    if is_gone(entry):
-        return _forget(entry, settings)
     with open_workplace(settings, entry.netns, entry.id) as place:
         place.look_ahead()
         now = settings.store.load(entry.id)
@@ -60,8 +67,7 @@ def restore(entry: Entry, settings: Settings, verb: str, *, unconfirmed: str | N
             return Outcome("nothing", entry.id)  # whoever was at it has finished while we waited
         entry = now
         if not entry.is_of(place.namespace.cookie, boot_id()):
-            settings.store.delete(entry.id)
-            return Outcome("gone", entry.id)
+            raise NamespaceGone(f"the namespace of {entry.id} is gone")
         (tearing_down,) = settings.store.replacements(entry, TEARING_DOWN)
         with tearing_down:
             tearing_down.write()
@@ -142,9 +148,12 @@ def half_done(plan: Plan, way: WayBack) -> str:
 
 
 def _forget(entry: Entry, settings: Settings) -> Outcome:
-    """Forget a wiring whose namespace is gone, under the lock of its id."""
+    """Forget a wiring whose namespace is gone, under the lock of its id, under which another may stand by now."""
     settings.store.prepare()
-    with Journal.open(settings.store.journal_path(entry.id)):
+    with Journal.open(settings.store.journal_path(entry.id), lock_timeout=settings.lock_timeout):
+        now = settings.store.load(entry.id)
+        if now is not None and not is_gone(now):
+            return Outcome("nothing", entry.id)
         settings.store.delete(entry.id)
     give_back_gateway(entry.id, settings)
     return Outcome("gone", entry.id)

@@ -233,7 +233,7 @@ def open_workplace(settings: Settings, netns: NetnsPath, plan_id: PlanId) -> Ite
         Namespace.open(netns) as namespace,
         namespace.lock(settings.lock_timeout),
         stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would be told «nothing changed»
-        Journal.open(settings.store.journal_path(plan_id)) as journal,
+        Journal.open(settings.store.journal_path(plan_id), lock_timeout=settings.lock_timeout) as journal,
         IpSession(namespace, timeout=settings.timeout) as session,
     ):
         place = Workplace(settings, namespace, session, journal, stop)

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from executor.errors import HalfDone, TakenBack
 from executor.events import Event, Listener, Ran, Running
+from executor.restoring import restore
+from executor.wirings import is_gone
 from planner.errors import StalePlan
 from planner.formats import render_text
 from planner.plan import Plan
@@ -374,3 +377,51 @@ def test_what_was_learnt_from_a_router_comes_back_from_the_router(netns: MakeNam
     assert lasting_difference(without, pod.inside) == ""
     advertise(pod)
     assert lasting_difference(learnt, pod.inside) == ""
+
+
+# --- a namespace that goes, or an id that is used anew, between two looks ---------------------------------------------
+
+
+@pytest.fixture
+def looked_a_moment_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let podwire find the namespace when it looks for the first time, whether it is there or not."""
+    first = iter([False])
+    monkeypatch.setattr("executor.restoring.is_gone", lambda entry: next(first, None) is None and is_gone(entry))
+
+
+@pytest.mark.usefixtures("looked_a_moment_ago")
+def test_a_namespace_that_goes_while_podwire_comes_is_gone(podwire: Podwire) -> None:
+    """As one that was gone before: forgotten, and no error."""
+    podwire.apply()
+    podwire.pod.inside.delete()
+    assert podwire.teardown().what == "gone"
+    assert podwire.entry is None
+
+
+@pytest.mark.usefixtures("looked_a_moment_ago")
+def test_another_namespace_under_the_name_is_gone_too(podwire: Podwire) -> None:
+    """And is left alone."""
+    podwire.apply()
+    name = podwire.pod.inside.name
+    podwire.pod.inside.delete()
+    again = Namespace.create(name)
+    try:
+        before = dump(again)
+        assert podwire.teardown().what == "gone"
+        assert podwire.entry is None
+        assert difference(before, dump(again)) == ""
+    finally:
+        again.delete()
+
+
+def test_an_id_that_is_used_anew_is_not_forgotten(podwire: Podwire, netns: MakeNamespace) -> None:
+    """Whoever saw that the old namespace was gone comes late."""
+    podwire.apply()
+    old = podwire.entry
+    assert old is not None
+    podwire.pod.inside.delete()
+    new = evolve(podwire, pod=dual_stack(netns("host2"), netns("pod2")))
+    new.apply(new.plan(anew=True))
+    assert restore(old, podwire.settings, "gc").what == "nothing"
+    assert new.entry is not None
+    assert new.teardown().what == "restored"

@@ -188,7 +188,7 @@ def test_many_at_once_on_one_namespace_never_run_side_by_side(desk: Desk, tmp_pa
 
 
 def test_one_id_for_two_namespaces_at_once(desk: Desk, faults: Faults, tmp_path: Path) -> None:
-    """The id is taken too: the second is refused, and its namespace is not touched."""
+    """The id is taken too: the second waits, is refused then, and its namespace is not touched."""
     other = Namespace.create("pod-other")
     try:
         build(other)
@@ -199,9 +199,15 @@ def test_one_id_for_two_namespaces_at_once(desk: Desk, faults: Faults, tmp_path:
             words = ("apply", "--result", result, "--netns", other.name, "--id", desk.id, "--yes")
             outcome = desk.podwire(*words, "--lock-timeout", "0.2")
             assert outcome.rc == 1, outcome
-            assert desk.id in outcome.err
-            faults.release()
-            assert ended(first).rc == 0
+            assert f"another podwire is working under the id {desk.id}" in outcome.err
+            with desk.started(*words) as second:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    second.wait(timeout=0.5)
+                faults.release()
+                assert ended(first).rc == 0
+                outcome = ended(second)
+        assert outcome.rc == 1, outcome
+        assert f"{desk.id} is wired already" in outcome.err
         assert difference(before, dump(other)) == ""
         assert desk.state() == "wired"
         assert desk.teardown().rc == 0

@@ -64,9 +64,12 @@ class Podwire:
         """Observe the pod's namespace."""
         return observe_netns(self.netns, timeout=TIMEOUT)
 
-    def plan(self, options: PlanOptions = NO_OPTIONS) -> Plan:
-        """Plan, as `podwire plan --result … --netns …` does: with what is recorded, if the pod is wired."""
-        entry = self.entry
+    def plan(self, options: PlanOptions = NO_OPTIONS, *, anew: bool = False) -> Plan:
+        """Plan, as `podwire plan --result … --netns …` does: with what is recorded, if the pod is wired.
+
+        `anew` is for what is recorded of another pod, which is gone.
+        """
+        entry = None if anew else self.entry
         return make_plan(
             parse_result(json.dumps(self.pod.result)),
             self.facts(),
