@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
+from select import PIPE_BUF
 from typing import Self
 
 from executor.child import Child, find_program
@@ -17,8 +18,6 @@ __all__ = ["ReadyProgram", "RunningProgram", "find_program", "run_program", "sta
 
 # What is kept of a program's output. A namespace with 10,000 rules prints 1 MB.
 _MOST_OUTPUT = 16 * 1024 * 1024
-# What a pipe takes at once, whether its reader is there or not: half of what Linux gives it (pipe(7)).
-_MOST_FED = 32 * 1024
 
 
 def run_program(
@@ -91,8 +90,8 @@ class ReadyProgram:
 
     @staticmethod
     def takes(stdin: str | None) -> bool:
-        """Say whether a program can be started ahead for this input: there is some, and it fits into a pipe."""
-        return stdin is not None and 0 < len(stdin.encode()) <= _MOST_FED
+        """Say whether a program can be started ahead for this input: there is some, and a pipe takes it whole."""
+        return stdin is not None and 0 < len(stdin.encode()) <= PIPE_BUF
 
     def feed(self, stdin: str) -> RunningProgram:
         """Give the program its input, which it ``takes``, and return it running. To be called once."""
@@ -102,8 +101,8 @@ class ReadyProgram:
         running = RunningProgram(
             child, self._argv, self._stdout, self._stderr, started=time.monotonic(), timeout=self._timeout
         )
-        child.hurry()
-        with suppress(BrokenPipeError):  # it has ended already: its status will say why
+        with suppress(Unusable, BrokenPipeError):  # it was never started, or has ended: the result will say why
+            child.hurry()
             os.write(self._input, stdin.encode())
         self._end_input()
         return running
