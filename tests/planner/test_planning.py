@@ -8,9 +8,10 @@ import pytest
 from attrs import evolve
 
 from planner import InvalidInput, NamespaceFacts, Plan, PlanOptions, Refused, parse_result, pending
+from planner.changes import Change
 from planner.facts import LinkFact
-from planner.resources import Address, Link, LinkState, RouteState
-from planner.values import InterfaceName, Keyword
+from planner.resources import Address, Link, LinkState, RouteState, Sysctl, SysctlState
+from planner.values import InterfaceName, Keyword, SysctlKey, SysctlValue
 from tests.planner.builders import (
     address,
     ebtables,
@@ -93,6 +94,14 @@ class TestTwice:
         with pytest.raises(Refused, match=r"^pod1 is wired already from another result: "):
             plan_of(carry_out(first.changes, facts), other, recorded=first)
         assert plan.id == first.id
+
+    def test_what_an_earlier_version_wired_in_another_way_is_wired(self, plan: Plan) -> None:
+        """The same result, the same interfaces: after an upgrade nobody has to tear anything down."""
+        key = SysctlKey("net/ipv6/conf/eth0/accept_dad")
+        before, after = SysctlState(SysctlValue("1")), SysctlState(SysctlValue("0"))
+        more = Change(Sysctl(key), before, after, "as it was done then", plan.netns)
+        first = evolve(plan, changes=(more, *plan.changes))
+        assert plan_of(carry_out(first.changes, first.facts), GIVEN, recorded=first).changes == ()
 
     def test_drift_is_refused_and_named(self, plan: Plan, wired: NamespaceFacts) -> None:
         """What is not as it was applied any more is listed."""
