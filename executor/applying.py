@@ -122,7 +122,7 @@ def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, wired: Replac
     """
     try:
         place.emit(Began(verb, plan.id, plan.netns, place.settings.asked))
-        failure = place.run(commands) or _missing(plan.changes, place)
+        failure = place.run(commands) or missing(plan.changes, place)
         if failure is None:
             place.session.end()
             wired.commit()
@@ -133,7 +133,7 @@ def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, wired: Replac
         raise _take_back(plan, failure, place)
 
 
-def _missing(changes: Sequence[Change], place: Workplace) -> Failure | None:
+def missing(changes: Sequence[Change], place: Workplace) -> Failure | None:
     """Return which change did not have its effect although no command failed, or None."""
     left = pending(changes, place.observe())
     return Failure(f"{left[0].resource} is not as it should be after its command") if left else None

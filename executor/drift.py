@@ -6,7 +6,7 @@ import time
 
 from attrs import evolve, frozen
 
-from executor.applying import refuse_unreadable
+from executor.applying import missing, refuse_unreadable
 from executor.errors import ExecutorError, HalfDone, NamespaceGone, TakenBack
 from executor.events import Began, Ended, TakingBack
 from executor.netns import boot_id
@@ -16,7 +16,6 @@ from executor.restoring import left_to_restore
 from executor.store import WIRED, Entry
 from executor.wirings import is_gone
 from executor.workplace import Failure, Settings, Workplace, check_programs, open_workplace
-from planner.changes import pending
 from planner.drift import drifted, moved_by_nature
 from planner.errors import PlannerError, Refused
 from planner.facts import NamespaceFacts
@@ -38,7 +37,6 @@ def drift_of(entry: Entry, settings: Settings) -> Drift:
     if is_gone(entry):
         raise NamespaceGone(f"the namespace of {entry.id} is gone: podwire gc forgets it")
     facts = observe_netns(entry.netns, timeout=settings.timeout)
-    refuse_unreadable(facts)
     plan = plan_from_json(entry.plan, settings.templates)
     return Drift(_repair_plan(plan, facts, settings), moved_by_nature(plan, facts))
 
@@ -53,9 +51,7 @@ def repair(entry: Entry, settings: Settings) -> Outcome:
         now = settings.store.load(entry.id)
         if now is None or now.status != WIRED or not now.is_of(place.namespace.cookie, boot_id()):
             return Outcome("nothing", entry.id)
-        facts = place.observe()
-        refuse_unreadable(facts)
-        plan = _repair_plan(plan_from_json(now.plan, settings.templates), facts, settings)
+        plan = _repair_plan(plan_from_json(now.plan, settings.templates), place.observe(), settings)
         if not plan.changes:
             return Outcome("unchanged", entry.id)
         check_programs((*plan.commands, *plan.reverse_commands))
@@ -68,16 +64,15 @@ def repair(entry: Entry, settings: Settings) -> Outcome:
 
 
 def _repair_plan(plan: Plan, facts: NamespaceFacts, settings: Settings) -> Plan:
+    refuse_unreadable(facts)
     return with_changes(evolve(plan, facts=facts), drifted(plan, facts), settings.templates)
 
 
 def _carry_out(plan: Plan, place: Workplace) -> Failure | None:
     try:
-        failure = place.run(plan.commands)
-        left = () if failure else pending(plan.changes, place.observe())
+        return place.run(plan.commands) or missing(plan.changes, place)
     except (ExecutorError, PlannerError) as error:
         return Failure(str(error))
-    return Failure(f"{left[0].resource} is not as it should be after its command") if left else failure
 
 
 def _take_back(plan: Plan, failure: Failure, place: Workplace) -> TakenBack | HalfDone:

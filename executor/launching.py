@@ -36,7 +36,7 @@ def start_process(
     """
     file, *arguments = program
     numbers = " ".join(map(str, kept))
-    launcher = _launcher(os.getpid())
+    launcher = _launcher()
     asked = launcher.ask(("start", file, numbers, path, str(nice), file, *arguments), (*streams, *kept))
 
     def pid() -> int:
@@ -53,14 +53,14 @@ def reap_process(pid: int) -> int:
 
     Of one that an earlier launcher started, which was killed, nobody knows it: then it is that of the same end.
     """
-    launcher = _launcher(os.getpid())
+    launcher = _launcher()
     answer = launcher.answer_to(launcher.ask(("reap", str(pid)), ()))
     return -signal.SIGKILL if answer.startswith("!") else int(answer)
 
 
 def prepare() -> None:
     """Start the launcher now, so that the first program does not wait for it. Raises Unusable."""
-    _launcher(os.getpid())
+    _launcher()
 
 
 def prepare_meanwhile() -> None:
@@ -79,7 +79,8 @@ def prepare_meanwhile() -> None:
 _launchers: dict[int, _Launcher] = {}
 
 
-def _launcher(process: int) -> _Launcher:
+def _launcher() -> _Launcher:
+    process = os.getpid()
     with _STARTING:
         if process not in _launchers:
             _launchers[process] = _Launcher(_start_with_sh)

@@ -215,11 +215,11 @@ class Workplace:
         return reply
 
     def _start(self, command: Command) -> RunningProgram:
-        ready = self._ready.pop(command.argv, None) if ReadyProgram.takes(command.stdin) else None
-        if ready is not None and command.stdin is not None:
-            return ready.feed(command.stdin)
-        namespace = None if command.netns is None else self.namespace
-        return start_program(command.argv, namespace=namespace, stdin=command.stdin, timeout=self.settings.timeout)
+        namespace, stdin = None if command.netns is None else self.namespace, command.stdin
+        ready = self._ready.pop(command.argv, None) if namespace and ReadyProgram.takes(stdin) else None
+        if ready and stdin:
+            return ready.feed(stdin)
+        return start_program(command.argv, namespace=namespace, stdin=stdin, timeout=self.settings.timeout)
 
 
 @contextmanager

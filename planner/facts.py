@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
@@ -27,6 +27,9 @@ from planner.resources import (
     settled,
 )
 from planner.values import InterfaceName, IpInterface, Keyword, MacAddress, SysctlValue, shown
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 FACTS_VERSION = 1
 UP = Keyword("UP")
@@ -129,10 +132,15 @@ class NamespaceFacts:
 
     @cached_property
     def _addresses_by_link(self) -> dict[str, list[AddressFact]]:
-        found: dict[str, list[AddressFact]] = {}
-        for fact in self.addresses:
-            found.setdefault(fact.resource.link, []).append(fact)
-        return found
+        return _grouped((fact.resource.link, fact) for fact in self.addresses)
+
+    @cached_property
+    def _neighbours_by_link(self) -> dict[str, list[NeighbourFact]]:
+        return _grouped((fact.resource.link, fact) for fact in self.neighbours)
+
+    @cached_property
+    def _links_by_address(self) -> dict[IpInterface, list[InterfaceName]]:
+        return _grouped((fact.resource.address, fact.resource.link) for fact in self.addresses)
 
     @cached_property
     def _sysctls_by_key(self) -> dict[str, SysctlValue]:
@@ -141,20 +149,6 @@ class NamespaceFacts:
     def link(self, name: str) -> LinkFact | None:
         """Return the link called ``name``, or None."""
         return self._links_by_name.get(name)
-
-    @cached_property
-    def _neighbours_by_link(self) -> dict[str, list[NeighbourFact]]:
-        found: dict[str, list[NeighbourFact]] = {}
-        for fact in self.neighbours:
-            found.setdefault(fact.resource.link, []).append(fact)
-        return found
-
-    @cached_property
-    def _links_by_address(self) -> dict[IpInterface, list[InterfaceName]]:
-        found: dict[IpInterface, list[InterfaceName]] = {}
-        for fact in self.addresses:
-            found.setdefault(fact.resource.address, []).append(fact.resource.link)
-        return found
 
     def addresses_of(self, link: str) -> tuple[AddressFact, ...]:
         """Return the addresses of a link in the kernel's order."""
@@ -188,6 +182,13 @@ class NamespaceFacts:
         """Return the SHA-256 of what a plan depends on, in a form that timers, counters and order don't change."""
         canonical = json.dumps(_canonical(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def _canonical(facts: NamespaceFacts) -> dict[str, Any]:

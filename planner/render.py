@@ -166,14 +166,13 @@ def _only_makes_links(change: Change) -> bool:
 def _gathered(run: Sequence[Command]) -> tuple[Command, ...]:
     """Return the commands with their sysctls side by side: what such a one needs before it, all of them, the rest."""
     last_setting = {command.changes: at for at, command in enumerate(run) if _sets_sysctls(command)}
-    links = [
-        at
-        for at, command in enumerate(run)
-        if not _sets_sysctls(command) and at < last_setting.get(command.changes, -1)
-    ]
-    settings = [at for at, command in enumerate(run) if _sets_sysctls(command)]
-    first = (*links, *settings)
-    return tuple(run[at] for at in (*first, *(at for at in range(len(run)) if at not in first)))
+
+    def rank(at: int) -> int:
+        if _sets_sysctls(run[at]):
+            return 1
+        return 0 if at < last_setting.get(run[at].changes, -1) else 2
+
+    return tuple(run[at] for at in sorted(range(len(run)), key=rank))
 
 
 def _sets_sysctls(command: Command) -> bool:

@@ -26,7 +26,8 @@ def list_command(arguments: argparse.Namespace) -> int:
         except (PlannerError, ExecutorError) as error:
             damaged.append(error)
         else:
-            rows += [] if entry is None else [_row(entry)]
+            if entry is not None:
+                rows.append(_row(entry))
     if arguments.format == "json":
         print_json(rows)
     elif not rows and not damaged:

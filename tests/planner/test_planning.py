@@ -139,7 +139,7 @@ class TestPending:
                 id="address-put-back-otherwise",
             ),
             pytest.param(
-                lambda facts: evolve(facts, sysctls=tuple(s for s in facts.sysctls if "eth0" not in s.key)),
+                lambda facts: evolve(facts, sysctls=tuple(s for s in facts.sysctls if "br0" not in s.key)),
                 id="sysctl-gone",
             ),
             pytest.param(
