@@ -11,6 +11,7 @@ from attrs import frozen
 from executor.errors import ExecutorError, Unusable
 from executor.netns import Namespace
 from executor.programs import RunningProgram, find_program, start_program
+from executor.reply import one_line
 from planner.ebtables import hides_a_chain
 
 
@@ -68,7 +69,7 @@ class EbtablesSave:
             return EbtablesAnswer(problem=self._problem)
         reply = self._running.result()
         if not reply.ok:
-            why = " ".join(reply.stderr.split()) or f"status {reply.rc}"
+            why = one_line(reply.stderr) or f"status {reply.rc}"
             return EbtablesAnswer(problem=f"the ebtables filter table of {self._namespace.path} cannot be read: {why}")
         return EbtablesAnswer(save=reply.stdout, chains=self._chains() if hides_a_chain(reply.stdout) else None)
 

@@ -16,7 +16,7 @@ from attrs import evolve
 from executor.ebtables_save import EbtablesSave
 from executor.errors import Unusable
 from executor.netns import Namespace
-from executor.reply import Reply
+from executor.reply import Reply, one_line
 from executor.session import IpSession
 from planner.capture import Answers, read_answers, read_rules
 from planner.errors import InvalidInput
@@ -137,7 +137,7 @@ def _answers(session: IpSession, questions: tuple[str, ...]) -> list[str]:
 def _answer(reply: Reply, question: str) -> str:
     # A dump that others' changes interrupted is said on standard error only, with status 0.
     if not reply.ok or reply.stderr.strip():
-        raise Unusable(f"{question} failed: {' '.join(reply.stderr.split()) or f'status {reply.rc}'}")
+        raise Unusable(f"{question} failed: {one_line(reply.stderr) or f'status {reply.rc}'}")
     return reply.stdout
 
 

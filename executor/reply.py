@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+_MOST_SAID = 500
+
 
 @frozen
 class Reply:
@@ -22,3 +24,10 @@ class Reply:
     def ok(self) -> bool:
         """Say whether the command did what it was told to."""
         return self.rc == 0
+
+
+def one_line(text: str) -> str:
+    """Return what a program said, fit for a sentence: printable, on one line, at most 500 characters long."""
+    words = " ".join(text[: 4 * _MOST_SAID].split())
+    said = "".join(letter if letter.isprintable() else "?" for letter in words)
+    return said if len(said) <= _MOST_SAID else f"{said[: _MOST_SAID - 1]}…"

@@ -16,7 +16,7 @@ from executor.journal import Journal
 from executor.netns import Namespace, boot_id
 from executor.observe import Observation
 from executor.programs import ReadyProgram, RunningProgram, find_program, start_program
-from executor.reply import Reply
+from executor.reply import Reply, one_line
 from executor.session import IpSession
 from executor.side_by_side import Begin, End, is_of_ebtables, is_of_ip, run_side_by_side
 from executor.signals import StopRequest, stop_requests
@@ -253,5 +253,5 @@ def check_programs(commands: Iterable[Command]) -> None:
 
 
 def _failure(command: Command, reply: Reply) -> Failure:
-    said = " ".join((reply.stderr or reply.stdout).split())
+    said = one_line(reply.stderr or reply.stdout)
     return Failure(f"{command.line} failed: {said or f'status {reply.rc}'}")

@@ -15,7 +15,7 @@ import pytest
 from executor.errors import TimedOut, Unusable
 from executor.netns import Namespace
 from executor.programs import ReadyProgram, find_program, run_program, start_program
-from executor.reply import Reply
+from executor.reply import Reply, one_line
 from tests.executor.helpers_netns import children, descriptors, eventually, is_running
 
 Run = Callable[..., Reply]
@@ -207,6 +207,21 @@ def test_a_file_that_cannot_be_run_is_unusable(tmp_path: Path) -> None:
     program.chmod(0o755)
     with pytest.raises(Unusable, match=r"cannot be started: .*Exec format error"):
         run_program([str(program)], namespace=None, stdin=None, timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("RTNETLINK answers:\n  File exists\n", "RTNETLINK answers: File exists"),
+        ("\x1b[2Jgone\x07 \u202e", "?[2Jgone? ?"),
+        ("", ""),
+        ("x" * 500, "x" * 500),
+        ("x" * 10**6, "x" * 499 + "…"),
+    ],
+)
+def test_what_a_program_says_is_made_fit_for_a_sentence(text: str, line: str) -> None:
+    """It may rave, or write to the terminal of whoever reads it."""
+    assert one_line(text) == line
 
 
 # --- started ahead ----------------------------------------------------------------------------------------------------
