@@ -10,7 +10,7 @@ from functools import partial
 from attrs import frozen
 
 from benchmarks.pods import scratch_pod, state_directory
-from executor.events import Event, Ran, Running
+from executor.state.events import Event, Ran, Running
 from tests.support.podwire import Podwire
 
 _SETTLING = 0.03

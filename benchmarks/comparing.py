@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from benchmarks import ways
 from benchmarks.measuring import Times, in_turns, timed
 from benchmarks.pods import scratch_pod, state_directory
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from tests.support.pods import Build, Pod, plain
 from tests.support.podwire import Podwire
 

@@ -26,7 +26,7 @@ def tables(results: Results) -> str:
     return "\n\n".join(
         (
             "## Targets\n\n" + _targets(results),
-            "## Side by side\n\n" + _ways(results),
+            "## Snapshot by side\n\n" + _ways(results),
             "![The ways side by side](pictures/performance-ways.svg)",
             "## Growth\n\n" + _growth(results),
             "![Growth with interfaces and routes](pictures/performance-growth.svg)",

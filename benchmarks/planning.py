@@ -9,14 +9,14 @@ from collections.abc import Callable
 from benchmarks.measuring import timed
 from benchmarks.pods import scratch_pod
 from executor.templates import load_templates
-from planner.cni import parse_result
-from planner.codec import from_json, to_json
-from planner.document import load_json
-from planner.facts import NamespaceFacts
+from planner.cni.result import parse_result
+from planner.facts.model import NamespaceFacts
 from planner.options import PlanOptions
+from planner.plan.render import Templates
 from planner.planning import make_plan
-from planner.render import Templates
-from planner.values import NetnsPath, PlanId
+from planner.text.codec import from_json, to_json
+from planner.text.document import load_json
+from planner.text.values import NetnsPath, PlanId
 from tests.support.pods import Build
 from tests.support.podwire import Podwire
 

@@ -11,8 +11,8 @@ from attrs import frozen
 
 from benchmarks.rtnetlink import Rtnetlink
 from planner.formats.commands import shell_line
-from planner.plan import Plan
-from planner.render import Command
+from planner.plan.plan import Plan
+from planner.plan.render import Command
 from tests.support.pods import Pod
 from tests.support.podwire import Podwire
 

@@ -19,19 +19,19 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from executor.templates import load_templates  # noqa: E402  the checkout is on the path only now
-from planner.cni import parse_result  # noqa: E402
-from planner.codec import from_json  # noqa: E402
-from planner.document import load_json  # noqa: E402
-from planner.facts import NamespaceFacts  # noqa: E402
+from planner.cni.result import parse_result  # noqa: E402
+from planner.facts.model import NamespaceFacts  # noqa: E402
+from planner.formats.ansi import COLOURED  # noqa: E402
 from planner.formats.markup import Element, element  # noqa: E402
-from planner.formats.palette import MONO  # noqa: E402
-from planner.formats.style import COLOURED  # noqa: E402
+from planner.formats.picture.palette import MONO  # noqa: E402
 from planner.formats.svg import render_svg  # noqa: E402
 from planner.formats.text import render_text  # noqa: E402
 from planner.options import PlanOptions  # noqa: E402
-from planner.plan import Plan  # noqa: E402
+from planner.plan.plan import Plan  # noqa: E402
 from planner.planning import make_plan  # noqa: E402
-from planner.values import NetnsPath, PlanId  # noqa: E402
+from planner.text.codec import from_json  # noqa: E402
+from planner.text.document import load_json  # noqa: E402
+from planner.text.values import NetnsPath, PlanId  # noqa: E402
 
 POD = ROOT / "examples" / "pod"
 PICTURES = ROOT / "docs" / "pictures"

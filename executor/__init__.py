@@ -15,59 +15,67 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # type checkers take it for True; typing itself would be a third of what podwire --version takes
     from typing import Any
 
-    from executor.applying import apply, finish
-    from executor.errors import ExecutorError, HalfDone, Locked, NamespaceGone, TakenBack, TimedOut, Unusable
-    from executor.netns import Namespace
-    from executor.observe import observe_netns
-    from executor.outcome import Outcome
-    from executor.reopening import Reopened, reopen
-    from executor.restoring import restore
-    from executor.session import IpSession
-    from executor.store import Entry, StateStore
-    from executor.tap import open_tap, send_descriptors
+    from executor.errors import (
+        ExecutorError,
+        HostError,
+        Locked,
+        NamespaceGone,
+        RollbackIncomplete,
+        RolledBack,
+        TimedOut,
+    )
+    from executor.netns.namespace import Namespace
+    from executor.observe.observe import observe_netns
+    from executor.operations.apply import apply, roll_forward
+    from executor.operations.operation import Settings
+    from executor.operations.outcome import Outcome
+    from executor.operations.rollback import restore
+    from executor.process.ip_batch import IpBatch
+    from executor.state.store import StateStore, WiringRecord
+    from executor.taps.open import open_tap, send_descriptors
+    from executor.taps.recover import Reopened, reopen
     from executor.templates import load_templates
     from executor.version import __version__
-    from executor.workplace import Settings
 
 _HOMES = {
-    "applying": ("apply", "finish"),
-    "errors": ("ExecutorError", "HalfDone", "Locked", "NamespaceGone", "TakenBack", "TimedOut", "Unusable"),
-    "netns": ("Namespace",),
-    "observe": ("observe_netns",),
-    "outcome": ("Outcome",),
-    "reopening": ("Reopened", "reopen"),
-    "restoring": ("restore",),
-    "session": ("IpSession",),
-    "store": ("Entry", "StateStore"),
-    "tap": ("open_tap", "send_descriptors"),
+    "operations.apply": ("apply", "roll_forward"),
+    "errors": ("ExecutorError", "RollbackIncomplete", "Locked", "NamespaceGone", "RolledBack", "TimedOut", "HostError"),
+    "netns.namespace": ("Namespace",),
+    "observe.observe": ("observe_netns",),
+    "operations.outcome": ("Outcome",),
+    "taps.recover": ("Reopened", "reopen"),
+    "operations.rollback": ("restore",),
+    "process.ip_batch": ("IpBatch",),
+    "state.store": ("WiringRecord", "StateStore"),
+    "taps.open": ("open_tap", "send_descriptors"),
     "templates": ("load_templates",),
     "version": ("__version__",),
-    "workplace": ("Settings",),
+    "operations.operation": ("Settings",),
 }
 
 __all__ = [
-    "Entry",
     "ExecutorError",
-    "HalfDone",
-    "IpSession",
+    "HostError",
+    "IpBatch",
     "Locked",
     "Namespace",
     "NamespaceGone",
     "Outcome",
     "Reopened",
+    "RollbackIncomplete",
+    "RolledBack",
     "Settings",
     "StateStore",
-    "TakenBack",
     "TimedOut",
-    "Unusable",
+    "WiringRecord",
     "__version__",
     "apply",
-    "finish",
     "load_templates",
     "observe_netns",
     "open_tap",
     "reopen",
     "restore",
+    "roll_forward",
     "send_descriptors",
 ]
 

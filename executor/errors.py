@@ -7,15 +7,15 @@ class ExecutorError(Exception):
     """Base of everything that the executor raises on purpose; its text is one sentence for a person."""
 
 
-class Unusable(ExecutorError):
+class HostError(ExecutorError):
     """A program, a permission, a namespace or the state is not as needed; nothing was changed (exit 1)."""
 
 
-class NamespaceGone(Unusable):
+class NamespaceGone(HostError):
     """There is no namespace at that path (any more): whoever takes something away from it has nothing to do."""
 
 
-class Locked(Unusable):
+class Locked(HostError):
     """Another process is changing the namespace; the message says which. Trying again later may work."""
 
 
@@ -27,9 +27,9 @@ class Interrupted(ExecutorError):
     """A signal asked podwire to stop while it was changing something."""
 
 
-class TakenBack(ExecutorError):
+class RolledBack(ExecutorError):
     """Applying failed, and what was done was taken back: the namespace is as it was (exit 3)."""
 
 
-class HalfDone(ExecutorError):
+class RollbackIncomplete(ExecutorError):
     """Something failed and could not be taken back whole; the state is kept for ``podwire recover`` (exit 4)."""

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import jinja2
 
-from executor.errors import Unusable
-from planner.render import COMPILED_FOR, Templates
+from executor.errors import HostError
+from planner.plan.render import COMPILED_FOR, Templates
 
 _SUFFIX = ".j2"
 
 
 @cache
 def load_templates() -> Templates:
-    """Return the templates that came with this podwire. Raises Unusable where its installation lacks them."""
+    """Return the templates that came with this podwire. Raises HostError where its installation lacks them."""
     directory = _directory()
     files = [file for file in directory.iterdir() if file.name.endswith(_SUFFIX)]
     compiled = _Compiled(directory / "__pycache__") if isinstance(directory, Path) else None
@@ -38,7 +38,7 @@ def _directory() -> Traversable:
     for directory in (inside, beside):
         if directory.is_dir():
             return directory
-    raise Unusable("podwire's templates are not where it is installed: install it again")
+    raise HostError("podwire's templates are not where it is installed: install it again")
 
 
 class _Compiled(jinja2.BytecodeCache):

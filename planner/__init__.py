@@ -1,6 +1,6 @@
 """podwire's planner: from a CNI result and facts to an ordered list of changes, and from those to commands. Pure.
 
-    facts = read_answers(answers)                  what ip, ebtables-save and /proc/sys said
+    facts = read_probes(answers)                  what ip, ebtables-save and /proc/sys said
     result = parse_result(text)                    what the CNI plugin answered
     plan = make_plan(result, facts, …)             the changes, their commands, and the commands of the way back
     plan.reverse()                                 the same, taken back
@@ -15,71 +15,85 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from planner.bridging import Owner, create_bridge, create_tap, set_hardware_addr, setup_bridge, teardown_bridge
-    from planner.calico import detect_calico, fix_calico_networking
-    from planner.capture import Answers, read_answers
-    from planner.changes import Change, inverse, pending
-    from planner.cni import CniResult, parse_result
+    from planner.changes.change import Change, inverse, pending
+    from planner.cni.calico import detect_calico, fix_calico_networking
+    from planner.cni.fix import validate_and_fix_cni_result
+    from planner.cni.links import extract_link_info, find_veth, get_container_links
+    from planner.cni.result import CniResult, parse_result
     from planner.errors import InvalidInput, PlannerError, Refused, RenderError, StalePlan
-    from planner.facts import NamespaceFacts
-    from planner.fix import validate_and_fix_cni_result
-    from planner.links import extract_link_info, find_veth, get_container_links
-    from planner.names import Chosen, choose, generate_mac_address, random_veth_name
+    from planner.facts.model import NamespaceFacts
+    from planner.facts.parse import ProbeOutput, read_probes
     from planner.network import ContainerSideNetwork, VmInterface
     from planner.options import PlanOptions
-    from planner.plan import Plan, parse_plan, plan_to_json, reverse_after
+    from planner.plan.plan import Plan, parse_plan, plan_to_json, reverse_after
+    from planner.plan.render import Command, Templates
     from planner.planning import make_plan
     from planner.recovery import recover_container_side_network
-    from planner.render import Command, Templates
-    from planner.strip import strip_link
-    from planner.values import NetnsPath, PlanId
-    from planner.veth import configure_link, create_escape_veth_pair, setup_veth
-    from planner.wiring import setup_container_side_network
+    from planner.text.values import NetnsPath, PlanId
+    from planner.wiring.allocate import Allocation, allocate, generate_mac_address, random_veth_name
+    from planner.wiring.bridge import setup_container_side_network
+    from planner.wiring.links import (
+        WiringTag,
+        create_bridge,
+        create_tap,
+        set_hardware_addr,
+        setup_bridge,
+        teardown_bridge,
+    )
+    from planner.wiring.strip import strip_link
+    from planner.wiring.veth import configure_link, create_escape_veth_pair, setup_veth
 
 _HOMES = {
-    "bridging": ("Owner", "create_bridge", "create_tap", "set_hardware_addr", "setup_bridge", "teardown_bridge"),
-    "calico": ("detect_calico", "fix_calico_networking"),
-    "capture": ("Answers", "read_answers"),
-    "changes": ("Change", "inverse", "pending"),
-    "cni": ("CniResult", "parse_result"),
+    "wiring.links": (
+        "WiringTag",
+        "create_bridge",
+        "create_tap",
+        "set_hardware_addr",
+        "setup_bridge",
+        "teardown_bridge",
+    ),
+    "cni.calico": ("detect_calico", "fix_calico_networking"),
+    "facts.parse": ("ProbeOutput", "read_probes"),
+    "changes.change": ("Change", "inverse", "pending"),
+    "cni.result": ("CniResult", "parse_result"),
     "errors": ("InvalidInput", "PlannerError", "Refused", "RenderError", "StalePlan"),
-    "facts": ("NamespaceFacts",),
-    "fix": ("validate_and_fix_cni_result",),
-    "links": ("extract_link_info", "find_veth", "get_container_links"),
-    "names": ("Chosen", "choose", "generate_mac_address", "random_veth_name"),
+    "facts.model": ("NamespaceFacts",),
+    "cni.fix": ("validate_and_fix_cni_result",),
+    "cni.links": ("extract_link_info", "find_veth", "get_container_links"),
+    "wiring.allocate": ("Allocation", "allocate", "generate_mac_address", "random_veth_name"),
     "network": ("ContainerSideNetwork", "VmInterface"),
     "options": ("PlanOptions",),
-    "plan": ("Plan", "parse_plan", "plan_to_json", "reverse_after"),
+    "plan.plan": ("Plan", "parse_plan", "plan_to_json", "reverse_after"),
     "planning": ("make_plan",),
     "recovery": ("recover_container_side_network",),
-    "render": ("Command", "Templates"),
-    "strip": ("strip_link",),
-    "values": ("NetnsPath", "PlanId"),
-    "veth": ("configure_link", "create_escape_veth_pair", "setup_veth"),
-    "wiring": ("setup_container_side_network",),
+    "plan.render": ("Command", "Templates"),
+    "wiring.strip": ("strip_link",),
+    "text.values": ("NetnsPath", "PlanId"),
+    "wiring.veth": ("configure_link", "create_escape_veth_pair", "setup_veth"),
+    "wiring.bridge": ("setup_container_side_network",),
 }
 
 __all__ = [
-    "Answers",
+    "Allocation",
     "Change",
-    "Chosen",
     "CniResult",
     "Command",
     "ContainerSideNetwork",
     "InvalidInput",
     "NamespaceFacts",
     "NetnsPath",
-    "Owner",
     "Plan",
     "PlanId",
     "PlanOptions",
     "PlannerError",
+    "ProbeOutput",
     "Refused",
     "RenderError",
     "StalePlan",
     "Templates",
     "VmInterface",
-    "choose",
+    "WiringTag",
+    "allocate",
     "configure_link",
     "create_bridge",
     "create_escape_veth_pair",
@@ -97,7 +111,7 @@ __all__ = [
     "pending",
     "plan_to_json",
     "random_veth_name",
-    "read_answers",
+    "read_probes",
     "recover_container_side_network",
     "reverse_after",
     "set_hardware_addr",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from planner.changes import Change, pending
-from planner.facts import NamespaceFacts
-from planner.plan import Plan
-from planner.strip import strip_links
+from planner.changes.change import Change, pending
+from planner.facts.model import NamespaceFacts
+from planner.plan.plan import Plan
+from planner.wiring.strip import strip_links
 
 _REASON = "was not applied"
 

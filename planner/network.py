@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from planner.cni import CniResult
-from planner.values import InterfaceName, IpAddress, IpInterface, Keyword, MacAddress, NetnsPath
+from planner.cni.result import CniResult
+from planner.text.values import InterfaceName, IpAddress, IpInterface, Keyword, MacAddress, NetnsPath
 
 
 @frozen

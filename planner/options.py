@@ -1,10 +1,10 @@
-"""What the user may choose about a wiring; part of the plan, so that the same choice is known again."""
+"""What the user may allocate about a wiring; part of the plan, so that the same choice is known again."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
-from planner.values import IpAddress, IpInterface
+from planner.text.values import IpAddress, IpInterface
 
 
 @frozen

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from planner.bridging import Owner
-from planner.calico import DEFAULT_SUBNET, fix_calico_networking
-from planner.changes import pending
-from planner.cni import CniResult
+from planner.changes.change import pending
+from planner.cni.calico import DEFAULT_SUBNET, fix_calico_networking
+from planner.cni.fix import validate_and_fix_cni_result
+from planner.cni.links import container_interfaces
+from planner.cni.result import CniResult
 from planner.errors import Refused
-from planner.facts import NamespaceFacts
-from planner.fix import validate_and_fix_cni_result
-from planner.links import container_interfaces
-from planner.names import Chosen, RandomBits, choose
+from planner.facts.model import NamespaceFacts
 from planner.options import PlanOptions
-from planner.plan import Plan, with_changes
-from planner.render import Templates
-from planner.values import NetnsPath, PlanId, shown
-from planner.wiring import setup_container_side_network
+from planner.plan.plan import Plan, with_changes
+from planner.plan.render import Templates
+from planner.text.values import NetnsPath, PlanId, shown
+from planner.wiring.allocate import Allocation, RandomBits, allocate
+from planner.wiring.bridge import setup_container_side_network
+from planner.wiring.links import WiringTag
 
 _OURS = "podwire:"
 
@@ -51,7 +51,7 @@ def _plan(
     options: PlanOptions,
     templates: Templates,
     *,
-    chosen: Chosen | None,
+    chosen: Allocation | None,
     random: RandomBits | None,
 ) -> Plan:
     fixed = validate_and_fix_cni_result(result, facts, netns)
@@ -59,9 +59,9 @@ def _plan(
         subnet = options.calico_subnet or DEFAULT_SUBNET
         fixed = fix_calico_networking(fixed, facts, dummy_gateway=options.dummy_gateway, subnet=subnet)
     if chosen is None and random is not None:
-        chosen = choose(random, facts, len(container_interfaces(fixed)))
+        chosen = allocate(random, facts, len(container_interfaces(fixed)))
     assert chosen is not None  # noqa: S101  one of the two is handed in
-    owner = Owner(plan_id, chosen.group)
+    owner = WiringTag(plan_id, chosen.group)
     network, changes = setup_container_side_network(
         fixed, facts, owner=owner, options=options, chosen=chosen, netns=netns
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from planner.errors import Refused
-from planner.facts import NamespaceFacts
+from planner.facts.model import NamespaceFacts
 from planner.network import ContainerSideNetwork, VmInterface
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from planner.resources import TapDevice
 
 _TAP = "tap"

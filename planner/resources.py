@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from attrs import evolve, frozen
 
-from planner.values import (
+from planner.text.values import (
     Alias,
     InterfaceName,
     IpAddress,
@@ -52,7 +52,7 @@ class Sysctl:
 
 
 @frozen
-class Setting:
+class LinkSysctl:
     """A sysctl of a link that podwire creates; it is set before the link goes up and goes with the link."""
 
     key: SysctlKey
@@ -105,7 +105,7 @@ class LinkState:
     addrgenmode: Keyword | None = None
     master: InterfaceName | None = None
     addresses: tuple[IpInterface, ...] = ()
-    sysctls: tuple[Setting, ...] = ()
+    sysctls: tuple[LinkSysctl, ...] = ()
 
 
 @frozen
@@ -228,14 +228,14 @@ class AddressState:
         return self.learnt
 
     @property
-    def settled(self) -> AddressState:
+    def canonical(self) -> AddressState:
         """Return this without what ticks or ends by itself: two observations of one address are then equal."""
         if self.valid_lft is None and self.preferred_lft is None and not self.tentative:
             return self
         valid, preferred = _finite(self.valid_lft), _finite(self.preferred_lft)
         return evolve(self, valid_lft=valid, preferred_lft=preferred, tentative=False)
 
-    def after(self, elapsed: float) -> AddressState | None:
+    def aged(self, elapsed: float) -> AddressState | None:
         """Return the state ``elapsed`` seconds later, or None when the address has expired by then."""
         if self.valid_lft is None:
             left = None
@@ -319,11 +319,11 @@ class RouteState:
         return self.learnt
 
     @property
-    def settled(self) -> RouteState:
+    def canonical(self) -> RouteState:
         """Return this without what ticks."""
         return self if self.expires is None else evolve(self, expires=_finite(self.expires))
 
-    def after(self, elapsed: float) -> RouteState | None:
+    def aged(self, elapsed: float) -> RouteState | None:
         """Return the state ``elapsed`` seconds later, or None when the route has expired by then."""
         if self.expires is None:
             return self
@@ -409,7 +409,7 @@ class Neighbour:
 
 
 @frozen
-class BlockRule:
+class DropRule:
     """A rule that drops frames, in the terms of ebtables(8): by port of the bridge, and perhaps by UDP destination."""
 
     chain: Keyword
@@ -423,7 +423,7 @@ class BlockRule:
 class RulesState:
     """The rules of one wiring, with the chains and the table that they brought along (and take away again)."""
 
-    rules: tuple[BlockRule, ...]
+    rules: tuple[DropRule, ...]
     new_chains: tuple[Keyword, ...] = ()
     new_table: bool = False
 
@@ -456,6 +456,6 @@ State = (
 )
 
 
-def settled(state: Any) -> Any:
+def canonical(state: Any) -> Any:
     """Return ``state`` without what moves by itself (lifetimes), so that two observations compare equal."""
-    return getattr(state, "settled", state)
+    return getattr(state, "canonical", state)

@@ -7,10 +7,10 @@ import gc
 import sys
 from collections.abc import Sequence
 
-from executor.cli.streams import OutputLost, complain, open_closed, put
+from executor.cli.output import OutputLost, complain, open_closed, put
 from executor.version import __version__
 
-# The exit status for bad input and refusals; the others are in executor.cli.statuses.
+# The exit status for bad input and refusals; the others are in executor.cli.exit_status.
 _REFUSED = 1
 
 
@@ -38,6 +38,6 @@ def _main(words: list[str]) -> int:
     arguments = parse(words)
     if isinstance(arguments, int):
         return arguments
-    from executor.cli.running import run  # noqa: PLC0415  --help loads no third party
+    from executor.cli.dispatch import run  # noqa: PLC0415  --help loads no third party
 
     return run(arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from executor.cli.streams import complain, put
+from executor.cli.output import complain, put
 from executor.version import __version__
 
 TYPE_CHECKING = False
@@ -106,7 +106,7 @@ def _command_in(argv: list[str]) -> str | None:
 
 
 def _quoted(text: str) -> str:
-    from planner.values import shown  # noqa: PLC0415  only what is wrong needs quoting
+    from planner.text.values import shown  # noqa: PLC0415  only what is wrong needs quoting
 
     return shown(text)
 

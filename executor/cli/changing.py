@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from executor.applying import apply, finish
-from executor.cli.asking import ask
 from executor.cli.gateways import named_gateway, read_conflist
 from executor.cli.inputs import (
     netns_and_id,
@@ -16,26 +14,28 @@ from executor.cli.inputs import (
     store_of,
     what_was_asked,
 )
+from executor.cli.output import put_done
 from executor.cli.planning import plan_here
 from executor.cli.previews import plan_text
 from executor.cli.printing import json_text
+from executor.cli.prompt import ask
 from executor.cli.reporting import Report, outcome_json, ran_words
-from executor.cli.streams import put_done
-from executor.dummy import acquire_gateway, recorded_gateway
 from executor.errors import ExecutorError
-from executor.observe import observe_netns
-from executor.outcome import Outcome
-from executor.restoring import give_back_gateway, left_to_restore, restore
-from executor.store import APPLYING, Entry, StateStore
+from executor.observe.observe import observe_netns
+from executor.operations.apply import apply, roll_forward
+from executor.operations.calico_gateway import acquire_gateway, recorded_gateway
+from executor.operations.operation import Settings
+from executor.operations.outcome import Outcome
+from executor.operations.rollback import give_back_gateway, left_to_restore, restore
+from executor.state.status import is_gone, is_half_done
+from executor.state.store import APPLYING, StateStore, WiringRecord
 from executor.templates import load_templates
-from executor.wirings import is_gone, is_half_done
-from executor.workplace import Settings
-from planner.changes import pending
-from planner.cni import CniResult, parse_result
-from planner.codec import to_json
+from planner.changes.change import pending
+from planner.cni.result import CniResult, parse_result
 from planner.errors import InvalidInput, PlannerError
-from planner.plan import Plan, parse_plan, plan_from_json, with_changes
-from planner.values import PlanId
+from planner.plan.plan import Plan, parse_plan, plan_from_json, with_changes
+from planner.text.codec import to_json
+from planner.text.values import PlanId
 
 _SPECIAL = {
     "gone": "its namespace is gone, so nothing is left to take back",
@@ -182,14 +182,14 @@ def _recover(plan_id: PlanId, arguments: argparse.Namespace, settings: Settings,
         plan = _way_on(entry, settings) if forward else _way_back(entry, settings)
         report.would_run(plan, settings.templates, reverse=not forward)
     elif forward:
-        outcome = finish(entry, settings)
+        outcome = roll_forward(entry, settings)
         report.ended(outcome, _SPECIAL.get(outcome.what, f"{entry.netns} is wired"))
     else:
         outcome = restore(entry, settings, "recover")
         report.ended(outcome, _SPECIAL.get(outcome.what, f"{entry.netns} is as it was before the wiring"))
 
 
-def _forget(entry: Entry, arguments: argparse.Namespace, settings: Settings, report: Report) -> None:
+def _forget(entry: WiringRecord, arguments: argparse.Namespace, settings: Settings, report: Report) -> None:
     """Forget a wiring whose namespace is gone."""
     outcome = Outcome("gone", entry.id) if arguments.dry_run else restore(entry, settings, arguments.command)
     report.ended(outcome, _SPECIAL["gone"])
@@ -208,7 +208,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         templates=load_templates(),
         timeout=arguments.timeout,
         lock_timeout=arguments.lock_timeout,
-        asked=what_was_asked(),
+        requested_by=what_was_asked(),
     )
 
 
@@ -230,14 +230,14 @@ def _ask(plan: Plan, *, reverse: bool = False) -> None:
     ask(plan_text(plan, reverse=reverse), f"{question} in {plan.netns}")
 
 
-def _way_back(entry: Entry, settings: Settings) -> Plan:
+def _way_back(entry: WiringRecord, settings: Settings) -> Plan:
     """Return what taking the wiring back would run now."""
     plan = plan_from_json(entry.plan, settings.templates)
     facts = observe_netns(entry.netns, timeout=settings.timeout)
     return left_to_restore(plan, facts, settings.templates)
 
 
-def _way_on(entry: Entry, settings: Settings) -> Plan:
+def _way_on(entry: WiringRecord, settings: Settings) -> Plan:
     """Return what finishing the wiring would run now."""
     plan = plan_from_json(entry.plan, settings.templates)
     facts = observe_netns(entry.netns, timeout=settings.timeout)

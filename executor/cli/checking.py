@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.asking import ask
 from executor.cli.changing import refuse_unknown, settings_of
+from executor.cli.exit_status import PENDING
 from executor.cli.inputs import parse_id, require_root
+from executor.cli.output import put, put_done
 from executor.cli.printing import json_text, wants_colour
+from executor.cli.prompt import ask
 from executor.cli.reporting import ran_words
-from executor.cli.statuses import PENDING
-from executor.cli.streams import put, put_done
-from executor.drift import Drift, drift_of, repair
-from executor.store import Entry
-from executor.workplace import Settings
-from planner.changes import change_to_json
+from executor.operations.operation import Settings
+from executor.operations.repair import Drift, drift_of, repair
+from executor.state.store import WiringRecord
+from planner.changes.change import change_to_json
 from planner.errors import Refused
 from planner.formats import COLOURED, PLAIN, render_drift
-from planner.plan import command_to_json
+from planner.plan.plan import command_to_json
 
 
 def check_command(arguments: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def check_command(arguments: argparse.Namespace) -> int:
     return PENDING if drift.plan.changes else 0
 
 
-def _fix(entry: Entry, drift: Drift, arguments: argparse.Namespace, settings: Settings) -> int:
+def _fix(entry: WiringRecord, drift: Drift, arguments: argparse.Namespace, settings: Settings) -> int:
     """Preview exactly the repair, ask, and make it."""
     if not arguments.yes:
         ask(_text(drift), f"repair this in {entry.netns}")

@@ -10,7 +10,7 @@ import argparse
 import os
 from contextlib import suppress
 
-from executor.cli.streams import put
+from executor.cli.output import put
 
 _SCRIPTS = {
     "bash": """\

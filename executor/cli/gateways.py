@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 
 from executor.cli.inputs import read_file
-from executor.dummy import Conflist, gateway_of
-from executor.naming import resolve_netns
-from executor.observe import observe_netns
-from planner.cni import parse_result
-from planner.document import load_json
+from executor.netns.naming import resolve_netns
+from executor.observe.observe import observe_netns
+from executor.operations.calico_gateway import Conflist, gateway_of
+from planner.cni.result import parse_result
 from planner.errors import InvalidInput
-from planner.values import IpAddress, parse_address
+from planner.text.document import load_json
+from planner.text.values import IpAddress, parse_address
 
 _WAYS = ("dummy_gateway", "dummy_result", "dummy_conflist")
 

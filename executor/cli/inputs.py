@@ -9,13 +9,13 @@ import stat
 import sys
 from pathlib import Path
 
-from executor.errors import Unusable
-from executor.naming import default_id, resolve_netns
-from executor.store import StateStore
-from planner.document import MAX_BYTES
+from executor.errors import HostError
+from executor.netns.naming import default_id, resolve_netns
+from executor.state.store import StateStore
 from planner.errors import InvalidInput, Refused
 from planner.options import PlanOptions
-from planner.values import IpAddress, IpInterface, NetnsPath, PlanId, parse_interface, shown
+from planner.text.document import MAX_BYTES
+from planner.text.values import IpAddress, IpInterface, NetnsPath, PlanId, parse_interface, shown
 
 _MAX_ID = 2**32 - 2
 _MAX_QUEUES = 256
@@ -29,7 +29,7 @@ _WHOEVER_LOOKS = ("/proc/self/", "/proc/thread-self/")
 def read_file(name: str, what: str, *, trusted: bool = False) -> bytes:
     """Return the bytes of a file, ``-`` being standard input.
 
-    Raises Unusable where it cannot be read, Refused where it is to be ``trusted`` but somebody else could have written
+    Raises HostError where it cannot be read, Refused where it is to be ``trusted`` but somebody else could have written
     it, InvalidInput where nothing is in it.
     """
     called = f"the {what} on standard input" if name == "-" else f"the {what} {shown(name, 200)}"
@@ -37,13 +37,13 @@ def read_file(name: str, what: str, *, trusted: bool = False) -> bytes:
         with open(os.dup(0) if name == "-" else _open_to_read(name), "rb") as file:
             found = os.fstat(file.fileno())
             if name != "-" and not (stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode)):
-                raise Unusable(f"{called} is not a file")
+                raise HostError(f"{called} is not a file")
             if trusted and stat.S_ISREG(found.st_mode):
                 _refuse_untrusted(found, called)
             text = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no file name"
-        raise Unusable(f"{called} cannot be read: {why}") from None
+        raise HostError(f"{called} cannot be read: {why}") from None
     if not text.strip():
         raise InvalidInput(f"{called} is empty")
     return text
@@ -70,12 +70,12 @@ def store_of(arguments: argparse.Namespace) -> StateStore:
     directory = arguments.state_dir
     try:
         if directory and not stat.S_ISDIR(os.stat(directory).st_mode):
-            raise Unusable(f"the state directory {shown(directory, 200)} is not a directory")
+            raise HostError(f"the state directory {shown(directory, 200)} is not a directory")
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no file name"
-        raise Unusable(f"the state directory {shown(directory, 200)} cannot be used: {why}") from None
+        raise HostError(f"the state directory {shown(directory, 200)} cannot be used: {why}") from None
     if not directory:
         raise InvalidInput("--state-dir: the name of a directory is wanted, and this is empty")
     return StateStore(Path(directory).absolute())
@@ -158,6 +158,6 @@ def what_was_asked() -> str:
 
 
 def require_root(why: str = "entering a network namespace is not for ordinary users") -> None:
-    """Raise Unusable for anybody but root: entering a namespace needs CAP_SYS_ADMIN, changing it CAP_NET_ADMIN."""
+    """Raise HostError for anybody but root: entering a namespace needs CAP_SYS_ADMIN, changing it CAP_NET_ADMIN."""
     if os.geteuid() != 0:
-        raise Unusable(f"this needs root: {why}")
+        raise HostError(f"this needs root: {why}")

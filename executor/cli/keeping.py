@@ -6,12 +6,12 @@ import argparse
 
 from executor.cli.changing import settings_of
 from executor.cli.inputs import parse_id, require_root
+from executor.cli.output import put_done
 from executor.cli.printing import json_text
 from executor.cli.reporting import Report
-from executor.cli.streams import put_done
-from executor.collecting import collect
-from executor.confirming import confirm
-from planner.values import PlanId
+from executor.operations.commit_confirm import confirm
+from executor.operations.gc import collect
+from planner.text.values import PlanId
 
 
 def confirm_command(arguments: argparse.Namespace) -> int:

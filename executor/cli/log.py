@@ -10,15 +10,15 @@ from itertools import groupby
 from typing import Any
 
 from executor.cli.inputs import parse_id, require_root, store_of
-from executor.cli.paging import put_long
+from executor.cli.output import put
+from executor.cli.pager import put_long
 from executor.cli.printing import local_time, print_json
-from executor.cli.streams import put
-from executor.journal import LogRecord, read_logs
-from executor.log_lines import shell_line
-from executor.naming import resolve_netns
-from executor.store import StateStore
+from executor.log.lines import shell_line
+from executor.netns.naming import resolve_netns
+from executor.state.journal import LogRecord, read_logs
+from executor.state.store import StateStore
 from planner.errors import InvalidInput
-from planner.values import PlanId
+from planner.text.values import PlanId
 
 _FOLLOW_EVERY = 0.3
 
@@ -85,17 +85,17 @@ def _print(records: Sequence[LogRecord], form: str) -> None:
     elif form == "commands":
         put("".join(f"{_printable(shell_line(record))}\n" for record in records))
     elif form == "script":
-        from executor.log_script import render_log_script  # noqa: PLC0415  only who wants it waits for it
+        from executor.log.script import render_log_script  # noqa: PLC0415  only who wants it waits for it
 
         put(render_log_script(records))
     elif form == "html":
-        from executor.log_html import render_log_html  # noqa: PLC0415
+        from executor.log.html import render_log_html  # noqa: PLC0415
 
         put(render_log_html(records))
     elif not records:
         put("nothing was run, or nothing that fits\n")
     else:
-        operations = groupby(records, key=lambda record: (record.id, record.netns, record.verb, record.asked))
+        operations = groupby(records, key=lambda record: (record.id, record.netns, record.verb, record.requested_by))
         put_long("\n".join(_operation_text(list(group)) for _, group in operations))
 
 
@@ -111,7 +111,7 @@ def _log_json(record: LogRecord) -> dict[str, Any]:
         "stderr": record.stderr,
         "duration_ms": record.duration_ms,
         "verb": record.verb,
-        "asked": record.asked,
+        "asked": record.requested_by,
     }
 
 
@@ -120,7 +120,7 @@ def _operation_text(records: Sequence[LogRecord]) -> str:
     first = min(records, key=lambda record: record.time)
     where = "on the host" if first.netns is None else f"in {first.netns}"
     head = _printable(f"{local_time(first.time)}  {first.verb} {first.id} {where}")
-    return "".join([f"{head}\n", f"    {_printable(first.asked)}\n", *map(_command_text, records)])
+    return "".join([f"{head}\n", f"    {_printable(first.requested_by)}\n", *map(_command_text, records)])
 
 
 def _command_text(record: LogRecord) -> str:

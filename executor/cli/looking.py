@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from executor.cli.exit_status import exit_status
 from executor.cli.inputs import require_root, store_of
+from executor.cli.output import complain, put
 from executor.cli.printing import local_time, print_json, print_table
-from executor.cli.statuses import exit_status
-from executor.cli.streams import complain, put
 from executor.errors import ExecutorError
-from executor.store import Entry
-from executor.wirings import condition
+from executor.state.status import condition
+from executor.state.store import WiringRecord
 from planner.errors import PlannerError
 
 
@@ -38,7 +38,7 @@ def list_command(arguments: argparse.Namespace) -> int:
     return max((complain(error, exit_status(error)) for error in damaged), default=0)
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: WiringRecord) -> dict[str, Any]:
     return {
         "id": str(entry.id),
         "netns": str(entry.netns),

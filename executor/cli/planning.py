@@ -7,26 +7,26 @@ import os
 import random
 import stat
 
+from executor.cli.exit_status import PENDING
 from executor.cli.gateways import named_gateway
 from executor.cli.inputs import netns_and_id, plan_options, read_file, require_root, store_of
 from executor.cli.previews import print_plan
 from executor.cli.printing import json_text, print_json
-from executor.cli.statuses import PENDING
-from executor.errors import Unusable
-from executor.naming import resolve_netns
-from executor.netns import Namespace, boot_id
-from executor.observe import observe_netns, observe_once
-from executor.store import WIRED, StateStore
+from executor.errors import HostError
+from executor.netns.namespace import Namespace, boot_id
+from executor.netns.naming import resolve_netns
+from executor.observe.observe import observe_netns, observe_once
+from executor.state.store import WIRED, StateStore
 from executor.templates import load_templates
-from planner.cni import CniResult, parse_result
-from planner.codec import from_json, to_json
-from planner.document import load_json
+from planner.cni.result import CniResult, parse_result
 from planner.errors import InvalidInput, Refused
-from planner.facts import FACTS_VERSION, NamespaceFacts
+from planner.facts.model import FACTS_VERSION, NamespaceFacts
 from planner.options import PlanOptions
-from planner.plan import Plan, parse_plan, plan_from_json, plan_to_json
+from planner.plan.plan import Plan, parse_plan, plan_from_json, plan_to_json
 from planner.planning import make_plan
-from planner.values import NetnsPath, PlanId, shown
+from planner.text.codec import from_json, to_json
+from planner.text.document import load_json
+from planner.text.values import NetnsPath, PlanId, shown
 
 
 def facts_command(arguments: argparse.Namespace) -> int:
@@ -125,4 +125,4 @@ def write_plan(plan: Plan, name: str) -> None:
             file.write(json_text(plan_to_json(plan)))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no file name"
-        raise Unusable(f"the plan {shown(name, 200)} cannot be written: {why}") from None
+        raise HostError(f"the plan {shown(name, 200)} cannot be written: {why}") from None

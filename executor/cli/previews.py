@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from executor.cli.paging import put_long
+from executor.cli.output import put
+from executor.cli.pager import put_long
 from executor.cli.printing import json_text, wants_colour
-from executor.cli.streams import put
 from planner.formats import COLOURED, PLAIN, render_commands, render_script, render_text
-from planner.plan import Plan, plan_to_json
-from planner.render import Templates
+from planner.plan.plan import Plan, plan_to_json
+from planner.plan.render import Templates
 
 
 def print_plan(plan: Plan, form: str, templates: Templates, *, reverse: bool = False) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from executor.cli.streams import put
+from executor.cli.output import put
 
 # The end of the year 9999. A state file may say anything.
 _LATEST = 253_402_300_799.0 - 86400

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from executor.cli.exit_status import exit_status
+from executor.cli.output import complain, put_done
 from executor.cli.previews import print_plan
 from executor.cli.printing import json_text
-from executor.cli.statuses import exit_status
-from executor.cli.streams import complain, put_done
 from executor.errors import ExecutorError
-from executor.outcome import Outcome
+from executor.operations.outcome import Outcome
 from planner.errors import PlannerError
-from planner.plan import Plan, plan_to_json
-from planner.render import Templates
-from planner.values import PlanId
+from planner.plan.plan import Plan, plan_to_json
+from planner.plan.render import Templates
+from planner.text.values import PlanId
 
 
 class Report:

@@ -5,10 +5,10 @@ Those for every day stand here; the modules ``markdown``, ``html`` and ``svg`` a
 
 from __future__ import annotations
 
+from planner.formats.ansi import COLOURED, PLAIN, Style
 from planner.formats.commands import render_commands
 from planner.formats.drift import render_drift
 from planner.formats.script import render_script
-from planner.formats.style import COLOURED, PLAIN, Style
 from planner.formats.text import render_text
 
 __all__ = ["COLOURED", "PLAIN", "Style", "render_commands", "render_drift", "render_script", "render_text"]

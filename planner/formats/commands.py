@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from planner.plan import Plan
-from planner.render import Command
+from planner.plan.plan import Plan
+from planner.plan.render import Command
 
 
 def render_commands(plan: Plan) -> str:

@@ -7,13 +7,13 @@ from typing import Any
 
 from attrs import fields, has
 
-from planner.changes import Change
+from planner.changes.change import Change
+from planner.formats.ansi import PLAIN, Style, paint
 from planner.formats.markup import clean
 from planner.formats.plan_words import counted, input_lines
-from planner.formats.style import PLAIN, Style, paint
 from planner.formats.words import subject_of, words_of
-from planner.render import Command
-from planner.resources import Address, Neighbour, Route, RulesState, Setting, Sysctl
+from planner.plan.render import Command
+from planner.resources import Address, LinkSysctl, Neighbour, Route, RulesState, Sysctl
 
 # What repairing adds is gone, what it removes has come.
 _DRIFT = {"+": ("-", "is gone"), "-": ("+", "is there, and was not applied"), "~": ("~", "")}
@@ -84,7 +84,7 @@ def _said(name: str, *, yes: bool) -> str:
 def _value(value: object) -> str:
     if value is None or value == ():
         return "none"
-    if isinstance(value, Setting):
+    if isinstance(value, LinkSysctl):
         return f"{value.key}={value.value}"
     return ", ".join(map(_value, value)) if isinstance(value, tuple) else str(value)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.cni import CniIp
-from planner.formats.boxes import Box, Line, Side, captioned
+from planner.cni.result import CniIp
+from planner.formats.picture.boxes import Box, Line, Snapshot, captioned
 from planner.network import VmInterface
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from planner.resources import Link
 
 
-def vm_box(interface: VmInterface, side: Side) -> Box | None:
+def vm_box(interface: VmInterface, side: Snapshot) -> Box | None:
     """Return the VM's own interface, which there is as soon as there is a tap."""
     tap = Link(interface.name)
     if side.state(tap) is None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from planner.changes import Change
+from planner.changes.change import Change
 from planner.formats.markup import Element, Node, element
 from planner.formats.page import code, page, signed
-from planner.formats.pairs import Pair, Step, pairs_of, totals
-from planner.formats.picture import picture_of
+from planner.formats.picture.scene import picture_of
 from planner.formats.plan_words import NOTHING, input_lines, place_of, title_of
 from planner.formats.svg import picture_element
+from planner.formats.undo import Pair, Step, pairs_of, totals
 from planner.formats.words import subject_of, words_of
 from planner.network import VmInterface
-from planner.plan import Plan
+from planner.plan.plan import Plan
 
 _STYLE = (
     ".plan td{width:37%}.plan td:first-child{width:26%}.plan th,.plan td:last-child{padding-right:0}"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 
-from planner.changes import Change
+from planner.changes.change import Change
 from planner.formats.commands import shell_line
 from planner.formats.markup import clean
 from planner.formats.mermaid import render_mermaid
-from planner.formats.pairs import totals
-from planner.formats.picture import picture_of
+from planner.formats.picture.scene import picture_of
 from planner.formats.plan_words import NOTHING, counted, title_of
 from planner.formats.text import reason_of
+from planner.formats.undo import totals
 from planner.formats.words import subject_of, words_of
 from planner.network import VmInterface
-from planner.plan import Plan
-from planner.render import Command
+from planner.plan.plan import Plan
+from planner.plan.render import Command
 
 # After these GitHub would see a mention, a reference or a link. An empty comment is not seen, and parts them.
 _LIVELY = re.compile(r"[@#]|://|\bwww\.", re.IGNORECASE)

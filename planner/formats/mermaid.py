@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from planner.formats.boxes import Box
-from planner.formats.picture import Picture, Row, When
+from planner.formats.picture.boxes import Box
+from planner.formats.picture.scene import Picture, Row, When
 
 _PLAIN = re.compile(r"[A-Za-z0-9 .,:/_+-]")
 _CLASSES = {"+": "added", "-": "removed", "~": "changed"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.formats.markup import Element, Node, element
-from planner.formats.palette import DARK, LIGHT, MONO, SANS, SIGN_NAMES, mark
+from planner.formats.picture.palette import DARK, LIGHT, MONO, SANS, SIGN_NAMES, mark
 
 _STYLE = (
     f"body{{margin:0;font:14px/1.5 {SANS};background:var(--page);color:var(--text);overflow-wrap:anywhere}}"

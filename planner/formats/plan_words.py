@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from planner.plan import Plan
-from planner.render import Command
+from planner.plan.plan import Plan
+from planner.plan.render import Command
 
 NOTHING = "nothing to do: the namespace is as wanted"
 

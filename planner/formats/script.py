@@ -8,16 +8,16 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from planner.changes import Change
+from planner.changes.change import Change
 from planner.formats.commands import shell_line
-from planner.plan import Plan
-from planner.render import Command, Templates
+from planner.plan.plan import Plan
+from planner.plan.render import Command, Templates
 from planner.resources import (
     Address,
     AddressState,
     AddrGenMode,
     Admin,
-    BlockRule,
+    DropRule,
     EbtablesRules,
     Link,
     Mac,
@@ -206,7 +206,7 @@ def _rules(_resource: EbtablesRules, state: Any) -> Iterator[_Look]:
         yield ["ebtables-save"], _word(_rule_line(rule))
 
 
-def _rule_line(rule: BlockRule) -> str:
+def _rule_line(rule: DropRule) -> str:
     """Return a rule as ``ebtables-save`` prints it."""
     words = ["-A", rule.chain]
     words += ["-p", rule.protocol] if rule.protocol else []

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.formats.layout import LEADING, MARGIN, Layout, Placed, PlacedLane, PlacedWire, Text, laid_out, text_at
 from planner.formats.markup import Element, Node, element
-from planner.formats.measure import is_known, width, wrapped
-from planner.formats.pairs import pairs_of, totals
-from planner.formats.palette import MONO, SANS, SIGN_NAMES, coloured, mark, sign_class
-from planner.formats.picture import Picture, picture_of
+from planner.formats.picture.layout import (
+    LEADING,
+    MARGIN,
+    Layout,
+    Placed,
+    PlacedLane,
+    PlacedWire,
+    Text,
+    laid_out,
+    text_at,
+)
+from planner.formats.picture.lists import ListLayout, command_list, note_list
+from planner.formats.picture.palette import MONO, SANS, SIGN_NAMES, coloured, mark, sign_class
+from planner.formats.picture.scene import Picture, picture_of
 from planner.formats.plan_words import NOTHING, title_of
-from planner.formats.svg_lists import ListLayout, command_list, note_list
-from planner.plan import Plan
+from planner.formats.text_width import is_known, width, wrapped
+from planner.formats.undo import pairs_of, totals
+from planner.plan.plan import Plan
 
 _TITLE_SIZE = 18.0
 _LEAST_WIDTH = 760.0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from planner.changes import Change
-from planner.formats.style import PLAIN, Style, paint
+from planner.changes.change import Change
+from planner.facts.kernel_routes import KERNEL
+from planner.formats.ansi import PLAIN, Style, paint
 from planner.formats.words import subject_of, words_of
-from planner.kernel_routes import KERNEL
 from planner.network import VmInterface
-from planner.plan import Plan
-from planner.render import Command
+from planner.plan.plan import Plan
+from planner.plan.render import Command
 from planner.resources import Route
 
 # A reason stands beside its command where that is no longer than this, else it would be far away.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from planner.changes import Change
+from planner.changes.change import Change
 from planner.resources import (
     Address,
     AddrGenMode,
     Admin,
-    BlockRule,
     BridgeDevice,
+    DropRule,
     EbtablesRules,
     Link,
     LinkState,
@@ -93,7 +93,7 @@ def _counted(lines: Any) -> list[tuple[str, int]]:
     return list(found.items())
 
 
-def _rule(rule: BlockRule) -> str:
+def _rule(rule: DropRule) -> str:
     if rule.udp_port is not None:
         return f"no {'DHCPv6' if rule.protocol == 'IPv6' else 'DHCP'} request leaves by {rule.out_link}"
     if rule.in_link:

@@ -26,7 +26,7 @@ from tests.support import Outcome, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONPATH = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-MODULES = ("planning", "changing", "keeping", "looking", "running")
+MODULES = ("planning", "changing", "keeping", "looking", "dispatch")
 LARGEST = 1 << 18
 SECONDS = 60
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from executor import rotation
-from executor.events import Began, Ran, Running
-from executor.journal import Journal, read_logs
-from executor.reply import Reply
-from planner.render import Command
-from planner.values import NetnsPath, PlanId
+from executor.process.result import CommandResult
+from executor.state import rotation
+from executor.state.events import Began, Ran, Running
+from executor.state.journal import Journal, read_logs
+from planner.plan.render import Command
+from planner.text.values import NetnsPath, PlanId
 from tests.cli.helpers_cli import Cli
 from tests.support import eventually
 from tests.support.pods import Pod
@@ -78,14 +78,14 @@ def write_command(path: Path, word: str) -> None:
     with Journal.open(path) as journal:
         journal.listen(Began("apply", ID, NETNS, "a test"))
         journal.listen(Running(1, command))
-        journal.listen(Ran(1, command, Reply(0, "", "", 0.001)))
+        journal.listen(Ran(1, command, CommandResult(0, "", "", 0.001)))
 
 
 def test_a_full_journal_is_put_behind_the_others_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Up to as many files as are kept; then the oldest commands go, in one piece."""
-    monkeypatch.setattr("executor.journal.MOST_BYTES", 1)
+    monkeypatch.setattr("executor.state.journal.MOST_BYTES", 1)
     path = tmp_path / "pod1.jsonl"
     for number in range(4):
         write_command(path, f"c{number}")

@@ -104,7 +104,7 @@ def test_a_plan_has_what_the_contract_names(cli: Cli, pod: Pod, result: Path) ->
 
 
 def test_options_of_the_tap_and_the_bridge_stand_in_the_plan(cli: Cli, pod: Pod, result: Path) -> None:
-    """Owner and group, queues, vnet header, the bridge's address; without a length that is a /24."""
+    """WiringTag and group, queues, vnet header, the bridge's address; without a length that is a /24."""
     options = ("--tap-owner", "1000:1001", "--tap-queues", "4", "--tap-vnet-hdr", "--dhcp-address", "169.254.7.2")
     commands = cli.ok("plan", "--result", result, "--netns", pod.inside.name, *options, "--format", "commands")
     assert "ip tuntap add dev tap0 mode tap user 1000 group 1001 multi_queue vnet_hdr" in commands

@@ -164,4 +164,4 @@ def test_looking_loads_neither_templates_nor_programs(cli: Cli, words: list[str]
     """They are what takes long to load."""
     modules = modules_loaded(cli, *words)
     assert third_party(modules) <= {"attr", "attrs"}
-    assert not modules & {"asyncio", "planner.render", "executor.session"}
+    assert not modules & {"asyncio", "planner.plan.render", "executor.process.ip_batch"}

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from executor.launching import prepare
-from executor.netns import Namespace
-from planner.values import NetnsPath
+from executor.netns.namespace import Namespace
+from executor.process.launching import prepare
+from planner.text.values import NetnsPath
 from tests.executor.helpers_netns import scratch_namespace
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from planner.values import NetnsPath
+from planner.text.values import NetnsPath
 
 ROOT = Path(__file__).resolve().parents[2]
 

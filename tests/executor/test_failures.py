@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from executor.errors import HalfDone, TakenBack
-from executor.events import Event, Listener, Ran, Running
-from executor.restoring import restore
-from executor.wirings import is_gone
+from executor.errors import RollbackIncomplete, RolledBack
+from executor.operations.rollback import restore
+from executor.state.events import Event, Listener, Ran, Running
+from executor.state.status import is_gone
 from planner.errors import StalePlan
 from planner.formats import render_text
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from tests.support import MakeNamespace, Namespace, eventually
 from tests.support.advertisements import router_advertisement
 from tests.support.dumps import difference, dump, lasting_difference
@@ -73,7 +73,9 @@ def test_a_command_that_the_kernel_refuses_is_taken_back(podwire: Podwire, name:
     before = dump(inside)
     plan = podwire.plan()
 
-    with pytest.raises(TakenBack, match=rf"^ip .* {name} .* failed: .*; what was done was taken back, {podwire.netns}"):
+    with pytest.raises(
+        RolledBack, match=rf"^ip .* {name} .* failed: .*; what was done was taken back, {podwire.netns}"
+    ):
         podwire.apply(plan, before_the_first(lambda: inside.ip(f"link add {name} type veth peer name other")))
 
     inside.ip(f"link del {name}")
@@ -97,7 +99,7 @@ def test_rules_that_cannot_be_looked_at_are_not_taken_for_gone(
     with monkeypatch.context() as patched:
         patched.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
         with pytest.raises(
-            HalfDone, match=r"ebtables rules of pod1 is not as it was; .*cannot be read: it does not work"
+            RollbackIncomplete, match=r"ebtables rules of pod1 is not as it was; .*cannot be read: it does not work"
         ):
             podwire.teardown()
     assert podwire.entry is not None
@@ -113,7 +115,7 @@ def test_rules_that_cannot_be_looked_at_are_not_taken_for_gone(
 def test_the_journal_says_what_failed_and_that_it_was_taken_back(podwire: Podwire) -> None:
     """Each command before and after it ran, the failure with its reason, and the end."""
     inside = podwire.pod.inside
-    with pytest.raises(TakenBack):
+    with pytest.raises(RolledBack):
         podwire.apply(None, before_the_first(lambda: inside.ip("link add br0 type veth peer name other")))
     first, *lines, last = journal(podwire)
     turn = next(at for at, line in enumerate(lines) if line["event"] == "taking-back")
@@ -149,7 +151,7 @@ def test_what_is_not_there_in_the_end_is_taken_back(podwire: Podwire, line: str,
     plan = podwire.plan()
 
     program = "ebtables-restore" if "ebtables" in line else "ip"
-    with pytest.raises(TakenBack, match=rf"^{resource} is not as it should be after its command; what was done was"):
+    with pytest.raises(RolledBack, match=rf"^{resource} is not as it should be after its command; what was done was"):
         podwire.apply(plan, after_the_last(program, plan, lambda: inside.run(*line.split())))
 
     assert lasting_difference(before, inside) == ""
@@ -161,7 +163,7 @@ def test_after_a_failure_the_same_plan_can_be_applied(podwire: Podwire) -> None:
     """What was taken back is what the plan was made from."""
     inside = podwire.pod.inside
     plan = podwire.plan()
-    with pytest.raises(TakenBack):
+    with pytest.raises(RolledBack):
         podwire.apply(plan, after_the_last("ip", plan, lambda: inside.ip("link del tap0")))
     podwire.apply(plan)
     assert podwire.plan().changes == ()
@@ -386,7 +388,9 @@ def test_what_was_learnt_from_a_router_comes_back_from_the_router(netns: MakeNam
 def looked_a_moment_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let podwire find the namespace when it looks for the first time, whether it is there or not."""
     first = iter([False])
-    monkeypatch.setattr("executor.restoring.is_gone", lambda entry: next(first, None) is None and is_gone(entry))
+    monkeypatch.setattr(
+        "executor.operations.rollback.is_gone", lambda entry: next(first, None) is None and is_gone(entry)
+    )
 
 
 @pytest.mark.usefixtures("looked_a_moment_ago")

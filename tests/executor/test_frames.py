@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from executor.netns import Namespace as OpenNamespace
-from executor.tap import open_tap
-from planner.plan import Plan
+from executor.netns.namespace import Namespace as OpenNamespace
+from executor.taps.open import open_tap
+from planner.plan.plan import Plan
 from planner.resources import Link, LinkState, Mac, MacState
-from planner.values import InterfaceName
+from planner.text.values import InterfaceName
 from tests.support import MakeNamespace
 from tests.support.cni import Network, bridge, complete, quick
 from tests.support.frames import (

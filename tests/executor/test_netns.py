@@ -16,20 +16,20 @@ from pathlib import Path
 
 import pytest
 
-from executor.errors import Locked, NamespaceGone, Unusable
-from executor.naming import default_id, resolve_netns
-from executor.netns import Namespace, boot_id
-from executor.programs import start_program
+from executor.errors import HostError, Locked, NamespaceGone
+from executor.netns.namespace import Namespace, boot_id
+from executor.netns.naming import default_id, resolve_netns
+from executor.process.run import start_program
 from planner.errors import InvalidInput
-from planner.values import NetnsPath
+from planner.text.values import NetnsPath
 from tests.executor.helpers_netns import ROOT, descriptors, eventually, ip, is_running, name_of, scratch_namespace
 
 # What another podwire does, less the wiring: it takes the lock, starts a program in the namespace, and waits.
 HOLDER = """
 import sys
-from executor.naming import resolve_netns
-from executor.netns import Namespace
-from executor.programs import start_program
+from executor.netns.naming import resolve_netns
+from executor.netns.namespace import Namespace
+from executor.process.run import start_program
 with Namespace.open(resolve_netns(sys.argv[1])) as namespace, namespace.lock(0):
     with start_program(["sleep", "60"], namespace=namespace, stdin=None, timeout=60) as running:
         print(running.pid, flush=True)
@@ -141,7 +141,7 @@ def test_the_namespace_of_a_process_that_has_ended_is_gone() -> None:
 def test_what_is_not_a_network_namespace_is_refused(path: str) -> None:
     """Another kind of namespace, a file, a directory, a device: one sentence, and nothing is left open."""
     before = descriptors()
-    with pytest.raises(Unusable, match=f"^{path} is not a network namespace$"):
+    with pytest.raises(HostError, match=f"^{path} is not a network namespace$"):
         Namespace.open(NetnsPath(path))
     assert descriptors() == before
 
@@ -149,7 +149,7 @@ def test_what_is_not_a_network_namespace_is_refused(path: str) -> None:
 def test_a_fifo_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
     """Nothing is opened before it is known to be a regular file."""
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(Unusable, match="is not a network namespace"):
+    with pytest.raises(HostError, match="is not a network namespace"):
         Namespace.open(NetnsPath(str(tmp_path / "fifo")))
 
 

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from executor.errors import TimedOut, Unusable
-from executor.netns import Namespace
-from executor.programs import ReadyProgram, find_program, run_program, start_program
-from executor.reply import Reply, one_line
+from executor.errors import HostError, TimedOut
+from executor.netns.namespace import Namespace
+from executor.process.result import CommandResult, one_line
+from executor.process.run import PrestartedProcess, find_program, run_program, start_program
 from tests.executor.helpers_netns import children, descriptors, eventually, is_running
 
-Run = Callable[..., Reply]
+Run = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def run(namespace: Namespace) -> Run:
     """Return a function that runs a shell script in a scratch namespace, for at most `timeout` seconds."""
 
-    def run_script(script: str, *, stdin: str | None = None, timeout: float = 10) -> Reply:
+    def run_script(script: str, *, stdin: str | None = None, timeout: float = 10) -> CommandResult:
         return run_program(["sh", "-c", script], namespace=namespace, stdin=stdin, timeout=timeout)
 
     return run_script
@@ -189,8 +189,8 @@ def test_a_missing_program_is_named_with_its_package(
 ) -> None:
     """What to install, not just what is missing."""
     monkeypatch.setattr("shutil.which", lambda *_args, **_keywords: None)
-    monkeypatch.setattr("executor.child._found_before", {})
-    with pytest.raises(Unusable, match=rf"^the program {program} is not installed: .* the package {package}$"):
+    monkeypatch.setattr("executor.process.spawn._found_before", {})
+    with pytest.raises(HostError, match=rf"^the program {program} is not installed: .* the package {package}$"):
         find_program(program)
 
 
@@ -205,7 +205,7 @@ def test_a_file_that_cannot_be_run_is_unusable(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_bytes(b"\x7fELF but not really")
     program.chmod(0o755)
-    with pytest.raises(Unusable, match=r"cannot be started: .*Exec format error"):
+    with pytest.raises(HostError, match=r"cannot be started: .*Exec format error"):
         run_program([str(program)], namespace=None, stdin=None, timeout=10)
 
 
@@ -228,15 +228,15 @@ def test_what_a_program_says_is_made_fit_for_a_sentence(text: str, line: str) ->
 
 
 @pytest.fixture
-def ready(namespace: Namespace, tmp_path: Path) -> Iterator[ReadyProgram]:
+def ready(namespace: Namespace, tmp_path: Path) -> Iterator[PrestartedProcess]:
     """Start a program ahead that says what it read, and leaves a file only if that was something."""
     script = f'read line || exit 0; echo $$ >{tmp_path}/done; echo "got $line"'
-    program = ReadyProgram(["sh", "-c", script], namespace=namespace, timeout=10)
+    program = PrestartedProcess(["sh", "-c", script], namespace=namespace, timeout=10)
     yield program
     program.close()
 
 
-def test_a_program_started_ahead_waits_for_its_input(ready: ReadyProgram, tmp_path: Path) -> None:
+def test_a_program_started_ahead_waits_for_its_input(ready: PrestartedProcess, tmp_path: Path) -> None:
     """And answers as any other."""
     eventually(lambda: children() != set())
     assert not (tmp_path / "done").exists()
@@ -246,7 +246,7 @@ def test_a_program_started_ahead_waits_for_its_input(ready: ReadyProgram, tmp_pa
     assert 0 < reply.duration < 10
 
 
-def test_a_program_started_ahead_that_gets_nothing_does_nothing(ready: ReadyProgram, tmp_path: Path) -> None:
+def test_a_program_started_ahead_that_gets_nothing_does_nothing(ready: PrestartedProcess, tmp_path: Path) -> None:
     """Where podwire refuses after all; where it is killed the pipe ends just so."""
     ready.close()
     ready.close()
@@ -256,7 +256,7 @@ def test_a_program_started_ahead_that_gets_nothing_does_nothing(ready: ReadyProg
 
 def test_a_program_that_ended_before_its_input_says_so_itself(namespace: Namespace) -> None:
     """Its own status and words, not a broken pipe."""
-    ready = ReadyProgram(["sh", "-c", "echo gone >&2; exit 3"], namespace=namespace, timeout=10)
+    ready = PrestartedProcess(["sh", "-c", "echo gone >&2; exit 3"], namespace=namespace, timeout=10)
     eventually(lambda: not any(map(is_running, children())))
     with ready.feed("x\n") as running:
         reply = running.result()
@@ -268,7 +268,7 @@ def test_a_program_that_ended_before_its_input_says_so_itself(namespace: Namespa
 )
 def test_only_what_a_pipe_holds_is_taken(stdin: str | None, takes: bool) -> None:  # noqa: FBT001
     """More might come in pieces, or block whoever writes it (pipe(7), PIPE_BUF)."""
-    assert ReadyProgram.takes(stdin) is takes
+    assert PrestartedProcess.takes(stdin) is takes
 
 
 def may_raise_priorities() -> bool:
@@ -284,7 +284,7 @@ def may_raise_priorities() -> bool:
     return True
 
 
-def test_what_is_started_ahead_gives_way_until_it_is_waited_for(namespace: Namespace, ready: ReadyProgram) -> None:
+def test_what_is_started_ahead_gives_way_until_it_is_waited_for(namespace: Namespace, ready: PrestartedProcess) -> None:
     """It would take time from what is waited for now."""
     eventually(lambda: [os.getpriority(os.PRIO_PROCESS, waiting) for waiting in children()] == [10])
     if not may_raise_priorities():
@@ -305,8 +305,8 @@ def test_what_is_started_ahead_gives_way_until_it_is_waited_for(namespace: Names
 def test_a_program_that_is_not_there_cannot_be_started_ahead(namespace: Namespace) -> None:
     """The same sentence, and nothing is left open."""
     before = descriptors()
-    with pytest.raises(Unusable, match=r"^the program no-such-program is not installed"):
-        ReadyProgram(["no-such-program"], namespace=namespace, timeout=10)
+    with pytest.raises(HostError, match=r"^the program no-such-program is not installed"):
+        PrestartedProcess(["no-such-program"], namespace=namespace, timeout=10)
     assert descriptors() == before
 
 
@@ -315,7 +315,7 @@ def test_a_program_that_is_not_there_cannot_be_started_ahead(namespace: Namespac
 
 def in_a_small_process(script: str) -> subprocess.CompletedProcess[str]:
     """Run a script in a process of its own that has loaded only the launching."""
-    head = "import sys\nfrom executor import launching\nfrom executor.errors import Unusable\n"
+    head = "import sys\nfrom executor import launching\nfrom executor.errors import HostError\n"
     return subprocess.run(
         [sys.executable, "-c", head + script],
         capture_output=True,
@@ -331,7 +331,7 @@ assert "sh" not in sys.modules
 try:
     pid = launching.start_process(["/bin/true"], path="/bin", streams=(0, 1, 2), kept=())()
     print(launching.reap_process(pid))
-except Unusable as error:
+except HostError as error:
     print(error)
 assert "sh" not in sys.modules
 """

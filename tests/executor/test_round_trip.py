@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from planner.errors import Refused
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from tests.support import MakeNamespace, Namespace
 from tests.support.cni import Conf, Network, bridge, chain, complete, host_local, ptp, quick
 from tests.support.dumps import difference, dump, lasting_difference

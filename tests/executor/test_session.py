@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from executor.errors import ExecutorError, TimedOut, Unusable
-from executor.netns import Namespace
-from executor.session import IpSession, batch_line
+from executor.errors import ExecutorError, HostError, TimedOut
+from executor.netns.namespace import Namespace
+from executor.process.ip_batch import IpBatch, batch_line
 from tests.executor.helpers_netns import children, descriptors, eventually, ip, is_running, name_of
 
 SHOW_LO = ("ip", "link", "show", "dev", "lo")
@@ -26,7 +26,7 @@ ENDLESS = ("ip", "monitor", "link")
 
 def test_an_answer_is_the_json_that_ip_prints(namespace: Namespace) -> None:
     """As if `ip -j -d` had been run for this command alone."""
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         reply = session.run(SHOW_LO)
     assert reply.ok
     assert [link["ifname"] for link in json.loads(reply.stdout)] == ["lo"]
@@ -36,7 +36,7 @@ def test_an_answer_is_the_json_that_ip_prints(namespace: Namespace) -> None:
 
 def test_a_change_answers_nothing_and_happens_inside(namespace: Namespace) -> None:
     """The link is there afterwards, in that namespace."""
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         reply = session.run(("ip", "link", "add", "br0", "type", "bridge"))
     assert (reply.rc, reply.stdout, reply.stderr) == (0, "", "")
     assert "br0" in ip("-n", name_of(namespace.path), "link")
@@ -44,7 +44,7 @@ def test_a_change_answers_nothing_and_happens_inside(namespace: Namespace) -> No
 
 def test_a_refused_command_has_its_reason_and_the_session_goes_on(namespace: Namespace) -> None:
     """The kernel's words and nothing of the session's own."""
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         session.run(("ip", "link", "add", "br0", "type", "bridge"))
         reply = session.run(("ip", "link", "add", "br0", "type", "bridge"))
         assert (reply.rc, reply.stdout, reply.stderr) == (1, "", "RTNETLINK answers: File exists\n")
@@ -61,7 +61,7 @@ def test_answers_stay_in_step_over_many_commands(namespace: Namespace) -> None:
         ("ip", "route", "get", "192.0.2.1"),
         ("ip", "neighbour", "show", "dev", "nope"),
     ] * 20
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         one_by_one = [session.run(command) for command in commands]
         together = session.run_many(commands)
     for replies in (one_by_one, together):
@@ -73,7 +73,7 @@ def test_answers_stay_in_step_over_many_commands(namespace: Namespace) -> None:
 
 def test_large_answers_and_many_questions_do_not_block_each_other(namespace: Namespace) -> None:
     """More than the pipes hold, both ways at once."""
-    with IpSession(namespace, timeout=30) as session:
+    with IpBatch(namespace, timeout=30) as session:
         assert session.run(("ip", "link", "set", "lo", "up")).ok
         routes = [("ip", "route", "add", f"10.{at // 250}.{at % 250}.0/24", "dev", "lo") for at in range(2000)]
         assert all(reply.ok for reply in session.run_many(routes))
@@ -83,7 +83,7 @@ def test_large_answers_and_many_questions_do_not_block_each_other(namespace: Nam
 
 def test_an_answer_as_text_is_what_ip_prints(namespace: Namespace) -> None:
     """Without -j, one line for each thing shown; for what the JSON does not tell."""
-    with IpSession(namespace, timeout=5, json=False) as session:
+    with IpBatch(namespace, timeout=5, json=False) as session:
         session.run(("ip", "link", "set", "lo", "up"))
         session.run(("ip", "route", "add", "192.0.2.0/24", "dev", "lo", "mtu", "lock", "1280"))
         shown = session.run(("ip", "route", "show"))
@@ -115,7 +115,7 @@ def test_a_command_that_ip_cannot_parse_has_failed_and_the_next_one_is_run(
     namespace: Namespace, command: tuple[str, ...], status: int, reason: str
 ) -> None:
     """`ip` ends there, with its reason and one status or another; a new one is opened without being asked for."""
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         assert session.run(SHOW_LO).ok
         reply = session.run(command)
         assert (reply.rc, reply.stdout, reply.stderr) == (status, "", reason)
@@ -133,7 +133,7 @@ def test_commands_sent_behind_one_that_ended_ip_are_run_once_each(namespace: Nam
         UNPARSABLE,
         ("ip", "route", "show"),
     ]
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         replies = session.run_many(commands)
     assert [reply.rc for reply in replies] == [0, 0, 1, 0, 1, 1, 0]
     assert [route["dst"] for route in json.loads(replies[-1].stdout)] == ["192.0.2.0/25", "192.0.2.128/25"]
@@ -142,7 +142,7 @@ def test_commands_sent_behind_one_that_ended_ip_are_run_once_each(namespace: Nam
 def test_a_refused_neighbour_ends_ip_and_is_answered_all_the_same(namespace: Namespace) -> None:
     """`ip neighbour add` exits with status 2 where the kernel refuses, unlike its sisters."""
     add = ("ip", "neighbour", "add", "192.0.2.9", "lladdr", "02:00:00:00:00:09", "dev", "br0")
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         session.run(("ip", "link", "add", "br0", "type", "bridge"))
         first, second, third = session.run_many([add, add, SHOW_LO])
     assert first.ok
@@ -152,7 +152,7 @@ def test_a_refused_neighbour_ends_ip_and_is_answered_all_the_same(namespace: Nam
 
 def test_an_ip_that_was_killed_between_commands_is_replaced(namespace: Namespace) -> None:
     """The next command is run, not reported as failed."""
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         session.run(SHOW_LO)
         (pid,) = children()
         os.kill(pid, 9)
@@ -162,7 +162,7 @@ def test_an_ip_that_was_killed_between_commands_is_replaced(namespace: Namespace
 
 def test_an_ip_that_dies_during_a_command_is_said(namespace: Namespace) -> None:
     """The signal is the status, and there is a reason to show."""
-    with IpSession(namespace, timeout=30) as session:
+    with IpBatch(namespace, timeout=30) as session:
         session.run(SHOW_LO)
         (pid,) = children()
         killer = threading.Timer(0.1, os.kill, (pid, 9))
@@ -174,7 +174,7 @@ def test_an_ip_that_dies_during_a_command_is_said(namespace: Namespace) -> None:
 
 def test_a_command_that_takes_too_long_is_killed_and_the_next_one_is_run(namespace: Namespace) -> None:
     """The message says which command, where, and how long it was given; nothing is left of it."""
-    with IpSession(namespace, timeout=0.2) as session:
+    with IpBatch(namespace, timeout=0.2) as session:
         session.run(SHOW_LO)
         (pid,) = children()
         with pytest.raises(
@@ -188,7 +188,7 @@ def test_a_command_that_takes_too_long_is_killed_and_the_next_one_is_run(namespa
 
 def test_an_interrupted_command_does_not_leave_its_answer_to_the_next(namespace: Namespace) -> None:
     """After Ctrl-C in the middle of an answer, what follows is asked of a new `ip`."""
-    with IpSession(namespace, timeout=30) as session:
+    with IpBatch(namespace, timeout=30) as session:
         session.run(SHOW_LO)
         interrupt = threading.Timer(0.1, os.kill, (os.getpid(), 2))
         interrupt.start()
@@ -202,7 +202,7 @@ def test_a_closed_session_leaves_nothing_behind(namespace: Namespace) -> None:
     """No thread, no zombie, no descriptor; however often it was opened, and however it ended."""
     before = descriptors()
     for _ in range(5):
-        with IpSession(namespace, timeout=0.2) as session:
+        with IpBatch(namespace, timeout=0.2) as session:
             session.run(SHOW_LO)
             session.run(UNPARSABLE)
             session.run(SHOW_LO)
@@ -220,7 +220,7 @@ def test_a_link_can_be_made_again_after_its_group_was_deleted(namespace: Namespa
     use = ("ip", "address", "add", "192.0.2.1/24", "dev", "br0")
     delete = ("ip", "link", "del", "group", "4242")
     commands = [add, use, delete, SHOW_LO, add, use, delete, add, use]
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         assert [session.run(command).rc for command in commands] == [0] * 9
         assert session.run(delete).ok
         assert [reply.rc for reply in session.run_many(commands)] == [0] * 9
@@ -228,7 +228,7 @@ def test_a_link_can_be_made_again_after_its_group_was_deleted(namespace: Namespa
 
 def test_ip_is_in_the_namespace_in_a_group_of_its_own_and_holds_the_lock(namespace: Namespace) -> None:
     """So Ctrl-C on the terminal does not reach it, and the lock lasts as long as it does."""
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         session.run(SHOW_LO)
         (pid,) = children()
         inode = Path(namespace.path).stat().st_ino
@@ -244,7 +244,7 @@ def test_a_link_cannot_be_named_so_that_an_answer_never_ends(namespace: Namespac
         ["ip", "-n", name_of(namespace.path), "link", "property", "add", "dev", "lo", "altname", "."]
     ) as add:
         assert add.wait() == 0
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         assert session.run(("ip", "link", "show", "dev", ".")).ok
         assert session.run(SHOW_LO).ok
 
@@ -253,7 +253,7 @@ def test_an_alias_cannot_pass_for_the_end_of_an_answer(namespace: Namespace) -> 
     """The pod chooses aliases; in JSON a line end in one is escaped."""
     alias = 'x\nCommand failed -:1\nDevice "." does not exist.\nCommand failed -:2'
     ip("-n", name_of(namespace.path), "link", "set", "lo", "alias", alias)
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         reply = session.run(SHOW_LO)
     assert reply.ok
     assert json.loads(reply.stdout)[0]["ifalias"] == alias
@@ -299,7 +299,7 @@ def test_an_alias_cannot_pass_for_the_end_of_an_answer(namespace: Namespace) -> 
 )
 def test_a_word_that_could_be_more_than_a_word_is_refused(namespace: Namespace, token: str) -> None:
     """Before anything is written, also where it stands behind good commands; `ip` is not even started."""
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         with pytest.raises(ExecutorError, match=r"is not a word that podwire gives to ip$"):
             session.run_many([("ip", "link", "add", "br0", "type", "bridge"), ("ip", "link", "show", "dev", token)])
         assert children() == set()
@@ -334,10 +334,10 @@ def test_the_words_that_plans_are_made_of_are_safe() -> None:
 def test_without_ip_the_session_says_what_to_install(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package has another name than the program."""
     monkeypatch.setattr("shutil.which", lambda *_args, **_keywords: None)
-    monkeypatch.setattr("executor.child._found_before", {})
+    monkeypatch.setattr("executor.process.spawn._found_before", {})
     with (
-        IpSession(namespace, timeout=5) as session,
-        pytest.raises(Unusable, match=r"the program ip .* package iproute2$"),
+        IpBatch(namespace, timeout=5) as session,
+        pytest.raises(HostError, match=r"the program ip .* package iproute2$"),
     ):
         session.run(SHOW_LO)
 
@@ -345,7 +345,7 @@ def test_without_ip_the_session_says_what_to_install(namespace: Namespace, monke
 def test_a_command_costs_a_fraction_of_a_process(namespace: Namespace) -> None:
     """0.1 ms was measured, and 4 ms for a process; the limit leaves room for a busy machine."""
     durations = []
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         for _ in range(200):
             started = time.perf_counter()
             session.run(SHOW_LO)
@@ -355,7 +355,7 @@ def test_a_command_costs_a_fraction_of_a_process(namespace: Namespace) -> None:
 
 def test_questions_may_be_asked_ahead(namespace: Namespace) -> None:
     """Before ``ip`` runs, even; what is answered is what was so when it came to them, not when they are read."""
-    with IpSession(namespace, timeout=5) as session:
+    with IpBatch(namespace, timeout=5) as session:
         session.begin(SHOW_LO, ("ip", "link", "show", "dev", "nope"))
         assert select.select([session.answer_fd], [], [], 5)[0] != []
         assert session.deadline > time.monotonic()
@@ -364,11 +364,11 @@ def test_questions_may_be_asked_ahead(namespace: Namespace) -> None:
         assert session.run_many([]) == ()
 
 
-@pytest.mark.parametrize("leave", [IpSession.abandon, IpSession.end, IpSession.close])
-def test_whoever_is_let_go_is_followed_by_another(namespace: Namespace, leave: Callable[[IpSession], None]) -> None:
-    """Answers that nobody reads do not get among those of the next one."""
-    with IpSession(namespace, timeout=5) as session:
-        if leave is IpSession.abandon:
+@pytest.mark.parametrize("leave", [IpBatch.abandon, IpBatch.end, IpBatch.close])
+def test_whoever_is_let_go_is_followed_by_another(namespace: Namespace, leave: Callable[[IpBatch], None]) -> None:
+    """ProbeOutput that nobody reads do not get among those of the next one."""
+    with IpBatch(namespace, timeout=5) as session:
+        if leave is IpBatch.abandon:
             session.begin(*[("ip", "link", "show")] * 3)
         else:
             session.run(SHOW_LO)

@@ -11,11 +11,11 @@ import time
 
 import pytest
 
-from executor.jobs import Job
-from executor.reply import Reply
-from executor.side_by_side import run_side_by_side
-from planner.render import Command
-from planner.values import NetnsPath
+from executor.operations.execution import Execution
+from executor.operations.scheduler import run_scheduled
+from executor.process.result import CommandResult
+from planner.plan.render import Command
+from planner.text.values import NetnsPath
 from tests.planner.situations import SITUATIONS
 
 NETNS = NetnsPath("/run/netns/pod1")
@@ -54,7 +54,7 @@ class Stage:
         self.bells: dict[int, int] = {}
         self.rung: set[int] = set()
 
-    def begin(self, at: int, _command: Command) -> Job:
+    def begin(self, at: int, _command: Command) -> Execution:
         """Begin a command, and let those end that waited for this."""
         self.said.append(("begins", at))
         bell = self.bells[at] = os.eventfd(0)
@@ -62,9 +62,9 @@ class Stage:
             if self.ends_behind.get(waiting, waiting) in self.bells and waiting not in self.rung:
                 self.rung.add(waiting)
                 os.eventfd_write(self.bells[waiting], 1)
-        return Job(lambda: bell, time.monotonic() + PATIENCE, lambda: Reply(0, "", "", 0.0))
+        return Execution(lambda: bell, time.monotonic() + PATIENCE, lambda: CommandResult(0, "", "", 0.0))
 
-    def end(self, at: int, _command: Command, job: Job) -> bool:
+    def end(self, at: int, _command: Command, job: Execution) -> bool:
         """End a command."""
         assert job.collect().ok
         self.said.append(("ends", at))
@@ -75,7 +75,7 @@ class Stage:
     def run(self) -> None:
         """Run them all."""
         try:
-            run_side_by_side(self.commands, self.begin, self.end)
+            run_scheduled(self.commands, self.begin, self.end)
         finally:
             for bell in self.bells.values():
                 os.close(bell)
@@ -151,11 +151,11 @@ def test_behind_a_failure_nothing_begins_and_what_runs_is_waited_for() -> None:
     """A namespace is not taken back while a command still changes it."""
     stage = Stage([RULES, MAC, NEW_BRIDGE, NEW_TAP], {0: 9})
 
-    def end(at: int, this: Command, job: Job) -> bool:
+    def end(at: int, this: Command, job: Execution) -> bool:
         stage.end(at, this, job)
         return at != 1
 
-    run_side_by_side(stage.commands, stage.begin, end)
+    run_scheduled(stage.commands, stage.begin, end)
     assert stage.said == [("begins", 1), ("begins", 0), ("ends", 1), ("ends", 0)]
 
 
@@ -164,24 +164,24 @@ def test_what_is_raised_is_raised_when_nothing_runs_any_more(where: str) -> None
     """A journal that cannot be written, somebody who wants to stop."""
     stage = Stage([RULES, MAC, NEW_BRIDGE], {0: 9})
 
-    def begin(at: int, this: Command) -> Job:
+    def begin(at: int, this: Command) -> Execution:
         if where == "begin" and at == 2:
             raise KeyboardInterrupt
         return stage.begin(at, this)
 
-    def end(at: int, this: Command, job: Job) -> bool:
+    def end(at: int, this: Command, job: Execution) -> bool:
         stage.end(at, this, job)
         if where == "end" and at == 1:
             raise KeyboardInterrupt
         return True
 
     with pytest.raises(KeyboardInterrupt):
-        run_side_by_side(stage.commands, begin, end)
+        run_scheduled(stage.commands, begin, end)
     assert stage.said == [("begins", 1), ("begins", 0), ("ends", 1), ("ends", 0)]
 
 
 def test_a_command_that_is_not_to_be_run_keeps_nobody_waiting() -> None:
     """What ebtables was to do behind a failure is left out; the others go on."""
     stage = Stage([RULES, PORT])
-    run_side_by_side(stage.commands, lambda at, this: None if at == 0 else stage.begin(at, this), stage.end)
+    run_scheduled(stage.commands, lambda at, this: None if at == 0 else stage.begin(at, this), stage.end)
     assert stage.said == [("begins", 1), ("ends", 1)]

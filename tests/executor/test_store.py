@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from executor.errors import Unusable
-from executor.store import APPLYING, WIRED, Entry, StateStore
-from planner.document import Node
+from executor.errors import HostError
+from executor.state.store import APPLYING, WIRED, StateStore, WiringRecord
 from planner.errors import InvalidInput
-from planner.values import NetnsPath, PlanId
+from planner.text.document import Node
+from planner.text.values import NetnsPath, PlanId
 
 
-def entry(name: str, cookie: int = 7) -> Entry:
+def entry(name: str, cookie: int = 7) -> WiringRecord:
     """Return an entry; what its plan says does not matter here."""
-    return Entry(PlanId(name), NetnsPath(f"/run/netns/{name}"), cookie, "boot", WIRED, 1.5, Node({"x": [1]}, "plan"))
+    return WiringRecord(
+        PlanId(name), NetnsPath(f"/run/netns/{name}"), cookie, "boot", WIRED, 1.5, Node({"x": [1]}, "plan")
+    )
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_what_was_saved_is_loaded(store: StateStore) -> None:
 def test_until_it_is_committed_the_old_one_stands(store: StateStore) -> None:
     """And what is not committed leaves nothing."""
     store.save(entry("pod1"))
-    applying, wired = store.replacements(entry("pod1", cookie=8), APPLYING, WIRED)
+    applying, wired = store.atomic_writes(entry("pod1", cookie=8), APPLYING, WIRED)
     with applying, wired:
         applying.write()
         wired.write()
@@ -81,7 +83,7 @@ def test_a_full_disk_is_said_and_leaves_the_old_one(store: StateStore, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(Unusable, match=r"cannot be written: No space left on device$"):
+    with pytest.raises(HostError, match=r"cannot be written: No space left on device$"):
         store.save(entry("pod1", cookie=8))
     assert files(store) == ["pod1.json"]
     now = store.load(PlanId("pod1"))

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from executor.errors import Unusable
-from executor.netns import Namespace
-from executor.tap import open_tap, send_descriptors
-from planner.values import InterfaceName
+from executor.errors import HostError
+from executor.netns.namespace import Namespace
+from executor.taps.open import open_tap, send_descriptors
+from planner.text.values import InterfaceName
 from tests.executor.helpers_netns import descriptors, ip, name_of
 
 TAP = InterfaceName("tap0")
@@ -135,7 +135,7 @@ def test_descriptors_are_handed_over_by_socket(tap: Namespace, wire: socket.sock
 def refused(namespace: Namespace, name: str, sentence: str, queues: int = 1) -> None:
     """Assert that the tap is refused in this sentence, that no link appeared, and that nothing is left open."""
     before, open_before = links(namespace), descriptors()
-    with pytest.raises(Unusable, match=f"^{sentence}$"):
+    with pytest.raises(HostError, match=f"^{sentence}$"):
         open_tap(InterfaceName(name), namespace=namespace, queues=queues)
     assert links(namespace) == before
     assert descriptors() == open_before

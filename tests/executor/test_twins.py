@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from planner.formats import render_commands, render_script
-from planner.plan import Plan, plan_to_json
+from planner.plan.plan import Plan, plan_to_json
 from tests.support import MakeNamespace, Outcome, run
 from tests.support.dumps import Dump, difference, dump, lasting_difference, renamed
 from tests.support.pods import Build, Pod, also, dual_stack, two_links

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from executor.journal import LogRecord
+from executor.state.journal import LogRecord
 from tests.formats.plans import HOSTILE, plan_of
 
 START = 1_772_620_000.25
@@ -25,7 +25,7 @@ def records() -> list[LogRecord]:
                     id=pod,
                     netns=command.netns,
                     verb=verb,
-                    asked=f"podwire {verb} {pod}.json --yes",
+                    requested_by=f"podwire {verb} {pod}.json --yes",
                     argv=command.argv,
                     stdin=command.stdin,
                     rc=2 if failed else 0,
@@ -37,7 +37,7 @@ def records() -> list[LogRecord]:
         now += 3600
     return [
         *found,
-        evolve(found[0], time=now, verb="teardown", asked="podwire teardown pod1", rc=None, duration_ms=None),
+        evolve(found[0], time=now, verb="teardown", requested_by="podwire teardown pod1", rc=None, duration_ms=None),
     ]
 
 
@@ -50,7 +50,7 @@ def hostile_records() -> list[LogRecord]:
             id=f"pod{number}",
             netns=None,
             verb=text,
-            asked=text,
+            requested_by=text,
             argv=("ip", text, "", "'", *text.split()),
             stdin=f"{text}\n{text}",
             rc=number % 2,

@@ -14,9 +14,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from executor.observe import observe_netns  # noqa: E402  the checkout is on the path only now
-from planner.codec import to_json  # noqa: E402
-from planner.values import NetnsPath  # noqa: E402
+from executor.observe.observe import observe_netns  # noqa: E402  the checkout is on the path only now
+from planner.text.codec import to_json  # noqa: E402
+from planner.text.values import NetnsPath  # noqa: E402
 from tests.support import cni, pods  # noqa: E402
 from tests.support.namespaces import Namespace  # noqa: E402
 from tests.support.pods import Pod  # noqa: E402

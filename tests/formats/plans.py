@@ -9,14 +9,14 @@ from pathlib import Path
 from attrs import evolve
 
 from executor.templates import load_templates
-from planner.cni import parse_result
-from planner.codec import from_json
-from planner.document import Node
-from planner.facts import NamespaceFacts
+from planner.cni.result import parse_result
+from planner.facts.model import NamespaceFacts
 from planner.options import PlanOptions
-from planner.plan import Plan
+from planner.plan.plan import Plan
 from planner.planning import make_plan
-from planner.values import NetnsPath, PlanId
+from planner.text.codec import from_json
+from planner.text.document import Node
+from planner.text.values import NetnsPath, PlanId
 
 PODS = Path(__file__).parent / "pods"
 NAMES = tuple(sorted(path.stem for path in PODS.glob("*.json")))

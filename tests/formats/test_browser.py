@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from executor.log_html import render_log_html
+from executor.log.html import render_log_html
 from planner.formats.html import render_html
 from planner.formats.svg import render_svg
 from tests.formats.browser import MISSING, chromium, measured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from planner.changes import Change
+from planner.changes.change import Change
 from planner.formats.drift import render_drift
 from planner.resources import Address, BridgeDevice, EbtablesRules, Link, LinkState, Mac, RulesState, Sysctl
 from tests.formats.plans import TEMPLATES, plan_of

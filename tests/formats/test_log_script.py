@@ -7,9 +7,9 @@ from pathlib import Path
 
 from attrs import evolve
 
-from executor.journal import LogRecord
-from executor.log_lines import moment
-from executor.log_script import render_log_script
+from executor.log.lines import moment
+from executor.log.script import render_log_script
+from executor.state.journal import LogRecord
 from tests.formats.logs import hostile_records, records
 
 _STUB = """\

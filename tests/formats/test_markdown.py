@@ -9,9 +9,9 @@ import pytest
 from planner.formats.commands import render_commands
 from planner.formats.markdown import code, fenced, prose, render_markdown
 from planner.formats.mermaid import label, render_mermaid
-from planner.formats.pairs import totals
-from planner.formats.picture import picture_of
-from planner.plan import Plan
+from planner.formats.picture.scene import picture_of
+from planner.formats.undo import totals
+from planner.plan.plan import Plan
 from tests.formats.plans import HOSTILE, every_plan, plan_of
 
 PLANS = every_plan()

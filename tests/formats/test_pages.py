@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from executor.log_html import render_log_html
+from executor.log.html import render_log_html
 from planner.formats.html import render_html
 from planner.formats.markup import clean, element
 from tests.formats.logs import hostile_records, records

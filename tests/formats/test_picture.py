@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from planner.changes import Change
-from planner.formats.boxes import Box
-from planner.formats.pairs import pairs_of
-from planner.formats.palette import DARK, LIGHT, SIGN_NAMES
-from planner.formats.picture import Lane, Row, picture_of
+from planner.changes.change import Change
+from planner.formats.picture.boxes import Box
+from planner.formats.picture.palette import DARK, LIGHT, SIGN_NAMES
+from planner.formats.picture.scene import Lane, Row, picture_of
+from planner.formats.undo import pairs_of
 from planner.resources import Address, AddrGenMode, Admin, EbtablesRules, Link, Mac, Master, Neighbour, Route, Sysctl
 from tests.formats.plans import NAMES, plan_of
 

@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from attrs import frozen
 
-from planner.formats.layout import NAME_SIZE, SIZE
-from planner.formats.measure import Font, width, wrapped
+from planner.formats.picture.layout import NAME_SIZE, SIZE
 from planner.formats.svg import render_svg
-from planner.plan import Plan
+from planner.formats.text_width import Font, width, wrapped
+from planner.plan.plan import Plan
 from tests.formats.plans import HOSTILE, NAMES, every_plan, hostile_plan, plan_of
 
 SVG = "{http://www.w3.org/2000/svg}"

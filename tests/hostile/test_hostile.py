@@ -15,7 +15,7 @@ import pytest
 from attrs import define, field
 
 from executor.templates import load_templates
-from planner.plan import Plan, parse_plan, plan_to_json, with_changes
+from planner.plan.plan import Plan, parse_plan, plan_to_json, with_changes
 from tests.hostile.cases import CASES, FACTS_CHANGES, STATE_CHANGES, STATE_PLAN_CHANGES, Case, changed, lay_out, write
 from tests.reliability.helpers_desk import ROOT, podwire
 from tests.support import Namespace, Outcome, run

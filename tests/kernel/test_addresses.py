@@ -1,6 +1,6 @@
 """Addresses: their order, what comes and goes with them, and what makes them tentative.
 
-planner/strip.py takes them off in the order whose inverse puts them back; planner/capture.py reads them.
+planner/wiring/strip.py takes them off in the order whose inverse puts them back; planner/facts/parse.py reads them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def add(namespace: Namespace, *texts: str, link_name: str = "eth0") -> None:
 
 
 def test_a_primary_takes_its_secondaries_along(inside: Namespace) -> None:
-    """So planner.strip.remove_addresses begins with the last listed; else the other commands would fail."""
+    """So planner.wiring.strip.remove_addresses begins with the last listed; else the other commands would fail."""
     add(inside, *IN_ONE_SUBNET, "198.51.100.5/24")
     inside.ip("addr del 192.0.2.5/24 dev eth0")
     assert locals_of(inside) == ["198.51.100.5/24"]
@@ -53,7 +53,7 @@ def test_primaries_are_listed_before_secondaries(inside: Namespace) -> None:
 
 @pytest.mark.parametrize("promote", [0, 1])
 def test_last_listed_first_and_back_restores_the_order(inside: Namespace, promote: int) -> None:
-    """IPv4's rule of planner.strip.remove_addresses."""
+    """IPv4's rule of planner.wiring.strip.remove_addresses."""
     inside.sysctl("net/ipv4/conf/eth0/promote_secondaries", promote)
     add(inside, *IN_ONE_SUBNET, "198.51.100.5/24", "198.51.100.6/24")
     before = inside.ip("-4 -d addr show dev eth0")
@@ -74,7 +74,7 @@ def test_ipv6_lists_the_newest_first_within_its_scope(inside: Namespace) -> None
 
 
 def test_as_listed_and_back_last_listed_first_restores_the_order(inside: Namespace) -> None:
-    """IPv6's rule of planner.strip.remove_addresses, the opposite of IPv4's."""
+    """IPv6's rule of planner.wiring.strip.remove_addresses, the opposite of IPv4's."""
     add(inside, "2001:db8::5/64 nodad", "2001:db8:1::5/64 nodad", "2001:db8::6/64 nodad")
     listed = locals_of(inside, family=6)
     for address in listed:
@@ -256,7 +256,7 @@ def down_and_up(namespace: Namespace, name: str) -> None:
 
 
 def test_a_deleted_link_local_address_comes_back_when_the_link_does(inside: Namespace) -> None:
-    """Whoever sets it down and up: planner.strip.stop_address_generation is there for that."""
+    """Whoever sets it down and up: planner.wiring.strip.stop_address_generation is there for that."""
     inside.ip(f"addr del {EUI64}/64 dev eth0")
     down_and_up(inside, "eth0")
     assert [entry["local"] for entry in link_local(inside)] == [EUI64]
@@ -335,7 +335,7 @@ def test_up_in_the_same_command_comes_first(inside: Namespace) -> None:
 
 
 def test_below_1280_a_link_has_no_ipv6(inside: Namespace) -> None:
-    """No sysctls, and no mode to show or to set: planner.facts.NamespaceFacts looks for the sysctl."""
+    """No sysctls, and no mode to show or to set: planner.facts.model.NamespaceFacts looks for the sysctl."""
     inside.ip("link set dev eth0 mtu 1279")
     assert sysctl_of(inside, "net/ipv6/conf/eth0/accept_dad") is None
     assert try_ip(inside, "link set dev eth0 addrgenmode none").rc == 2
@@ -375,7 +375,7 @@ def advertise(joined: Pod) -> None:
 
 
 def test_an_advertisement_makes_an_address_and_two_routes(joined: Pod) -> None:
-    """Known by `dynamic` with `mngtmpaddr`, and by `proto ra` or `proto kernel` with `expires` (planner/capture.py)."""
+    """Known by `dynamic` with `mngtmpaddr`, and by `proto ra` or `proto kernel` with `expires` (planner/facts/parse.py)."""
     advertise(joined)
     address = addresses(joined.inside)[0]
     assert (address["dynamic"], address["mngtmpaddr"]) == (True, True)
@@ -417,7 +417,7 @@ def test_an_address_with_a_lifetime_leaves_its_prefix_route_behind(joined: Pod) 
 
 
 def test_lo_gets_its_address_by_going_up_and_keeps_it_down(inside: Namespace) -> None:
-    """So who had lo down before wants 127.0.0.1/8 deleted as well (planner/wiring.py), after it is down."""
+    """So who had lo down before wants 127.0.0.1/8 deleted as well (planner/wiring/bridge.py), after it is down."""
     inside.ip("link set lo down")
     assert [entry["local"] for entry in addresses(inside, "lo")] == ["127.0.0.1"]
     inside.ip("addr del 127.0.0.1/8 dev lo")

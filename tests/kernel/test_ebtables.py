@@ -1,6 +1,6 @@
 """ebtables of the nf_tables variant: its table, chains and rules, and when each appears and goes.
 
-planner/ebtables.py reads `ebtables-save` and `nft -j list chains bridge`; templates/ebtables.j2 writes
+planner/facts/ebtables_save.py reads `ebtables-save` and `nft -j list chains bridge`; templates/ebtables.j2 writes
 `ebtables-restore --noflush`.
 """
 
@@ -62,7 +62,7 @@ def test_it_is_the_nf_tables_variant(table: Namespace) -> None:
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="this is no Debian")
 def test_debian_has_it_in_the_package_iptables(table: Namespace) -> None:
-    """The package called ebtables has the legacy one only, so a refusal must not name it (executor/child.py)."""
+    """The package called ebtables has the legacy one only, so a refusal must not name it (executor/process/spawn.py)."""
     found = table.run("dpkg", "--search", os.path.realpath(shutil.which("ebtables-nft") or ""))
     assert found.out.startswith("iptables: ")
 
@@ -93,7 +93,7 @@ def test_all_three_chains_are_printed_whichever_exist(table: Namespace) -> None:
     ],
 )
 def test_a_rule_is_printed_as_it_was_written(table: Namespace, rule: str) -> None:
-    """In just this order of words, so that podwire knows its own again (planner.ebtables.read_rule)."""
+    """In just this order of words, so that podwire knows its own again (planner.facts.ebtables_save.read_rule)."""
     assert restore(table, f"-I FORWARD {rule}").rc == 0
     assert save(table)[-1] == f"-A FORWARD {rule}"
 
@@ -149,7 +149,7 @@ def test_an_empty_base_chain_can_be_removed_behind_the_deletions(table: Namespac
 
 
 def test_a_foreign_rule_in_the_chain_makes_the_whole_restore_fail(table: Namespace) -> None:
-    """No rule is deleted then: so a chain that isn't only ours is never removed (planner.ebtables.observed_rules)."""
+    """No rule is deleted then: so a chain that isn't only ours is never removed (observed_rules)."""
     restore(table, f"-I INPUT {OURS}", f"-I FORWARD {OURS}")
     table.run("ebtables", "-A", "FORWARD", *FOREIGN.split())
     before = save(table)

@@ -1,4 +1,4 @@
-"""`ip -batch -`: what one open `ip` does with many lines. executor/session.py and executor/observe.py stand on this."""
+"""`ip -batch -`: what one open `ip` does with many lines. executor/process/ip_batch.py and executor/observe/observe.py stand on this."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def documents(output: str) -> list[list[dict[str, Any]]]:
 
 
 def test_a_failure_names_the_number_of_its_line(inside: Namespace) -> None:
-    """`Command failed -:N` follows the reason, so that an answer can be told from the next (executor/session.py)."""
+    """`Command failed -:N` follows the reason, so that an answer can be told from the next (executor/process/ip_batch.py)."""
     answer = batch(inside, SHOW_LO, "link show dev nope", SHOW_LO, "link del dev nope")
     lines = answer.out.splitlines()
     assert lines[1:3] == ['Device "nope" does not exist.', "Command failed -:2"]
@@ -97,7 +97,7 @@ def test_a_refused_neighbour_ends_it(inside: Namespace, line: str) -> None:
 
 
 def test_no_link_can_have_the_name_of_the_marker(inside: Namespace) -> None:
-    """A slash is in no link's name and no altname; a dot alone can be an altname (executor/session.py: the marker)."""
+    """A slash is in no link's name and no altname; a dot alone can be an altname (executor/process/ip_batch.py: the marker)."""
     answer = batch(inside, "link property add dev lo altname .", "link show dev .", "link show dev ./x")
     assert documents(answer.out)[0][0]["ifname"] == "lo"
     assert answer.out.splitlines()[-2:] == ['Device "./x" does not exist.', "Command failed -:3"]
@@ -115,7 +115,7 @@ def test_families_cannot_be_chosen_by_option(inside: Namespace, option: str) -> 
 
 
 def test_root_chooses_a_family_and_nothing_chooses_both(inside: Namespace) -> None:
-    """The two questions about routes (executor/observe.py) together are `route show table all`."""
+    """The two questions about routes (executor/observe/observe.py) together are `route show table all`."""
     inside.ip("addr add 192.0.2.5/24 dev eth0")
     inside.ip("addr add 2001:db8::5/64 dev eth0 nodad")
     eventually(lambda: "2001:db8::5 " in inside.ip("-6 route show table local"), "the local route, which comes last")
@@ -153,7 +153,7 @@ def test_default_is_ipv4_until_an_address_says_otherwise(inside: Namespace) -> N
     ids=["quotes", "comment", "line end"],
 )
 def test_the_language_has_quotes_and_comments(inside: Namespace, line: str, alias: str) -> None:
-    """Text that isn't a plain token could become another word, so it never gets there (executor.session.batch_line)."""
+    """Text that isn't a plain token could become another word, so it never gets there (ip_batch.batch_line)."""
     assert batch(inside, line).rc == 0
     assert ask(inside, "link show dev lo")[0]["ifalias"] == alias
 
@@ -196,7 +196,7 @@ def test_an_answer_comes_before_the_next_line_is_sent(inside: Namespace, options
 
 
 def test_errors_and_answers_stay_in_order_in_one_pipe(inside: Namespace) -> None:
-    """That is how podwire knows whose error it is (executor/session.py)."""
+    """That is how podwire knows whose error it is (executor/process/ip_batch.py)."""
     answer = batch(inside, *[SHOW_LO, "link show dev nope"] * 50)
     kinds = ["ok" if line.startswith("[") else line for line in answer.out.splitlines()]
     expected = [["ok", 'Device "nope" does not exist.', f"Command failed -:{2 * n}"] for n in range(1, 51)]
@@ -204,7 +204,7 @@ def test_errors_and_answers_stay_in_order_in_one_pipe(inside: Namespace) -> None
 
 
 def test_display_state_leaks_from_line_to_line(inside: Namespace) -> None:
-    """After `link show` the same question has more keys: planner.capture reads named keys, never a whole answer."""
+    """After `link show` the same question has more keys: planner.facts.parse reads named keys, never a whole answer."""
     before, _, after = documents(batch(inside, "addr show", "link show", "addr show").out)
     assert set(after[0]) - set(before[0]) == {"linkmode", "inet6_addr_gen_mode"}
     assert [entry["addr_info"] for entry in after] == [entry["addr_info"] for entry in before]
@@ -239,7 +239,7 @@ def test_a_link_that_was_shown_and_deleted_by_name_is_forgotten(inside: Namespac
 
 @pytest.mark.parametrize("show", ["link show", "addr show", "link show dev br7"])
 def test_links_that_were_shown_and_deleted_by_group_are_not_forgotten(inside: Namespace, show: str) -> None:
-    """The new link is looked for under the old number: a new session takes over (executor/session.py)."""
+    """The new link is looked for under the old number: a new session takes over (executor/process/ip_batch.py)."""
     answer = batch(inside, *MAKE, show, "link del group 77", *MAKE)
     number = len(MAKE) + 4
     assert f"RTNETLINK answers: No such device\nCommand failed -:{number}\n" in answer.out
@@ -271,7 +271,7 @@ def test_metrics_have_other_words_in_json(inside: Namespace) -> None:
 
 
 def test_rto_min_is_shown_as_locked_and_takes_no_lock(inside: Namespace) -> None:
-    """The one metric whose text can't be given back as it is (planner/capture.py)."""
+    """The one metric whose text can't be given back as it is (planner/facts/parse.py)."""
     inside.ip("route add 198.51.100.0/24 dev eth0 rto_min 200ms")
     assert "rto_min lock 200ms" in inside.ip("route show")
     refused = batch(inside, "route append 203.0.113.0/24 dev eth0 rto_min lock 200ms")
@@ -279,7 +279,7 @@ def test_rto_min_is_shown_as_locked_and_takes_no_lock(inside: Namespace) -> None
 
 
 def test_a_gateway_of_the_other_family_is_called_via(inside: Namespace) -> None:
-    """`via: {family, host}` instead of `gateway` (planner/capture.py)."""
+    """`via: {family, host}` instead of `gateway` (planner/facts/parse.py)."""
     inside.ip("route add 198.51.100.0/24 via inet6 fe80::1 dev eth0")
     (route,) = ask(inside, "route show")
     assert "gateway" not in route
@@ -287,7 +287,7 @@ def test_a_gateway_of_the_other_family_is_called_via(inside: Namespace) -> None:
 
 
 def test_a_nexthop_object_brings_keys_and_a_line_of_its_own(inside: Namespace) -> None:
-    """`nhid` and `nh_info`; in text an indented line even with -o, which planner/capture.py skips."""
+    """`nhid` and `nh_info`; in text an indented line even with -o, which planner/facts/parse.py skips."""
     inside.ip("nexthop add id 7 dev eth0")
     inside.ip("route add 198.51.100.0/24 nhid 7")
     (route,) = ask(inside, "route show")
@@ -307,7 +307,7 @@ def test_an_encapsulated_route_repeats_a_key(inside: Namespace) -> None:
 
 
 def test_the_flags_of_a_neighbour_are_keys_with_null(inside: Namespace) -> None:
-    """Not words in a list, as its state is (planner/capture.py)."""
+    """Not words in a list, as its state is (planner/facts/parse.py)."""
     inside.ip("neigh add fe80::1 lladdr 02:00:00:00:00:01 dev eth0 nud permanent router extern_learn")
     inside.ip("neigh add proxy 192.0.2.9 dev eth0")
     (found,) = (entry for entry in ask(inside, "neigh show") if entry["dst"] == "fe80::1")
@@ -317,7 +317,7 @@ def test_the_flags_of_a_neighbour_are_keys_with_null(inside: Namespace) -> None:
 
 
 def test_forever_is_a_number_and_local_is_ours(inside: Namespace) -> None:
-    """4294967295 seconds; `address` is the peer's; `secondary` is a flag that nobody can set (planner/capture.py)."""
+    """4294967295 seconds; `address` is the peer's; `secondary` is a flag that nobody can set (planner/facts/parse.py)."""
     inside.ip("addr add 192.0.2.5 peer 192.0.2.1/24 dev eth0")
     inside.ip("addr add 198.51.100.5/24 dev eth0")
     inside.ip("addr add 198.51.100.6/24 dev eth0")

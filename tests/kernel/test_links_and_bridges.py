@@ -1,6 +1,6 @@
 """Links, bridges and taps: what they do of their own accord, and what they can't do.
 
-planner/bridging.py and planner/wiring.py decide by it; templates/link.j2 writes it.
+planner/wiring/links.py and planner/wiring/bridge.py decide by it; templates/link.j2 writes it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def with_payload(payload: bytes, received: tuple[Frame, ...]) -> list[Frame]:
 
 
 def test_a_name_has_fifteen_characters_at_most(alone: Namespace) -> None:
-    """And may have dots; an altname may be longer (planner.values.InterfaceName)."""
+    """And may have dots; an altname may be longer (planner.text.values.InterfaceName)."""
     alone.ip("link add name a23456789012345 type bridge")
     assert "is wrong" in try_ip(alone, "link add name a234567890123456 type bridge").err
     alone.ip("link property add dev a23456789012345 altname the-name-of-a-link.that-is-long")
@@ -115,7 +115,7 @@ def test_an_alias_may_hold_anything(alone: Namespace) -> None:
 
 @pytest.mark.parametrize("kind", ["veth", "bridge", "tap", "macvlan"])
 def test_these_take_a_new_mac_while_they_are_up(alone: Namespace, kind: str) -> None:
-    """Without a down, so nothing else is lost (planner/bridging.py)."""
+    """Without a down, so nothing else is lost (planner/wiring/links.py)."""
     add_veth(alone, "x-veth")
     add_bridge(alone, "x-bridge")
     alone.ip("tuntap add dev x-tap mode tap")
@@ -181,7 +181,7 @@ def test_a_tap_is_made_without_an_mtu(alone: Namespace) -> None:
 
 
 def test_no_peer_is_made_that_is_up(alone: Namespace) -> None:
-    """The pair comes down, and each end is set up by itself (planner/veth.py)."""
+    """The pair comes down, and each end is set up by itself (planner/wiring/veth.py)."""
     refused = try_ip(alone, "link add veth1 type veth peer name veth2 up")
     assert "Transport endpoint is not connected" in refused.err
     alone.ip("link add veth1 up type veth peer name veth2")
@@ -207,7 +207,7 @@ def test_a_link_is_noop_until_its_first_up(alone: Namespace) -> None:
 
 
 def test_a_group_is_deleted_at_once_and_only_it(alone: Namespace) -> None:
-    """One command for bridge and tap, and one wait of the kernel's (planner/render.py)."""
+    """One command for bridge and tap, and one wait of the kernel's (planner/plan/render.py)."""
     for name, group in (("br7", 77), ("br8", 77), ("br9", 78)):
         alone.ip(f"link add name {name} type bridge")
         alone.ip(f"link set dev {name} group {group}")

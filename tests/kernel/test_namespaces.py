@@ -1,4 +1,4 @@
-"""Network namespaces: what one is known by, who is kept out of it, and what belongs to it (executor/netns.py)."""
+"""Network namespaces: what one is known by, who is kept out of it, and what belongs to it (executor/netns/namespace.py)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def sleeper(namespace: Namespace) -> Iterator[int]:
 
 
 def test_the_inode_is_reused_and_the_cookie_is_not(netns: MakeNamespace) -> None:
-    """A new namespace can have the number of a gone one: the state has the cookie (executor.store.Entry)."""
+    """A new namespace can have the number of a gone one: the state has the cookie."""
     inodes: set[int] = set()
     cookies: list[int] = []
 
@@ -168,7 +168,7 @@ def open_tap(name: str) -> int:
 
 
 def test_a_descriptor_of_a_tap_says_which_and_where(netns: MakeNamespace) -> None:
-    """By its fdinfo the name, by an ioctl the namespace, wherever the holder runs (executor/holders.py)."""
+    """By its fdinfo the name, by an ioctl the namespace, wherever the holder runs (executor/taps/holders.py)."""
     namespace = netns()
     namespace.ip("tuntap add dev tap7 mode tap")
     opened = namespace.inside(lambda: open_tap("tap7"))
@@ -196,7 +196,7 @@ def test_a_tap_that_somebody_holds_can_be_deleted(netns: MakeNamespace) -> None:
 
 
 def test_a_name_that_is_missing_is_made_and_goes_with_its_descriptor(netns: MakeNamespace) -> None:
-    """So a VMM that died leaves nothing of that kind; what podwire makes is persistent (executor/tap.py)."""
+    """So a VMM that died leaves nothing of that kind; what podwire makes is persistent (executor/taps/open.py)."""
     namespace = netns()
     opened = namespace.inside(lambda: open_tap("tap7"))
     assert "tap7" in namespace.ip("link show")

@@ -1,4 +1,4 @@
-"""Neighbour entries: who sees them, who loses them (planner/capture.py, planner/strip.py)."""
+"""Neighbour entries: who sees them, who loses them (planner/facts/parse.py, planner/wiring/strip.py)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_new_mac_leaves_proxy_entries(inside: Namespace) -> None:
 
 
 def test_the_last_ipv4_address_takes_proxy_entries_along(inside: Namespace) -> None:
-    """IPv4's, not IPv6's; so they are changes of the plan as well (planner.strip.remove_neighbours)."""
+    """IPv4's, not IPv6's; so they are changes of the plan as well (planner.wiring.strip.remove_neighbours)."""
     inside.ip("addr add 192.0.2.5/24 dev eth0")
     inside.ip("addr add 2001:db8::5/64 dev eth0 nodad")
     for address in ("192.0.2.9", "2001:db8::9"):
@@ -55,7 +55,7 @@ def test_the_last_ipv4_address_takes_proxy_entries_along(inside: Namespace) -> N
 
 
 def test_show_hides_noarp_and_proxy_entries(inside: Namespace) -> None:
-    """So executor/observe.py asks for `nud all` and, once more, for `proxy`."""
+    """So executor/observe/observe.py asks for `nud all` and, once more, for `proxy`."""
     inside.ip(f"neigh add 192.0.2.1 lladdr {GATEWAY} dev eth0 nud permanent")
     inside.ip(f"neigh add 192.0.2.2 lladdr {GATEWAY} dev eth0 nud noarp")
     inside.ip("neigh add proxy 192.0.2.9 dev eth0")
@@ -75,7 +75,7 @@ def test_an_entry_can_be_added_only_once(inside: Namespace, kind: str) -> None:
 
 
 def test_the_kernel_makes_noarp_entries_itself(joined: Pod) -> None:
-    """For group addresses, and for all on a link with `arp off`: those are nobody's setting (planner/capture.py)."""
+    """For group addresses, and for all on a link with `arp off`: those are nobody's setting (planner/facts/parse.py)."""
     inside = joined.inside
     eventually(lambda: any(address.startswith("ff02::") for address in entries(inside)), "a group address")
     inside.ip("addr add 192.0.2.5/24 dev eth0")

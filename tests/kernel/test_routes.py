@@ -1,6 +1,6 @@
 """Routes: which come with an address, which go with it, and what one needs to be added.
 
-planner/kernel_routes.py knows those that the kernel makes; planner/strip.py orders the rest; templates/route.j2.
+planner/facts/kernel_routes.py knows those that the kernel makes; planner/wiring/strip.py orders the rest; templates/route.j2.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def test_connected_routes(inside: Namespace, address: str, expected: list[str]) 
 
 
 def test_the_route_to_an_ipv6_peer_waits_until_the_address_is_not_tentative(inside: Namespace) -> None:
-    """Where it is missing beside a tentative one, nobody has removed it (planner.kernel_routes.absent_prefixes)."""
+    """Where it is missing beside a tentative one, nobody has removed it (kernel_routes.absent_prefixes)."""
     inside.sysctl("net/ipv6/neigh/eth0/retrans_time_ms", 1000)
     inside.ip("addr add 2001:db8::5 peer 2001:db8::1/128 dev eth0")
     assert routes(inside, family=6) == ["2001:db8::5 dev eth0 proto kernel metric 256 pref medium"]
@@ -87,7 +87,7 @@ def test_one_that_was_removed_comes_back_with_its_address(inside: Namespace, add
 
 
 def test_on_a_link_that_is_down_there_are_none_until_it_is_up(inside: Namespace) -> None:
-    """So of an address on such a link none counts as removed by somebody (planner.kernel_routes.absent_prefixes)."""
+    """So of an address on such a link none counts as removed by somebody (kernel_routes.absent_prefixes)."""
     inside.ip("link set eth0 down")
     add(inside, "addr add 192.0.2.5/24 dev eth0", "addr add 2001:db8::5/64 dev eth0 nodad")
     assert routes(inside) == routes(inside, family=6) == []

@@ -9,19 +9,19 @@ from typing import Any
 
 from attrs import evolve
 
-from planner import Answers, NamespaceFacts, read_answers
+from planner import NamespaceFacts, ProbeOutput, read_probes
 
 FOLDER = Path(__file__).parent / "answers"
 
 
 @cache
-def answers(name: str) -> Answers:
+def answers(name: str) -> ProbeOutput:
     """Return the answers in `NAME.txt`: a section for each question."""
     sections = dict(
         re.findall(r"^== (\w+)\n(.*?)(?=^== |\Z)", (FOLDER / f"{name}.txt").read_text(), re.MULTILINE | re.DOTALL)
     )
     sysctls = dict(line.split(":") for line in sections["sysctls"].split())
-    return Answers(
+    return ProbeOutput(
         links=sections["links"],
         addresses=sections["addresses"],
         routes4=sections["routes4"],
@@ -39,4 +39,4 @@ def answers(name: str) -> Answers:
 
 def facts_of(name: str, **other: Any) -> NamespaceFacts:
     """Return the facts in `NAME.txt`, some of the answers replaced by ``other``."""
-    return read_answers(evolve(answers(name), **other))
+    return read_probes(evolve(answers(name), **other))

@@ -23,8 +23,8 @@ from planner import (
     Templates,
     make_plan,
 )
-from planner.cni import CniInterface, CniIp, CniRoute
-from planner.facts import (
+from planner.cni.result import CniInterface, CniIp, CniRoute
+from planner.facts.model import (
     FACTS_VERSION,
     AddressFact,
     Chain,
@@ -36,15 +36,15 @@ from planner.facts import (
 from planner.resources import (
     Address,
     AddressState,
+    LinkSysctl,
     Neighbour,
     NeighbourState,
     NextHop,
     Route,
     RouteMetric,
     RouteState,
-    Setting,
 )
-from planner.values import (
+from planner.text.values import (
     InterfaceName,
     Keyword,
     Label,
@@ -66,7 +66,7 @@ _ROUTE_TYPES = {"unicast", "local", "blackhole", "unreachable", "prohibit", "thr
 _METRICS = {"mtu", "advmss", "hoplimit", "initcwnd", "rtt", "congctl", "features"}
 _ADDRESS_FLAGS = {"nodad", "noprefixroute", "home", "mngtmpaddr", "optimistic", "autojoin"}
 
-Part = LinkFact | AddressFact | RouteFact | NeighbourFact | EbtablesFacts | Setting
+Part = LinkFact | AddressFact | RouteFact | NeighbourFact | EbtablesFacts | LinkSysctl
 
 
 class FixedBits:
@@ -154,7 +154,7 @@ def namespace(*parts: Part, lo: LinkFact | None = None, bridge_netfilter: bool =
     made = [route for fact in addresses if fact.resource.link not in down for route in connected(fact)]
     # Addresses of one prefix share its route, which has no expiry where one of them has none.
     merged = {fact.resource: fact for fact in sorted(made, key=lambda fact: fact.state.expires is None)}.values()
-    given = {part.key: part for part in parts if isinstance(part, Setting)}
+    given = {part.key: part for part in parts if isinstance(part, LinkSysctl)}
     return NamespaceFacts(
         version=FACTS_VERSION,
         links=links,
@@ -168,8 +168,8 @@ def namespace(*parts: Part, lo: LinkFact | None = None, bridge_netfilter: bool =
 
 
 def _sysctls(
-    links: Sequence[LinkFact], given: Mapping[SysctlKey, Setting], *, bridge_netfilter: bool
-) -> dict[SysctlKey, Setting]:
+    links: Sequence[LinkFact], given: Mapping[SysctlKey, LinkSysctl], *, bridge_netfilter: bool
+) -> dict[SysctlKey, LinkSysctl]:
     """Return the sysctls with the kernel's values, less those that are ``given``."""
     found = [setting("net/ipv6/conf/all/accept_dad", 0), setting("net/ipv6/conf/all/accept_ra", 1)]
     for link in links:
@@ -244,9 +244,9 @@ def of_type(kind: str, name: str = "eth0") -> LinkFact:
     return evolve(veth(name), type=Keyword(kind))
 
 
-def setting(key: str, value: int) -> Setting:
+def setting(key: str, value: int) -> LinkSysctl:
     """Return a sysctl with its value."""
-    return Setting(SysctlKey(key), SysctlValue(str(value)))
+    return LinkSysctl(SysctlKey(key), SysctlValue(str(value)))
 
 
 def address(text: str, link: str = "eth0", *, absent: Sequence[str] = (), learnt: bool = False) -> AddressFact:

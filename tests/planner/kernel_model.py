@@ -12,25 +12,25 @@ from typing import Any
 from attrs import evolve
 
 from planner import Change, NamespaceFacts
-from planner.facts import AddressFact, Chain, EbtablesFacts, LinkFact, NeighbourFact, RouteFact
+from planner.facts.model import AddressFact, Chain, EbtablesFacts, LinkFact, NeighbourFact, RouteFact
 from planner.resources import (
     Address,
     AddrGenMode,
     Admin,
-    BlockRule,
+    DropRule,
     EbtablesRules,
     Link,
     LinkState,
+    LinkSysctl,
     Mac,
     Master,
     Neighbour,
     Route,
     RulesState,
-    Setting,
     Sysctl,
     TapDevice,
 )
-from planner.values import IpNetwork, Keyword
+from planner.text.values import IpNetwork, Keyword
 from tests.planner.builders import address, connected, setting
 
 _SCOPES = {"host": 254, "link": 253, "site": 200, "global": 0}
@@ -286,7 +286,7 @@ def _add_link(facts: NamespaceFacts, resource: Link, after: LinkState) -> Namesp
         device=after.device,  # type: ignore[arg-type]  # no veth is made here
         carrier=isinstance(after.device, TapDevice) is False,
     )
-    sysctls: tuple[Setting, ...] = ()
+    sysctls: tuple[LinkSysctl, ...] = ()
     if after.mtu >= 1280:
         sysctls = (setting(f"net/ipv6/conf/{link.name}/accept_dad", 1), *after.sysctls)
     changed = evolve(facts, links=(*facts.links, link), sysctls=(*facts.sysctls, *sysctls))
@@ -313,11 +313,11 @@ def _remove_link(facts: NamespaceFacts, resource: Link) -> NamespaceFacts:
 
 def _sysctl(facts: NamespaceFacts, resource: Sysctl, after: Any) -> NamespaceFacts:
     _demand(facts.sysctl(resource.key) is not None, f"{resource} is not there")
-    changed = (Setting(item.key, after.value) if item.key == resource.key else item for item in facts.sysctls)
+    changed = (LinkSysctl(item.key, after.value) if item.key == resource.key else item for item in facts.sysctls)
     return evolve(facts, sysctls=tuple(changed))
 
 
-def rule_line(rule: BlockRule) -> str:
+def rule_line(rule: DropRule) -> str:
     """Return a rule as ebtables-save prints it."""
     words = [f"-A {rule.chain}"]
     if rule.protocol:

@@ -8,8 +8,8 @@ from attrs import evolve
 from hypothesis import strategies as st
 
 from planner import CniResult, NamespaceFacts, PlanOptions
-from planner.facts import EbtablesFacts, LinkFact
-from planner.values import Keyword
+from planner.facts.model import EbtablesFacts, LinkFact
+from planner.text.values import Keyword
 from tests.planner.builders import (
     address,
     connected,

@@ -23,10 +23,10 @@ from planner import (
     plan_to_json,
     reverse_after,
 )
-from planner.facts import differences
-from planner.observed import Observed, same
+from planner.changes.lookup import Observed, equivalent
+from planner.facts.model import differences
 from planner.resources import Address, Link, Route, Sysctl
-from planner.values import MacAddress
+from planner.text.values import MacAddress
 from tests.planner import builders
 from tests.planner.builders import address, ebtables, namespace, neighbour, plan_of, route, setting, templates, veth
 from tests.planner.kernel_model import carry_out
@@ -95,8 +95,8 @@ class TestChanges:
         plan = plan_for(situation)
         observed = Observed(plan.facts)
         for change in plan.changes:
-            assert same(observed.state_of(change.resource, change.known_state), change.before), change
-            assert not same(change.before, change.after), change
+            assert equivalent(observed.state_of(change.resource, change.known_state), change.before), change
+            assert not equivalent(change.before, change.after), change
 
     @MANY
     @given(situations())
@@ -124,7 +124,7 @@ class TestChanges:
         assert [
             str(change.resource)
             for change in plan.changes
-            if not same(observed.state_of(change.resource, change.known_state), change.before)
+            if not equivalent(observed.state_of(change.resource, change.known_state), change.before)
         ] == []
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from planner import Answers, InvalidInput, NamespaceFacts, Refused, read_answers
-from planner.facts import AddressFact, LinkFact, NeighbourFact, RouteFact
+from planner import InvalidInput, NamespaceFacts, ProbeOutput, Refused, read_probes
+from planner.facts.model import AddressFact, LinkFact, NeighbourFact, RouteFact
 from planner.resources import BridgeDevice, RouteMetric, TapDevice
-from planner.values import Keyword
+from planner.text.values import Keyword
 from tests.planner.answers_files import answers, facts_of
 from tests.planner.builders import NETNS, neighbour, plan_of, result, route
 
@@ -346,8 +346,8 @@ class TestAnswers:
 
     def test_nothing_answered_is_nothing_there(self) -> None:
         """`ip -j` prints nothing, or an empty list, where there is nothing."""
-        nothing = Answers("", "", "[]", "", "", "[{}]", None, "", None, None, {}, 0.0)
-        facts = read_answers(nothing)
+        nothing = ProbeOutput("", "", "[]", "", "", "[{}]", None, "", None, None, {}, 0.0)
+        facts = read_probes(nothing)
         assert (facts.links, facts.routes, facts.neighbours) == ((), (), ())
 
     @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ class TestAnswers:
         ],
     )
     def test_what_a_program_never_prints_is_refused(self, key: str, text: str, message: str | None) -> None:
-        """Answers that are none give one sentence, never a traceback."""
+        """ProbeOutput that are none give one sentence, never a traceback."""
         with pytest.raises(InvalidInput) as refused:
             facts_of("neighbours", **{key: text})
         assert message is None or str(refused.value) == message

@@ -13,10 +13,10 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.cni import VERSIONS, CniDns, CniInterface, CniIp, CniResult, CniRoute, parse_result
-from planner.document import Node
+from planner.cni.result import VERSIONS, CniDns, CniInterface, CniIp, CniResult, CniRoute, parse_result
 from planner.errors import InvalidInput, Refused
-from planner.values import InterfaceName, MacAddress
+from planner.text.document import Node
+from planner.text.values import InterfaceName, MacAddress
 
 Json = dict[str, Any]
 Place = tuple[str | int, ...]

@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from planner.codec import from_json, to_json
-from planner.document import Node
 from planner.errors import InvalidInput
-from planner.names import Chosen
 from planner.options import PlanOptions
 from planner.resources import (
     Address,
@@ -26,7 +23,10 @@ from planner.resources import (
     TapDevice,
     VethDevice,
 )
-from planner.values import InterfaceName, Keyword, MacAddress, NetnsPath
+from planner.text.codec import from_json, to_json
+from planner.text.document import Node
+from planner.text.values import InterfaceName, Keyword, MacAddress, NetnsPath
+from planner.wiring.allocate import Allocation
 
 ETH0 = InterfaceName("eth0")
 MAC = MacAddress("02:00:00:00:00:01")
@@ -41,7 +41,7 @@ SAMPLES: list[Any] = [
     LinkState(device=VethDevice(ETH0, MAC, NetnsPath("/run/netns/a")), mac=MAC, mtu=1, up=True),
     PlanOptions(),
     PlanOptions(tap_owner=0, tap_queues=4),
-    Chosen(macs=(MAC,), group=7),
+    Allocation(macs=(MAC,), group=7),
 ]
 
 
@@ -95,8 +95,8 @@ class TestRefusal:
             (PlanOptions, {"tap_queues": "4"}, "it.tap_queues: a whole number is wanted, not '4'"),
             (PlanOptions, {"tap_vnet_hdr": 1}, "it.tap_vnet_hdr: true or false is wanted, not 1"),
             (PlanOptions, {"dhcp_addresses": "10.0.0.1/8"}, "it.dhcp_addresses: a list is wanted, not '10.0.0.1/8'"),
-            (Chosen, {"macs": ["x"], "group": 1}, "it.macs[0]: 'x' is not a MAC address"),
-            (Chosen, {"macs": [], "group": 2**32}, "it.group: 4294967296 is not between 0 and 4294967295"),
+            (Allocation, {"macs": ["x"], "group": 1}, "it.macs[0]: 'x' is not a MAC address"),
+            (Allocation, {"macs": [], "group": 2**32}, "it.group: 4294967296 is not between 0 and 4294967295"),
             (Resource, {"link": "eth0"}, "it: 'kind' is missing"),
         ],
     )

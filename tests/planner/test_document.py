@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner import document
-from planner.document import Node, load_json
 from planner.errors import InvalidInput
-from planner.values import MacAddress
+from planner.text import document
+from planner.text.document import Node, load_json
+from planner.text.values import MacAddress
 
 
 def refusal(text: bytes | str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from planner import Refused
-from planner.document import Node
-from planner.ebtables import block_rules, foreign_rules, new_rules, observed_rules, read_rule, read_save
 from planner.errors import InvalidInput
-from planner.facts import EbtablesFacts
-from planner.resources import BlockRule, RulesState
-from planner.values import InterfaceName, Keyword
+from planner.facts.ebtables_save import block_rules, foreign_rules, new_rules, observed_rules, read_rule, read_save
+from planner.facts.model import EbtablesFacts
+from planner.resources import DropRule, RulesState
+from planner.text.document import Node
+from planner.text.values import InterfaceName, Keyword
 from tests.planner.answers_files import answers
 from tests.planner.builders import address, ebtables, namespace, plan_of, veth
 from tests.planner.kernel_model import rule_line
@@ -57,7 +57,7 @@ class TestRules:
     @pytest.mark.parametrize("line", LINES)
     def test_each_is_read_back(self, line: str) -> None:
         """A rule is known by its line."""
-        assert rule_line(read_rule(line) or BlockRule(Keyword("X"))) == line
+        assert rule_line(read_rule(line) or DropRule(Keyword("X"))) == line
 
     @pytest.mark.parametrize(
         "line",

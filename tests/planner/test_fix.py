@@ -8,9 +8,9 @@ import pytest
 from attrs import evolve
 
 from planner import InvalidInput, parse_result, validate_and_fix_cni_result
-from planner.cni import CniDns, CniInterface, CniResult
-from planner.facts import NamespaceFacts
-from planner.values import InterfaceName
+from planner.cni.result import CniDns, CniInterface, CniResult
+from planner.facts.model import NamespaceFacts
+from planner.text.values import InterfaceName
 from tests.planner.builders import NETNS, POD_MAC, address, namespace, of_type, result, route, veth
 
 ONE_VETH = namespace(

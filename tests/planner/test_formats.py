@@ -12,8 +12,8 @@ from attrs import evolve
 
 from planner import Plan, PlanOptions, Templates
 from planner.formats import COLOURED, render_commands, render_script, render_text
-from planner.render import Command
-from planner.values import InterfaceName, NetnsPath
+from planner.plan.render import Command
+from planner.text.values import InterfaceName, NetnsPath
 from tests.planner.builders import address, namespace, plan_of, route, veth
 from tests.planner.situations import SITUATIONS, recorded_again
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from planner.kernel_routes import absent_prefixes, explicit_routes, prefix_routes
+from planner.facts.kernel_routes import absent_prefixes, explicit_routes, prefix_routes
 from planner.resources import AddressState
-from planner.values import Keyword
+from planner.text.values import Keyword
 from tests.planner.answers_files import facts_of
 from tests.planner.builders import address, namespace, route, veth
 

@@ -9,9 +9,9 @@ import pytest
 from attrs import evolve
 
 from planner import CniResult, InvalidInput, Refused, extract_link_info, find_veth, get_container_links
-from planner.cni import CniRoute
-from planner.facts import NamespaceFacts
-from planner.links import container_interfaces
+from planner.cni.links import container_interfaces
+from planner.cni.result import CniRoute
+from planner.facts.model import NamespaceFacts
 from tests.planner.answers_files import facts_of
 from tests.planner.builders import NETNS, address, namespace, of_type, result, route, veth
 

@@ -7,9 +7,9 @@ import random
 import pytest
 from attrs import evolve
 
-from planner import Chosen, choose, generate_mac_address, random_veth_name
-from planner.names import RandomBits
-from planner.values import InterfaceName, Keyword, MacAddress
+from planner import Allocation, allocate, generate_mac_address, random_veth_name
+from planner.text.values import InterfaceName, Keyword, MacAddress
+from planner.wiring.allocate import RandomBits
 from tests.planner.builders import FixedBits, namespace, veth
 
 SEEDS = [random.Random(seed) for seed in range(20)]  # noqa: S311  no secrets are made here
@@ -65,22 +65,22 @@ class TestChoose:
 
     def test_three_macs_for_each_link_and_a_group(self) -> None:
         """The link, the bridge and the tap each get one; the group is far from those that people number by hand."""
-        chosen = choose(FixedBits(), namespace(veth()), 2)
+        chosen = allocate(FixedBits(), namespace(veth()), 2)
         assert chosen.macs == tuple(f"02:00:00:00:00:0{number}" for number in range(1, 7))
         assert 2**24 <= chosen.group < 2**25
 
     def test_macs_that_are_there_are_rolled_again(self) -> None:
         """Neither a link's MAC nor one that was just chosen is taken twice."""
         facts = namespace(veth(mac="02:00:00:00:00:01"))
-        assert choose(Given(1, 2, 2, 3, 4, 0), facts, 1) == Chosen(
+        assert allocate(Given(1, 2, 2, 3, 4, 0), facts, 1) == Allocation(
             macs=tuple(MacAddress(f"02:00:00:00:00:0{number}") for number in (2, 3, 4)), group=2**24
         )
 
     def test_a_group_that_is_there_is_rolled_again(self) -> None:
         """Removing the group would take a stranger's link along."""
         facts = namespace(evolve(veth(), group=Keyword(str(2**24 + 5))))
-        assert choose(Given(1, 2, 3, 5, 5, 6), facts, 1).group == 2**24 + 6
+        assert allocate(Given(1, 2, 3, 5, 5, 6), facts, 1).group == 2**24 + 6
 
     def test_for_no_link_there_is_only_a_group(self) -> None:
         """A result without container links is refused later, not crashed into here."""
-        assert choose(FixedBits(), namespace(), 0).macs == ()
+        assert allocate(FixedBits(), namespace(), 0).macs == ()

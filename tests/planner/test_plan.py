@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner import InvalidInput, Plan, PlanOptions, Templates, inverse, parse_plan, plan_to_json
-from planner.document import Node
-from planner.facts import EbtablesFacts
-from planner.plan import PLAN_VERSION, plan_from_json
+from planner.facts.model import EbtablesFacts
+from planner.plan.plan import PLAN_VERSION, plan_from_json
 from planner.resources import Sysctl
+from planner.text.document import Node
 from tests.planner import builders
 from tests.planner.builders import address, loopback, namespace, neighbour, plan_of, route, setting, veth
 from tests.planner.situations import SITUATIONS

@@ -8,10 +8,10 @@ import pytest
 from attrs import evolve
 
 from planner import InvalidInput, NamespaceFacts, Plan, PlanOptions, Refused, parse_result, pending
-from planner.changes import Change
-from planner.facts import LinkFact
+from planner.changes.change import Change
+from planner.facts.model import LinkFact
 from planner.resources import Address, Link, LinkState, RouteState, Sysctl, SysctlState
-from planner.values import InterfaceName, Keyword, SysctlKey, SysctlValue
+from planner.text.values import InterfaceName, Keyword, SysctlKey, SysctlValue
 from tests.planner.builders import (
     address,
     ebtables,

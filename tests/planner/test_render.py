@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from planner import Change, RenderError, Templates
-from planner.render import Command, quote
+from planner.plan.render import Command, quote
 from planner.resources import (
     Address,
     AddressState,
@@ -30,7 +30,7 @@ from planner.resources import (
     TapDevice,
     VethDevice,
 )
-from planner.values import InterfaceName, Keyword, Label, MacAddress, NetnsPath, SysctlKey, SysctlValue
+from planner.text.values import InterfaceName, Keyword, Label, MacAddress, NetnsPath, SysctlKey, SysctlValue
 from tests.planner.builders import NETNS, address, namespace, neighbour, plan_of, route, veth
 from tests.planner.situations import SITUATIONS
 

@@ -7,23 +7,23 @@ from attrs import evolve
 
 from planner import (
     InvalidInput,
-    Owner,
     PlanOptions,
     Refused,
     Templates,
+    WiringTag,
     create_tap,
     set_hardware_addr,
     setup_bridge,
     strip_link,
     teardown_bridge,
 )
-from planner.changes import Change
+from planner.changes.change import Change
 from planner.resources import LinkState
-from planner.values import InterfaceName, MacAddress
+from planner.text.values import InterfaceName, MacAddress
 from tests.planner.builders import ID, NETNS, POD_MAC, address, namespace, neighbour, of_type, route, veth
 from tests.planner.kernel_model import carry_out
 
-OWNER = Owner(ID, 2**24)
+OWNER = WiringTag(ID, 2**24)
 MAC = MacAddress("02:00:00:00:00:09")
 BR0 = InterfaceName("br0")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.values import (
+from planner.text.values import (
     Alias,
     InterfaceName,
     Keyword,

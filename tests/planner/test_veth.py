@@ -7,7 +7,7 @@ from attrs import evolve
 
 from planner import InvalidInput, Refused, Templates, configure_link, create_escape_veth_pair, pending, setup_veth
 from planner.resources import Link, VethDevice
-from planner.values import InterfaceName, MacAddress, NetnsPath
+from planner.text.values import InterfaceName, MacAddress, NetnsPath
 from tests.planner.builders import NETNS, POD_MAC, FixedBits, address, namespace, result, route, veth
 from tests.planner.kernel_model import carry_out
 

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from planner import InvalidInput, NamespaceFacts, PlanOptions, Refused
-from planner.facts import EbtablesFacts, LinkFact
+from planner.facts.model import EbtablesFacts, LinkFact
 from planner.resources import (
     Address,
     AddrGenMode,
@@ -23,7 +23,7 @@ from planner.resources import (
     Sysctl,
     TapDevice,
 )
-from planner.wiring import _UNBRIDGEABLE
+from planner.wiring.bridge import _UNBRIDGEABLE
 from tests.planner.builders import (
     ID,
     address,
@@ -323,7 +323,7 @@ class TestWhatTheRuntimeNeeds:
         ],
     )
     def test_the_tap_is_made_as_asked(self, options: PlanOptions, device: TapDevice) -> None:
-        """Owner 0 is an owner, and more than one queue makes it a multi-queue tap."""
+        """WiringTag 0 is an owner, and more than one queue makes it a multi-queue tap."""
         plan = plan_of(namespace(veth(), ADDRESS), options=options)
         states = [change.after for change in plan.changes if isinstance(change.after, LinkState)]
         assert states[1].device == device

@@ -197,5 +197,5 @@ def _undetected(links: set[str], namespace: Namespace) -> bool:
 def _lags(link: str) -> bool:
     """Say whether a link that is up has not noticed yet that it has a carrier, or none."""
     flags = link.partition("<")[2].partition(">")[0].split(",")
-    settled = "UP|UNKNOWN" if "LOWER_UP" in flags else "DOWN|LOWERLAYERDOWN"
-    return "UP" in flags and not re.search(f" state ({settled}) ", link)
+    canonical = "UP|UNKNOWN" if "LOWER_UP" in flags else "DOWN|LOWERLAYERDOWN"
+    return "UP" in flags and not re.search(f" state ({canonical}) ", link)

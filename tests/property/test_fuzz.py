@@ -19,19 +19,19 @@ from typing import Any
 import attrs
 import pytest
 
-from executor.session import batch_line
+from executor.process.ip_batch import batch_line
 from executor.templates import load_templates
-from planner.capture import Answers, read_answers
-from planner.cni import VERSIONS, parse_result
-from planner.codec import from_json, to_json
-from planner.document import load_json
+from planner.cni.result import VERSIONS, parse_result
 from planner.errors import InvalidInput, PlannerError, RenderError
-from planner.facts import NamespaceFacts
+from planner.facts.model import NamespaceFacts
+from planner.facts.parse import ProbeOutput, read_probes
 from planner.formats.commands import render_commands
 from planner.options import PlanOptions
-from planner.plan import Plan, parse_plan, plan_to_json
+from planner.plan.plan import Plan, parse_plan, plan_to_json
 from planner.planning import make_plan
-from planner.values import NetnsPath, PlanId
+from planner.text.codec import from_json, to_json
+from planner.text.document import load_json
+from planner.text.values import NetnsPath, PlanId
 from tests.planner.answers_files import answers
 from tests.property.mutations import as_text, noise, spoil, spoil_bytes
 
@@ -80,7 +80,7 @@ def _results() -> list[Any]:
 
 @cache
 def _facts() -> list[Any]:
-    captured = [to_json(read_answers(answers(name))) for name in ANSWERS]
+    captured = [to_json(read_probes(answers(name))) for name in ANSWERS]
     return [_example("facts"), _example("facts"), *captured]
 
 
@@ -144,7 +144,7 @@ def _check_stored(text: bytes) -> str:
     return "read"
 
 
-def _answer(rolls: random.Random) -> tuple[Answers, list[str]]:
+def _answer(rolls: random.Random) -> tuple[ProbeOutput, list[str]]:
     """Return real answers, one or two of which are spoilt."""
     found, done = answers(rolls.choice(ANSWERS)), []
     for question in rolls.sample(QUESTIONS, rolls.choice((1, 1, 2))):
@@ -171,13 +171,13 @@ def _answer(rolls: random.Random) -> tuple[Answers, list[str]]:
     return found, done
 
 
-def _with(found: Answers, field: str, text: str) -> Answers:
+def _with(found: ProbeOutput, field: str, text: str) -> ProbeOutput:
     changed: dict[str, Any] = {field: text}
     return attrs.evolve(found, **changed)
 
 
-def _check_answer(found: Answers) -> str:
-    facts = read_answers(found)
+def _check_answer(found: ProbeOutput) -> str:
+    facts = read_probes(found)
     facts.digest()
     assert read_facts(json.dumps(to_json(facts))) == facts
     return "read"

@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 
 import planner
-from executor.applying import apply
-from executor.events import Event, Ran
-from executor.observe import observe_netns
-from executor.restoring import restore
-from executor.store import StateStore
+from executor.observe.observe import observe_netns
+from executor.operations.apply import apply
+from executor.operations.operation import Settings
+from executor.operations.rollback import restore
+from executor.state.events import Event, Ran
+from executor.state.store import StateStore
 from executor.templates import load_templates
-from executor.workplace import Settings
-from planner.cni import parse_result
-from planner.facts import NamespaceFacts
+from planner.cni.result import parse_result
+from planner.facts.model import NamespaceFacts
 from planner.options import PlanOptions
-from planner.plan import Plan, plan_to_json
+from planner.plan.plan import Plan, plan_to_json
 from planner.planning import make_plan
-from planner.values import NetnsPath, PlanId
+from planner.text.values import NetnsPath, PlanId
 from tests.property.scripts import HOST, HOSTS_NAME, SETTLE, Line, Script, Site, built
 from tests.support.dumps import difference
 

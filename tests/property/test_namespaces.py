@@ -12,20 +12,20 @@ from pathlib import Path
 import hypothesis
 from hypothesis import HealthCheck, Phase, given, note, settings
 
-from executor.applying import apply
-from executor.errors import ExecutorError, HalfDone, TakenBack
-from executor.observe import observe_netns
-from executor.restoring import restore
-from executor.store import StateStore
+from executor.errors import ExecutorError, RollbackIncomplete, RolledBack
+from executor.observe.observe import observe_netns
+from executor.operations.apply import apply
+from executor.operations.operation import Settings
+from executor.operations.rollback import restore
+from executor.state.store import StateStore
 from executor.templates import load_templates
-from executor.workplace import Settings
-from planner.cni import parse_result
+from planner.cni.result import parse_result
 from planner.errors import PlannerError, RenderError, StalePlan
 from planner.formats.commands import render_commands
 from planner.options import PlanOptions
-from planner.plan import Plan, parse_plan, plan_from_json, plan_to_json
+from planner.plan.plan import Plan, parse_plan, plan_from_json, plan_to_json
 from planner.planning import make_plan
-from planner.values import NetnsPath, PlanId
+from planner.text.values import NetnsPath, PlanId
 from tests.property.comparing import found_difference
 from tests.property.scripts import Site, built
 from tests.property.strategies import Case, cases
@@ -73,7 +73,7 @@ def _check(case: Case, directory: Path, tally: Counter[str]) -> None:
         try:
             plan = wiring.plan()
             apply(plan, wiring.settings)
-        except (TakenBack, HalfDone, RenderError, StalePlan):
+        except (RolledBack, RollbackIncomplete, RenderError, StalePlan):
             raise
         except (PlannerError, ExecutorError) as error:
             tally["refused"] += 1

@@ -13,15 +13,15 @@ from collections.abc import Callable
 
 from attrs import evolve, frozen
 
-from executor.applying import apply, finish
 from executor.errors import ExecutorError
-from executor.events import Event, Ran, Running
-from executor.restoring import restore
-from executor.store import StateStore
+from executor.operations.apply import apply, roll_forward
+from executor.operations.operation import Settings
+from executor.operations.rollback import restore
+from executor.state.events import Event, Ran, Running
+from executor.state.store import StateStore
 from executor.templates import load_templates
-from executor.workplace import Settings
-from planner.plan import parse_plan
-from planner.values import PlanId
+from planner.plan.plan import parse_plan
+from planner.text.values import PlanId
 from tests.reliability.helpers_desk import Desk, environment
 from tests.reliability.helpers_faults import Faults
 
@@ -52,7 +52,7 @@ class Work:
         entry = settings.store.load(plan_id)
         assert entry is not None
         if self.verb == "forward":
-            finish(entry, settings)
+            roll_forward(entry, settings)
         else:
             restore(entry, settings, self.verb)
 

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from executor.errors import Unusable
-from executor.netns import Namespace as Opened
-from executor.reopening import Reopened, reopen
-from executor.store import StateStore
-from executor.tap import open_tap
+from executor.errors import HostError
+from executor.netns.namespace import Namespace as Opened
+from executor.operations.operation import Settings
+from executor.state.store import StateStore
+from executor.taps.open import open_tap
+from executor.taps.recover import Reopened, reopen
 from executor.templates import load_templates
-from executor.workplace import Settings
 from planner.errors import Refused
-from planner.values import InterfaceName, NetnsPath, PlanId
+from planner.text.values import InterfaceName, NetnsPath, PlanId
 from tests.reliability.conftest import MakeDesk
 from tests.reliability.helpers_desk import ROOT, Desk, podwire
 from tests.reliability.helpers_faults import Faults
@@ -147,8 +147,8 @@ def test_what_others_added_since_is_left_alone_and_said(desk: Desk) -> None:
 
 HOLDS = """\
 import sys, time
-from executor.netns import Namespace
-from executor.tap import open_tap
+from executor.netns.namespace import Namespace
+from executor.taps.open import open_tap
 with Namespace.open(sys.argv[1]) as namespace:
     open_tap(sys.argv[2], namespace=namespace)
 print("open", flush=True)
@@ -218,7 +218,7 @@ def test_after_a_restart_the_network_is_rebuilt_and_its_taps_are_open_again(make
             (one["name"], one["mac"], one["mtu"]) for one in planned
         ]
         assert [(tap.name, len(tap.fds), tap.holder) for tap in found.taps] == [("tap0", 1, None), ("tap1", 1, None)]
-        with Opened.open(NetnsPath(str(desk.pod.inside.path))) as namespace, pytest.raises(Unusable, match="in use"):
+        with Opened.open(NetnsPath(str(desk.pod.inside.path))) as namespace, pytest.raises(HostError, match="in use"):
             open_tap(InterfaceName("tap0"), namespace=namespace)
         assert "LOWER_UP" in desk.pod.inside.ip("link show tap0")
     finally:
@@ -280,7 +280,7 @@ def test_no_descriptor_stays_open_where_one_tap_cannot_be_opened(make_desk: Make
     desk.pod.inside.ip("link del tap1")
     desk.pod.inside.ip("tuntap add dev tap1 mode tap multi_queue")
     desk.pod.inside.ip("link set tap1 master br1")
-    with pytest.raises(Unusable, match="tap1"):
+    with pytest.raises(HostError, match="tap1"):
         reopened(desk)
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
     with Opened.open(NetnsPath(str(desk.pod.inside.path))) as namespace:

@@ -185,10 +185,10 @@ def test_14_gone_between_apply_and_teardown(pod: Pod, podwire: Commands, *, agai
 VMM = """
 import os, signal, sys
 from pathlib import Path
-from executor.naming import resolve_netns
-from executor.netns import Namespace
-from executor.tap import open_tap
-from planner.values import InterfaceName
+from executor.netns.naming import resolve_netns
+from executor.netns.namespace import Namespace
+from executor.taps.open import open_tap
+from planner.text.values import InterfaceName
 
 Path("/proc/self/comm").write_text("a-vmm")
 with Namespace.open(resolve_netns(sys.argv[1])) as namespace:

@@ -15,20 +15,20 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from executor.applying import apply
-from executor.events import Listener
-from executor.observe import observe_netns
-from executor.outcome import Outcome
-from executor.restoring import restore
-from executor.store import Entry, StateStore
+from executor.observe.observe import observe_netns
+from executor.operations.apply import apply
+from executor.operations.operation import Settings
+from executor.operations.outcome import Outcome
+from executor.operations.rollback import restore
+from executor.state.events import Listener
+from executor.state.store import StateStore, WiringRecord
 from executor.templates import load_templates
-from executor.workplace import Settings
-from planner.cni import parse_result
-from planner.facts import NamespaceFacts
+from planner.cni.result import parse_result
+from planner.facts.model import NamespaceFacts
 from planner.options import PlanOptions
-from planner.plan import Plan, plan_from_json
+from planner.plan.plan import Plan, plan_from_json
 from planner.planning import make_plan
-from planner.values import NetnsPath, PlanId
+from planner.text.values import NetnsPath, PlanId
 from tests.support.pods import Pod
 
 TEMPLATES = load_templates()
@@ -56,7 +56,7 @@ class Podwire:
         return NetnsPath(str(self.pod.inside.path))
 
     @property
-    def entry(self) -> Entry | None:
+    def entry(self) -> WiringRecord | None:
         """What is recorded of the pod."""
         return self.settings.store.load(self.id)
 

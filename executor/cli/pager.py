@@ -1,0 +1,41 @@
+"""Long text on a terminal goes through a pager, as git does it; short text, and whatever is piped, straight out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+
+from executor.cli.output import put
+
+# Quit where it fits, keep colours, leave the text on the screen (less(1)).
+_DEFAULT = "less -FRX"
+
+
+def put_long(text: str) -> None:
+    """Write ``text`` to standard output, through $PODWIRE_PAGER or $PAGER where it is longer than the terminal.
+
+    An empty variable, or ``cat``, means none. Raises OutputLost as ``put`` does.
+    """
+    pager = _pager() if sys.stdout.isatty() and text.count("\n") >= shutil.get_terminal_size().lines else []
+    if not pager:
+        put(text)
+        return
+    import subprocess  # noqa: PLC0415  most output is short, or piped
+
+    try:
+        subprocess.run(pager, input=text.encode(), check=False)  # noqa: S603  the user's own choice, not a shell
+    except OSError:
+        put(text)
+
+
+def _pager() -> list[str]:
+    """Return the words of the pager to use, none where it is not there or not wanted."""
+    chosen = next((os.environ[name] for name in ("PODWIRE_PAGER", "PAGER") if name in os.environ), _DEFAULT)
+    try:
+        words = shlex.split(chosen)
+    except ValueError:
+        return []
+    usable = words and words[0] != "cat" and shutil.which(words[0]) and os.environ.get("TERM", "dumb") != "dumb"
+    return words if usable else []

@@ -1,0 +1,28 @@
+"""Asking a person before something is changed."""
+
+from __future__ import annotations
+
+import sys
+
+from executor.cli.output import put
+from planner.errors import Refused
+
+
+def ask(preview: str, question: str) -> None:
+    """Show what would be done and ask for it.
+
+    Raises Refused for any answer but yes, and where there is no terminal to ask on.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Refused("there is no terminal to ask on: say --yes, or look first (podwire plan, teardown --dry-run)")
+    put(f"{preview}\n")
+    try:
+        answer = input(f"{question}? only «yes» goes on: ")
+    except EOFError:
+        answer = ""
+        put("\n")
+    except KeyboardInterrupt:
+        put("\n")
+        raise
+    if answer.strip() != "yes":
+        raise Refused("not confirmed, nothing was changed")

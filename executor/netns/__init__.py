@@ -1,0 +1,1 @@
+"""Network namespaces: opening, locking, naming and finding them."""

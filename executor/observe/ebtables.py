@@ -1,0 +1,86 @@
+"""``ebtables-save`` on its way, and ``nft`` where there is a table to ask about: the rules of a namespace, as text."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Self
+
+from attrs import frozen
+
+from executor.errors import ExecutorError, HostError
+from executor.netns.namespace import Namespace
+from executor.process.result import one_line
+from executor.process.run import RunningProgram, find_program, start_program
+from planner.facts.ebtables_save import hides_a_chain
+
+
+@frozen
+class EbtablesAnswer:
+    """What the two printed, or why they cannot be asked (planner.facts.parse.read_rules)."""
+
+    save: str | None = None
+    chains: str | None = None
+    problem: str | None = None
+
+
+@functools.lru_cache(1)
+def _is_legacy(program: str, _device: int, _inode: int) -> bool:
+    """Say whether a program, which is that file now, is not of the nf_tables variant: there its name says so."""
+    return "legacy" in os.path.realpath(program)
+
+
+class EbtablesSave:
+    """``ebtables-save`` on its way beside other questions, and ``nft`` where there is a table to ask about."""
+
+    def __init__(self, namespace: Namespace, timeout: float) -> None:
+        self._namespace = namespace
+        self._timeout = timeout
+        self._running: RunningProgram | None = None
+        self._problem: str | None = None
+        try:
+            program = find_program("ebtables-save")
+            found = os.stat(program)
+            if _is_legacy(program, found.st_dev, found.st_ino):
+                self._problem = (
+                    "this host's ebtables is the legacy one: select the nf_tables variant "
+                    "(update-alternatives --config ebtables)"
+                )
+            else:
+                self._running = self._start("ebtables-save", is_ahead=True)
+        except (HostError, OSError) as error:
+            self._problem = str(error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Collect it, ended or not; a second time does nothing."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.close()
+
+    def result(self) -> EbtablesAnswer:
+        """Wait for it to end and return what it said. To be called once."""
+        if self._running is None:
+            return EbtablesAnswer(problem=self._problem)
+        reply = self._running.result()
+        if not reply.ok:
+            why = one_line(reply.stderr) or f"status {reply.rc}"
+            return EbtablesAnswer(problem=f"the ebtables filter table of {self._namespace.path} cannot be read: {why}")
+        return EbtablesAnswer(save=reply.stdout, chains=self._chains() if hides_a_chain(reply.stdout) else None)
+
+    def _chains(self) -> str | None:
+        """Return which chains exist, which ebtables-save does not tell; None without nft."""
+        try:
+            with self._start("nft", "-j", "list", "chains", "bridge") as running:
+                reply = running.result()
+        except ExecutorError:
+            return None
+        return reply.stdout if reply.ok else None
+
+    def _start(self, *argv: str, is_ahead: bool = False) -> RunningProgram:
+        return start_program(argv, namespace=self._namespace, stdin=None, timeout=self._timeout, is_ahead=is_ahead)

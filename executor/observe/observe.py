@@ -1,0 +1,205 @@
+"""Looking at a namespace: what ``ip``, ``ebtables-save``, ``nft`` and /proc/sys say, as facts. Changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import os
+import pwd
+import time
+from collections.abc import Callable, Mapping
+from typing import Self
+
+from attrs import evolve
+
+from executor.errors import HostError
+from executor.netns.namespace import Namespace
+from executor.observe.ebtables import EbtablesSave
+from executor.process.ip_batch import IpBatch
+from executor.process.result import CommandResult, one_line
+from planner.errors import InvalidInput
+from planner.facts.model import NamespaceFacts
+from planner.facts.parse import ProbeOutput, read_probes, read_rules
+from planner.text.values import NetnsPath
+
+_QUESTIONS = (
+    "ip link show",
+    "ip addr show",
+    "ip route show table all root 0.0.0.0/0",
+    "ip route show table all root ::/0",
+    "ip neigh show nud all",
+    "ip neigh show proxy",
+)
+_ROUTES = _QUESTIONS[2:4]
+_TRIES = 5
+_CONF = "/proc/sys/net/ipv6/conf"
+_LINK_SYSCTLS = ("accept_dad", "accept_ra")
+_MOST_OF_SYSCTL = 4096
+_BRIDGE_SYSCTLS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables")
+
+
+class Observation:
+    """A look at a namespace that has begun: programs are at it, and the answers are still to be read."""
+
+    def __init__(
+        self, namespace: Namespace, session: IpBatch, timeout: float, *, rules: EbtablesSave | None = None
+    ) -> None:
+        """Begin to look; ``session`` is an open JSON one in ``namespace``, ``timeout`` seconds for a program.
+
+        ``rules`` is an ``ebtables-save`` that was started before, since when no rule has changed.
+        """
+        self._namespace = namespace
+        self._session: IpBatch | None = session
+        self._timeout = timeout
+        self._rules = rules
+        try:
+            session.begin(*(question.split() for question in _QUESTIONS))
+            self._rules = rules or EbtablesSave(namespace, timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def result(self) -> NamespaceFacts:
+        """Return what was seen. To be called once.
+
+        Raises HostError where ``ip`` does not answer, InvalidInput where it answers what podwire does not understand.
+        """
+        with self:
+            found = self._read_network()
+            assert self._rules is not None  # noqa: S101  it was begun
+            rules = self._rules.result()
+        return evolve(found, ebtables=read_rules(rules.save, rules.chains, rules.problem))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what nobody will look at any more; a second time, or after ``result``, does nothing."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.abandon()
+        if self._rules is not None:
+            self._rules.close()
+
+    def _read_network(self) -> NamespaceFacts:
+        """Return all but the rules, which another program tells meanwhile."""
+        session = self._session
+        assert session is not None  # noqa: S101  called once
+        sysctls = self._namespace.call(_read_sysctls)
+        links, addresses, routes4, routes6, neighbours, proxies = _answers(session, _QUESTIONS)
+        route_text = None
+        if '"metrics"' in routes4 + routes6:
+            routes4, routes6, route_text = _with_text(routes4, routes6, self._namespace, session, self._timeout)
+        self._session = None
+        return read_probes(
+            ProbeOutput(
+                links=_numeric_owners(links),
+                addresses=addresses,
+                routes4=routes4,
+                routes6=routes6,
+                neighbours=neighbours,
+                proxies=proxies,
+                route_text=route_text,
+                ebtables_save="",
+                nft_chains=None,
+                ebtables_problem=None,
+                sysctls=sysctls,
+                observed_at=time.time(),
+            )
+        )
+
+
+def observe_netns(netns: NetnsPath, *, timeout: float) -> NamespaceFacts:
+    """Return what is in the namespace at ``netns`` now, opening it only for that. Raises what ``observe`` does."""
+    with Namespace.open(netns) as namespace:
+        return observe_once(namespace, timeout=timeout)
+
+
+def observe_once(namespace: Namespace, *, timeout: float) -> NamespaceFacts:
+    """Return what is in ``namespace`` now, with an ``ip`` opened only for that."""
+    with IpBatch(namespace, timeout=timeout) as session:
+        return Observation(namespace, session, timeout).result()
+
+
+def _ask(session: IpBatch, questions: tuple[str, ...]) -> list[str]:
+    session.begin(*(question.split() for question in questions))
+    return _answers(session, questions)
+
+
+def _answers(session: IpBatch, questions: tuple[str, ...]) -> list[str]:
+    return [_answer(reply, question) for reply, question in zip(session.finish(), questions, strict=True)]
+
+
+def _answer(reply: CommandResult, question: str) -> str:
+    # A dump that others' changes interrupted is said on standard error only, with status 0.
+    if not reply.ok or reply.stderr.strip():
+        raise HostError(f"{question} failed: {one_line(reply.stderr) or f'status {reply.rc}'}")
+    return reply.stdout
+
+
+def _with_text(
+    routes4: str, routes6: str, namespace: Namespace, session: IpBatch, timeout: float
+) -> tuple[str, str, str]:
+    """Return the routes of both families and the same as text: only there it is said that a metric is locked.
+
+    Both are asked for again where a route came or went between the two: the kernel enters the local route of an IPv6
+    address by and by.
+    """
+    routes, text = [routes4, routes6], ""
+    with IpBatch(namespace, timeout=timeout, json=False) as as_text:
+        for _ in range(_TRIES):
+            text = "".join(_ask(as_text, _ROUTES))
+            before, routes = routes, _ask(session, _ROUTES)
+            if routes == before:
+                break
+    return routes[0], routes[1], text
+
+
+def _read_sysctls() -> dict[str, str]:
+    """Return the sysctls that podwire may change, by key; runs inside: /proc/sys/net is that of the caller."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+        for link in sorted(os.listdir(_CONF)):
+            for name in _LINK_SYSCTLS:
+                _read_into(found, f"net/ipv6/conf/{link}/{name}")
+    for name in _BRIDGE_SYSCTLS:
+        _read_into(found, f"net/bridge/{name}")
+    return found
+
+
+def _read_into(found: dict[str, str], key: str) -> None:
+    # A link may go while it is looked at; br_netfilter may not be loaded.
+    with contextlib.suppress(FileNotFoundError):
+        fd = os.open(f"/proc/sys/{key}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            found[key] = os.read(fd, _MOST_OF_SYSCTL).decode("ascii").strip()
+        finally:
+            os.close(fd)
+
+
+def _numeric_owners(links: str) -> str:
+    """Return the links with the owners of taps as numbers: ``ip`` prints the names that this host has for them."""
+    if '"user"' not in links and '"group":' not in links:
+        return links
+    try:
+        found = json.loads(links, strict=False)
+    except ValueError:
+        raise InvalidInput("ip link did not answer in JSON") from None
+    for link in found:
+        data = link.get("linkinfo", {}).get("info_data", {})
+        _to_number(data, "user", lambda name: pwd.getpwnam(name).pw_uid)
+        _to_number(data, "group", lambda name: grp.getgrnam(name).gr_gid)
+    return json.dumps(found)
+
+
+def _to_number(data: Mapping[str, object], key: str, look_up: Callable[[str], int]) -> None:
+    name = data.get(key)
+    if isinstance(data, dict) and isinstance(name, str) and not name.isdecimal():
+        try:
+            data[key] = look_up(name)
+        except KeyError:
+            raise HostError(f"ip says that a tap belongs to {name!r}, whom this host does not know") from None

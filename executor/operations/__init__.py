@@ -1,0 +1,1 @@
+"""What podwire does: plan, apply, take back, repair, collect."""

@@ -1,0 +1,150 @@
+"""apply: look, change, look again; where anything fails, back to where it began."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from attrs import evolve
+
+from executor.errors import ExecutorError, HostError, RollbackIncomplete, RolledBack
+from executor.netns.namespace import boot_id
+from executor.operations.commit_confirm import new_token, start_watcher
+from executor.operations.operation import Failure, Operation, Settings, check_programs, open_operation
+from executor.operations.outcome import Outcome
+from executor.operations.rollback import half_done, roll_back_and_delete
+from executor.state.events import Began, Ended, RollingBack
+from executor.state.status import is_gone, is_half_done
+from executor.state.store import APPLYING, WIRED, AtomicWrite, WiringRecord
+from planner.changes.change import Change, pending
+from planner.changes.lookup import Observed, equivalent
+from planner.errors import PlannerError, Refused, StalePlan
+from planner.facts.model import NamespaceFacts, differences
+from planner.plan.plan import Plan, plan_from_json
+from planner.plan.render import Command
+
+
+def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None) -> Outcome:
+    """Carry out ``plan``, which is refused where the namespace is not what it was made from.
+
+    With ``confirm_within`` seconds it is taken back by itself after that time, unless it is confirmed.
+    Raises Refused or HostError with nothing changed, RolledBack if it failed, RollbackIncomplete if that failed too.
+    """
+    started = time.monotonic()
+    if not plan.changes:
+        return Outcome("unchanged", plan.id)
+    check_programs((*plan.commands, *plan.reverse_commands))
+    with open_operation(settings, plan.netns, plan.id) as operation:
+        operation.prefetch_facts()
+        refuse_other_wirings(plan, operation)
+        entry = operation.entry(plan, APPLYING)
+        if confirm_within is not None:
+            entry = evolve(entry, confirm_by=time.time() + confirm_within, confirm_token=new_token())
+        applying, wired = settings.store.atomic_writes(entry, APPLYING, WIRED)
+        with applying, wired:
+            operation.prestart(plan.commands)
+            applying.write()
+            wired.write()
+            refuse_stale(plan, operation.observe())
+            applying.commit()
+            _begin_watching(entry, confirm_within, settings)
+            _carry_out(plan, plan.commands, "apply", wired, operation)
+    return Outcome("wired", plan.id, len(plan.commands), time.monotonic() - started)
+
+
+def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
+    """Carry on an apply that was killed, to its end. Raises what ``apply`` does."""
+    started = time.monotonic()
+    with open_operation(settings, entry.netns, entry.id) as operation:
+        now = settings.store.load(entry.id)
+        if now is None or not is_half_done(now):
+            return Outcome("nothing", entry.id)  # whoever was at it has finished while we waited
+        plan = plan_from_json(now.plan, settings.templates)
+        facts = operation.observe()
+        refuse_unreadable(facts)
+        left = settings.templates.commands(pending(plan.changes, facts))
+        check_programs(left)
+        (wired,) = settings.store.atomic_writes(now, WIRED)
+        with wired:
+            _carry_out(plan, left, "recover", wired, operation)
+    return Outcome("wired", plan.id, len(left), time.monotonic() - started)
+
+
+def _begin_watching(entry: WiringRecord, seconds: float | None, settings: Settings) -> None:
+    if seconds is None or entry.confirm_token is None:
+        return
+    try:
+        start_watcher(entry.id, entry.confirm_token, seconds, settings)
+    except HostError:
+        settings.store.delete(entry.id)
+        raise
+
+
+def refuse_other_wirings(plan: Plan, operation: Operation) -> None:
+    """Refuse to wire a namespace, or to use an id, that is wired already; what belongs to a gone one is forgotten."""
+    for entry in operation.settings.store.concerning(plan.id, operation.namespace.cookie):
+        if entry.id != plan.id and not entry.is_of(operation.namespace.cookie, boot_id()):
+            continue
+        if entry.id == plan.id and is_gone(entry):
+            operation.settings.store.delete(entry.id)
+            continue
+        raise Refused(_wired_already(entry, plan))
+
+
+def _wired_already(entry: WiringRecord, plan: Plan) -> str:
+    if entry.status != WIRED:
+        return f"{entry.id} is half done: podwire recover {entry.id} first"
+    where = f"{entry.id} is wired already" if entry.id == plan.id else f"{plan.netns} is wired already, as {entry.id}"
+    return f"{where}: podwire teardown {entry.id} first"
+
+
+def refuse_unreadable(facts: NamespaceFacts) -> None:
+    """Raise Refused where ebtables does not answer: rules that are there already would be there twice."""
+    if facts.ebtables.problem:
+        raise Refused(facts.ebtables.problem)
+
+
+def refuse_stale(plan: Plan, facts: NamespaceFacts) -> None:
+    """Raise StalePlan where the namespace is not what the plan was made from; the message says what differs."""
+    if not facts.is_like(plan.facts):
+        found = next(differences(plan.facts, facts), "its facts differ")
+        raise StalePlan(f"the plan is stale: {found}; plan anew")
+    observed = Observed(facts)
+    for change in plan.changes:
+        if not equivalent(observed.state_of(change.resource, change.known_state), change.before):
+            raise StalePlan(f"the plan does not fit its own facts: {change.resource} is not at its «before»; plan anew")
+
+
+def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, wired: AtomicWrite, operation: Operation) -> None:
+    """Run the commands, look whether they did what they should, and write down, by ``wired``, that they did.
+
+    Where anything fails all of the plan is taken back, and RolledBack or RollbackIncomplete raised.
+    """
+    try:
+        operation.emit(Began(verb, plan.id, plan.netns, operation.settings.requested_by))
+        failure = operation.run(commands) or verify_applied(plan.changes, operation)
+        if failure is None:
+            operation.session.end()
+            wired.commit()
+            operation.emit(Ended("wired", ""))
+    except (ExecutorError, PlannerError) as error:
+        failure = Failure(str(error))
+    if failure is not None:
+        raise _take_back(plan, failure, operation)
+
+
+def verify_applied(changes: Sequence[Change], operation: Operation) -> Failure | None:
+    """Return which change did not have its effect although no command failed, or None."""
+    left = pending(changes, operation.observe())
+    return Failure(f"{left[0].resource} is not as it should be after its command") if left else None
+
+
+def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack | RollbackIncomplete:
+    """Take back what was done, and return what to raise."""
+    operation.best_effort = True
+    way = roll_back_and_delete(plan, operation.observe, RollingBack(failure.why), operation)
+    if way.problems:
+        operation.emit(Ended("half-done", "; ".join(way.problems)))
+        return RollbackIncomplete(f"{failure.why}; and {half_done(plan, way)}")
+    operation.emit(Ended("taken back", failure.why))
+    return RolledBack(f"{failure.why}; what was done was taken back, {plan.netns} is as it was")

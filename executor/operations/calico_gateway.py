@@ -1,0 +1,199 @@
+"""A namespace of its own for Calico's dummy gateway: its address is asked of the CNI plugins, and given back.
+
+The plugins of a conflist are run as a container runtime runs them (CNI specification, sections 2 to 4). What was asked
+for is written down before the first plugin runs, so that it is given back whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from executor.errors import ExecutorError, HostError
+from executor.operations.operation import Settings
+from executor.process.run import run_program
+from executor.state.events import Began, Ended, Event, Ran, Running
+from executor.state.journal import Journal
+from executor.state.store import StateStore
+from planner.cni.result import CniResult
+from planner.errors import InvalidInput, Refused
+from planner.plan.render import Command
+from planner.text.document import Node
+from planner.text.values import IpAddress, NetnsPath, PlanId, shown
+
+_PLUGIN_DIRS = "/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni"
+_PLUGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_IFNAME = "eth0"
+
+
+@frozen
+class Conflist:
+    """A network configuration list: what all plugins are told, and each one's own part."""
+
+    common: dict[str, Any]
+    plugins: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def parse(cls, node: Node) -> Conflist:
+        """Return the list in ``node`` (CNI specification, section 1); a single plugin's configuration is one too."""
+        common = {key: node.field(key).text() for key in ("cniVersion", "name")}
+        members = node.field("plugins").items() if node.has("plugins") else iter([node])
+        return cls(common, tuple(_plugin(member) for member in members))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the list as a document."""
+        return self.common | {"plugins": list(self.plugins)}
+
+
+def _plugin(node: Node) -> dict[str, Any]:
+    kind = node.field("type")
+    if not _PLUGIN.fullmatch(kind.text()):
+        raise kind.error(f"{shown(kind.value)} is not the name of a plugin")
+    return {key: member.value for key, member in node.members() if key not in ("cniVersion", "name", "plugins")}
+
+
+def dummy_netns(plan_id: PlanId) -> NetnsPath:
+    """Return the path of the namespace that holds the dummy gateway of a wiring."""
+    return NetnsPath(f"/run/netns/podwire-{plan_id}")
+
+
+def recorded_gateway(plan_id: PlanId, store: StateStore) -> IpAddress | None:
+    """Return the gateway that was acquired for an id, None where there is none."""
+    document = store.load_dummy(plan_id)
+    if document is None or not document.has("result"):
+        return None
+    return gateway_of(CniResult.parse(document.field("result")), "the dummy network's result")
+
+
+def acquire_gateway(conflist: Conflist, plan_id: PlanId, settings: Settings) -> IpAddress:
+    """Make the dummy namespace, run the plugins' ADD for it, and return the IPv4 address that it got.
+
+    Raises Refused where one is there already, HostError where a plugin fails; what was acquired is given back then.
+    """
+    store = settings.store
+    store.prepare()
+    if store.load_dummy(plan_id) is not None:
+        raise Refused(f"{plan_id} has a dummy gateway already: podwire teardown {plan_id} first")
+    for plugin in conflist.plugins:
+        _call("ADD", plan_id, conflist, plugin, {})  # one that is missing is said before anything is done
+    store.save_dummy(plan_id, conflist.to_json())
+    try:
+        with _runner(plan_id, settings, "apply") as run:
+            run(("ip", "netns", "add", f"podwire-{plan_id}"), None)
+            result: dict[str, Any] = {}
+            for plugin in conflist.plugins:
+                result = _result(run(*_call("ADD", plan_id, conflist, plugin, result)), plugin)
+            address = gateway_of(CniResult.parse(Node(result, "dummy result")), "the dummy network's result")
+            store.save_dummy(plan_id, conflist.to_json() | {"result": result})
+    except (ExecutorError, InvalidInput):
+        release_gateway(plan_id, settings)
+        raise
+    return address
+
+
+def release_gateway(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
+    """Run the plugins' DEL and remove the dummy namespace of a wiring, if it has one; return what went wrong.
+
+    What could not be given back stays written down, and the next teardown or recover tries again.
+    """
+    document = settings.store.load_dummy(plan_id)
+    if document is None:
+        return ()
+    conflist = Conflist.parse(document)
+    result: Any = document.field("result").value if document.has("result") else {}
+    problems: list[str] = []
+    with _runner(plan_id, settings, "teardown") as run:
+        calls: list[tuple[tuple[str, ...], str | None]] = []
+        for plugin in reversed(conflist.plugins):
+            try:
+                calls.append(_call("DEL", plan_id, conflist, plugin, result))
+            except HostError as error:
+                problems.append(str(error))
+        if Path(dummy_netns(plan_id)).exists():
+            calls.append((("ip", "netns", "del", f"podwire-{plan_id}"), None))
+        for argv, stdin in calls:
+            try:
+                run(argv, stdin)
+            except ExecutorError as error:
+                problems.append(str(error))
+    if not problems:
+        settings.store.delete_dummy(plan_id)
+    return tuple(problems)
+
+
+@contextlib.contextmanager
+def _runner(plan_id: PlanId, settings: Settings, verb: str) -> Iterator[Callable[[tuple[str, ...], str | None], str]]:
+    """Yield what runs a program on the host, with a line in the journal before and after."""
+    with Journal.open(settings.store.journal_path(plan_id), lock_timeout=settings.lock_timeout) as journal:
+        listeners = (journal.listen, *settings.listeners)
+        number = 0
+
+        def emit(event: Event) -> None:
+            for listener in listeners:
+                listener(event)
+
+        def run(argv: tuple[str, ...], stdin: str | None) -> str:
+            nonlocal number
+            number += 1
+            command = Command(argv, None, stdin, ())
+            emit(Running(number, command))
+            reply = run_program(argv, namespace=None, stdin=stdin, timeout=settings.timeout)
+            emit(Ran(number, command, reply))
+            if not reply.ok:
+                said = " ".join((reply.stdout or reply.stderr).split())
+                raise HostError(f"{Path(argv[-1]).name} for the dummy gateway failed: {shown(said, 300)}")
+            return reply.stdout
+
+        emit(Began(verb, plan_id, dummy_netns(plan_id), settings.requested_by))
+        yield run
+        emit(Ended("dummy gateway", ""))
+
+
+def _call(
+    verb: str, plan_id: PlanId, conflist: Conflist, plugin: dict[str, Any], previous: dict[str, Any]
+) -> tuple[tuple[str, ...], str]:
+    """Return the command that calls a plugin, its parameters in the environment, and its configuration."""
+    directories = os.environ.get("CNI_PATH") or _PLUGIN_DIRS
+    environment = {
+        "CNI_COMMAND": verb,
+        "CNI_CONTAINERID": f"podwire-{plan_id}",
+        "CNI_NETNS": dummy_netns(plan_id),
+        "CNI_IFNAME": _IFNAME,
+        "CNI_PATH": directories,
+    }
+    words = tuple(f"{key}={value}" for key, value in environment.items())
+    configuration = conflist.common | plugin | ({"prevResult": previous} if previous else {})
+    return ("env", *words, _find_plugin(plugin["type"], directories)), json.dumps(configuration)
+
+
+def _find_plugin(name: str, directories: str) -> str:
+    for directory in directories.split(":"):
+        path = Path(directory) / name
+        if path.is_absolute() and os.access(path, os.X_OK):
+            return str(path)
+    raise HostError(f"the CNI plugin {name} is in none of {shown(directories, 200)} (CNI_PATH says where to look)")
+
+
+def _result(text: str, plugin: dict[str, Any]) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise HostError(f"the CNI plugin {plugin['type']} answered no JSON object: {shown(text)}")
+    return found
+
+
+def gateway_of(result: CniResult, what: str) -> IpAddress:
+    """Return the first IPv4 address of ``result``: that is the dummy gateway. InvalidInput where there is none."""
+    address = next((ip.address.ip for ip in result.ips if ip.address.version == 4), None)
+    if address is None:
+        raise InvalidInput(f"{what} has no IPv4 address to be the dummy gateway")
+    return address

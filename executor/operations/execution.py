@@ -1,0 +1,75 @@
+"""A command on its way: begun at once, and collected when it has ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from select import POLLIN, poll
+from typing import TypeVar
+
+from attrs import frozen
+
+from executor.errors import HostError
+from executor.process.ip_batch import IpBatch
+from executor.process.result import CommandResult
+from executor.process.run import RunningProgram
+from planner.plan.render import Command
+
+T = TypeVar("T")
+
+
+@frozen
+class Execution:
+    """A command that was begun.
+
+    What ``fd`` returns becomes readable when it has ended; it is -1 where there is nothing to wait for. ``collect``
+    returns what it answered and is to be called once, then or at the ``deadline`` (seconds of the monotonic clock); it
+    raises TimedOut, or HostError where the command could not be started.
+    """
+
+    fd: Callable[[], int]
+    deadline: float
+    collect: Callable[[], CommandResult]
+
+
+def first_ended(jobs: Mapping[T, Execution]) -> T:
+    """Wait for the first of ``jobs`` to end, or to be overdue, and return its key; a single one is not waited for."""
+    if len(jobs) == 1:
+        return next(iter(jobs))
+    waiting = poll()
+    keys = {}
+    for key, job in jobs.items():
+        fd = job.fd()
+        if fd < 0:
+            return key
+        keys[fd] = key
+        waiting.register(fd, POLLIN)
+    left = min(job.deadline for job in jobs.values()) - time.monotonic()
+    for fd, _ in waiting.poll(max(0.0, left) * 1000):
+        return keys[fd]
+    return min(jobs, key=lambda key: jobs[key].deadline)
+
+
+def ip_execution(session: IpBatch, command: Command) -> Execution:
+    """Begin a command of ``ip`` in an open session. Raises HostError where ``ip`` cannot be started."""
+    session.begin(command.argv)
+    return Execution(lambda: session.answer_fd, session.deadline, lambda: session.finish()[0])
+
+
+def program_execution(running: RunningProgram) -> Execution:
+    """Return the job of a program that was started."""
+
+    def collect() -> CommandResult:
+        with running:
+            return running.result()
+
+    return Execution(lambda: running.ended_fd, running.deadline, collect)
+
+
+def failed_execution(error: HostError) -> Execution:
+    """Return the job of a command that could not be started."""
+
+    def collect() -> CommandResult:
+        raise error
+
+    return Execution(lambda: -1, 0.0, collect)

@@ -1,0 +1,35 @@
+"""gc: forgetting what belongs to namespaces that are gone, and saying what may have stayed on the host of theirs."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from executor.operations.operation import Settings
+from executor.operations.outcome import Outcome
+from executor.operations.rollback import restore
+from executor.state.status import is_gone
+from executor.state.store import WiringRecord
+from planner.cni.result import CniResult
+
+
+def collect(entry: WiringRecord, settings: Settings) -> Outcome:
+    """Forget a wiring whose namespace is gone; its note says where to look for what the CNI plugin may have left.
+
+    A plugin looks for the addresses to unmasquerade on the pod's interface. While that was wired it had none, so that a
+    DEL succeeded and left its rules. A namespace that is still there is kept (``unchanged``).
+    """
+    if not is_gone(entry):
+        return Outcome("unchanged", entry.id)
+    outcome = restore(entry, settings, "gc")
+    return evolve(outcome, notes=(*outcome.notes, *_host_rules(entry)))
+
+
+def _host_rules(entry: WiringRecord) -> tuple[str, ...]:
+    addresses = [str(ip.address.ip) for ip in CniResult.parse(entry.plan.field("result")).ips]
+    if not addresses:
+        return ()
+    note = (
+        "it was still wired when its namespace went, so the CNI plugin's DEL may have left rules on the host: "
+        f"look for {', '.join(addresses)} in iptables-save -t nat and nft list ruleset"
+    )
+    return (note,)

@@ -1,0 +1,257 @@
+"""One namespace while it is being changed: locked, with an open ``ip``, a journal, and whoever listens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from attrs import define, field, frozen
+
+from executor.errors import ExecutorError, HostError, Interrupted, TimedOut
+from executor.netns.namespace import Namespace, boot_id
+from executor.observe.ebtables import EbtablesSave
+from executor.observe.observe import Observation
+from executor.operations.execution import Execution, failed_execution, ip_execution, program_execution
+from executor.operations.scheduler import Begin, End, is_of_ebtables, is_of_ip, run_scheduled
+from executor.operations.signals import StopRequest, stop_requests
+from executor.process.ip_batch import IpBatch
+from executor.process.result import CommandResult, one_line
+from executor.process.run import PrestartedProcess, RunningProgram, find_program, start_program
+from executor.state.events import Event, Listener, Ran, Running
+from executor.state.journal import Journal
+from executor.state.store import StateStore, WiringRecord
+from executor.taps.open import check_taps
+from planner.facts.model import NamespaceFacts
+from planner.plan.plan import Plan, plan_to_json
+from planner.plan.render import Command, Templates
+from planner.text.document import Node
+from planner.text.values import NetnsPath, PlanId
+
+# The exit status that timeout(1) gives to what it killed.
+_TIMED_OUT = 124
+
+
+@frozen
+class Settings:
+    """How to work: where the state is, the templates, limits in seconds, what the user said, who listens."""
+
+    store: StateStore
+    templates: Templates
+    timeout: float = 30.0
+    lock_timeout: float = 10.0
+    requested_by: str = ""
+    listeners: tuple[Listener, ...] = ()
+
+
+@frozen
+class Failure:
+    """Why an operation cannot go on, in one sentence."""
+
+    why: str
+
+
+@define(eq=False)
+class Operation:
+    """What an operation works with. Made by ``open_operation``."""
+
+    settings: Settings
+    namespace: Namespace
+    session: IpBatch
+    journal: Journal
+    stop: StopRequest
+    _number: int = field(default=0, init=False)
+    _ahead: Observation | None = field(default=None, init=False)
+    _rules_ahead: EbtablesSave | None = field(default=None, init=False)
+    _ready: dict[tuple[str, ...], PrestartedProcess] = field(factory=dict, init=False)
+    # While taking back what an apply did: neither a journal that cannot be written nor a signal stops that.
+    best_effort: bool = field(default=False, init=False)
+
+    def prefetch_facts(self) -> None:
+        """Begin what the next ``observe`` returns. Only to be called where nothing will change before that."""
+        self.cancel_prefetch()
+        self._ahead = Observation(self.namespace, self.session, self.settings.timeout)
+
+    def cancel_prefetch(self) -> None:
+        """Forget what was started for an ``observe`` that did not come, or would now see what is no longer so."""
+        for ahead in (self._ahead, self._rules_ahead):
+            if ahead is not None:
+                ahead.close()
+        self._ahead = self._rules_ahead = None
+
+    def prestart(self, commands: Sequence[Command]) -> None:
+        """Start the programs of ``commands`` that wait for their standard input, so that these need not be waited for.
+
+        They do nothing before it is their turn to get it.
+        """
+        for command in commands:
+            if command.netns is not None and PrestartedProcess.takes(command.stdin) and command.argv not in self._ready:
+                ready = PrestartedProcess(command.argv, namespace=self.namespace, timeout=self.settings.timeout)
+                self._ready[command.argv] = ready
+
+    def close(self) -> None:
+        """Let go of what was started for what did not come."""
+        self.cancel_prefetch()
+        while self._ready:
+            self._ready.popitem()[1].close()
+
+    def observe(self) -> NamespaceFacts:
+        """Return what is in the namespace now."""
+        rules, self._rules_ahead = self._rules_ahead, None
+        ahead, self._ahead = self._ahead, None
+        look = ahead or Observation(self.namespace, self.session, self.settings.timeout, rules=rules)
+        return look.result()
+
+    def emit(self, event: Event) -> None:
+        """Tell everybody who listens, the journal first."""
+        try:
+            self.journal.listen(event)
+        except ExecutorError:
+            if not self.best_effort:
+                raise
+        for listener in self.settings.listeners:
+            listener(event)
+
+    def run(self, commands: Sequence[Command]) -> Failure | None:
+        """Run commands up to the first that fails; return why it did."""
+        failures: dict[int, Failure] = {}
+        first = self._take_numbers(len(commands))
+
+        def begin(at: int, command: Command) -> Execution:
+            self.stop.check()
+            return self._begin(first + at, command)
+
+        def end(at: int, command: Command, job: Execution) -> bool:
+            reply = self._end(first + at, command, job)
+            if not reply.ok:
+                failures[at] = _failure(command, reply)
+            return reply.ok
+
+        try:
+            self._run_side_by_side(commands, begin, end)
+        except (Interrupted, HostError) as error:
+            failures[len(commands)] = Failure(str(error))
+        return failures[min(failures)] if failures else None
+
+    def run_all(self, commands: Sequence[Command]) -> list[Failure]:
+        """Run every command whatever becomes of the others; return why those failed that did.
+
+        Only what ebtables was to do for a change after it failed there is left out: ``--init-table`` would take
+        a stranger's rules along, and that it may is known only of the chains that were taken away before.
+
+        Raises Interrupted where somebody asks to stop, unless ``best_effort``: a rollback goes on to its end.
+        """
+        failures: dict[int, Failure] = {}
+        failed_rules: set[int] = set()
+        first = self._take_numbers(len(commands))
+
+        def begin(at: int, command: Command) -> Execution | None:
+            if not self.best_effort:
+                self.stop.check()
+            if is_of_ebtables(command) and not failed_rules.isdisjoint(command.changes):
+                return None
+            return self._begin(first + at, command)
+
+        def end(at: int, command: Command, job: Execution) -> bool:
+            reply = self._end(first + at, command, job)
+            if not reply.ok:
+                failures[at] = _failure(command, reply)
+                failed_rules.update(command.changes if is_of_ebtables(command) else ())
+            return True
+
+        self._run_side_by_side(commands, begin, end)
+        return [failures[at] for at in sorted(failures)]
+
+    def _run_side_by_side(self, commands: Sequence[Command], begin: Begin, end: End) -> None:
+        """Run commands; when only those of ``ip`` are left, the rules are looked at meanwhile, if they have changed."""
+        programs = {at for at, command in enumerate(commands) if not is_of_ip(command)}
+        changes_rules = any(map(is_of_ebtables, commands))
+
+        def end_and_look(at: int, command: Command, job: Execution) -> bool:
+            goes_on = end(at, command, job)
+            programs.discard(at)
+            if goes_on and changes_rules and not programs and self._rules_ahead is None:
+                self._rules_ahead = EbtablesSave(self.namespace, self.settings.timeout)
+            return goes_on
+
+        self.cancel_prefetch()
+        run_scheduled(commands, begin, end_and_look)
+
+    def _take_numbers(self, count: int) -> int:
+        """Return the number of the first of ``count`` commands: they are numbered through the whole operation."""
+        first = self._number + 1
+        self._number += count
+        return first
+
+    def entry(self, plan: Plan, status: str) -> WiringRecord:
+        """Return what there is to write down of a wiring of this namespace that begins now."""
+        return WiringRecord(
+            id=plan.id,
+            netns=self.namespace.path,
+            cookie=self.namespace.cookie,
+            boot_id=boot_id(),
+            status=status,
+            applied_at=time.time(),
+            plan=Node(plan_to_json(plan), "plan"),
+        )
+
+    def _begin(self, number: int, command: Command) -> Execution:
+        self.emit(Running(number, command))
+        try:
+            if command.netns is not None and is_of_ip(command):
+                return ip_execution(self.session, command)
+            return program_execution(self._start(command))
+        except HostError as error:
+            return failed_execution(error)
+
+    def _end(self, number: int, command: Command, job: Execution) -> CommandResult:
+        try:
+            reply = job.collect()
+        except TimedOut as error:
+            reply = CommandResult(_TIMED_OUT, "", str(error), self.settings.timeout)
+        except HostError as error:
+            reply = CommandResult(127, "", str(error), 0.0)
+        self.emit(Ran(number, command, reply))
+        return reply
+
+    def _start(self, command: Command) -> RunningProgram:
+        namespace, stdin = None if command.netns is None else self.namespace, command.stdin
+        ready = self._ready.pop(command.argv, None) if namespace and PrestartedProcess.takes(stdin) else None
+        if ready and stdin:
+            return ready.feed(stdin)
+        return start_program(command.argv, namespace=namespace, stdin=stdin, timeout=self.settings.timeout)
+
+
+@contextmanager
+def open_operation(settings: Settings, netns: NetnsPath, plan_id: PlanId) -> Iterator[Operation]:
+    """Open and lock a namespace for changing it under an id.
+
+    Raises NamespaceGone, HostError, or Locked after ``lock_timeout`` where somebody else is at it.
+    """
+    settings.store.prepare()
+    with (
+        Namespace.open(netns) as namespace,
+        namespace.lock(settings.lock_timeout),
+        stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would be told «nothing changed»
+        Journal.open(settings.store.journal_path(plan_id), lock_timeout=settings.lock_timeout) as journal,
+        IpBatch(namespace, timeout=settings.timeout) as session,
+    ):
+        operation = Operation(settings, namespace, session, journal, stop)
+        try:
+            yield operation
+        finally:
+            operation.close()
+
+
+def check_programs(commands: Iterable[Command]) -> None:
+    """Raise HostError where a program of ``commands`` is missing (it names the package), or taps cannot be."""
+    wanted = tuple(commands)
+    for name in dict.fromkeys(["nsenter", *(command.argv[0] for command in wanted)]):
+        find_program(name)
+    if any(command.argv[:2] == ("ip", "tuntap") for command in wanted):
+        check_taps()
+
+
+def _failure(command: Command, reply: CommandResult) -> Failure:
+    said = one_line(reply.stderr or reply.stdout)
+    return Failure(f"{command.line} failed: {said or f'status {reply.rc}'}")

@@ -1,0 +1,88 @@
+"""Does a wiring still match what was applied, and putting right what does not."""
+
+from __future__ import annotations
+
+import time
+
+from attrs import evolve, frozen
+
+from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete, RolledBack
+from executor.netns.namespace import boot_id
+from executor.observe.observe import observe_netns
+from executor.operations.apply import refuse_unreadable, verify_applied
+from executor.operations.operation import Failure, Operation, Settings, check_programs, open_operation
+from executor.operations.outcome import Outcome
+from executor.operations.rollback import left_to_restore
+from executor.state.events import Began, Ended, RollingBack
+from executor.state.status import is_gone
+from executor.state.store import WIRED, WiringRecord
+from planner.drift import drifted, moved_by_nature
+from planner.errors import PlannerError, Refused
+from planner.facts.model import NamespaceFacts
+from planner.plan.plan import Plan, plan_from_json, with_changes
+
+
+@frozen
+class Drift:
+    """What would bring a wiring back to what was applied, as a plan; ``notes`` name what differs by nature."""
+
+    plan: Plan
+    notes: tuple[str, ...]
+
+
+def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
+    """Compare a wiring with what is there. Raises Refused where it is half done, NamespaceGone."""
+    if entry.status != WIRED:
+        raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
+    if is_gone(entry):
+        raise NamespaceGone(f"the namespace of {entry.id} is gone: podwire gc forgets it")
+    facts = observe_netns(entry.netns, timeout=settings.timeout)
+    plan = plan_from_json(entry.plan, settings.templates)
+    return Drift(_repair_plan(plan, facts, settings), moved_by_nature(plan, facts))
+
+
+def repair(entry: WiringRecord, settings: Settings) -> Outcome:
+    """Bring a wiring back to what was applied. A repair that fails is taken back itself; the wiring stays recorded.
+
+    Raises RolledBack, or RollbackIncomplete where going back failed too.
+    """
+    started = time.monotonic()
+    with open_operation(settings, entry.netns, entry.id) as operation:
+        now = settings.store.load(entry.id)
+        if now is None or now.status != WIRED or not now.is_of(operation.namespace.cookie, boot_id()):
+            return Outcome("nothing", entry.id)
+        plan = _repair_plan(plan_from_json(now.plan, settings.templates), operation.observe(), settings)
+        if not plan.changes:
+            return Outcome("unchanged", entry.id)
+        check_programs((*plan.commands, *plan.reverse_commands))
+        operation.emit(Began("check --fix", entry.id, entry.netns, settings.requested_by))
+        failure = _carry_out(plan, operation)
+        if failure is not None:
+            raise _take_back(plan, failure, operation)
+        operation.emit(Ended("repaired", ""))
+    return Outcome("repaired", entry.id, len(plan.commands), time.monotonic() - started)
+
+
+def _repair_plan(plan: Plan, facts: NamespaceFacts, settings: Settings) -> Plan:
+    refuse_unreadable(facts)
+    return with_changes(evolve(plan, facts=facts), drifted(plan, facts), settings.templates)
+
+
+def _carry_out(plan: Plan, operation: Operation) -> Failure | None:
+    try:
+        return operation.run(plan.commands) or verify_applied(plan.changes, operation)
+    except (ExecutorError, PlannerError) as error:
+        return Failure(str(error))
+
+
+def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack | RollbackIncomplete:
+    operation.best_effort = True
+    operation.emit(RollingBack(failure.why))
+    templates = operation.settings.templates
+    operation.run_all(left_to_restore(plan, operation.observe(), templates).commands)
+    left = left_to_restore(plan, operation.observe(), templates).changes
+    operation.emit(Ended("not repaired", failure.why))
+    if left:
+        names = ", ".join(str(change.resource) for change in left)
+        return RollbackIncomplete(f"{failure.why}; and the repair could not be taken back whole ({names}): look again")
+    return RolledBack(f"{failure.why}; the repair was taken back, {plan.netns} is as drifted as it was")

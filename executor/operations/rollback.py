@@ -1,0 +1,178 @@
+"""Going back: teardown, the rollback of a failed apply, and recovery after a crash are one and the same.
+
+Look at each resource of the reverse plan, and run what is not yet as it should be. What happened before doesn't matter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from attrs import frozen
+
+from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete
+from executor.netns.namespace import boot_id
+from executor.operations.calico_gateway import release_gateway
+from executor.operations.operation import Operation, Settings, check_programs, open_operation
+from executor.operations.outcome import Outcome
+from executor.state.events import Began, Ended, RollingBack
+from executor.state.journal import Journal
+from executor.state.status import is_gone, is_half_done
+from executor.state.store import TEARING_DOWN, WiringRecord
+from executor.taps.holders import tap_holders
+from planner.changes.change import Change, lost_links, pending, without_lost_links
+from planner.errors import PlannerError
+from planner.facts.ebtables_save import foreign_rules
+from planner.facts.model import NamespaceFacts
+from planner.plan.plan import Plan, changes_back, plan_from_json, with_changes
+from planner.plan.render import Templates
+from planner.resources import RulesState
+from planner.text.values import PlanId, shown
+
+RECOVER = "recover"
+
+
+@frozen
+class RollbackResult:
+    """What was run, and what is still not as it was (sentences)."""
+
+    commands: int
+    problems: tuple[str, ...]
+
+
+def restore(entry: WiringRecord, settings: Settings, verb: str, *, unconfirmed: str | None = None) -> Outcome:
+    """Take the wiring of ``entry`` back and forget it; ``verb`` stands in the journal (teardown, recover).
+
+    With ``unconfirmed``, a token, only while the wiring still waits to be confirmed under that token.
+
+    A failed command does not stop the others. Raises RollbackIncomplete if something is not as it was in the end; the
+    state is kept then. A namespace that is gone has nothing left to take back.
+    """
+    if not is_gone(entry):
+        with suppress(NamespaceGone):  # just now
+            return _restore(entry, settings, verb, unconfirmed)
+    return _forget(entry, settings)
+
+
+def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: str | None) -> Outcome:
+    """Do what ``restore`` says. Raises NamespaceGone where there is nothing to do it in any more."""
+    started = time.monotonic()
+    with open_operation(settings, entry.netns, entry.id) as operation:
+        operation.prefetch_facts()
+        now = settings.store.load(entry.id)
+        if now is None or (unconfirmed is not None and now.confirm_token != unconfirmed):
+            return Outcome("nothing", entry.id)
+        if verb == RECOVER and not is_half_done(now):
+            return Outcome("nothing", entry.id)  # whoever was at it has finished while we waited
+        entry = now
+        if not entry.is_of(operation.namespace.cookie, boot_id()):
+            raise NamespaceGone(f"the namespace of {entry.id} is gone")
+        (tearing_down,) = settings.store.atomic_writes(entry, TEARING_DOWN)
+        with tearing_down:
+            tearing_down.write()
+            plan = plan_from_json(entry.plan, settings.templates)
+            facts = operation.observe()
+            check_programs(plan.reverse_commands)
+            tearing_down.commit()
+        holders = _tap_holders(plan, operation)
+        way = roll_back_and_delete(
+            plan, lambda: facts, Began(verb, entry.id, entry.netns, settings.requested_by), operation
+        )
+        if way.problems:
+            operation.emit(Ended("half-done", "; ".join(way.problems)))
+            raise RollbackIncomplete(half_done(plan, way))
+        operation.emit(Ended("restored", ""))
+    give_back_gateway(entry.id, settings)
+    return Outcome("restored", entry.id, way.commands, time.monotonic() - started, (*holders, *_notes(plan, facts)))
+
+
+def roll_back_and_delete(
+    plan: Plan, look: Callable[[], NamespaceFacts], began: Began | RollingBack, operation: Operation
+) -> RollbackResult:
+    """Bring everything that ``plan`` changed back and, where it is, forget the plan; ``look`` tells what is there now.
+
+    Whatever keeps it from that (a signal, a program that vanished, a full disk) is a problem like any other.
+    """
+    try:
+        operation.emit(began)
+        way = _go_back(plan, look(), operation)
+        if not way.problems:
+            operation.settings.store.delete(plan.id)
+    except (ExecutorError, PlannerError) as error:
+        way = RollbackResult(0, (str(error),))
+    operation.best_effort = True  # how it ended is told, even where it cannot be written down
+    return way
+
+
+def _tap_holders(plan: Plan, operation: Operation) -> tuple[str, ...]:
+    """Say who has a tap open that is about to go: the VM loses its network."""
+    taps = [interface.name for interface in plan.interfaces if interface.type == "tap"]
+    return tuple(f"{holder}: it has lost its network" for holder in tap_holders(taps, operation.namespace))
+
+
+def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> RollbackResult:
+    """Bring everything that ``plan`` changed back to its ``before``, from ``facts`` as they are now."""
+    render = operation.settings.templates.commands
+    left = _changes_left(plan, facts)
+    commands = render(left)
+    failures = operation.run_all(commands)
+    now = operation.observe()
+    still = _changes_left(plan, now)
+    # What was as it should be before those commands ran: they took it along. Where setting a MAC failed the first time
+    # and works the second, it flushes neighbours that are back already.
+    tried = {change.resource for change in left}
+    lost = render(change for change in still if change.resource not in tried)
+    if lost:
+        failures += operation.run_all(lost)
+        now = operation.observe()
+        still = _changes_left(plan, now)
+    problems = [f"{change.resource} is not as it was" for change in still]
+    whys = [failure.why for failure in failures]
+    if now.ebtables.problem:
+        whys.append(now.ebtables.problem)
+    return RollbackResult(len(commands) + len(lost), tuple(problems + whys if still else ()))
+
+
+def left_to_restore(plan: Plan, facts: NamespaceFacts, templates: Templates) -> Plan:
+    """Return the plan that takes ``plan`` back from what is there now: what is already as it was is not in it."""
+    return with_changes(plan, _changes_left(plan, facts), templates)
+
+
+def _changes_left(plan: Plan, facts: NamespaceFacts) -> tuple[Change, ...]:
+    changes = changes_back(plan, time.time() - plan.facts.observed_at)
+    return pending(without_lost_links(changes, facts), facts)
+
+
+def half_done(plan: Plan, way: RollbackResult) -> str:
+    """Return the sentence that says what is left, and what to do."""
+    return f"{plan.id} could not be taken back whole ({'; '.join(way.problems)}): podwire recover {plan.id} tries again"
+
+
+def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
+    """Forget a wiring whose namespace is gone, under the lock of its id, under which another may stand by now."""
+    settings.store.prepare()
+    with Journal.open(settings.store.journal_path(entry.id), lock_timeout=settings.lock_timeout):
+        now = settings.store.load(entry.id)
+        if now is not None and not is_gone(now):
+            return Outcome("nothing", entry.id)
+        settings.store.delete(entry.id)
+    give_back_gateway(entry.id, settings)
+    return Outcome("gone", entry.id)
+
+
+def give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
+    """Release the dummy gateway of a wiring, if any. Raises RollbackIncomplete if that fails; it stays noted."""
+    problems = release_gateway(plan_id, settings)
+    if problems:
+        raise RollbackIncomplete(
+            f"the dummy gateway of {plan_id} could not be given back ({'; '.join(problems)}): try again"
+        )
+
+
+def _notes(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
+    """Return what could not come back, and what was left alone: rules of others in the chains that came with ours."""
+    lost = tuple(f"{link} is gone, and all that it had with it" for link in lost_links(plan.changes, facts))
+    states = (change.after for change in plan.changes if isinstance(change.after, RulesState))
+    rules = [rule for state in states for rule in foreign_rules(state, facts.ebtables)]
+    return lost + tuple(f"left alone, since it is not podwire's: ebtables rule {shown(rule, 200)}" for rule in rules)

@@ -1,0 +1,225 @@
+"""Programs that run once each: everything that is not a line for an open ``ip`` (ebtables, bridge, sysctl, nft)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
+from select import PIPE_BUF
+from typing import Self
+
+from executor.errors import HostError, TimedOut
+from executor.netns.namespace import Namespace
+from executor.process.result import CommandResult
+from executor.process.spawn import ChildProcess, find_program
+
+__all__ = ["PrestartedProcess", "RunningProgram", "find_program", "run_program", "start_program"]
+
+# What is kept of a program's output. A namespace with 10,000 rules prints 1 MB.
+_MOST_OUTPUT = 16 * 1024 * 1024
+
+
+def run_program(
+    argv: Sequence[str],
+    *,
+    namespace: Namespace | None,
+    stdin: str | None,
+    timeout: float,
+    pass_fds: Iterable[int] = (),
+) -> CommandResult:
+    """Run a program to its end and return what it answered; equals ``printf … | nsenter --net=NETNS argv``.
+
+    ``namespace`` None is where podwire runs, ``stdin`` None an empty standard input, ``timeout`` in seconds.
+    A program in the namespace shares its lock; of one outside, ``pass_fds`` can say that it should.
+    Raises HostError if it cannot be started, TimedOut if it took too long: its process group is killed then.
+    """
+    with start_program(argv, namespace=namespace, stdin=stdin, timeout=timeout, pass_fds=pass_fds) as running:
+        return running.result()
+
+
+def start_program(
+    argv: Sequence[str],
+    *,
+    namespace: Namespace | None,
+    stdin: str | None,
+    timeout: float,
+    pass_fds: Iterable[int] = (),
+    is_ahead: bool = False,
+) -> RunningProgram:
+    """Start a program as ``run_program`` does and return at once. Use it in a ``with``, so that it ends with that.
+
+    With ``is_ahead`` it gives way to whatever else wants to run, until ``result`` is asked for.
+    """
+    started = time.monotonic()
+    with ExitStack() as on_failure:
+        # Files in memory: nothing has to be carried while the program runs, and no pipe can be full.
+        files = [on_failure.enter_context(_memory_file(name)) for name in ("stdin", "stdout", "stderr")]
+        if stdin is not None:
+            os.pwrite(files[0].fd, stdin.encode(), 0)
+        streams = (files[0].fd, files[1].fd, files[2].fd)
+        child = ChildProcess.start(argv, namespace=namespace, streams=streams, pass_fds=pass_fds, is_ahead=is_ahead)
+        files[0].close()
+        on_failure.pop_all()
+    return RunningProgram(child, argv, files[1], files[2], started=started, timeout=timeout, is_ahead=is_ahead)
+
+
+class PrestartedProcess:
+    """A program that was started ahead and waits for its standard input, which is all that it does anything for.
+
+    What a program costs is mostly its start: ``ebtables-restore`` takes 2.6 ms, and of these 0.6 from its input on. One
+    that gets none ends at once, having done nothing.
+    """
+
+    def __init__(self, argv: Sequence[str], *, namespace: Namespace | None, timeout: float) -> None:
+        """Start ``argv`` and return at once. Raises HostError where it is not installed."""
+        self._argv = tuple(argv)
+        self._timeout = timeout
+        child_in, self._input = os.pipe2(os.O_CLOEXEC)
+        self._stdout, self._stderr = _memory_file("stdout"), _memory_file("stderr")
+        self._is_fed = False
+        try:
+            streams = (child_in, self._stdout.fd, self._stderr.fd)
+            self._child: ChildProcess | None = ChildProcess.start(
+                argv, namespace=namespace, streams=streams, is_ahead=True
+            )
+        except BaseException:
+            self._child = None
+            self.close()
+            raise
+        finally:
+            os.close(child_in)
+
+    @staticmethod
+    def takes(stdin: str | None) -> bool:
+        """Say whether a program can be started ahead for this input: there is some, and a pipe takes it whole."""
+        return stdin is not None and 0 < len(stdin.encode()) <= PIPE_BUF
+
+    def feed(self, stdin: str) -> RunningProgram:
+        """Give the program its input, which it ``takes``, and return it running. To be called once."""
+        child, self._child = self._child, None
+        assert child is not None  # noqa: S101  neither fed nor closed before
+        self._is_fed = True  # its output is the running program's
+        running = RunningProgram(
+            child, self._argv, self._stdout, self._stderr, started=time.monotonic(), timeout=self._timeout
+        )
+        with suppress(HostError, BrokenPipeError):  # it was never started, or has ended: the result will say why
+            child.raise_priority()
+            os.write(self._input, stdin.encode())
+        self._end_input()
+        return running
+
+    def close(self) -> None:
+        """Let a program go that was given nothing; a second time, or after ``feed``, does nothing."""
+        child, self._child = self._child, None
+        self._end_input()
+        if child is not None:
+            child.kill()
+        if not self._is_fed:
+            self._stdout.close()
+            self._stderr.close()
+
+    def _end_input(self) -> None:
+        fd, self._input = self._input, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+class _memory_file:  # noqa: N801  used like a function
+    """A file without a name, in memory (memfd_create(2))."""
+
+    def __init__(self, name: str) -> None:
+        self.fd = os.memfd_create(name)
+
+    def read(self) -> str:
+        """Return what was written, up to the most that is kept."""
+        size = min(os.fstat(self.fd).st_size, _MOST_OUTPUT)
+        return os.pread(self.fd, size, 0).decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class RunningProgram:
+    """A program on its way, for running two side by side."""
+
+    def __init__(
+        self,
+        child: ChildProcess,
+        argv: Sequence[str],
+        stdout: _memory_file,
+        stderr: _memory_file,
+        *,
+        started: float,
+        timeout: float,
+        is_ahead: bool = False,
+    ) -> None:
+        self._child = child
+        self._is_ahead = is_ahead
+        self._argv = tuple(argv)
+        self._stdout = stdout
+        self._stderr = stderr
+        self._started = started
+        self._timeout = timeout
+        self._finished = False
+
+    @property
+    def pid(self) -> int:
+        """The id of the process, which is that of its group too."""
+        return self._child.pid
+
+    @property
+    def ended_fd(self) -> int:
+        """What becomes readable when the program has ended; -1 where that has happened, or nobody can tell."""
+        try:
+            return self._child.ended_fd
+        except HostError:
+            return -1  # ``result`` says so
+
+    @property
+    def deadline(self) -> float:
+        """When the program has to have ended (monotonic clock)."""
+        return self._started + self._timeout
+
+    def result(self) -> CommandResult:
+        """Wait for the program to end and return what it answered; the time allowed counts from its start.
+
+        To be called once. Raises TimedOut; the whole process group is killed then.
+        """
+        if self._is_ahead:
+            self._child.raise_priority()
+        if not self._child.wait(self.deadline - time.monotonic()):
+            killed = self._kill()
+            raise TimedOut(
+                f"{self._argv[0]} did not end within {self._timeout:g} s"
+                + (" and was killed" if killed else " and cannot be killed: the kernel hangs in it")
+            )
+        rc = self._child.reap()
+        self._finished = True
+        return CommandResult(rc, self._stdout.read(), self._stderr.read(), time.monotonic() - self._started)
+
+    def _kill(self) -> bool:
+        self._finished = True
+        return self._child.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the program, which is killed where it has not ended."""
+        if not self._finished:
+            self._kill()
+        self._stdout.close()
+        self._stderr.close()

@@ -1,0 +1,1 @@
+"""What is written down: wirings, journals, and the events that lead to them."""

@@ -1,0 +1,60 @@
+"""What happens in an operation, as values: the executor emits them; what prints, journals or counts listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from executor.process.result import CommandResult
+from planner.text.values import NetnsPath, PlanId
+
+if TYPE_CHECKING:  # reading the log would load the template engine
+    from planner.plan.render import Command
+
+
+@frozen
+class Began:
+    """An operation on a namespace begins; ``verb`` is apply, teardown or recover, ``asked`` what the user said."""
+
+    verb: str
+    id: PlanId
+    netns: NetnsPath
+    requested_by: str
+
+
+@frozen
+class Running:
+    """A command is about to run; ``number`` counts from 1 within the operation. Whoever objects (raises) stops it."""
+
+    number: int
+    command: Command
+
+
+@frozen
+class Ran:
+    """A command has ended."""
+
+    number: int
+    command: Command
+    reply: CommandResult
+
+
+@frozen
+class RollingBack:
+    """The operation failed for ``why``; what was done is being taken back."""
+
+    why: str
+
+
+@frozen
+class Ended:
+    """The operation is over; ``outcome`` is a word (wired, restored, taken back, half-done), ``why`` says more."""
+
+    outcome: str
+    why: str
+
+
+Event = Began | Running | Ran | RollingBack | Ended
+Listener = Callable[[Event], None]

@@ -1,0 +1,208 @@
+"""The journal: a JSON line before and after each command, so that a process killed at any instant leaves a trace.
+
+What is written outlives the process, not the machine: a namespace dies with the machine too. The same lines are the
+log of everything that was ever run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from attrs import evolve, frozen
+
+from executor.errors import HostError, Locked
+from executor.netns.lock import locked_within
+from executor.state.events import Began, Event, Ran, RollingBack, Running
+from executor.state.rotation import MOST_BYTES, rotate, with_older
+from planner.errors import InvalidInput
+from planner.text.document import Node
+from planner.text.values import PlanId, shown
+
+_KEPT_OUTPUT = 64 * 1024
+_as_line = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@frozen
+class LogRecord:
+    """One command that was run. ``time`` in seconds since the epoch; ``rc`` None where podwire died before its end."""
+
+    time: float
+    id: str
+    netns: str | None
+    verb: str
+    requested_by: str
+    argv: tuple[str, ...]
+    stdin: str | None
+    rc: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    duration_ms: float | None = None
+
+
+class Journal:
+    """The journal of one id, open for appending and locked against another process that works under the same id."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self._path = path
+        self._fd = fd
+
+    @classmethod
+    def open(cls, path: Path, *, lock_timeout: float = 0.0) -> Self:
+        """Open (make) the journal at ``path``. Raises HostError where that cannot be.
+
+        Where it is in use this waits up to ``lock_timeout`` seconds, and raises Locked then.
+        """
+        # O_NONBLOCK: a pipe in its place would wait for a reader, forever.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            fd = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise HostError(f"the journal {shown(str(path))} cannot be written: {error.strerror}") from None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise HostError(f"the journal {shown(str(path))} is not a regular file")
+        if not locked_within(fd, lock_timeout):
+            os.close(fd)
+            raise Locked(f"another podwire is working under the id {path.stem}: try again when it has ended")
+        found = os.fstat(fd)
+        if found.st_nlink and found.st_size < MOST_BYTES:
+            return cls(path, fd)
+        # Full, or removed by somebody who had not written to it, between our opening and our locking it.
+        os.close(_rotated(path, fd) if found.st_nlink else fd)
+        return cls.open(path, lock_timeout=lock_timeout)
+
+    def close(self) -> None:
+        """Close the journal and let go of the id; of an operation that was refused no empty file stays."""
+        if os.fstat(self._fd).st_size == 0 and with_older(self._path) == [self._path]:
+            self._path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def listen(self, event: Event) -> None:
+        """Write an event down (a Listener). Raises HostError where that fails: nothing runs then."""
+        line = _as_line({"time": time.time()} | _as_json(event))
+        # A torn line of a process that was killed must not swallow ours: each starts on a line of its own.
+        data = f"\n{line}\n".encode()
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            raise HostError(f"the journal {shown(str(self._path))} cannot be written: {error.strerror}") from None
+        if written != len(data):
+            raise HostError(f"the journal {shown(str(self._path))} cannot be written: no space is left")
+
+
+def _rotated(path: Path, fd: int) -> int:
+    """Put a full journal behind the older ones while it is locked. Raises HostError."""
+    try:
+        rotate(path)
+    except OSError as error:
+        os.close(fd)
+        raise HostError(f"the journal {shown(str(path))} is full and cannot be renamed: {error.strerror}") from None
+    return fd
+
+
+def _as_json(event: Event) -> dict[str, Any]:
+    if isinstance(event, Began):
+        return {"event": "began", "verb": event.verb, "id": event.id, "netns": event.netns, "asked": event.requested_by}
+    if isinstance(event, Running):
+        command = event.command
+        words = {"argv": list(command.argv), "netns": command.netns, "stdin": command.stdin}
+        return {"event": "running", "number": event.number} | words
+    if isinstance(event, Ran):
+        reply = event.reply
+        output = {"stdout": reply.stdout[:_KEPT_OUTPUT], "stderr": reply.stderr[:_KEPT_OUTPUT]}
+        took = {"rc": reply.rc, "duration_ms": round(reply.duration * 1000, 3)}
+        return {"event": "ran", "number": event.number} | took | output
+    if isinstance(event, RollingBack):
+        return {"event": "taking-back", "why": event.why}
+    return {"event": "ended", "outcome": event.outcome, "why": event.why}
+
+
+def read_log(path: Path, plan_id: PlanId) -> Iterator[LogRecord]:
+    """Yield the commands in a journal in the order in which they were run. Torn and foreign lines are passed over."""
+    verb, asked = "", ""
+    waiting: dict[int, LogRecord] = {}  # by number: commands may run side by side
+    for node in _lines(path):
+        event = node.field("event").text()
+        if event == "began":
+            yield from waiting.values()
+            waiting.clear()
+            verb, asked = node.field("verb").text(), node.field("asked").text()
+        elif event == "running":
+            waiting[node.field("number").integer()] = _started(node, plan_id, verb, asked)
+        elif event == "ran" and (number := node.field("number").integer()) in waiting:
+            waiting[number] = _finished(waiting[number], node)
+            yield from _ended(waiting)
+    yield from waiting.values()
+
+
+def _ended(waiting: dict[int, LogRecord]) -> Iterator[LogRecord]:
+    """Yield, and take out, the first of ``waiting`` up to one that has not ended."""
+    while waiting and next(iter(waiting.values())).rc is not None:
+        yield waiting.pop(next(iter(waiting)))
+
+
+def _lines(path: Path) -> Iterator[Node]:
+    """Yield the whole lines of a journal; the last one before a crash may be torn."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HostError(f"the journal {shown(str(path))} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise HostError(f"the journal {shown(str(path))} is not a regular file")
+    with open(fd, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(value, dict) and "event" in value:
+                yield Node(value, "journal")
+
+
+def _started(node: Node, plan_id: PlanId, verb: str, asked: str) -> LogRecord:
+    return LogRecord(
+        time=node.field("time").number(),
+        id=plan_id,
+        netns=node.maybe("netns", Node.text),
+        verb=verb,
+        requested_by=asked,
+        argv=node.field("argv").each(Node.text),
+        stdin=node.maybe("stdin", Node.text),
+    )
+
+
+def _finished(record: LogRecord, node: Node) -> LogRecord:
+    return evolve(
+        record,
+        rc=node.field("rc").integer(-(2**31), 2**31),
+        stdout=node.field("stdout").text(),
+        stderr=node.field("stderr").text(),
+        duration_ms=node.field("duration_ms").number(),
+    )
+
+
+def read_logs(paths: dict[PlanId, Path]) -> list[LogRecord]:
+    """Return the commands of several journals in the order of time. A damaged line ends its journal's reading."""
+    found: list[LogRecord] = []
+    for plan_id, path in paths.items():
+        try:
+            for file in with_older(path):
+                found += read_log(file, plan_id)
+        except InvalidInput as error:
+            raise HostError(f"the journal {shown(str(path))} is damaged: {error}") from None
+    return sorted(found, key=lambda record: record.time)

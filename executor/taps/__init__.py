@@ -1,0 +1,1 @@
+"""Opening taps, and finding out who has one open."""

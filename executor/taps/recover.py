@@ -1,0 +1,64 @@
+"""After a restart of the runtime: the network of a wired namespace, and its taps opened again."""
+
+from __future__ import annotations
+
+import os
+
+from attrs import frozen
+
+from executor.netns.namespace import Namespace
+from executor.observe.observe import observe_once
+from executor.operations.operation import Settings
+from executor.state.store import WiringRecord
+from executor.taps.holders import Holder, tap_holders
+from executor.taps.open import open_tap
+from planner.network import ContainerSideNetwork
+from planner.plan.plan import plan_from_json
+from planner.recovery import recover_container_side_network
+from planner.text.values import InterfaceName
+
+
+@frozen
+class OpenTap:
+    """The descriptors of one tap, a queue each; none where ``holder``, a VMM, has it open already."""
+
+    name: InterfaceName
+    fds: tuple[int, ...] = ()
+    holder: Holder | None = None
+
+
+@frozen
+class Reopened:
+    """A wired namespace after a restart. The descriptors are the caller's to close."""
+
+    network: ContainerSideNetwork
+    taps: tuple[OpenTap, ...]
+
+    def close(self) -> None:
+        """Close every descriptor."""
+        for tap in self.taps:
+            for fd in tap.fds:
+                os.close(fd)
+
+
+def reopen(entry: WiringRecord, settings: Settings) -> Reopened:
+    """Return the network of a wired namespace, with its taps opened unless a VMM holds them.
+
+    Raises Refused where it is not as it was recorded, NamespaceGone, or HostError where a tap cannot be opened.
+    """
+    plan = plan_from_json(entry.plan, settings.templates)
+    with Namespace.open(entry.netns) as namespace:
+        network = recover_container_side_network(plan, observe_once(namespace, timeout=settings.timeout))
+        held = {holder.tap: holder for holder in tap_holders([tap.name for tap in network.interfaces], namespace)}
+        taps: list[OpenTap] = []
+        try:
+            for tap in network.interfaces:
+                holder = held.get(tap.name)
+                fds = (
+                    () if holder else open_tap(tap.name, namespace=namespace, queues=tap.queues, vnet_hdr=tap.vnet_hdr)
+                )
+                taps.append(OpenTap(tap.name, fds, holder))
+        except BaseException:
+            Reopened(network, tuple(taps)).close()
+            raise
+    return Reopened(network, tuple(taps))

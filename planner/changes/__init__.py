@@ -1,0 +1,1 @@
+"""A change of one resource, its inverse, and how a resource is according to facts."""

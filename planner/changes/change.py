@@ -1,0 +1,142 @@
+"""The atom: a change is one resource, before and after. Everything else is computed from a list of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import evolve, frozen
+
+from planner.changes.lookup import UNREADABLE, Observed, equivalent
+from planner.errors import Refused
+from planner.facts.model import LinkFact, NamespaceFacts
+from planner.resources import EbtablesRules, Link, LinkState, Resource, Route, State, Sysctl
+from planner.text.codec import from_json, to_json
+from planner.text.document import Node
+from planner.text.values import NetnsPath
+
+
+@frozen
+class Change:
+    """``resource`` goes from ``before`` to ``after`` in the namespace ``netns``; None is «not there»."""
+
+    resource: Resource
+    before: State | None
+    after: State | None
+    reason: str
+    netns: NetnsPath
+
+    def inverse(self) -> Change:
+        """Return the change that undoes this one."""
+        return evolve(self, before=self.after, after=self.before)
+
+    @property
+    def sign(self) -> str:
+        """Return ``+`` where the resource appears, ``-`` where it goes, ``~`` where it changes."""
+        return "+" if self.before is None else "-" if self.after is None else "~"
+
+    @property
+    def happens_by_itself(self) -> bool:
+        """Say whether the network brings ``after`` about: what a router advertisement made returns with the next."""
+        return bool(getattr(self.after, "comes_back", False))
+
+    @property
+    def known_state(self) -> State:
+        """Return the state that podwire knows the resource in: ``after``, or ``before`` where that is None."""
+        state = self.before if self.after is None else self.after
+        if state is None:
+            raise ValueError("a change has a before or an after")
+        return state
+
+    def elapsed(self, seconds: float) -> Change:
+        """Return the change ``seconds`` later: what it restores has that much less to live, or is not restored."""
+        count_down = getattr(self.after, "aged", None)
+        return evolve(self, after=count_down(seconds)) if count_down else self
+
+
+def inverse(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Return the changes that undo ``changes``: in reverse order, each inverted."""
+    return tuple(change.inverse() for change in reversed(tuple(changes)))
+
+
+def pending(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, ...]:
+    """Return what of ``changes`` is still to be done, each from the state in which its resource is observed.
+
+    What could not be looked at (ebtables rules, where ebtables does not answer) always is.
+
+    Raises Refused where a link of the name stands there that podwire did not make.
+    """
+    observed = Observed(facts)
+    found = []
+    for change in changes:
+        seen = observed.state_of(change.resource, change.known_state)
+        if isinstance(seen, LinkFact) and change.after is not None:
+            raise Refused(
+                f"link {seen.name} is there and is not podwire's: rename or remove it, or wire another namespace"
+            )
+        if not (equivalent(seen, change.after) or change.happens_by_itself or isinstance(seen, LinkFact)):
+            # What only changes with its link (a MAC, a sysctl) is still to be done where that is gone: it will be said.
+            found.append(change if seen in (None, UNREADABLE) else evolve(change, before=seen))
+    return _spare_strangers(tuple(found), facts)
+
+
+def without_lost_links(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, ...]:
+    """Return the changes less those of links that are not in the namespace any more: nothing is left to bring back."""
+    there = {link.name for link in facts.links}
+    return tuple(change for change in changes if isinstance(change.resource, Link) or _links_of(change) <= there)
+
+
+def lost_links(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[str, ...]:
+    """Return the links of ``changes`` that are not in the namespace any more, those that podwire made left out."""
+    all_changes = tuple(changes)
+    ours = {change.resource.name for change in all_changes if isinstance(change.resource, Link)}
+    named = dict.fromkeys(name for change in all_changes for name in sorted(_links_of(change)))
+    return tuple(name for name in named if facts.link(name) is None and name not in ours)
+
+
+def _links_of(change: Change) -> set[str]:
+    """Return the links without which a change's resource cannot be."""
+    resource = change.resource
+    if isinstance(resource, Route):
+        return set(resource.links)
+    if isinstance(resource, Sysctl):
+        words = resource.key.split("/")
+        return {words[3]} - {"all"} if words[1] == "ipv6" else set()
+    return set() if isinstance(resource, (Link, EbtablesRules)) else {resource.link}
+
+
+def _spare_strangers(changes: tuple[Change, ...], facts: NamespaceFacts) -> tuple[Change, ...]:
+    """Return the changes, links removed one by one where somebody else's link has joined their device group."""
+    removed = {change.resource.name for change in changes if isinstance(change.resource, Link) and change.after is None}
+    strangers = {link.group for link in facts.links if link.name not in removed}
+    return tuple(
+        evolve(change, before=evolve(change.before, group=0))
+        if isinstance(change.before, LinkState) and change.after is None and str(change.before.group) in strangers
+        else change
+        for change in changes
+    )
+
+
+def change_to_json(change: Change) -> dict[str, Any]:
+    """Return a change as JSON values: resource, before, after, reason, netns."""
+    return {
+        "resource": to_json(change.resource),
+        "before": to_json(change.before),
+        "after": to_json(change.after),
+        "reason": change.reason,
+        "netns": str(change.netns),
+    }
+
+
+def change_from_json(node: Node) -> Change:
+    """Return the change that ``node`` holds; InvalidInput where anything in it is missing, unknown or malformed."""
+    node.only("resource", "before", "after", "reason", "netns")
+    resource: Resource = from_json(Resource, node.field("resource"))  # type: ignore[arg-type]
+    kind: type[State] = resource.STATE
+    before, after = (node.maybe(key, lambda item: from_json(kind, item)) for key in ("before", "after"))
+    if before is None and after is None:
+        raise node.error("a change needs a before or an after")
+    reason = node.field("reason").text()
+    if not reason.isprintable():
+        raise node.field("reason").error("a reason is one line of text")
+    return Change(resource, before, after, reason, node.field("netns").parse(NetnsPath))

@@ -1,0 +1,1 @@
+"""What a CNI plugin answered: parsed, corrected by what the namespace has."""

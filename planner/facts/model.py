@@ -1,0 +1,246 @@
+"""What was observed in one network namespace, as values; nothing here asks anybody.
+
+They serialise as they are (planner.text.codec); planner.changes.lookup answers how one resource is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any, TypeVar
+
+from attrs import evolve, frozen
+
+from planner.resources import (
+    Address,
+    AddressState,
+    BridgeDevice,
+    LinkSysctl,
+    Neighbour,
+    NeighbourState,
+    Route,
+    RouteState,
+    TapDevice,
+    canonical,
+)
+from planner.text.codec import to_json
+from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress, SysctlValue, shown
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+FACTS_VERSION = 1
+UP = Keyword("UP")
+
+
+@frozen
+class LinkFact:
+    """A link as it was seen. ``type`` is the kernel's kind (``veth``), or ``ether``, ``loopback``, … where it has none.
+
+    ``port_settings`` names what somebody set of it as a port of ``master``. ``parent`` is the link that a macvlan or
+    ipvlan stands on, where that is in the namespace as well.
+    ``parent_device`` is a PCI address where ``parent_bus`` is ``pci``; ``carrier`` moves by itself.
+    """
+
+    name: InterfaceName
+    type: Keyword
+    mtu: int
+    flags: tuple[Keyword, ...] = ()
+    mac: MacAddress | None = None
+    master: InterfaceName | None = None
+    port_settings: tuple[Keyword, ...] = ()
+    parent: InterfaceName | None = None
+    alias: str | None = None
+    group: Keyword = Keyword("default")  # noqa: RUF009  an immutable str
+    addrgenmode: Keyword | None = None
+    altnames: tuple[str, ...] = ()
+    parent_bus: Keyword | None = None
+    parent_device: Keyword | None = None
+    device: BridgeDevice | TapDevice | None = None
+    carrier: bool = False
+
+    @property
+    def up(self) -> bool:
+        """Say whether the link is administratively up."""
+        return UP in self.flags
+
+
+@frozen
+class AddressFact:
+    """An address that is there."""
+
+    resource: Address
+    state: AddressState
+
+
+@frozen
+class RouteFact:
+    """A route that is there."""
+
+    resource: Route
+    state: RouteState
+
+
+@frozen
+class NeighbourFact:
+    """A permanent, noarp or proxy neighbour entry that is there."""
+
+    resource: Neighbour
+    state: NeighbourState
+
+
+@frozen
+class Chain:
+    """A chain of ``table bridge filter`` that exists, with its policy."""
+
+    name: Keyword
+    policy: Keyword
+
+
+@frozen
+class EbtablesFacts:
+    """The filter table of ebtables: ours and foreign rules, in order, as ``ebtables-save`` prints them.
+
+    ``problem`` says why it could not be read; the rest is empty then.
+    """
+
+    table: bool = False
+    chains: tuple[Chain, ...] = ()
+    rules: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@frozen
+class NamespaceFacts:
+    """Everything that planning looks at. ``observed_at`` is seconds since the epoch, for lifetimes that tick."""
+
+    version: int
+    links: tuple[LinkFact, ...] = ()
+    addresses: tuple[AddressFact, ...] = ()
+    routes: tuple[RouteFact, ...] = ()
+    neighbours: tuple[NeighbourFact, ...] = ()
+    ebtables: EbtablesFacts = EbtablesFacts()
+    sysctls: tuple[LinkSysctl, ...] = ()
+    observed_at: float = 0.0
+
+    # Asked for each link of a wiring: looking through all of them would cost with the square of the links.
+    @cached_property
+    def _links_by_name(self) -> dict[str, LinkFact]:
+        return {link.name: link for link in reversed(self.links)}
+
+    @cached_property
+    def _addresses_by_link(self) -> dict[str, list[AddressFact]]:
+        return _grouped((fact.resource.link, fact) for fact in self.addresses)
+
+    @cached_property
+    def _neighbours_by_link(self) -> dict[str, list[NeighbourFact]]:
+        return _grouped((fact.resource.link, fact) for fact in self.neighbours)
+
+    @cached_property
+    def _links_by_address(self) -> dict[IpInterface, list[InterfaceName]]:
+        return _grouped((fact.resource.address, fact.resource.link) for fact in self.addresses)
+
+    @cached_property
+    def _sysctls_by_key(self) -> dict[str, SysctlValue]:
+        return {setting.key: setting.value for setting in reversed(self.sysctls)}
+
+    def link(self, name: str) -> LinkFact | None:
+        """Return the link called ``name``, or None."""
+        return self._links_by_name.get(name)
+
+    def addresses_of(self, link: str) -> tuple[AddressFact, ...]:
+        """Return the addresses of a link in the kernel's order."""
+        return tuple(self._addresses_by_link.get(link, ()))
+
+    def neighbours_of(self, link: str) -> tuple[NeighbourFact, ...]:
+        """Return the neighbours of a link that somebody set."""
+        return tuple(self._neighbours_by_link.get(link, ()))
+
+    def carriers(self, address: IpInterface) -> tuple[InterfaceName, ...]:
+        """Return the names of the links that carry exactly this address."""
+        return tuple(self._links_by_address.get(address, ()))
+
+    def routes_of(self, link: str) -> tuple[RouteFact, ...]:
+        """Return the routes that leave by a link, in the kernel's order."""
+        return tuple(fact for fact in self.routes if link in fact.resource.links)
+
+    def sysctl(self, key: str) -> SysctlValue | None:
+        """Return a sysctl's value, or None where the namespace has no such sysctl."""
+        return self._sysctls_by_key.get(key)
+
+    def has_ipv6(self, link: str) -> bool:
+        """Say whether a link has an IPv6 device (below MTU 1280 it has none)."""
+        return self.sysctl(f"net/ipv6/conf/{link}/accept_dad") is not None
+
+    def is_like(self, other: NamespaceFacts) -> bool:
+        """Say whether both have the same digest. Most often they are equal but for the time: then nothing is hashed."""
+        return evolve(self, observed_at=other.observed_at) == other or self.digest() == other.digest()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what a plan depends on, in a form that timers, counters and order don't change."""
+        canonical = json.dumps(_canonical(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
+    """Return the facts less what moves by itself (KERNEL: timers, carrier, lifetimes, the order of routes)."""
+    return {
+        "links": [_without_carrier(link) for link in sorted(facts.links, key=lambda link: link.name)],
+        "addresses": [_settled_json(fact) for fact in facts.addresses],
+        "routes": sorted((_settled_json(fact) for fact in facts.routes), key=json.dumps),
+        "neighbours": sorted((_settled_json(fact) for fact in facts.neighbours), key=json.dumps),
+        "ebtables": to_json(facts.ebtables),
+        "sysctls": sorted((setting.key, setting.value) for setting in facts.sysctls),
+    }
+
+
+def _without_carrier(link: LinkFact) -> dict[str, Any]:
+    found: dict[str, Any] = to_json(link)
+    found.pop("carrier", None)
+    return found
+
+
+def _settled_json(fact: AddressFact | RouteFact | NeighbourFact) -> list[Any]:
+    return [to_json(fact.resource), to_json(canonical(fact.state))]
+
+
+def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
+    """Yield a sentence for each thing in which a namespace is no longer what it was when the plan was made."""
+    then, now = _by_subject(planned), _by_subject(seen)
+    for subject in [*then, *(subject for subject in now if subject not in then)]:
+        before, after = then.get(subject), now.get(subject)
+        if before == after:
+            continue
+        if after is None:
+            yield f"{subject} was there when the plan was made and is not any more"
+        elif before is None:
+            yield f"{subject} is there and was not when the plan was made"
+        else:
+            yield f"{subject} was {_changed(before, after)} when the plan was made and is {_changed(after, before)} now"
+    if [fact.resource for fact in planned.addresses] != [fact.resource for fact in seen.addresses]:
+        yield "the addresses are in another order than when the plan was made"
+
+
+def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
+    found: dict[str, Any] = {f"link {link.name}": _without_carrier(link) for link in facts.links}
+    for kind in (facts.addresses, facts.routes, facts.neighbours):
+        found |= {str(fact.resource): to_json(canonical(fact.state)) for fact in kind}
+    found |= {f"sysctl {setting.key}": {"value": str(setting.value)} for setting in facts.sysctls}
+    found["the ebtables filter table"] = to_json(facts.ebtables)
+    return found
+
+
+def _changed(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return the keys of ``one`` that ``other`` has otherwise, as words."""
+    words = [f"{key} {one.get(key, 'unset')}" for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+    # An alias can hold anything.
+    return ", ".join(word if word.isprintable() else shown(word) for word in words)

@@ -1,0 +1,441 @@
+"""What ``ip -j -d``, ``ebtables-save`` and /proc/sys answered, to facts.
+
+Only named keys are read: display state leaks from line to line in one ``ip -batch``, so the same question can come
+back with more of them. What ``ip`` prints and podwire cannot give back is kept by name, and refused if touched.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from ipaddress import ip_network
+from typing import Any, TypeVar
+
+from attrs import evolve, frozen
+
+from planner.errors import InvalidInput
+from planner.facts.ebtables_save import read_save
+from planner.facts.kernel_routes import absent_prefixes
+from planner.facts.model import (
+    FACTS_VERSION,
+    AddressFact,
+    EbtablesFacts,
+    LinkFact,
+    NamespaceFacts,
+    NeighbourFact,
+    RouteFact,
+)
+from planner.resources import (
+    Address,
+    AddressState,
+    BridgeDevice,
+    LinkSysctl,
+    Neighbour,
+    NeighbourState,
+    NextHop,
+    Route,
+    RouteMetric,
+    RouteState,
+    TapDevice,
+)
+from planner.text.document import Node
+from planner.text.values import (
+    InterfaceName,
+    IpAddress,
+    IpNetwork,
+    Keyword,
+    Label,
+    MacAddress,
+    SysctlKey,
+    SysctlValue,
+    parse_address,
+    parse_interface,
+    parse_network,
+    shown,
+)
+
+T = TypeVar("T")
+
+FOREVER = 2**32 - 1
+# How many links, addresses, routes and settings are remembered with what was made of them.
+_REMEMBERED = 8192
+# Flags that follow the other end or the driver, not anybody's setting (netdevice(7)).
+_MOVING_FLAGS = {"LOWER_UP", "NO-CARRIER", "DORMANT", "RUNNING", "M-DOWN", "ECHO"}
+# Links that take their parent's frames for themselves.
+_STACKED = {"macvlan", "macvtap", "ipvlan", "ipvtap"}
+# How a port of a bridge begins (ip-link(8), «bridge_slave»); its cost follows the speed of the link (br_if.c).
+_PORT_DEFAULTS = {
+    "priority": 32,
+    "hairpin": False,
+    "guard": False,
+    "root_block": False,
+    "fastleave": False,
+    "learning": True,
+    "flood": True,
+    "proxy_arp": False,
+    "proxy_arp_wifi": False,
+    "multicast_router": 1,
+    "mcast_flood": True,
+    "bcast_flood": True,
+    "mcast_to_unicast": False,
+    "neigh_suppress": False,
+    "group_fwd_mask": "0",
+    "vlan_tunnel": False,
+    "isolated": False,
+    "locked": False,
+}
+_PORT_COSTS = (0, 1, 2, 4, 19, 100)
+_ADDRESS_FLAGS = ("home", "mngtmpaddr", "nodad", "optimistic", "noprefixroute", "autojoin")
+_NEIGHBOUR_FLAGS = ("router", "extern_learn", "managed")
+_KEPT_NEIGHBOURS = ("PERMANENT", "NOARP")
+_BROADCAST = "ff:ff:ff:ff:ff:ff"
+_ROUTE_KEYS = {
+    "type", "dst", "tos", "gateway", "via", "dev", "table", "protocol", "scope", "prefsrc", "metric", "flags",
+    "metrics", "expires", "pref", "nexthops", "nhid", "nh_info", "uid", "age", "users", "used",
+}  # fmt: skip
+_HOP_FLAGS = {"onlink", "linkdown", "dead", "pervasive", "offload", "trap", "rt_offload", "rt_trap", "unresolved"}
+_METRICS = {
+    "mtu", "window", "rtt", "rttvar", "ssthresh", "cwnd", "advmss", "reordering", "hoplimit", "initcwnd", "features",
+    "rto_min", "initrwnd", "quickack", "congctl", "fastopen_no_cookie",
+}  # fmt: skip
+
+
+@frozen
+class ProbeOutput:
+    """What was answered in one namespace, as text: ``ip``'s in JSON, ``route_text`` without ``-j`` (or None).
+
+    ``route_text`` (``ip -o -d route show table all``, both families) is only needed where a route has metrics: that
+    one is locked isn't in the JSON. Where ``ebtables_save`` is None, ``ebtables_problem`` says why it can't be read.
+    """
+
+    links: str
+    addresses: str
+    routes4: str
+    routes6: str
+    neighbours: str
+    proxies: str
+    route_text: str | None
+    ebtables_save: str | None
+    nft_chains: str | None
+    ebtables_problem: str | None
+    sysctls: Mapping[str, str]
+    observed_at: float
+
+
+def read_probes(answers: ProbeOutput) -> NamespaceFacts:
+    """Return the facts in ``answers``; InvalidInput where a program printed what it never prints."""
+    links = tuple(_remembered(_link, node) for node in _objects(answers.links, "ip link"))
+    noarp_links = {link.name: link.mac for link in links if "NOARP" in link.flags or "LOOPBACK" in link.flags}
+    routes = _routes(answers)
+    down = {link.name for link in links if not link.up}
+    addresses = tuple(
+        AddressFact(Address(link, *identity), state)
+        for node in _objects(answers.addresses, "ip addr")
+        for link in [node.field("ifname").parse(InterfaceName)]
+        for identity, state in [_remembered(_address, item) for item in node.field("addr_info").items() if item.value]
+    )
+    return NamespaceFacts(
+        version=FACTS_VERSION,
+        links=links,
+        addresses=absent_prefixes(addresses, {fact.resource for fact in routes if not fact.state.metrics}, down),
+        # IPv6 routes that have expired stay listed for up to a minute, with a time below 0.
+        routes=tuple(fact for fact in routes if fact.state.expires != 0),
+        neighbours=_neighbours(answers, noarp_links),
+        ebtables=read_rules(answers.ebtables_save, answers.nft_chains, answers.ebtables_problem),
+        sysctls=tuple(_setting(key, value) for key, value in answers.sysctls.items()),
+        observed_at=answers.observed_at,
+    )
+
+
+@functools.lru_cache(_REMEMBERED)
+def _setting(key: str, value: str) -> LinkSysctl:
+    return LinkSysctl(Node(key, "sysctl").parse(SysctlKey), Node(value, f"sysctl {shown(key)}").parse(SysctlValue))
+
+
+def _remembered(read: Callable[[Node], T], node: Node) -> T:
+    """Return ``read(node)``, from memory where the same was read before: an operation looks twice and more."""
+    key = (read, repr(node.value))
+    found: T | None = _memory.get(key)
+    if found is None:
+        found = read(node)
+        if len(_memory) >= _REMEMBERED:
+            _memory.clear()
+        _memory[key] = found
+    return found
+
+
+_memory: dict[tuple[Callable[[Node], Any], str], Any] = {}
+
+
+def _objects(text: str, what: str) -> list[Node]:
+    """Return the objects in an answer of ``ip -j``.
+
+    It prints what controls a terminal raw (in an alias), and repeats keys: the first ``dst`` of an encapsulated route
+    is the route's own.
+    """
+    return [node for node in _json(text or "[]", what).items() if node.value]
+
+
+def _json(text: str, what: str) -> Node:
+    try:
+        value = json.loads(text, strict=False, object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+    except (ValueError, RecursionError):
+        raise InvalidInput(f"{what} did not answer in JSON: {shown(text)}") from None
+    return Node(value, what)
+
+
+def _link(node: Node) -> LinkFact:
+    info = node.optional("linkinfo", lambda found: found, Node({}, node.path))
+    kind = info.optional("info_kind", _keyword, None) or node.field("link_type").parse(Keyword)
+    flags = node.field("flags").each(_keyword)
+    is_ether = node.field("link_type").value == "ether"
+    return LinkFact(
+        name=node.field("ifname").parse(InterfaceName),
+        type=kind,
+        mtu=node.field("mtu").integer(),
+        flags=tuple(flag for flag in flags if flag not in _MOVING_FLAGS),
+        mac=node.maybe("address", lambda mac: mac.parse(MacAddress)) if is_ether else None,
+        master=node.maybe("master", lambda master: master.parse(InterfaceName)),
+        port_settings=_port_settings(info),
+        parent=node.maybe("link", lambda parent: parent.parse(InterfaceName)) if kind in _STACKED else None,
+        alias=node.maybe("ifalias", Node.text),
+        group=node.optional("group", _keyword, Keyword("default")),
+        addrgenmode=node.maybe("inet6_addr_gen_mode", _keyword),
+        altnames=node.maybe("altnames", Node.texts) or (),
+        parent_bus=node.maybe("parentbus", _keyword),
+        parent_device=node.maybe("parentdev", _keyword),
+        device=_device(kind, info.optional("info_data", lambda found: found, Node({}, info.path))),
+        carrier="LOWER_UP" in flags,
+    )
+
+
+def _port_settings(info: Node) -> tuple[Keyword, ...]:
+    """Return the settings of a bridge's port that somebody made: they are lost when the link leaves the bridge."""
+    data = info.optional("info_slave_data", lambda found: found, Node({}, info.path))
+    if info.optional("info_slave_kind", Node.text, "") != "bridge":
+        return ()
+    changed = (key for key, value in _PORT_DEFAULTS.items() if data.has(key) and data.field(key).value != value)
+    cost = data.optional("cost", Node.integer, 0)
+    return tuple(Keyword(key) for key in changed) + (() if cost in _PORT_COSTS else (Keyword("cost"),))
+
+
+def _device(kind: str, data: Node) -> BridgeDevice | TapDevice | None:
+    """Return how a bridge or a persistent tap was made; other links podwire never creates."""
+    if kind == "bridge":
+        return BridgeDevice(
+            ageing_time=data.optional("ageing_time", Node.integer, 0),
+            mcast_snooping=bool(data.optional("mcast_snooping", Node.integer, 0)),
+        )
+    if kind == "tun" and data.optional("type", Node.text, "") == "tap" and bool(data.maybe("persist", Node.boolean)):
+        return TapDevice(
+            owner=data.maybe("user", _number),
+            owner_group=data.maybe("group", _number),
+            multi_queue=bool(data.maybe("multi_queue", Node.boolean)),
+            vnet_hdr=bool(data.maybe("vnet_hdr", Node.boolean)),
+        )
+    return None
+
+
+def _keyword(node: Node) -> Keyword:
+    return node.parse(Keyword)
+
+
+def _number(node: Node) -> int:
+    """Return a number that ``ip`` prints as a string, such as a user id without a name."""
+    return node.parse(int) if isinstance(node.value, str) else node.integer()
+
+
+def _address(node: Node) -> tuple[tuple[Any, IpAddress | None], AddressState]:
+    """Return the identity (address, peer) and the state of an ``addr_info`` element (ip-address(8))."""
+    length = node.field("prefixlen").integer(0, 128)
+    local = node.field("local").parse(lambda text: parse_interface(f"{text}/{length}"))
+    valid, preferred = (_lifetime(node.field(f"{which}_life_time")) for which in ("valid", "preferred"))
+    dynamic = bool(node.maybe("dynamic", Node.boolean))
+    from_advertisement = any(node.has(flag) for flag in ("mngtmpaddr", "temporary", "stable-privacy"))
+    state = AddressState(
+        scope=node.field("scope").parse(Keyword),
+        label=node.maybe("label", lambda label: label.parse(Label)),
+        broadcast=node.maybe("broadcast", lambda address: address.parse(parse_address)),
+        flags=tuple(Keyword(flag) for flag in _ADDRESS_FLAGS if node.has(flag)),
+        metric=node.maybe("metric", Node.integer),
+        valid_lft=valid,
+        # ``deprecated`` without a lifetime that ends: somebody set it to 0.
+        preferred_lft=0 if node.has("deprecated") else preferred,
+        tentative=node.has("tentative"),
+        learnt=dynamic and local.version == 6 and from_advertisement,
+    )
+    return (local, node.maybe("address", lambda peer: peer.parse(parse_address))), state
+
+
+def _lifetime(node: Node) -> int | None:
+    seconds = node.integer()
+    return None if seconds == FOREVER else seconds
+
+
+def _routes(answers: ProbeOutput) -> tuple[RouteFact, ...]:
+    metrics = _metrics_by_line(answers.route_text or "")
+    facts = [
+        (node, _remembered(read, node))
+        for text, read in ((answers.routes4, _ipv4_route), (answers.routes6, _ipv6_route))
+        for node in _objects(text, "ip route")
+    ]
+    if len(metrics) != len(facts):
+        return tuple(_without_metrics(node, fact) for node, fact in facts)
+    return tuple(
+        evolve(fact, state=evolve(fact.state, metrics=found)) if node.has("metrics") else fact
+        for (node, fact), found in zip(facts, metrics, strict=True)
+    )
+
+
+def _without_metrics(node: Node, fact: RouteFact) -> RouteFact:
+    """Return the fact, marked where it has metrics that only the text form would tell."""
+    if not node.has("metrics") or fact.state.unsupported:
+        return fact
+    return evolve(fact, state=evolve(fact.state, unsupported="metrics that could not be read"))
+
+
+def _ipv4_route(node: Node) -> RouteFact:
+    return _route(node, "0.0.0.0/0")
+
+
+def _ipv6_route(node: Node) -> RouteFact:
+    return _route(node, "::/0")
+
+
+def _route(node: Node, default: str) -> RouteFact:
+    network = _network_of(default)
+    protocol = node.maybe("protocol", _keyword)
+    expires = node.maybe("expires", lambda seconds: max(0, seconds.integer(low=-(2**31))))
+    resource = Route(
+        dst=node.field("dst").parse(network),
+        nexthops=_nexthops(node),
+        nhid=node.maybe("nhid", Node.integer),
+        type=node.optional("type", _keyword, Keyword("unicast")),
+        table=node.optional("table", _keyword, Keyword("main")),
+        metric=node.maybe("metric", Node.integer),
+        tos=None if node.has("encap") else node.maybe("tos", _keyword),  # that of an encapsulation is a number
+        protocol=protocol,
+        # The scope of an IPv6 route is always global, and not for setting (ip-route(8)).
+        scope=node.maybe("scope", _keyword) if default == "0.0.0.0/0" else None,
+        source=node.maybe("prefsrc", lambda source: source.parse(parse_address)),
+    )
+    state = RouteState(
+        expires=expires,
+        preference=node.maybe("pref", _preference),
+        learnt=expires is not None and (protocol == "ra" or (protocol == "kernel" and not node.has("gateway"))),
+        unsupported=_unsupported(node),
+    )
+    return RouteFact(resource, state)
+
+
+def _preference(node: Node) -> Keyword | None:
+    """Return the preference of a router (RFC 4191), None for medium, which is every route's."""
+    return None if node.value == "medium" else _keyword(node)
+
+
+def _network_of(default: str) -> Callable[[str], IpNetwork]:
+    def parse(text: str) -> IpNetwork:
+        return ip_network(default) if text == "default" else parse_network(text)
+
+    return parse
+
+
+def _nexthops(node: Node) -> tuple[NextHop, ...]:
+    if node.has("nexthops"):
+        return node.field("nexthops").each(_nexthop)
+    hop = _nexthop(node)
+    return (hop,) if hop != NextHop() else ()
+
+
+def _nexthop(node: Node) -> NextHop:
+    via = node.maybe("gateway", lambda gateway: gateway.parse(parse_address))
+    if node.has("via"):
+        via = node.field("via").field("host").parse(parse_address)
+    flags = node.maybe("flags", Node.texts) or ()
+    return NextHop(
+        dev=node.maybe("dev", lambda dev: dev.parse(InterfaceName)),
+        via=via,
+        onlink="onlink" in flags,
+        weight=node.optional("weight", Node.integer, 1),
+    )
+
+
+def _unsupported(node: Node) -> str | None:
+    """Return what of a route podwire could not give back, in a word, or None."""
+    keys = node.keys() - _ROUTE_KEYS
+    if "encap" in keys:
+        return "an encapsulation"
+    for hop in node.field("nexthops").items() if node.has("nexthops") else [node]:
+        keys |= hop.keys() - _ROUTE_KEYS - {"weight"}
+        keys |= set(hop.maybe("flags", Node.texts) or ()) - _HOP_FLAGS
+    return f"«{min(keys)[:20]}»" if keys else None
+
+
+def _metrics_by_line(text: str) -> list[tuple[RouteMetric, ...]]:
+    """Return the metrics of each route in the text form, which is nearly the input language (ip-route(8))."""
+    lines = [line for line in text.splitlines() if line and not line[0].isspace()]
+    try:
+        return [_metrics(line.split("\\")[0].split()) for line in lines]
+    except ValueError as error:
+        raise InvalidInput(f"ip route: {error}") from None
+
+
+def _metrics(words: list[str]) -> tuple[RouteMetric, ...]:
+    found = []
+    for index, word in enumerate(words[:-1]):
+        if word in _METRICS and words[index - 1] not in ("dev", "table", "proto", "scope"):
+            locked = words[index + 1] == "lock"
+            value = words[index + 2] if locked else words[index + 1]
+            # ``rto_min`` is locked whenever it is set, and takes no ``lock``.
+            found.append(RouteMetric(Keyword(word), Keyword(value), locked=locked and word != "rto_min"))
+    return tuple(found)
+
+
+def _neighbours(answers: ProbeOutput, noarp_links: Mapping[InterfaceName, str | None]) -> tuple[NeighbourFact, ...]:
+    """Return what somebody set: noarp entries the kernel makes itself for multicast, broadcast and without ARP."""
+    entries = []
+    for node in _objects(answers.neighbours, "ip neigh"):
+        states = node.maybe("state", Node.texts) or ()
+        link, address = _neighbour_identity(node)
+        kept = next((state for state in _KEPT_NEIGHBOURS if state in states), None)
+        if kept is None or address.is_multicast:
+            continue
+        if kept == "NOARP" and _kernel_made(node.optional("lladdr", Node.text, ""), link, noarp_links):
+            continue
+        state = NeighbourState(
+            lladdr=node.maybe("lladdr", lambda mac: mac.parse(MacAddress)),
+            state=Keyword(kept.lower()),
+            flags=_neighbour_flags(node),
+            protocol=node.maybe("protocol", _keyword),
+        )
+        entries.append(NeighbourFact(Neighbour(link, address), state))
+    for node in _objects(answers.proxies, "ip neigh proxy"):
+        state = NeighbourState(flags=_neighbour_flags(node), protocol=node.maybe("protocol", _keyword))
+        entries.append(NeighbourFact(Neighbour(*_neighbour_identity(node), proxy=True), state))
+    return tuple(entries)
+
+
+def _kernel_made(mac: str, link: InterfaceName, noarp_links: Mapping[InterfaceName, str | None]) -> bool:
+    """Say whether a noarp entry is the kernel's: it has the link's own MAC, or the broadcast one (arp_constructor)."""
+    return mac == _BROADCAST or (link in noarp_links and noarp_links[link] in (mac, None))
+
+
+def _neighbour_identity(node: Node) -> tuple[InterfaceName, IpAddress]:
+    return node.field("dev").parse(InterfaceName), node.field("dst").parse(parse_address)
+
+
+def _neighbour_flags(node: Node) -> tuple[Keyword, ...]:
+    """Return the flags, which come as keys with null."""
+    present = node.keys()
+    return tuple(Keyword(flag) for flag in _NEIGHBOUR_FLAGS if flag in present)
+
+
+def read_rules(save: str | None, nft_chains: str | None, problem: str | None) -> EbtablesFacts:
+    """Return what ``ebtables-save`` printed, and ``nft -j list chains bridge`` where it was asked.
+
+    Where there is no ``save``, ``problem`` says why. Raises InvalidInput as ``read_probes`` does.
+    """
+    if save is None:
+        return EbtablesFacts(problem=problem)
+    return read_save(save, None if nft_chains is None else _json(nft_chains, "nft list chains"))

@@ -1,0 +1,79 @@
+"""Commands and what takes them back, side by side: both carry out the same changes, one way and the other."""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from planner.changes.change import Change
+from planner.formats.plan_words import counted
+from planner.formats.text import reason_of
+from planner.plan.plan import Plan
+from planner.plan.render import Command
+
+
+@frozen
+class Step:
+    """A command and its number in its plan, from 1."""
+
+    number: int
+    command: Command
+
+
+@frozen
+class Pair:
+    """Changes that go together, the commands that make them and those that take them back.
+
+    ``also_back`` are the numbers of commands that take these changes back together with those of an earlier pair.
+    """
+
+    changes: tuple[Change, ...]
+    reason: str
+    steps: tuple[Step, ...]
+    back: tuple[Step, ...]
+    also_back: tuple[int, ...]
+
+
+def pairs_of(plan: Plan, *, reverse: bool = False) -> tuple[Pair, ...]:
+    """Return the changes of ``plan`` in their order, each command in exactly one pair in each direction."""
+    count = len(plan.changes)
+    steps = [Step(number, command) for number, command in enumerate(plan.commands, 1)]
+    back = [
+        Step(number, evolve(command, changes=tuple(count - 1 - index for index in command.changes)))
+        for number, command in enumerate(plan.reverse_commands, 1)
+    ]
+    said: set[int] = set()
+    pairs = []
+    for group in _groups(count, plan.commands):
+        own_back = [step for step in back if group & set(step.command.changes)]
+        changes = tuple(plan.changes[index] for index in sorted(group))
+        reasons = filter(None, (reason_of(change, reverse=reverse) for change in changes))
+        pairs.append(
+            Pair(
+                changes=changes,
+                reason="; ".join(dict.fromkeys(reasons)),
+                steps=tuple(step for step in steps if group & set(step.command.changes)),
+                back=tuple(step for step in own_back if step.number not in said),
+                also_back=tuple(step.number for step in own_back if step.number in said),
+            )
+        )
+        said |= {step.number for step in own_back}
+    return tuple(pairs)
+
+
+def _groups(count: int, commands: tuple[Command, ...]) -> list[set[int]]:
+    """Return the indexes of the changes, those together that one command carries out, with what lies between them."""
+    group_of = {index: {index} for index in range(count)}
+    for command in commands:
+        reach = range(min(command.changes), max(command.changes) + 1)
+        together = set().union(*(group_of[index] for index in reach))
+        group_of |= dict.fromkeys(together, together)
+    return list({min(group): group for group in group_of.values()}.values())
+
+
+def totals(plan: Plan) -> str:
+    """Return how much is added, changed and removed, and by how many commands each way."""
+    count = {sign: sum(change.sign == sign for change in plan.changes) for sign in "+~-"}
+    verbs = {"+": "add", "~": "change", "-": "remove"}
+    words = [f"{count[sign]} to {verb}" for sign, verb in verbs.items() if count[sign]]
+    commands = counted(len(plan.commands), "command")
+    return f"{', '.join(words)} · {commands}, {len(plan.reverse_commands)} to take it back"

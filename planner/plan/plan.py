@@ -1,0 +1,216 @@
+"""The plan as a value, and as a document that is data, not code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from planner.changes.change import Change, change_from_json, change_to_json, inverse
+from planner.cni.result import CniResult
+from planner.errors import InvalidInput, RenderError
+from planner.facts.model import NamespaceFacts
+from planner.network import VmInterface
+from planner.options import PlanOptions
+from planner.plan.render import Command, Templates
+from planner.resources import Address, Route
+from planner.text.codec import from_json, to_json
+from planner.text.document import Node, load_json
+from planner.text.values import IpAddress, NetnsPath, PlanId
+from planner.wiring.allocate import Allocation
+
+PLAN_VERSION = 1
+
+
+@frozen
+class Plan:
+    """An ordered list of changes with the commands that carry them out, and those that take them back.
+
+    ``result`` is the CNI result as it was fixed, ``facts`` what was observed when planning (before any wiring),
+    ``chosen`` what was rolled. A namespace that is wired as wanted already gives a plan without changes.
+    """
+
+    id: PlanId
+    netns: NetnsPath
+    result: CniResult
+    options: PlanOptions
+    chosen: Allocation
+    facts: NamespaceFacts = field(repr=False)
+    interfaces: tuple[VmInterface, ...]
+    changes: tuple[Change, ...]
+    commands: tuple[Command, ...]
+    reverse_commands: tuple[Command, ...]
+
+    @property
+    def facts_digest(self) -> str:
+        """Return the digest of the facts that the plan was made from."""
+        return self.facts.digest()
+
+    def reverse(self) -> Plan:
+        """Return the plan that takes this one back at once; its own reverse is this plan."""
+        return evolve(
+            self, changes=inverse(self.changes), commands=self.reverse_commands, reverse_commands=self.commands
+        )
+
+
+def with_changes(plan: Plan, changes: tuple[Change, ...], templates: Templates) -> Plan:
+    """Return the plan with other changes, rendered in both directions."""
+    return evolve(
+        plan,
+        changes=changes,
+        commands=templates.commands(changes),
+        reverse_commands=templates.commands(inverse(changes)),
+    )
+
+
+def reverse_after(plan: Plan, elapsed: float, templates: Templates) -> Plan:
+    """Return the reverse of ``plan``, ``elapsed`` seconds later."""
+    return with_changes(plan, changes_back(plan, elapsed), templates)
+
+
+def changes_back(plan: Plan, elapsed: float) -> tuple[Change, ...]:
+    """Return the changes that take ``plan`` back ``elapsed`` seconds later: lifetimes have that much less to go.
+
+    A clock that was set back lets nothing live longer. With an address that has expired by then the kernel would have
+    removed the IPv4 routes that have it as their source.
+    """
+    changes = [change.elapsed(max(0.0, elapsed)) for change in inverse(plan.changes)]
+    left = [change for change in changes if change.before or change.after]
+    expired = {change.resource.address.ip for change in changes if isinstance(change.resource, Address)}
+    expired -= {change.resource.address.ip for change in left if isinstance(change.resource, Address)}
+    return tuple(change for change in left if not _lost(change, expired))
+
+
+def _lost(change: Change, expired: set[IpAddress]) -> bool:
+    route = change.resource
+    return isinstance(route, Route) and route.dst.version == 4 and route.source in expired
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """Return the plan as a document; its checksum is over everything else in it."""
+    document: dict[str, Any] = {
+        "version": PLAN_VERSION,
+        "id": str(plan.id),
+        "netns": str(plan.netns),
+        "result": plan.result.to_json(),
+        "options": to_json(plan.options),
+        "facts_digest": plan.facts_digest,
+        "interfaces": to_json(plan.interfaces),
+        "changes": [change_to_json(change) for change in plan.changes],
+        "commands": [command_to_json(command) for command in plan.commands],
+        "reverse_commands": [command_to_json(command) for command in plan.reverse_commands],
+        "chosen": to_json(plan.chosen),
+        "facts": to_json(plan.facts),
+    }
+    return document | {"checksum": _checksum(document)}
+
+
+def command_to_json(command: Command) -> dict[str, Any]:
+    """Return a command as JSON values: argv, netns, stdin, changes."""
+    return {
+        "argv": list(command.argv),
+        "netns": None if command.netns is None else str(command.netns),
+        "stdin": command.stdin,
+        "changes": list(command.changes),
+    }
+
+
+def parse_plan(text: bytes | str, templates: Templates, what: str = "plan") -> Plan:
+    """Return the plan in a document called ``what``.
+
+    Raises InvalidInput for anything that is no plan, or not one that podwire wrote: an unknown key, a wrong checksum
+    (against accidents), commands that aren't what the changes render to (against malice).
+    """
+    node = load_json(text, what)
+    plan = plan_from_json(node, templates)
+    _check_commands(node, plan)
+    return plan
+
+
+def plan_from_json(node: Node, templates: Templates) -> Plan:
+    """Return the plan in ``node``, its commands rendered anew from its changes; those that stand in it are not read.
+
+    That is for what podwire itself has recorded: a wiring must come back although a later version renders otherwise.
+    """
+    if not (isinstance(node.value, dict) and {"version", "changes", "checksum"} <= node.value.keys()):
+        raise node.error("this is not a plan that podwire wrote")
+    keys = ("version", "id", "netns", "result", "options", "facts_digest", "interfaces", "changes", "commands")
+    node.only(*keys, "reverse_commands", "chosen", "facts", "checksum")
+    version = node.field("version")
+    if version.integer() != PLAN_VERSION:
+        raise version.error(f"this podwire reads plans of version {PLAN_VERSION} only")
+    _check_checksum(node)
+    changes = node.field("changes").each(change_from_json)
+    commands, reverse_commands = (_rendered(either, node, templates) for either in (changes, inverse(changes)))
+    plan = Plan(
+        id=node.field("id").parse(PlanId),
+        netns=node.field("netns").parse(NetnsPath),
+        result=CniResult.parse(node.field("result")),
+        options=from_json(PlanOptions, node.field("options")),
+        chosen=from_json(Allocation, node.field("chosen")),
+        facts=from_json(NamespaceFacts, node.field("facts")),
+        interfaces=node.field("interfaces").each(lambda item: from_json(VmInterface, item)),
+        changes=changes,
+        commands=commands,
+        reverse_commands=reverse_commands,
+    )
+    _check_changes(node, plan)
+    return plan
+
+
+def _rendered(changes: tuple[Change, ...], node: Node, templates: Templates) -> tuple[Command, ...]:
+    """Return the commands of changes that somebody else wrote; one that no plan can hold is bad input, not a bug."""
+    try:
+        return templates.commands(changes)
+    except RenderError as error:
+        raise node.field("changes").error(str(error)) from None
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _check_checksum(node: Node) -> None:
+    document = dict(node.value) if isinstance(node.value, dict) else {}
+    stored = node.field("checksum").text()
+    del document["checksum"]
+    try:
+        checksum = _checksum(document)
+    except RecursionError:
+        # Just short of what load_json takes for too deep.
+        raise InvalidInput(f"{node.path} is nested too deeply") from None
+    if stored != checksum:
+        raise InvalidInput(f"{node.path}: its checksum is wrong, so it was edited or cut off; plan anew")
+
+
+def _check_commands(node: Node, plan: Plan) -> None:
+    for key, commands in (("commands", plan.commands), ("reverse_commands", plan.reverse_commands)):
+        if node.field(key).value != [command_to_json(command) for command in commands]:
+            raise node.field(key).error("they are not what the plan's changes render to; plan anew")
+    if node.field("facts_digest").text() != plan.facts_digest:
+        raise node.field("facts_digest").error("it is not the digest of the plan's facts; plan anew")
+
+
+def _check_changes(node: Node, plan: Plan) -> None:
+    seen = set()
+    for index, change in enumerate(plan.changes):
+        where = f"{node.path}.changes[{index}]"
+        if change.netns != plan.netns:
+            raise InvalidInput(f"{where}.netns: it is not the plan's namespace")
+        if change.resource in seen:
+            raise InvalidInput(f"{where}.resource: {change.resource} stands in two changes of the plan")
+        if any(owner not in (None, plan.id) for owner in _owners(change)):
+            raise InvalidInput(f"{where}: it is of another wiring than {plan.id}")
+        seen.add(change.resource)
+
+
+def _owners(change: Change) -> Iterator[str | None]:
+    """Yield the ids of the wirings that a change says it is of: its resource's, and those in the aliases of links."""
+    yield getattr(change.resource, "id", None)
+    for state in (change.before, change.after):
+        alias = getattr(state, "alias", None)
+        yield None if alias is None else str(alias).removeprefix("podwire:")

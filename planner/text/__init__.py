@@ -1,0 +1,1 @@
+"""Text becomes typed values: names, addresses, JSON documents."""

@@ -1,0 +1,193 @@
+"""The parts of a bridge wiring, each as changes: MAC, tap, bridge, ports, up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from planner.changes.change import Change
+from planner.errors import InvalidInput, Refused
+from planner.facts.model import LinkFact, NamespaceFacts
+from planner.options import PlanOptions
+from planner.resources import (
+    IPV6_MIN_MTU,
+    Admin,
+    AdminState,
+    BridgeDevice,
+    Link,
+    LinkState,
+    LinkSysctl,
+    Mac,
+    MacState,
+    Master,
+    MasterState,
+    TapDevice,
+)
+from planner.text.values import (
+    Alias,
+    InterfaceName,
+    IpInterface,
+    Keyword,
+    MacAddress,
+    NetnsPath,
+    PlanId,
+    SysctlKey,
+    SysctlValue,
+)
+
+NO_GENERATION = Keyword("none")
+# Drivers that take a new MAC while the link is up (IFF_LIVE_ADDR_CHANGE); others answer «busy».
+_LIVE_MAC = {"veth", "bridge", "tun", "dummy", "vlan", "macvlan", "bond", "team"}
+
+
+@frozen
+class WiringTag:
+    """Whose the created links are: their alias, which an operator sees, and their device group."""
+
+    id: PlanId
+    group: int
+
+    @property
+    def alias(self) -> Alias:
+        """Return ``podwire:ID``."""
+        return Alias(f"podwire:{self.id}")
+
+
+def set_hardware_addr(link: LinkFact, mac: MacAddress, netns: NetnsPath) -> tuple[Change, ...]:
+    """Return the change that gives ``link`` another MAC; none where it has it.
+
+    The link goes down for it only where the driver needs that. Reference: SetHardwareAddr. Raises Refused for a link
+    that has no Ethernet address.
+    """
+    if link.mac is None:
+        raise Refused(f"{link.name} has no MAC address: it is no Ethernet link")
+    if link.mac == mac:
+        return ()
+    via_down = link.type not in _LIVE_MAC and link.up
+    states = (MacState(link.mac, via_down), MacState(mac, via_down))
+    return (Change(Mac(link.name), *states, "the VM takes the old one", netns),)
+
+
+def create_tap(
+    name: InterfaceName,
+    *,
+    mac: MacAddress,
+    mtu: int,
+    owner: WiringTag,
+    options: PlanOptions,
+    netns: NetnsPath,
+    master: InterfaceName | None = None,
+    reason: str,
+) -> Change:
+    """Return the change that makes a persistent tap, up, with its MTU set after creation.
+
+    Reference: CreateTAP.
+    """
+    device = TapDevice(
+        owner=options.tap_owner,
+        owner_group=options.tap_owner_group,
+        multi_queue=options.tap_queues > 1,
+        vnet_hdr=options.tap_vnet_hdr,
+    )
+    state = LinkState(
+        device=device,
+        mac=mac,
+        mtu=mtu,
+        up=True,
+        alias=owner.alias,
+        group=owner.group,
+        addrgenmode=_silent(mtu),
+        master=master,
+    )
+    return Change(Link(name), None, state, reason, netns)
+
+
+def setup_bridge(
+    name: InterfaceName,
+    links: Sequence[LinkFact],
+    *,
+    mac: MacAddress,
+    owner: WiringTag,
+    addresses: tuple[IpInterface, ...] = (),
+    netns: NetnsPath,
+    reason: str,
+) -> tuple[Change, ...]:
+    """Return the changes that make a bridge with the MTU of the first of ``links``, and make them its ports, all up.
+
+    The bridge learns no MAC, asks nothing (no multicast snooping) and takes no address from router advertisements.
+    Reference: SetupBridge. Raises InvalidInput without links.
+    """
+    if not links:
+        raise InvalidInput(f"bridge {name}: there are no links to join")
+    made = create_bridge(name, links[0].mtu, mac=mac, owner=owner, addresses=addresses, netns=netns, reason=reason)
+    return (made, *enslave(links, name, netns), *bring_up(links, netns, "carries the VM's frames"))
+
+
+def teardown_bridge(
+    name: InterfaceName, links: Sequence[LinkFact], facts: NamespaceFacts, netns: NetnsPath
+) -> tuple[Change, ...]:
+    """Return the changes that release ``links`` from the bridge ``name`` and take it down.
+
+    Reference: TeardownBridge. Raises InvalidInput where there is no such bridge.
+    """
+    bridge = facts.link(name)
+    if bridge is None:
+        raise InvalidInput(f"bridge {name}: there is no such link")
+    released = tuple(
+        Change(Master(link.name), MasterState(link.master), MasterState(None), f"leaves {name}", netns)
+        for link in links
+        if link.master == name
+    )
+    down = Change(Admin(name), AdminState(up=True), AdminState(up=False), "no longer used", netns)
+    return (*released, down) if bridge.up else released
+
+
+def create_bridge(
+    name: InterfaceName,
+    mtu: int,
+    *,
+    mac: MacAddress,
+    owner: WiringTag,
+    addresses: tuple[IpInterface, ...],
+    netns: NetnsPath,
+    reason: str,
+) -> Change:
+    """Return the change that makes a bridge, up, which learns nothing, asks nothing and listens to nothing."""
+    ipv6 = mtu >= IPV6_MIN_MTU
+    deaf = (LinkSysctl(SysctlKey(f"net/ipv6/conf/{name}/accept_ra"), SysctlValue("0")),) if ipv6 else ()
+    state = LinkState(
+        device=BridgeDevice(ageing_time=0, mcast_snooping=False),
+        mac=mac,
+        mtu=mtu,
+        up=True,
+        alias=owner.alias,
+        group=owner.group,
+        addrgenmode=_silent(mtu),
+        addresses=addresses,
+        sysctls=deaf,
+    )
+    return Change(Link(name), None, state, reason, netns)
+
+
+def _silent(mtu: int) -> Keyword | None:
+    """Return the address generation mode of a created link; below IPv6's minimum MTU it has none to set."""
+    return NO_GENERATION if mtu >= IPV6_MIN_MTU else None
+
+
+def enslave(links: Sequence[LinkFact], bridge: InterfaceName, netns: NetnsPath) -> tuple[Change, ...]:
+    """Return the changes that make ``links`` ports of ``bridge``."""
+    return tuple(
+        Change(Master(link.name), MasterState(link.master), MasterState(bridge), "carries the VM's frames", netns)
+        for link in links
+        if link.master != bridge
+    )
+
+
+def bring_up(links: Sequence[LinkFact], netns: NetnsPath, reason: str) -> tuple[Change, ...]:
+    """Return the changes that bring those of ``links`` up that are down."""
+    return tuple(
+        Change(Admin(link.name), AdminState(up=False), AdminState(up=True), reason, netns)
+        for link in links
+        if not link.up
+    )
