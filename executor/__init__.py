@@ -27,10 +27,10 @@ if TYPE_CHECKING:  # type checkers take it for True; typing itself would be a th
     from executor.netns.namespace import Namespace
     from executor.observe.observe import observe_netns
     from executor.operations.apply import apply, roll_forward
-    from executor.operations.operation import Settings
     from executor.operations.outcome import Outcome
     from executor.operations.rollback import restore
     from executor.process.ip_batch import IpBatch
+    from executor.settings import Settings
     from executor.state.store import StateStore, WiringRecord
     from executor.taps.open import open_tap, send_descriptors
     from executor.taps.recover import Reopened, reopen
@@ -50,7 +50,7 @@ _HOMES = {
     "taps.open": ("open_tap", "send_descriptors"),
     "templates": ("load_templates",),
     "version": ("__version__",),
-    "operations.operation": ("Settings",),
+    "settings": ("Settings",),
 }
 
 __all__ = [

@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from executor.cli.gateways import named_gateway, read_conflist
-from executor.cli.inputs import (
-    netns_and_id,
-    parse_id,
-    plan_options,
-    read_file,
-    require_root,
-    store_of,
-    what_was_asked,
-)
+from executor.cli.inputs import netns_and_id, parse_id, plan_options, read_file, require_root
 from executor.cli.output import put_done
 from executor.cli.planning import plan_here
 from executor.cli.previews import plan_text
 from executor.cli.printing import json_text
 from executor.cli.prompt import ask
 from executor.cli.reporting import Report, outcome_json, ran_words
-from executor.errors import ExecutorError
-from executor.observe.observe import observe_netns
-from executor.operations.apply import apply, roll_forward
-from executor.operations.calico_gateway import acquire_gateway, recorded_gateway
-from executor.operations.operation import Settings
+from executor.cli.settings import settings_of
+from executor.operations.apply import apply
+from executor.operations.calico_gateway import dummy_gateway, give_back_orphans
 from executor.operations.outcome import Outcome
-from executor.operations.rollback import give_back_gateway, left_to_restore, restore
-from executor.state.status import is_gone, is_half_done
-from executor.state.store import APPLYING, StateStore, WiringRecord
+from executor.operations.recover import half_done_ids, preview_recover, recover
+from executor.operations.teardown import preview_teardown, teardown
+from executor.settings import Settings
 from executor.templates import load_templates
-from planner.changes.change import pending
 from planner.cni.result import CniResult, parse_result
-from planner.errors import InvalidInput, PlannerError
-from planner.plan.plan import Plan, parse_plan, plan_from_json, with_changes
+from planner.errors import InvalidInput
+from planner.plan.plan import Plan, parse_plan
 from planner.text.codec import to_json
 from planner.text.values import PlanId
 
-_SPECIAL = {
-    "gone": "its namespace is gone, so nothing is left to take back",
-    "nothing": "another podwire has seen to it meanwhile",
-}
 _WIRING_OPTIONS = (
     "netns",
     "id",
@@ -77,18 +63,8 @@ def _apply_with_dummy(arguments: argparse.Namespace, result: CniResult, settings
     """Apply with a gateway that CNI plugins give; they take it back where nothing comes of it."""
     conflist = read_conflist(arguments.dummy_conflist)
     _, plan_id = netns_and_id(arguments)
-    gateway = recorded_gateway(plan_id, settings.store)
-    if gateway is not None:
+    with dummy_gateway(conflist, plan_id, settings) as gateway:
         return _apply(plan_here(arguments, result, plan_options(arguments, gateway)), arguments, settings)
-    gateway = acquire_gateway(conflist, plan_id, settings)
-    status = None
-    try:
-        status = _apply(plan_here(arguments, result, plan_options(arguments, gateway)), arguments, settings)
-    finally:
-        # Whatever keeps an entry (wired, half done) keeps its gateway too; teardown or recover gives it back.
-        if status != 0 and settings.store.load(plan_id) is None:
-            give_back_gateway(plan_id, settings)
-    return status
 
 
 def _apply(plan: Plan, arguments: argparse.Namespace, settings: Settings) -> int:
@@ -123,93 +99,42 @@ def teardown_command(arguments: argparse.Namespace) -> int:
 
 
 def _teardown(plan_id: PlanId, arguments: argparse.Namespace, settings: Settings, report: Report) -> None:
-    entry = settings.store.load(plan_id)
-    if entry is None:
-        refuse_unknown(plan_id, settings.store)
-        give_back_gateway(plan_id, settings)
-        report.ended(Outcome("nothing", plan_id), "it is torn down already")
-    elif is_gone(entry):
-        _forget(entry, arguments, settings, report)
-    elif arguments.dry_run:
-        report.would_run(_way_back(entry, settings), settings.templates, reverse=True)
+    if arguments.dry_run:
+        _show(preview_teardown(plan_id, settings), settings, report, reverse=True)
     else:
-        if not arguments.yes:
-            _ask(_way_back(entry, settings), reverse=True)
-        outcome = restore(entry, settings, "teardown")
-        report.ended(outcome, _SPECIAL.get(outcome.what, f"{entry.netns} is as it was before"))
+        agree = None if arguments.yes else partial(_ask, reverse=True)
+        report.ended(teardown(plan_id, settings, agree=agree))
+
+
+def _show(found: Plan | Outcome, settings: Settings, report: Report, *, reverse: bool) -> None:
+    """Show what would be run, or how it would end."""
+    if isinstance(found, Outcome):
+        report.ended(found)
+    else:
+        report.would_run(found, settings.templates, reverse=reverse)
 
 
 def recover_command(arguments: argparse.Namespace) -> int:
     """Take back, or finish, what a process that died left half done."""
     require_root()
     settings = settings_of(arguments)
-    if arguments.id is None:
-        ids = tuple(plan_id for plan_id in settings.store.ids() if _may_be_half_done(plan_id, settings.store))
-    else:
-        ids = (parse_id(arguments.id),)
-    for plan_id in _orphaned_gateways(arguments, settings.store):
-        give_back_gateway(plan_id, settings)
-    report = Report(arguments.format, several=arguments.id is None)
+    named = None if arguments.id is None else (parse_id(arguments.id),)
+    if not arguments.dry_run:
+        give_back_orphans(settings, named)
+    report = Report(arguments.format, several=named is None)
     return report.of_each(
-        ids, lambda plan_id: _recover(plan_id, arguments, settings, report), nothing="nothing is half done"
+        half_done_ids(settings.store) if named is None else named,
+        lambda plan_id: _recover(plan_id, arguments, settings, report),
+        nothing="nothing is half done",
     )
-
-
-def _may_be_half_done(plan_id: PlanId, store: StateStore) -> bool:
-    try:
-        entry = store.load(plan_id)
-    except (PlannerError, ExecutorError):
-        return True  # damaged: that is said when its turn comes, and keeps none of the others waiting
-    return entry is not None and is_half_done(entry)
-
-
-def _orphaned_gateways(arguments: argparse.Namespace, store: StateStore) -> list[PlanId]:
-    """Return the ids that have a dummy gateway but no wiring: podwire died between the two."""
-    wanted = store.dummy_ids() if arguments.id is None else (parse_id(arguments.id),)
-    return [] if arguments.dry_run else [plan_id for plan_id in wanted if plan_id not in store.ids()]
 
 
 def _recover(plan_id: PlanId, arguments: argparse.Namespace, settings: Settings, report: Report) -> None:
-    entry = settings.store.load(plan_id)
-    if entry is None or not is_half_done(entry):
-        refuse_unknown(plan_id, settings.store)
-        report.ended(Outcome("nothing", plan_id), "it is not half done, so there is nothing to do")
-        return
-    forward = arguments.forward and entry.status == APPLYING
-    if is_gone(entry):
-        _forget(entry, arguments, settings, report)
-    elif arguments.dry_run:
-        plan = _way_on(entry, settings) if forward else _way_back(entry, settings)
-        report.would_run(plan, settings.templates, reverse=not forward)
-    elif forward:
-        outcome = roll_forward(entry, settings)
-        report.ended(outcome, _SPECIAL.get(outcome.what, f"{entry.netns} is wired"))
+    if arguments.dry_run:
+        found = preview_recover(plan_id, settings, forward=arguments.forward)
+        _show(found, settings, report, reverse=not arguments.forward)
     else:
-        outcome = restore(entry, settings, "recover")
-        report.ended(outcome, _SPECIAL.get(outcome.what, f"{entry.netns} is as it was before the wiring"))
-
-
-def _forget(entry: WiringRecord, arguments: argparse.Namespace, settings: Settings, report: Report) -> None:
-    """Forget a wiring whose namespace is gone."""
-    outcome = Outcome("gone", entry.id) if arguments.dry_run else restore(entry, settings, arguments.command)
-    report.ended(outcome, _SPECIAL["gone"])
-
-
-def refuse_unknown(plan_id: PlanId, store: StateStore) -> None:
-    """Refuse an id under which nothing was ever done: it may be a slip of the pen."""
-    if plan_id not in store.journalled_ids():
-        raise InvalidInput(f"id: {plan_id} was never wired here; podwire list shows what is")
-
-
-def settings_of(arguments: argparse.Namespace) -> Settings:
-    """Return how the executor is to work, as the arguments say."""
-    return Settings(
-        store=store_of(arguments),
-        templates=load_templates(),
-        timeout=arguments.timeout,
-        lock_timeout=arguments.lock_timeout,
-        requested_by=what_was_asked(),
-    )
+        report.ended(recover(plan_id, settings, forward=arguments.forward))
 
 
 def _stored_plan(arguments: argparse.Namespace) -> Plan:
@@ -228,17 +153,3 @@ def _ask(plan: Plan, *, reverse: bool = False) -> None:
     """Show the plan and ask. Raises Refused for any answer but yes, and where there is no terminal to ask on."""
     question = "take this back" if reverse else "do this"
     ask(plan_text(plan, reverse=reverse), f"{question} in {plan.netns}")
-
-
-def _way_back(entry: WiringRecord, settings: Settings) -> Plan:
-    """Return what taking the wiring back would run now."""
-    plan = plan_from_json(entry.plan, settings.templates)
-    facts = observe_netns(entry.netns, timeout=settings.timeout)
-    return left_to_restore(plan, facts, settings.templates)
-
-
-def _way_on(entry: WiringRecord, settings: Settings) -> Plan:
-    """Return what finishing the wiring would run now."""
-    plan = plan_from_json(entry.plan, settings.templates)
-    facts = observe_netns(entry.netns, timeout=settings.timeout)
-    return with_changes(plan, pending(plan.changes, facts), settings.templates)

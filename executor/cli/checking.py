@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.changing import refuse_unknown, settings_of
 from executor.cli.exit_status import PENDING
 from executor.cli.inputs import parse_id, require_root
 from executor.cli.output import put, put_done
 from executor.cli.printing import json_text, wants_colour
 from executor.cli.prompt import ask
 from executor.cli.reporting import ran_words
-from executor.operations.operation import Settings
+from executor.cli.settings import settings_of
 from executor.operations.repair import Drift, drift_of, repair
+from executor.settings import Settings
+from executor.state.status import wired_entry
 from executor.state.store import WiringRecord
 from planner.changes.change import change_to_json
-from planner.errors import Refused
 from planner.formats import COLOURED, PLAIN, render_drift
 from planner.plan.plan import command_to_json
 
@@ -25,10 +25,7 @@ def check_command(arguments: argparse.Namespace) -> int:
     require_root()
     settings = settings_of(arguments)
     plan_id = parse_id(arguments.id)
-    entry = settings.store.load(plan_id)
-    if entry is None:
-        refuse_unknown(plan_id, settings.store)
-        raise Refused(f"{plan_id} is not wired any more: podwire log {plan_id} shows what was done")
+    entry = wired_entry(plan_id, settings.store)
     drift = drift_of(entry, settings)
     if arguments.fix and drift.plan.changes:
         return _fix(entry, drift, arguments, settings)
@@ -44,7 +41,7 @@ def _fix(entry: WiringRecord, drift: Drift, arguments: argparse.Namespace, setti
     if arguments.format == "json":
         put_done(json_text(_document(drift) | {"outcome": outcome.what}))
     else:
-        words = f"repaired ({ran_words(outcome)})" if outcome.commands else "nothing was left to repair"
+        words = f"{outcome.sentence} ({ran_words(outcome)})" if outcome.commands else outcome.sentence
         put_done(f"{entry.id}: {words}\n")
     return 0
 

@@ -6,8 +6,7 @@ import argparse
 
 from executor.cli.inputs import read_file
 from executor.netns.naming import resolve_netns
-from executor.observe.observe import observe_netns
-from executor.operations.calico_gateway import Conflist, gateway_of
+from executor.operations.calico_gateway import Conflist, observed_gateway
 from planner.cni.result import parse_result
 from planner.errors import InvalidInput
 from planner.text.document import load_json
@@ -37,13 +36,9 @@ def named_gateway(arguments: argparse.Namespace) -> IpAddress | None:
 
 
 def _gateway_of_result(arguments: argparse.Namespace) -> IpAddress:
-    """Return the address of the dummy's result, which its namespace must carry: else nobody answers for it."""
-    address = gateway_of(parse_result(read_file(arguments.dummy_result, "dummy result")), "--dummy-result")
-    netns = resolve_netns(arguments.dummy_netns)
-    facts = observe_netns(netns, timeout=arguments.timeout)
-    if all(fact.resource.address.ip != address for fact in facts.addresses):
-        raise InvalidInput(f"--dummy-netns: no link of {netns} carries {address}, the address of --dummy-result")
-    return address
+    """Return the gateway that --dummy-result and --dummy-netns name."""
+    result = parse_result(read_file(arguments.dummy_result, "dummy result"))
+    return observed_gateway(result, resolve_netns(arguments.dummy_netns), timeout=arguments.timeout)
 
 
 def read_conflist(name: str) -> Conflist:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import stat
-import sys
 from pathlib import Path
 
 from executor.errors import HostError
@@ -21,8 +19,6 @@ _MAX_ID = 2**32 - 2
 _MAX_QUEUES = 256
 _IPV4_BITS = 32
 _LONGEST_SUBNET = 30
-_MOST_ARGUMENTS = 2000
-_LONGEST_NAME = 100
 _WHOEVER_LOOKS = ("/proc/self/", "/proc/thread-self/")
 
 
@@ -149,12 +145,6 @@ def _is_a_hosts(address: IpInterface) -> bool:
     special = ip.is_multicast or ip.is_reserved or ip.is_loopback or ip.is_unspecified
     ends = () if network.prefixlen > _LONGEST_SUBNET else (network.network_address, network.broadcast_address)
     return address.version == 4 and not special and network.prefixlen > 0 and ip not in ends
-
-
-def what_was_asked() -> str:
-    """Return the command line and who gave it, for the journal: a reviewer sees what a change was for."""
-    who = os.environ.get("SUDO_USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
-    return f"{shlex.join(['podwire', *sys.argv[1:]])[:_MOST_ARGUMENTS]} (by {who[:_LONGEST_NAME]})"
 
 
 def require_root(why: str = "entering a network namespace is not for ordinary users") -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.changing import settings_of
 from executor.cli.inputs import parse_id, require_root
 from executor.cli.output import put_done
 from executor.cli.printing import json_text
 from executor.cli.reporting import Report
+from executor.cli.settings import settings_of
 from executor.operations.commit_confirm import confirm
 from executor.operations.gc import collect
 from planner.text.values import PlanId
@@ -36,7 +36,7 @@ def gc_command(arguments: argparse.Namespace) -> int:
         entry = settings.store.load(plan_id)
         outcome = collect(entry, settings) if entry is not None else None
         if outcome is not None and outcome.what == "gone":
-            report.ended(outcome, "forgotten, its namespace is gone")
+            report.ended(outcome)
 
     nothing = "nothing is to be forgotten: every namespace is there"
     return report.of_each(settings.store.ids(), work, nothing=nothing)

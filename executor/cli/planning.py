@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import stat
 
 from executor.cli.exit_status import PENDING
 from executor.cli.gateways import named_gateway
-from executor.cli.inputs import netns_and_id, plan_options, read_file, require_root, store_of
+from executor.cli.inputs import netns_and_id, plan_options, read_file, require_root
 from executor.cli.previews import print_plan
 from executor.cli.printing import json_text, print_json
+from executor.cli.settings import settings_of
 from executor.errors import HostError
-from executor.netns.namespace import Namespace, boot_id
 from executor.netns.naming import resolve_netns
-from executor.observe.observe import observe_netns, observe_once
-from executor.state.store import WIRED, StateStore
+from executor.observe.observe import observe_netns
+from executor.operations.plan import plan_from_facts, plan_namespace
 from executor.templates import load_templates
 from planner.cni.result import CniResult, parse_result
-from planner.errors import InvalidInput, Refused
-from planner.facts.model import FACTS_VERSION, NamespaceFacts
+from planner.errors import InvalidInput
+from planner.facts.document import parse_facts
 from planner.options import PlanOptions
-from planner.plan.plan import Plan, parse_plan, plan_from_json, plan_to_json
-from planner.planning import make_plan
-from planner.text.codec import from_json, to_json
-from planner.text.document import load_json
-from planner.text.values import NetnsPath, PlanId, shown
+from planner.plan.plan import Plan, parse_plan, plan_to_json
+from planner.text.codec import to_json
+from planner.text.values import shown
 
 
 def facts_command(arguments: argparse.Namespace) -> int:
@@ -43,7 +40,10 @@ def plan_command(arguments: argparse.Namespace) -> int:
     if arguments.facts is None:
         plan = plan_here(arguments, result, options)
     else:
-        plan = _plan(result, _read_facts(arguments.facts), options, *netns_and_id(arguments), None)
+        facts = parse_facts(read_file(arguments.facts, "facts"))
+        netns, plan_id = netns_and_id(arguments)
+        templates = load_templates()
+        plan = plan_from_facts(result, facts, plan_id=plan_id, netns=netns, options=options, templates=templates)
     if arguments.output is not None:
         write_plan(plan, arguments.output)
     print_plan(plan, arguments.format, load_templates())
@@ -62,55 +62,7 @@ def plan_here(arguments: argparse.Namespace, result: CniResult, options: PlanOpt
     """Return the plan for the namespace that the arguments name, as it is now and with what is recorded of it."""
     require_root("it looks into a network namespace (with --facts, plan does not)")
     netns, plan_id = netns_and_id(arguments)
-    with Namespace.open(netns) as namespace:
-        recorded = _recorded(store_of(arguments), plan_id, namespace)
-        facts = observe_once(namespace, timeout=arguments.timeout)
-    return _plan(result, facts, options, netns, plan_id, recorded)
-
-
-def _plan(
-    result: CniResult,
-    facts: NamespaceFacts,
-    options: PlanOptions,
-    netns: NetnsPath,
-    plan_id: PlanId,
-    recorded: Plan | None,
-) -> Plan:
-    return make_plan(
-        result,
-        facts,
-        plan_id=plan_id,
-        netns=netns,
-        options=options,
-        random=random.SystemRandom(),
-        templates=load_templates(),
-        recorded=recorded,
-    )
-
-
-def _recorded(store: StateStore, plan_id: PlanId, namespace: Namespace) -> Plan | None:
-    """Return the plan that was applied to this very namespace. Raises Refused where it is another's, or half done."""
-    for entry in store.concerning(plan_id, namespace.cookie):
-        is_here = entry.is_of(namespace.cookie, boot_id())
-        if not is_here and entry.id != plan_id:
-            continue
-        if entry.status != WIRED and is_here:
-            raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
-        if entry.id != plan_id:
-            raise Refused(f"{namespace.path} is wired already, as {entry.id}: podwire teardown {entry.id} first")
-        if is_here:
-            return plan_from_json(entry.plan, load_templates())
-    return None
-
-
-def _read_facts(name: str) -> NamespaceFacts:
-    node = load_json(read_file(name, "facts"), "facts")
-    if not (isinstance(node.value, dict) and {"version", "links"} <= node.value.keys()):
-        raise node.error("this is not what podwire facts prints")
-    version = node.field("version")
-    if version.integer() != FACTS_VERSION:
-        raise version.error(f"this podwire reads facts of version {FACTS_VERSION} only")
-    return from_json(NamespaceFacts, node)
+    return plan_namespace(result, plan_id=plan_id, netns=netns, options=options, settings=settings_of(arguments))
 
 
 def write_plan(plan: Plan, name: str) -> None:

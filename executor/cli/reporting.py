@@ -25,12 +25,12 @@ class Report:
         self._several = several
         self._documents: list[dict[str, Any]] = []
 
-    def ended(self, outcome: Outcome, words: str) -> None:
-        """Say how an operation ended, in ``words``."""
+    def ended(self, outcome: Outcome) -> None:
+        """Say how an operation ended."""
         self._documents.append(outcome_json(outcome))
         if self._form != "json":
             ran = f" ({ran_words(outcome)})" if outcome.commands else ""
-            put_done("".join(f"{outcome.id}: {line}\n" for line in (words + ran, *outcome.notes)))
+            put_done("".join(f"{outcome.id}: {line}\n" for line in (outcome.sentence + ran, *outcome.notes)))
 
     def would_run(self, plan: Plan, templates: Templates, *, reverse: bool) -> None:
         """Show what an operation would run."""

@@ -10,9 +10,10 @@ from attrs import evolve
 from executor.errors import ExecutorError, HostError, RollbackIncomplete, RolledBack
 from executor.netns.namespace import boot_id
 from executor.operations.commit_confirm import new_token, start_watcher
-from executor.operations.operation import Failure, Operation, Settings, check_programs, open_operation
-from executor.operations.outcome import Outcome
+from executor.operations.operation import Failure, Operation, check_programs, open_operation
+from executor.operations.outcome import MEANWHILE, Outcome
 from executor.operations.rollback import half_done, roll_back_and_delete
+from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.status import is_gone, is_half_done
 from executor.state.store import APPLYING, WIRED, AtomicWrite, WiringRecord
@@ -32,7 +33,7 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
     """
     started = time.monotonic()
     if not plan.changes:
-        return Outcome("unchanged", plan.id)
+        return Outcome("unchanged", plan.id, sentence=f"{plan.netns} is wired as wanted already")
     check_programs((*plan.commands, *plan.reverse_commands))
     with open_operation(settings, plan.netns, plan.id) as operation:
         operation.prefetch_facts()
@@ -49,7 +50,7 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
             applying.commit()
             _begin_watching(entry, confirm_within, settings)
             _carry_out(plan, plan.commands, "apply", wired, operation)
-    return Outcome("wired", plan.id, len(plan.commands), time.monotonic() - started)
+    return _wired(plan, len(plan.commands), started)
 
 
 def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
@@ -58,7 +59,7 @@ def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
     with open_operation(settings, entry.netns, entry.id) as operation:
         now = settings.store.load(entry.id)
         if now is None or not is_half_done(now):
-            return Outcome("nothing", entry.id)  # whoever was at it has finished while we waited
+            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # whoever was at it has finished while we waited
         plan = plan_from_json(now.plan, settings.templates)
         facts = operation.observe()
         refuse_unreadable(facts)
@@ -67,7 +68,11 @@ def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
         (wired,) = settings.store.atomic_writes(now, WIRED)
         with wired:
             _carry_out(plan, left, "recover", wired, operation)
-    return Outcome("wired", plan.id, len(left), time.monotonic() - started)
+    return _wired(plan, len(left), started)
+
+
+def _wired(plan: Plan, commands: int, started: float) -> Outcome:
+    return Outcome("wired", plan.id, commands, time.monotonic() - started, sentence=f"{plan.netns} is wired")
 
 
 def _begin_watching(entry: WiringRecord, seconds: float | None, settings: Settings) -> None:

@@ -10,15 +10,16 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
-from executor.errors import ExecutorError, HostError
-from executor.operations.operation import Settings
+from executor.errors import ExecutorError, HostError, RollbackIncomplete
+from executor.observe.observe import observe_netns
 from executor.process.run import run_program
+from executor.settings import Settings
 from executor.state.events import Began, Ended, Event, Ran, Running
 from executor.state.journal import Journal
 from executor.state.store import StateStore
@@ -72,7 +73,41 @@ def recorded_gateway(plan_id: PlanId, store: StateStore) -> IpAddress | None:
     return gateway_of(CniResult.parse(document.field("result")), "the dummy network's result")
 
 
-def acquire_gateway(conflist: Conflist, plan_id: PlanId, settings: Settings) -> IpAddress:
+@contextlib.contextmanager
+def dummy_gateway(conflist: Conflist, plan_id: PlanId, settings: Settings) -> Iterator[IpAddress]:
+    """Yield the dummy gateway for a wiring that is to be applied: the one that it has, or one that the plugins give.
+
+    A gateway belongs to the state entry of its wiring, wired or half done; if there is none in the end, it is given
+    back. Raises HostError if a plugin fails, and what ``give_back_gateway`` does.
+    """
+    address = recorded_gateway(plan_id, settings.store)
+    if address is None:
+        address = _acquire(conflist, plan_id, settings)
+    try:
+        yield address
+    finally:
+        if settings.store.load(plan_id) is None:
+            give_back_gateway(plan_id, settings)
+
+
+def give_back_orphans(settings: Settings, ids: Iterable[PlanId] | None = None) -> None:
+    """Give back the gateways that have no wiring (podwire died between the two), of ``ids`` or of all that have one."""
+    wired = settings.store.ids()
+    for plan_id in settings.store.dummy_ids() if ids is None else ids:
+        if plan_id not in wired:
+            give_back_gateway(plan_id, settings)
+
+
+def give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
+    """Release the dummy gateway of a wiring, if any. Raises RollbackIncomplete if that fails; it stays noted."""
+    problems = _release(plan_id, settings)
+    if problems:
+        raise RollbackIncomplete(
+            f"the dummy gateway of {plan_id} could not be given back ({'; '.join(problems)}): try again"
+        )
+
+
+def _acquire(conflist: Conflist, plan_id: PlanId, settings: Settings) -> IpAddress:
     """Make the dummy namespace, run the plugins' ADD for it, and return the IPv4 address that it got.
 
     Raises Refused where one is there already, HostError where a plugin fails; what was acquired is given back then.
@@ -93,12 +128,12 @@ def acquire_gateway(conflist: Conflist, plan_id: PlanId, settings: Settings) -> 
             address = gateway_of(CniResult.parse(Node(result, "dummy result")), "the dummy network's result")
             store.save_dummy(plan_id, conflist.to_json() | {"result": result})
     except (ExecutorError, InvalidInput):
-        release_gateway(plan_id, settings)
+        _release(plan_id, settings)
         raise
     return address
 
 
-def release_gateway(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
+def _release(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
     """Run the plugins' DEL and remove the dummy namespace of a wiring, if it has one; return what went wrong.
 
     What could not be given back stays written down, and the next teardown or recover tries again.
@@ -196,4 +231,16 @@ def gateway_of(result: CniResult, what: str) -> IpAddress:
     address = next((ip.address.ip for ip in result.ips if ip.address.version == 4), None)
     if address is None:
         raise InvalidInput(f"{what} has no IPv4 address to be the dummy gateway")
+    return address
+
+
+def observed_gateway(result: CniResult, netns: NetnsPath, *, timeout: float) -> IpAddress:
+    """Return the gateway of a dummy's ``result``, which a link of its namespace must carry: else nobody answers for it.
+
+    Raises InvalidInput, NamespaceGone, HostError.
+    """
+    address = gateway_of(result, "the dummy network's result")
+    facts = observe_netns(netns, timeout=timeout)
+    if all(fact.resource.address.ip != address for fact in facts.addresses):
+        raise InvalidInput(f"no link of {netns} carries {address}, the address of the dummy network's result")
     return address

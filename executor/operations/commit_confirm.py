@@ -16,8 +16,8 @@ import time
 from attrs import evolve
 
 from executor.errors import ExecutorError, HostError
-from executor.operations.operation import Settings
 from executor.operations.rollback import restore
+from executor.settings import Settings
 from executor.state.journal import Journal
 from executor.state.store import StateStore
 from executor.templates import load_templates

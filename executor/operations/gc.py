@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from executor.operations.operation import Settings
 from executor.operations.outcome import Outcome
 from executor.operations.rollback import restore
+from executor.settings import Settings
 from executor.state.status import is_gone
 from executor.state.store import WiringRecord
 from planner.cni.result import CniResult
@@ -19,9 +19,12 @@ def collect(entry: WiringRecord, settings: Settings) -> Outcome:
     DEL succeeded and left its rules. A namespace that is still there is kept (``unchanged``).
     """
     if not is_gone(entry):
-        return Outcome("unchanged", entry.id)
+        return Outcome("unchanged", entry.id, sentence="its namespace is there, so it is kept")
     outcome = restore(entry, settings, "gc")
-    return evolve(outcome, notes=(*outcome.notes, *_host_rules(entry)))
+    if outcome.what != "gone":
+        return outcome
+    notes = (*outcome.notes, *_host_rules(entry))
+    return evolve(outcome, notes=notes, sentence="forgotten, its namespace is gone")
 
 
 def _host_rules(entry: WiringRecord) -> tuple[str, ...]:

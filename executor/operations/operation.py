@@ -18,30 +18,19 @@ from executor.operations.signals import StopRequest, stop_requests
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, one_line
 from executor.process.run import PrestartedProcess, RunningProgram, find_program, start_program
-from executor.state.events import Event, Listener, Ran, Running
+from executor.settings import Settings
+from executor.state.events import Event, Ran, Running
 from executor.state.journal import Journal
-from executor.state.store import StateStore, WiringRecord
+from executor.state.store import WiringRecord
 from executor.taps.open import check_taps
 from planner.facts.model import NamespaceFacts
 from planner.plan.plan import Plan, plan_to_json
-from planner.plan.render import Command, Templates
+from planner.plan.render import Command
 from planner.text.document import Node
 from planner.text.values import NetnsPath, PlanId
 
 # The exit status that timeout(1) gives to what it killed.
 _TIMED_OUT = 124
-
-
-@frozen
-class Settings:
-    """How to work: where the state is, the templates, limits in seconds, what the user said, who listens."""
-
-    store: StateStore
-    templates: Templates
-    timeout: float = 30.0
-    lock_timeout: float = 10.0
-    requested_by: str = ""
-    listeners: tuple[Listener, ...] = ()
 
 
 @frozen

@@ -9,9 +9,9 @@ from planner.text.values import PlanId
 
 @frozen
 class Outcome:
-    """``what``: wired, unchanged, restored, gone or nothing. ``commands`` were run in ``seconds``.
+    """``what``: wired, unchanged, restored, repaired, gone or nothing. ``commands`` were run in ``seconds``.
 
-    ``notes`` are sentences for the user.
+    ``sentence`` says the same to a person; ``notes`` are further sentences.
     """
 
     what: str
@@ -19,3 +19,8 @@ class Outcome:
     commands: int = 0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    sentence: str = ""
+
+
+GONE = "its namespace is gone, so nothing is left to take back"
+MEANWHILE = "another podwire has seen to it meanwhile"

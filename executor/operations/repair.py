@@ -10,9 +10,10 @@ from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete, Ro
 from executor.netns.namespace import boot_id
 from executor.observe.observe import observe_netns
 from executor.operations.apply import refuse_unreadable, verify_applied
-from executor.operations.operation import Failure, Operation, Settings, check_programs, open_operation
+from executor.operations.operation import Failure, Operation, check_programs, open_operation
 from executor.operations.outcome import Outcome
 from executor.operations.rollback import left_to_restore
+from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.status import is_gone
 from executor.state.store import WIRED, WiringRecord
@@ -20,6 +21,8 @@ from planner.drift import drifted, moved_by_nature
 from planner.errors import PlannerError, Refused
 from planner.facts.model import NamespaceFacts
 from planner.plan.plan import Plan, plan_from_json, with_changes
+
+_NOTHING_LEFT = "nothing was left to repair"
 
 
 @frozen
@@ -50,17 +53,17 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
     with open_operation(settings, entry.netns, entry.id) as operation:
         now = settings.store.load(entry.id)
         if now is None or now.status != WIRED or not now.is_of(operation.namespace.cookie, boot_id()):
-            return Outcome("nothing", entry.id)
+            return Outcome("nothing", entry.id, sentence=_NOTHING_LEFT)
         plan = _repair_plan(plan_from_json(now.plan, settings.templates), operation.observe(), settings)
         if not plan.changes:
-            return Outcome("unchanged", entry.id)
+            return Outcome("unchanged", entry.id, sentence=_NOTHING_LEFT)
         check_programs((*plan.commands, *plan.reverse_commands))
         operation.emit(Began("check --fix", entry.id, entry.netns, settings.requested_by))
         failure = _carry_out(plan, operation)
         if failure is not None:
             raise _take_back(plan, failure, operation)
         operation.emit(Ended("repaired", ""))
-    return Outcome("repaired", entry.id, len(plan.commands), time.monotonic() - started)
+    return Outcome("repaired", entry.id, len(plan.commands), time.monotonic() - started, sentence="repaired")
 
 
 def _repair_plan(plan: Plan, facts: NamespaceFacts, settings: Settings) -> Plan:

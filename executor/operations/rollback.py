@@ -13,9 +13,11 @@ from attrs import frozen
 
 from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete
 from executor.netns.namespace import boot_id
-from executor.operations.calico_gateway import release_gateway
-from executor.operations.operation import Operation, Settings, check_programs, open_operation
-from executor.operations.outcome import Outcome
+from executor.observe.observe import observe_netns
+from executor.operations.calico_gateway import give_back_gateway
+from executor.operations.operation import Operation, check_programs, open_operation
+from executor.operations.outcome import GONE, MEANWHILE, Outcome
+from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.journal import Journal
 from executor.state.status import is_gone, is_half_done
@@ -28,7 +30,7 @@ from planner.facts.model import NamespaceFacts
 from planner.plan.plan import Plan, changes_back, plan_from_json, with_changes
 from planner.plan.render import Templates
 from planner.resources import RulesState
-from planner.text.values import PlanId, shown
+from planner.text.values import shown
 
 RECOVER = "recover"
 
@@ -62,9 +64,9 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
         operation.prefetch_facts()
         now = settings.store.load(entry.id)
         if now is None or (unconfirmed is not None and now.confirm_token != unconfirmed):
-            return Outcome("nothing", entry.id)
+            return Outcome("nothing", entry.id, sentence=MEANWHILE)
         if verb == RECOVER and not is_half_done(now):
-            return Outcome("nothing", entry.id)  # whoever was at it has finished while we waited
+            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # whoever was at it has finished while we waited
         entry = now
         if not entry.is_of(operation.namespace.cookie, boot_id()):
             raise NamespaceGone(f"the namespace of {entry.id} is gone")
@@ -84,7 +86,9 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             raise RollbackIncomplete(half_done(plan, way))
         operation.emit(Ended("restored", ""))
     give_back_gateway(entry.id, settings)
-    return Outcome("restored", entry.id, way.commands, time.monotonic() - started, (*holders, *_notes(plan, facts)))
+    notes = (*holders, *_notes(plan, facts))
+    as_before = f"{entry.netns} is as it was before{' the wiring' if verb == RECOVER else ''}"
+    return Outcome("restored", entry.id, way.commands, time.monotonic() - started, notes, as_before)
 
 
 def roll_back_and_delete(
@@ -134,6 +138,12 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
     return RollbackResult(len(commands) + len(lost), tuple(problems + whys if still else ()))
 
 
+def way_back(entry: WiringRecord, settings: Settings) -> Plan:
+    """Return what ``restore`` would run now. Raises NamespaceGone, HostError."""
+    plan = plan_from_json(entry.plan, settings.templates)
+    return left_to_restore(plan, observe_netns(entry.netns, timeout=settings.timeout), settings.templates)
+
+
 def left_to_restore(plan: Plan, facts: NamespaceFacts, templates: Templates) -> Plan:
     """Return the plan that takes ``plan`` back from what is there now: what is already as it was is not in it."""
     return with_changes(plan, _changes_left(plan, facts), templates)
@@ -155,19 +165,10 @@ def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
     with Journal.open(settings.store.journal_path(entry.id), lock_timeout=settings.lock_timeout):
         now = settings.store.load(entry.id)
         if now is not None and not is_gone(now):
-            return Outcome("nothing", entry.id)
+            return Outcome("nothing", entry.id, sentence=MEANWHILE)
         settings.store.delete(entry.id)
     give_back_gateway(entry.id, settings)
-    return Outcome("gone", entry.id)
-
-
-def give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
-    """Release the dummy gateway of a wiring, if any. Raises RollbackIncomplete if that fails; it stays noted."""
-    problems = release_gateway(plan_id, settings)
-    if problems:
-        raise RollbackIncomplete(
-            f"the dummy gateway of {plan_id} could not be given back ({'; '.join(problems)}): try again"
-        )
+    return Outcome("gone", entry.id, sentence=GONE)
 
 
 def _notes(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:

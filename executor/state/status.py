@@ -6,7 +6,9 @@ import time
 
 from executor.errors import NamespaceGone
 from executor.netns.namespace import Namespace, boot_id
-from executor.state.store import WIRED, WiringRecord
+from executor.state.store import WIRED, StateStore, WiringRecord
+from planner.errors import InvalidInput, Refused
+from planner.text.values import PlanId
 
 
 def is_gone(entry: WiringRecord) -> bool:
@@ -31,3 +33,18 @@ def is_half_done(entry: WiringRecord) -> bool:
     What is overdue is being taken back right now, or the process that would have done so was killed.
     """
     return entry.status != WIRED or (entry.confirm_by is not None and time.time() > entry.confirm_by)
+
+
+def refuse_unknown(plan_id: PlanId, store: StateStore) -> None:
+    """Raise InvalidInput for an id under which nothing was ever done: it may be a slip of the pen."""
+    if plan_id not in store.journalled_ids():
+        raise InvalidInput(f"id: {plan_id} was never wired here; podwire list shows what is")
+
+
+def wired_entry(plan_id: PlanId, store: StateStore) -> WiringRecord:
+    """Return the entry of an id. Raises InvalidInput if it was never wired here, Refused if it is not any more."""
+    entry = store.load(plan_id)
+    if entry is None:
+        refuse_unknown(plan_id, store)
+        raise Refused(f"{plan_id} is not wired any more: podwire log {plan_id} shows what was done")
+    return entry

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from executor.netns.namespace import Namespace
 from executor.observe.observe import observe_once
-from executor.operations.operation import Settings
+from executor.settings import Settings
 from executor.state.store import WiringRecord
 from executor.taps.holders import Holder, tap_holders
 from executor.taps.open import open_tap

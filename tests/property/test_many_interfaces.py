@@ -15,8 +15,8 @@ import pytest
 import planner
 from executor.observe.observe import observe_netns
 from executor.operations.apply import apply
-from executor.operations.operation import Settings
 from executor.operations.rollback import restore
+from executor.settings import Settings
 from executor.state.events import Event, Ran
 from executor.state.store import StateStore
 from executor.templates import load_templates

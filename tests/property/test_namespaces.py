@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from executor.errors import ExecutorError, RollbackIncomplete, RolledBack
 from executor.observe.observe import observe_netns
 from executor.operations.apply import apply
-from executor.operations.operation import Settings
 from executor.operations.rollback import restore
+from executor.settings import Settings
 from executor.state.store import StateStore
 from executor.templates import load_templates
 from planner.cni.result import parse_result

@@ -15,8 +15,8 @@ from attrs import evolve, frozen
 
 from executor.errors import ExecutorError
 from executor.operations.apply import apply, roll_forward
-from executor.operations.operation import Settings
 from executor.operations.rollback import restore
+from executor.settings import Settings
 from executor.state.events import Event, Ran, Running
 from executor.state.store import StateStore
 from executor.templates import load_templates

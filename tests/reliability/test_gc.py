@@ -16,7 +16,7 @@ from attrs import evolve
 
 from executor.errors import HostError
 from executor.netns.namespace import Namespace as Opened
-from executor.operations.operation import Settings
+from executor.settings import Settings
 from executor.state.store import StateStore
 from executor.taps.open import open_tap
 from executor.taps.recover import Reopened, reopen

@@ -17,9 +17,9 @@ from attrs import evolve, frozen
 
 from executor.observe.observe import observe_netns
 from executor.operations.apply import apply
-from executor.operations.operation import Settings
 from executor.operations.outcome import Outcome
 from executor.operations.rollback import restore
+from executor.settings import Settings
 from executor.state.events import Listener
 from executor.state.store import StateStore, WiringRecord
 from executor.templates import load_templates

@@ -1,0 +1,72 @@
+"""Planning: what there is, what is recorded of it, and what would be done. Nothing is changed."""
+
+from __future__ import annotations
+
+import random
+
+from executor.netns.namespace import Namespace, boot_id
+from executor.observe.observe import observe_once
+from executor.settings import Settings
+from executor.state.store import WIRED, StateStore
+from planner.cni.result import CniResult
+from planner.errors import Refused
+from planner.facts.model import NamespaceFacts
+from planner.options import PlanOptions
+from planner.plan.plan import Plan, plan_from_json
+from planner.plan.render import Templates
+from planner.planning import make_plan
+from planner.text.values import NetnsPath, PlanId
+
+
+def plan_namespace(
+    result: CniResult, *, plan_id: PlanId, netns: NetnsPath, options: PlanOptions, settings: Settings
+) -> Plan:
+    """Return what wires the links of ``result`` in a namespace as it is now, empty if it is wired so already.
+
+    Raises InvalidInput for a result that does not fit, Refused for what podwire does not wire, or has wired
+    differently, NamespaceGone, HostError.
+    """
+    with Namespace.open(netns) as namespace:
+        recorded = _recorded_plan(plan_id, namespace, settings.store, settings.templates)
+        facts = observe_once(namespace, timeout=settings.timeout)
+    return plan_from_facts(
+        result, facts, plan_id=plan_id, netns=netns, options=options, templates=settings.templates, recorded=recorded
+    )
+
+
+def plan_from_facts(
+    result: CniResult,
+    facts: NamespaceFacts,
+    *,
+    plan_id: PlanId,
+    netns: NetnsPath,
+    options: PlanOptions,
+    templates: Templates,
+    recorded: Plan | None = None,
+) -> Plan:
+    """Return what wires the links of ``result`` in a namespace that was observed: the host is not looked at."""
+    return make_plan(
+        result,
+        facts,
+        plan_id=plan_id,
+        netns=netns,
+        options=options,
+        random=random.SystemRandom(),
+        templates=templates,
+        recorded=recorded,
+    )
+
+
+def _recorded_plan(plan_id: PlanId, namespace: Namespace, store: StateStore, templates: Templates) -> Plan | None:
+    """Return the plan that was applied to this very namespace. Raises Refused if it is another's, or half done."""
+    for entry in store.concerning(plan_id, namespace.cookie):
+        is_here = entry.is_of(namespace.cookie, boot_id())
+        if not is_here and entry.id != plan_id:
+            continue
+        if entry.status != WIRED and is_here:
+            raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
+        if entry.id != plan_id:
+            raise Refused(f"{namespace.path} is wired already, as {entry.id}: podwire teardown {entry.id} first")
+        if is_here:
+            return plan_from_json(entry.plan, templates)
+    return None

@@ -1,0 +1,67 @@
+"""recover by an id: what a process that died left half done is taken back, or finished."""
+
+from __future__ import annotations
+
+from executor.errors import ExecutorError
+from executor.observe.observe import observe_netns
+from executor.operations.apply import roll_forward
+from executor.operations.outcome import GONE, Outcome
+from executor.operations.rollback import RECOVER, restore, way_back
+from executor.settings import Settings
+from executor.state.status import is_gone, is_half_done, refuse_unknown
+from executor.state.store import APPLYING, StateStore, WiringRecord
+from planner.changes.change import pending
+from planner.errors import PlannerError
+from planner.plan.plan import Plan, plan_from_json, with_changes
+from planner.text.values import PlanId
+
+
+def recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Outcome:
+    """Take back what is half done under an id; with ``forward`` finish it, if it was being applied.
+
+    Raises InvalidInput for an id that was never wired here, RolledBack, RollbackIncomplete.
+    """
+    entry = _half_done(plan_id, settings.store)
+    if isinstance(entry, Outcome):
+        return entry
+    if forward and entry.status == APPLYING and not is_gone(entry):
+        return roll_forward(entry, settings)
+    return restore(entry, settings, RECOVER)
+
+
+def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Plan | Outcome:
+    """Return the plan that ``recover`` would carry out, or its outcome if there is nothing to run."""
+    entry = _half_done(plan_id, settings.store)
+    if isinstance(entry, Outcome):
+        return entry
+    if is_gone(entry):
+        return Outcome("gone", plan_id, sentence=GONE)
+    return _way_on(entry, settings) if forward and entry.status == APPLYING else way_back(entry, settings)
+
+
+def half_done_ids(store: StateStore) -> tuple[PlanId, ...]:
+    """Return the ids that are half done. One whose entry is damaged may be: that is said when its turn comes."""
+    return tuple(plan_id for plan_id in store.ids() if _may_be_half_done(plan_id, store))
+
+
+def _may_be_half_done(plan_id: PlanId, store: StateStore) -> bool:
+    try:
+        entry = store.load(plan_id)
+    except (PlannerError, ExecutorError):
+        return True
+    return entry is not None and is_half_done(entry)
+
+
+def _half_done(plan_id: PlanId, store: StateStore) -> WiringRecord | Outcome:
+    """Return the entry of what is half done, or the outcome if it is not. Raises InvalidInput for an unknown id."""
+    entry = store.load(plan_id)
+    if entry is not None and is_half_done(entry):
+        return entry
+    refuse_unknown(plan_id, store)
+    return Outcome("nothing", plan_id, sentence="it is not half done, so there is nothing to do")
+
+
+def _way_on(entry: WiringRecord, settings: Settings) -> Plan:
+    plan = plan_from_json(entry.plan, settings.templates)
+    facts = observe_netns(entry.netns, timeout=settings.timeout)
+    return with_changes(plan, pending(plan.changes, facts), settings.templates)

@@ -1,0 +1,40 @@
+"""teardown by an id: what is recorded under it decides what there is to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from executor.operations.calico_gateway import give_back_gateway
+from executor.operations.outcome import GONE, Outcome
+from executor.operations.rollback import restore, way_back
+from executor.settings import Settings
+from executor.state.status import is_gone, refuse_unknown
+from planner.plan.plan import Plan
+from planner.text.values import PlanId
+
+_ALREADY = "it is torn down already"
+
+
+def teardown(plan_id: PlanId, settings: Settings, *, agree: Callable[[Plan], None] | None = None) -> Outcome:
+    """Take the wiring of an id back and forget it; what is torn down already, or gone with its namespace, is done.
+
+    ``agree`` is called with what would be run, and may raise. Raises InvalidInput for an id that was never wired
+    here, and what ``restore`` does.
+    """
+    entry = settings.store.load(plan_id)
+    if entry is None:
+        refuse_unknown(plan_id, settings.store)
+        give_back_gateway(plan_id, settings)
+        return Outcome("nothing", plan_id, sentence=_ALREADY)
+    if agree is not None and not is_gone(entry):
+        agree(way_back(entry, settings))
+    return restore(entry, settings, "teardown")
+
+
+def preview_teardown(plan_id: PlanId, settings: Settings) -> Plan | Outcome:
+    """Return the plan that ``teardown`` would carry out, or its outcome if there is nothing to run."""
+    entry = settings.store.load(plan_id)
+    if entry is None:
+        refuse_unknown(plan_id, settings.store)
+        return Outcome("nothing", plan_id, sentence=_ALREADY)
+    return Outcome("gone", plan_id, sentence=GONE) if is_gone(entry) else way_back(entry, settings)

@@ -1,0 +1,25 @@
+"""How operations are to work, as whoever calls them wants it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from executor.state.store import StateStore
+
+if TYPE_CHECKING:  # whoever only reads the state needs no template engine
+    from executor.state.events import Listener
+    from planner.plan.render import Templates
+
+
+@frozen
+class Settings:
+    """Where the state is, the templates, limits in seconds, what was asked for (for the journal), and who listens."""
+
+    store: StateStore
+    templates: Templates
+    timeout: float = 30.0
+    lock_timeout: float = 10.0
+    requested_by: str = ""
+    listeners: tuple[Listener, ...] = ()
