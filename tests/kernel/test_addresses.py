@@ -375,7 +375,7 @@ def advertise(joined: Pod) -> None:
 
 
 def test_an_advertisement_makes_an_address_and_two_routes(joined: Pod) -> None:
-    """Known by `dynamic` with `mngtmpaddr`, and by `proto ra` or `proto kernel` with `expires` (planner/facts/parse.py)."""
+    """Known by `dynamic` with `mngtmpaddr`, and by `proto ra` or `kernel` with `expires` (planner/facts/parse.py)."""
     advertise(joined)
     address = addresses(joined.inside)[0]
     assert (address["dynamic"], address["mngtmpaddr"]) == (True, True)

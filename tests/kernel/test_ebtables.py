@@ -62,7 +62,7 @@ def test_it_is_the_nf_tables_variant(table: Namespace) -> None:
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="this is no Debian")
 def test_debian_has_it_in_the_package_iptables(table: Namespace) -> None:
-    """The package called ebtables has the legacy one only, so a refusal must not name it (executor/process/spawn.py)."""
+    """The package called ebtables has the legacy one only, so no refusal names it (executor/process/spawn.py)."""
     found = table.run("dpkg", "--search", os.path.realpath(shutil.which("ebtables-nft") or ""))
     assert found.out.startswith("iptables: ")
 

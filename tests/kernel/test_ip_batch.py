@@ -1,4 +1,7 @@
-"""`ip -batch -`: what one open `ip` does with many lines. executor/process/ip_batch.py and executor/observe/observe.py stand on this."""
+"""`ip -batch -`: what one open `ip` does with many lines.
+
+executor/process/ip_batch.py and executor/observe/observe.py are built on this.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def documents(output: str) -> list[list[dict[str, Any]]]:
 
 
 def test_a_failure_names_the_number_of_its_line(inside: Namespace) -> None:
-    """`Command failed -:N` follows the reason, so that an answer can be told from the next (executor/process/ip_batch.py)."""
+    """`Command failed -:N` follows the reason and ends an answer (executor/process/ip_batch.py)."""
     answer = batch(inside, SHOW_LO, "link show dev nope", SHOW_LO, "link del dev nope")
     lines = answer.out.splitlines()
     assert lines[1:3] == ['Device "nope" does not exist.', "Command failed -:2"]
@@ -97,7 +100,7 @@ def test_a_refused_neighbour_ends_it(inside: Namespace, line: str) -> None:
 
 
 def test_no_link_can_have_the_name_of_the_marker(inside: Namespace) -> None:
-    """A slash is in no link's name and no altname; a dot alone can be an altname (executor/process/ip_batch.py: the marker)."""
+    """A slash is in no name or altname; a dot alone can be an altname (executor/process/ip_batch.py: the marker)."""
     answer = batch(inside, "link property add dev lo altname .", "link show dev .", "link show dev ./x")
     assert documents(answer.out)[0][0]["ifname"] == "lo"
     assert answer.out.splitlines()[-2:] == ['Device "./x" does not exist.', "Command failed -:3"]
@@ -317,7 +320,7 @@ def test_the_flags_of_a_neighbour_are_keys_with_null(inside: Namespace) -> None:
 
 
 def test_forever_is_a_number_and_local_is_ours(inside: Namespace) -> None:
-    """4294967295 seconds; `address` is the peer's; `secondary` is a flag that nobody can set (planner/facts/parse.py)."""
+    """4294967295 seconds; `address` is the peer's; nobody can set `secondary` (planner/facts/parse.py)."""
     inside.ip("addr add 192.0.2.5 peer 192.0.2.1/24 dev eth0")
     inside.ip("addr add 198.51.100.5/24 dev eth0")
     inside.ip("addr add 198.51.100.6/24 dev eth0")

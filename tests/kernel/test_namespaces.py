@@ -1,4 +1,4 @@
-"""Network namespaces: what one is known by, who is kept out of it, and what belongs to it (executor/netns/namespace.py)."""
+"""Network namespaces: what one is known by, who is kept out, what belongs to it (executor/netns/namespace.py)."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_an_entry_can_be_added_only_once(inside: Namespace, kind: str) -> None:
 
 
 def test_the_kernel_makes_noarp_entries_itself(joined: Pod) -> None:
-    """For group addresses, and for all on a link with `arp off`: those are nobody's setting (planner/facts/parse.py)."""
+    """For group addresses, and for all on a link with `arp off`: nobody set those (planner/facts/parse.py)."""
     inside = joined.inside
     eventually(lambda: any(address.startswith("ff02::") for address in entries(inside)), "a group address")
     inside.ip("addr add 192.0.2.5/24 dev eth0")

@@ -1,6 +1,6 @@
 """Routes: which come with an address, which go with it, and what one needs to be added.
 
-planner/facts/kernel_routes.py knows those that the kernel makes; planner/wiring/strip.py orders the rest; templates/route.j2.
+planner/facts/kernel_routes.py knows what the kernel makes; planner/wiring/strip.py orders the rest; templates/route.j2.
 """
 
 from __future__ import annotations
