@@ -1,0 +1,132 @@
+"""Build what is installed elsewhere: one file that holds podwire and all that it imports, a wheel, a Debian package.
+
+    ./dev build [FOLDER]        dist/podwire, dist/podwire-VERSION-py3-none-any.whl, dist/podwire_VERSION_all.deb
+
+The single file is a zip archive that Python runs (zipapp). It answers as ``podwire``, and as ``podwire-cni`` if it is
+called by that name or by a container runtime. It needs Python 3.11 or later and no package. What it imports is copied
+from the environment that this runs in, so nothing is fetched here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipapp
+from importlib.metadata import distribution
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MAIN = Path(__file__).with_name("single_file.py")
+# What podwire imports, and what that imports.
+PACKAGES = ("attrs", "jinja2", "markupsafe", "sh")
+# Compiled parts would tie the file to one Python and one processor; each package does without them.
+COMPILED = (".so", ".pyd", ".pyc")
+CONTROL = """\
+Package: podwire
+Version: {version}
+Section: net
+Priority: optional
+Architecture: all
+Depends: python3 (>= 3.11), iproute2, iptables, procps, util-linux
+Recommends: nftables
+Suggests: dnsmasq-base, containernetworking-plugins
+Maintainer: The podwire authors <podwire@example.invalid>
+Description: give a virtual machine the network of the pod that it runs in
+ podwire plans the change of a pod's network namespace as a list of ip, bridge,
+ tc and ebtables commands, shows it, applies it, and takes it back exactly.
+ It comes with a chained CNI plugin, podwire-cni.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Build everything into the folder that is named, or into dist/."""
+    folder = Path(arguments[0] if arguments else ROOT / "dist").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        wheel = build_wheel(work / "wheel")
+        version = wheel.name.split("-")[1]
+        single = build_single_file(wheel, work)
+        package = build_debian_package(single, version, work)
+        for built in (wheel, single, package):
+            target = folder / built.name
+            shutil.copy2(built, target.with_name(f".{target.name}.new"))
+            target.with_name(f".{target.name}.new").replace(target)
+            print(target)
+    return 0
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel of this checkout in ``folder`` and return its path."""
+    words = ("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT))
+    run(sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *words)
+    return next(folder.glob("*.whl"))
+
+
+def build_single_file(wheel: Path, work: Path) -> Path:
+    """Build the single file, executable by everybody, from a wheel and the packages that it needs."""
+    tree, target = work / "tree", work / "podwire"
+    shutil.unpack_archive(wheel, tree, "zip")
+    for name in PACKAGES:
+        copy_package(name, tree)
+    shutil.copy(MAIN, tree / "__main__.py")
+    zipapp.create_archive(tree, target, interpreter="/usr/bin/env python3", compressed=True)
+    target.chmod(0o755)
+    return target
+
+
+def copy_package(name: str, tree: Path) -> None:
+    """Copy an installed package with its licence; scripts and compiled parts stay behind."""
+    for file in distribution(name).files or ():
+        if file.suffix not in COMPILED and ".." not in file.parts:
+            target = tree / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(Path(str(file.locate())), target)
+
+
+def build_debian_package(single: Path, version: str, work: Path) -> Path:
+    """Build the Debian package: the single file, the plugin's name, man page, completions and systemd units."""
+    tree = work / "deb"
+    put(tree / "usr/lib/podwire/podwire", single.read_bytes(), 0o755)
+    for link, target in (
+        ("usr/bin/podwire", "../lib/podwire/podwire"),
+        ("usr/lib/cni/podwire-cni", "../podwire/podwire"),
+    ):
+        (tree / link).parent.mkdir(parents=True, exist_ok=True)
+        (tree / link).symlink_to(target)
+    put(tree / "usr/share/man/man8/podwire.8.gz", gzip.compress((ROOT / "docs/podwire.8").read_bytes(), mtime=0))
+    for shell, path in (
+        ("bash", "usr/share/bash-completion/completions/podwire"),
+        ("zsh", "usr/share/zsh/vendor-completions/_podwire"),
+        ("fish", "usr/share/fish/vendor_completions.d/podwire.fish"),
+    ):
+        put(tree / path, run(sys.executable, str(single), "completion", shell))
+    for unit in sorted((ROOT / "deploy/systemd").iterdir()):
+        put(tree / "usr/lib/systemd/system" / unit.name, unit.read_bytes())
+    put(tree / "usr/share/doc/podwire/copyright", (ROOT / "LICENSE").read_bytes())
+    put(tree / "usr/share/doc/podwire/changelog.gz", gzip.compress((ROOT / "CHANGELOG.md").read_bytes(), mtime=0))
+    put(tree / "DEBIAN/control", CONTROL.format(version=version).encode())
+    package = work / f"podwire_{version}_all.deb"
+    run("dpkg-deb", "--root-owner-group", "--build", str(tree), str(package))
+    return package
+
+
+def put(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file with this mode, whatever the umask; its folders can be entered by everybody."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(mode)
+
+
+def run(*argv: str) -> bytes:
+    """Run a program and return its output; its errors are shown, and end this."""
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL).stdout
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    sys.exit(main(sys.argv[1:]))

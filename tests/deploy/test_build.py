@@ -1,0 +1,124 @@
+"""What ./dev build makes: run by real Pythons and shells, unpacked by the real dpkg-deb."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from executor.version import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*argv: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program with just this environment."""
+    given = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"} | (env or {})
+    return subprocess.run([*map(str, argv)], env=given, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build everything once, with a umask that would keep others out."""
+    folder = tmp_path_factory.mktemp("dist")
+    mask = os.umask(0o077)
+    try:
+        built = run(sys.executable, ROOT / "deploy/build.py", folder)
+    finally:
+        os.umask(mask)
+    assert built.returncode == 0, built.stderr
+    return folder
+
+
+def test_the_three_are_built(dist: Path) -> None:
+    """And nothing else is left there."""
+    assert {path.name for path in dist.iterdir()} == {
+        "podwire",
+        f"podwire-{__version__}-py3-none-any.whl",
+        f"podwire_{__version__}_all.deb",
+    }
+
+
+def test_the_single_file_runs_by_itself(dist: Path, tmp_path: Path) -> None:
+    """Copied elsewhere, without this checkout's packages, and everybody may run it."""
+    alone = Path(shutil.copy2(dist / "podwire", tmp_path / "podwire"))
+    assert stat.S_IMODE(alone.stat().st_mode) == 0o755
+    assert run("/usr/bin/env", "python3", "-I", alone, "--version").stdout == f"podwire {__version__}\n"
+    plan = run(
+        alone,
+        "plan",
+        "--result",
+        ROOT / "examples/pod/result.json",
+        "--netns",
+        "pod1",
+        "--facts",
+        ROOT / "examples/pod/facts.json",
+    )
+    assert (plan.returncode, plan.stderr) == (0, "")
+    assert "ip link set dev eth0 master br0" in plan.stdout
+
+
+def test_it_holds_nothing_that_ties_it_to_one_python(dist: Path) -> None:
+    """No compiled module, no bytecode, no script of another package."""
+    names = run(sys.executable, "-m", "zipfile", "-l", dist / "podwire").stdout
+    assert "planner/templates/link.j2" in names
+    assert not [word for word in (".so", ".pyc", " bin/") if word in names]
+
+
+OLDER = "import runpy, sys; sys.version_info = (3, 10, 13); sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"
+
+
+@pytest.mark.parametrize(("name", "env"), [("podwire", {}), ("podwire-cni", {"CNI_COMMAND": "ADD"})])
+def test_an_older_python_says_what_is_missing(dist: Path, tmp_path: Path, name: str, env: dict[str, str]) -> None:
+    """In one sentence; a runtime gets an error as the CNI specification has it.
+
+    Debian 12 has no older Python: this one says that it is one. That an older one can read the file is the next test.
+    """
+    file = shutil.copy2(dist / "podwire", tmp_path / name)
+    answer = run(sys.executable, "-I", "-c", OLDER, file, env=env)
+    text = answer.stdout + answer.stderr
+    assert answer.returncode == 1
+    assert "Python 3.11 or later, and this is 3.10" in text
+    assert "Traceback" not in text
+    assert text.startswith('{"cniVersion"' if env else "podwire: ")
+
+
+def test_an_older_python_can_read_what_it_runs_first() -> None:
+    """Its grammar is that of Python 3.6."""
+    ast.parse((ROOT / "deploy/single_file.py").read_text(), feature_version=(3, 6))
+
+
+def test_the_debian_package_holds_what_a_host_needs(dist: Path, tmp_path: Path) -> None:
+    """The command, the plugin's name, man page, completions and units, all owned by root and readable by all."""
+    package = dist / f"podwire_{__version__}_all.deb"
+    listing = run("dpkg-deb", "--contents", package).stdout.splitlines()
+    assert all(line.split()[1] == "root/root" for line in listing)
+    assert all(line[7:8] in "rx" for line in listing)
+    assert run("dpkg-deb", "--extract", package, tmp_path).returncode == 0
+    assert run(tmp_path / "usr/bin/podwire", "--version").stdout == f"podwire {__version__}\n"
+    assert (tmp_path / "usr/lib/cni/podwire-cni").resolve() == tmp_path / "usr/lib/podwire/podwire"
+    for path in (
+        "usr/share/man/man8/podwire.8.gz",
+        "usr/share/bash-completion/completions/podwire",
+        "usr/lib/systemd/system/podwire-gc.timer",
+        "usr/share/doc/podwire/copyright",
+    ):
+        assert (tmp_path / path).stat().st_size, path
+
+
+def test_the_debian_package_names_what_provides_the_programs(dist: Path) -> None:
+    """Each program that podwire says is missing on a host comes with a package that this one depends on."""
+    depends = run("dpkg-deb", "--field", dist / f"podwire_{__version__}_all.deb", "Depends").stdout
+    assert {"iproute2", "iptables", "procps", "util-linux"} <= {word.strip() for word in depends.split(",")}
+
+
+def test_the_wheel_holds_the_templates(dist: Path) -> None:
+    """Inside the planner, where they are looked for first."""
+    names = run(sys.executable, "-m", "zipfile", "-l", next(dist.glob("*.whl"))).stdout
+    assert "planner/templates/link.j2" in names
