@@ -100,7 +100,7 @@ def pictures() -> dict[str, str]:
     return {
         "preview.svg": terminal(f"{PROMPT}\n{render_text(plan, style=COLOURED)}"),
         "plan.svg": render_svg(plan),
-        "teardown.svg": render_svg(plan.reverse(), reverse=True),
+        "teardown.svg": render_svg(plan.reverse()),
     }
 
 

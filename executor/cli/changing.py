@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from executor.cli.gateways import named_gateway, read_conflist
 from executor.cli.inputs import netns_and_id, parse_id, plan_options, read_file, require_root
@@ -100,18 +99,18 @@ def teardown_command(arguments: argparse.Namespace) -> int:
 
 def _teardown(plan_id: PlanId, arguments: argparse.Namespace, settings: Settings, report: Report) -> None:
     if arguments.dry_run:
-        _show(preview_teardown(plan_id, settings), settings, report, reverse=True)
+        _show(preview_teardown(plan_id, settings), settings, report)
     else:
-        agree = None if arguments.yes else partial(_ask, reverse=True)
+        agree = None if arguments.yes else _ask
         report.ended(teardown(plan_id, settings, agree=agree))
 
 
-def _show(found: Plan | Outcome, settings: Settings, report: Report, *, reverse: bool) -> None:
+def _show(found: Plan | Outcome, settings: Settings, report: Report) -> None:
     """Show what would be run, or how it would end."""
     if isinstance(found, Outcome):
         report.ended(found)
     else:
-        report.would_run(found, settings.templates, reverse=reverse)
+        report.would_run(found, settings.templates)
 
 
 def recover_command(arguments: argparse.Namespace) -> int:
@@ -132,7 +131,7 @@ def recover_command(arguments: argparse.Namespace) -> int:
 def _recover(plan_id: PlanId, arguments: argparse.Namespace, settings: Settings, report: Report) -> None:
     if arguments.dry_run:
         found = preview_recover(plan_id, settings, forward=arguments.forward)
-        _show(found, settings, report, reverse=not arguments.forward)
+        _show(found, settings, report)
     else:
         report.ended(recover(plan_id, settings, forward=arguments.forward))
 
@@ -149,7 +148,7 @@ def _refuse_wiring_options(arguments: argparse.Namespace) -> None:
             raise InvalidInput(f"apply: --{option.replace('_', '-')} is part of a stored plan; give it to podwire plan")
 
 
-def _ask(plan: Plan, *, reverse: bool = False) -> None:
+def _ask(plan: Plan) -> None:
     """Show the plan and ask. Raises Refused for any answer but yes, and where there is no terminal to ask on."""
-    question = "take this back" if reverse else "do this"
-    ask(plan_text(plan, reverse=reverse), f"{question} in {plan.netns}")
+    question = "take this back" if plan.is_reverse else "do this"
+    ask(plan_text(plan), f"{question} in {plan.netns}")

@@ -54,7 +54,7 @@ def show_command(arguments: argparse.Namespace) -> int:
     """Print a stored plan or its reverse."""
     templates = load_templates()
     plan = parse_plan(read_file(arguments.plan, "plan"), templates)
-    print_plan(plan.reverse() if arguments.reverse else plan, arguments.format, templates, reverse=arguments.reverse)
+    print_plan(plan.reverse() if arguments.reverse else plan, arguments.format, templates)
     return 0
 
 

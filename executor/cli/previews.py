@@ -12,10 +12,10 @@ from planner.plan.plan import Plan, plan_to_json
 from planner.plan.render import Templates
 
 
-def print_plan(plan: Plan, form: str, templates: Templates, *, reverse: bool = False) -> None:
-    """Print a plan in the format that is wanted; ``reverse`` says that it takes another back."""
+def print_plan(plan: Plan, form: str, templates: Templates) -> None:
+    """Print a plan in the format that is wanted."""
     if form == "text":
-        put_long(plan_text(plan, reverse=reverse))
+        put_long(plan_text(plan))
     elif form == "json":
         put(json_text(plan_to_json(plan)))
     elif form == "commands":
@@ -23,16 +23,16 @@ def print_plan(plan: Plan, form: str, templates: Templates, *, reverse: bool = F
     elif form == "script":
         put(render_script(plan, templates))
     else:
-        put(_page(plan, form, reverse=reverse))
+        put(_page(plan, form))
 
 
-def plan_text(plan: Plan, *, reverse: bool = False) -> str:
+def plan_text(plan: Plan) -> str:
     """Return the preview for people, in colours where standard output is a terminal that wants them."""
-    return render_text(plan, style=COLOURED if wants_colour() else PLAIN, reverse=reverse)
+    return render_text(plan, style=COLOURED if wants_colour() else PLAIN)
 
 
-def _page(plan: Plan, form: str, *, reverse: bool) -> str:
+def _page(plan: Plan, form: str) -> str:
     """Return the plan as markdown, html or svg; only then the module that draws it is loaded."""
     module = import_module(f"planner.formats.{form}")
-    text: str = getattr(module, f"render_{form}")(plan, reverse=reverse)
+    text: str = getattr(module, f"render_{form}")(plan)
     return text

@@ -32,11 +32,11 @@ class Report:
             ran = f" ({ran_words(outcome)})" if outcome.commands else ""
             put_done("".join(f"{outcome.id}: {line}\n" for line in (outcome.sentence + ran, *outcome.notes)))
 
-    def would_run(self, plan: Plan, templates: Templates, *, reverse: bool) -> None:
+    def would_run(self, plan: Plan, templates: Templates) -> None:
         """Show what an operation would run."""
         self._documents.append(plan_to_json(plan))
         if self._form != "json":
-            print_plan(plan, self._form, templates, reverse=reverse)
+            print_plan(plan, self._form, templates)
 
     def of_each(self, ids: Iterable[PlanId], work: Callable[[PlanId], None], *, nothing: str) -> int:
         """Do ``work`` for every id, print the document, and return the worst exit status; ``nothing`` is for no id.

@@ -32,6 +32,8 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
     Raises Refused or HostError with nothing changed, RolledBack if it failed, RollbackIncomplete if that failed too.
     """
     started = time.monotonic()
+    if plan.is_reverse:
+        raise Refused(f"this plan is the reverse of {plan.id}: podwire teardown {plan.id} takes it back")
     if not plan.changes:
         return Outcome("unchanged", plan.id, sentence=f"{plan.netns} is wired as wanted already")
     check_programs((*plan.commands, *plan.reverse_commands))

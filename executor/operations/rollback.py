@@ -146,7 +146,7 @@ def way_back(entry: WiringRecord, settings: Settings) -> Plan:
 
 def left_to_restore(plan: Plan, facts: NamespaceFacts, templates: Templates) -> Plan:
     """Return the plan that takes ``plan`` back from what is there now: what is already as it was is not in it."""
-    return with_changes(plan, _changes_left(plan, facts), templates)
+    return with_changes(plan.reverse(), _changes_left(plan, facts), templates)
 
 
 def _changes_left(plan: Plan, facts: NamespaceFacts) -> tuple[Change, ...]:

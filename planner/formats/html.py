@@ -8,7 +8,7 @@ from planner.changes.change import Change
 from planner.formats.markup import Element, Node, element
 from planner.formats.page import code, page, signed
 from planner.formats.picture.scene import picture_of
-from planner.formats.plan_words import NOTHING, input_lines, place_of, title_of
+from planner.formats.plan_words import NOTHING, input_lines, place_of, title_of, way_of
 from planner.formats.svg import picture_element
 from planner.formats.undo import Pair, Step, pairs_of, totals
 from planner.formats.words import subject_of, words_of
@@ -24,30 +24,30 @@ _STYLE = (
 )
 
 
-def render_html(plan: Plan, *, reverse: bool = False) -> str:
-    """Return ``plan`` as an HTML document; ``reverse`` says that it takes another back."""
-    title = title_of(plan, reverse=reverse)
+def render_html(plan: Plan) -> str:
+    """Return ``plan`` as an HTML document."""
+    title = title_of(plan)
     content: list[Node] = [
         element("h1", title),
         element("p", "in ", code(plan.netns), class_="quiet"),
         element("p", totals(plan) if plan.changes else NOTHING),
     ]
     if plan.changes:
-        picture = picture_of(plan, reverse=reverse)
+        picture = picture_of(plan)
         if picture.lanes:
             label = f"{title}: the namespace before and after"
             content.append(element("figure", picture_element(picture, label)))
-        content += [element("h2", "Changes and commands"), _commands(plan, reverse=reverse)]
-    if plan.interfaces and not reverse:
+        content += [element("h2", "Changes and commands"), _commands(plan)]
+    if plan.interfaces and not plan.is_reverse:
         content += [element("h2", "What the VM opens"), _interfaces(plan.interfaces)]
     content.append(element("p", f"made from the facts {plan.facts_digest}", class_="quiet footer"))
     return page(title, _STYLE + ".footer{margin-top:48px;font-size:12px}", *content)
 
 
-def _commands(plan: Plan, *, reverse: bool) -> Element:
-    way = f"the way {'there' if reverse else 'back'}"
+def _commands(plan: Plan) -> Element:
+    way = way_of(plan)
     heads = ("what and why", "commands, in order", f"{way}, from the last")
-    rows = [_row(pair, plan, way) for pair in pairs_of(plan, reverse=reverse)]
+    rows = [_row(pair, plan, way) for pair in pairs_of(plan)]
     return _table("plan", heads, rows)
 
 

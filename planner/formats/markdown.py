@@ -9,7 +9,7 @@ from planner.formats.commands import shell_line
 from planner.formats.markup import clean
 from planner.formats.mermaid import render_mermaid
 from planner.formats.picture.scene import picture_of
-from planner.formats.plan_words import NOTHING, counted, title_of
+from planner.formats.plan_words import NOTHING, counted, title_of, way_of
 from planner.formats.text import reason_of
 from planner.formats.undo import totals
 from planner.formats.words import subject_of, words_of
@@ -22,20 +22,20 @@ _LIVELY = re.compile(r"[@#]|://|\bwww\.", re.IGNORECASE)
 _MEANS_SOMETHING = re.compile(r"[&<>\\`*_\[\]!#|~$]")
 
 
-def render_markdown(plan: Plan, *, reverse: bool = False) -> str:
-    """Return ``plan`` as a comment in GitHub's markdown; ``reverse`` says that it takes another back."""
-    parts = [f"### {prose(title_of(plan, reverse=reverse))}"]
+def render_markdown(plan: Plan) -> str:
+    """Return ``plan`` as a comment in GitHub's markdown."""
+    parts = [f"### {prose(title_of(plan))}"]
     if not plan.changes:
         return "\n\n".join([*parts, f"In {code(plan.netns)}: {NOTHING}."]) + "\n"
     parts.append(f"In {code(plan.netns)}: {prose(totals(plan))}.")
-    if plan.interfaces and not reverse:
+    if plan.interfaces and not plan.is_reverse:
         parts.append(f"The VM opens {'; '.join(map(_interface, plan.interfaces))}.")
-    parts.append(_table(plan, reverse=reverse))
-    picture = picture_of(plan, reverse=reverse)
+    parts.append(_table(plan))
+    picture = picture_of(plan)
     if picture.lanes:
         parts.append(fenced(render_mermaid(picture), "mermaid"))
     parts.append(_folded(plan.commands, "in order"))
-    parts.append(_folded(plan.reverse_commands, f"the way {'there' if reverse else 'back'}"))
+    parts.append(_folded(plan.reverse_commands, way_of(plan)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -70,10 +70,10 @@ def _interface(interface: VmInterface) -> str:
     return f"{code(interface.name)} for {code(interface.link)}, with MAC {code(interface.mac)}, MTU {interface.mtu}"
 
 
-def _table(plan: Plan, *, reverse: bool) -> str:
+def _table(plan: Plan) -> str:
     rows = ["| | | what | why |", "| --- | --- | --- | --- |"]
     for change in plan.changes:
-        subject, why = code(subject_of(change)), prose(reason_of(change, reverse=reverse))
+        subject, why = code(subject_of(change)), prose(reason_of(change, plan))
         rows.append(f"| {code(change.sign)} | {subject} | {_words(change)} | {why} |".replace("|  |", "| |"))
     return "\n".join(rows)
 

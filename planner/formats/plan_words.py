@@ -13,9 +13,14 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def title_of(plan: Plan, *, reverse: bool) -> str:
+def title_of(plan: Plan) -> str:
     """Return the heading of a plan."""
-    return f"podwire plan {plan.id}: {'teardown' if reverse else 'bridge wiring'}"
+    return f"podwire plan {plan.id}: {'teardown' if plan.is_reverse else 'bridge wiring'}"
+
+
+def way_of(plan: Plan) -> str:
+    """Return what the inverse of a plan is: ``the way back`` of a wiring, ``the way there`` of what takes it back."""
+    return f"the way {'there' if plan.is_reverse else 'back'}"
 
 
 def input_lines(command: Command) -> list[str]:

@@ -51,18 +51,18 @@ _COLOURS = (
 )
 
 
-def render_svg(plan: Plan, *, reverse: bool = False) -> str:
-    """Return ``plan`` as an SVG document; ``reverse`` says that it takes another back."""
-    title = title_of(plan, reverse=reverse)
+def render_svg(plan: Plan) -> str:
+    """Return ``plan`` as an SVG document."""
+    title = title_of(plan)
     said = totals(plan) if plan.changes else NOTHING
-    picture = picture_of(plan, reverse=reverse)
+    picture = picture_of(plan)
     across = max(laid_out(picture, 0).width, _LEAST_WIDTH)
     head = _head(title, said, across)
     nodes: list[Node] = [_text(text) for text in head]
     bottom = head[-1].y
     if picture.lanes:
         layout = laid_out(picture, bottom + LEADING)
-        lists = _lists(plan, picture, across, layout.bottom, reverse=reverse)
+        lists = _lists(plan, picture, across, layout.bottom)
         nodes += [*_legend(across), *_lanes(layout), *(node for part in lists for node in _list(part, across))]
         bottom = lists[-1].bottom
     about = (element("title", title), element("desc", said))
@@ -113,9 +113,9 @@ def _page(across: float, height: float) -> Element:
     return element("rect", class_="page", width=across, height=height)
 
 
-def _lists(plan: Plan, picture: Picture, across: float, top: float, *, reverse: bool) -> list[ListLayout]:
+def _lists(plan: Plan, picture: Picture, across: float, top: float) -> list[ListLayout]:
     notes = note_list(picture, across, top)
-    return [notes, command_list(plan, pairs_of(plan, reverse=reverse), across, notes.bottom, reverse=reverse)]
+    return [notes, command_list(plan, pairs_of(plan), across, notes.bottom)]
 
 
 def _legend(across: float, top: float = MARGIN) -> list[Node]:

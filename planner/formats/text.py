@@ -18,26 +18,23 @@ _COMMAND_WIDTH = 66
 _WORDS_WIDTH = 52
 
 
-def render_text(plan: Plan, *, style: Style = PLAIN, reverse: bool = False) -> str:
-    """Return the preview of ``plan``: what appears, changes and goes, the commands with their reasons, the totals.
-
-    ``reverse`` says that the plan is the reverse of another: reasons are those of taking it back.
-    """
-    title = f"podwire {'teardown' if reverse else 'plan'} {plan.id}"
-    kind = "back to before the wiring" if reverse else "bridge wiring"
+def render_text(plan: Plan, *, style: Style = PLAIN) -> str:
+    """Return the preview of ``plan``: what appears, changes and goes, the commands with their reasons, the totals."""
+    title = f"podwire {'teardown' if plan.is_reverse else 'plan'} {plan.id}"
+    kind = "back to before the wiring" if plan.is_reverse else "bridge wiring"
     lines = [f"{paint(style.strong, title)} · {plan.netns} · {kind}", ""]
     if not plan.changes:
         return "\n".join([*lines, "  nothing to do: the namespace is as wanted", ""])
-    lines += _change_lines(plan.changes, style, reverse=reverse)
-    lines += _command_lines(plan, style, reverse=reverse)
-    if not reverse:
+    lines += _change_lines(plan, style)
+    lines += _command_lines(plan, style)
+    if not plan.is_reverse:
         lines += ["", *(_vm_line(interface, style) for interface in plan.interfaces)]
-    return "\n".join([*lines, "", _totals(plan, reverse=reverse), ""])
+    return "\n".join([*lines, "", _totals(plan), ""])
 
 
-def reason_of(change: Change, *, reverse: bool) -> str:
-    """Return why a change is made; on the way back it is always the same: so it was before."""
-    if not reverse:
+def reason_of(change: Change, plan: Plan) -> str:
+    """Return why ``plan`` makes a change; on the way back it is always the same: so it was before."""
+    if not plan.is_reverse:
         return change.reason
     if not change.happens_by_itself:
         return ""
@@ -45,20 +42,20 @@ def reason_of(change: Change, *, reverse: bool) -> str:
     return "comes with its address" if own else "comes with the next router advertisement"
 
 
-def _change_lines(changes: tuple[Change, ...], style: Style, *, reverse: bool) -> list[str]:
-    width = max(len(subject_of(change)) for change in changes)
+def _change_lines(plan: Plan, style: Style) -> list[str]:
+    width = max(len(subject_of(change)) for change in plan.changes)
     lines = []
-    for change in changes:
+    for change in plan.changes:
         first, *more = words_of(change)
         sign = paint(style.sign(change.sign), change.sign)
         subject = paint(style.strong, f"{subject_of(change):<{width}}")
-        reason = paint(style.faint, reason_of(change, reverse=reverse))
+        reason = paint(style.faint, reason_of(change, plan))
         lines.append(f"  {sign} {subject}  {first:<{_WORDS_WIDTH}}  {reason}".rstrip())
         lines += [f"    {'':<{width}}  {line}" for line in more]
     return lines
 
 
-def _command_lines(plan: Plan, style: Style, *, reverse: bool) -> list[str]:
+def _command_lines(plan: Plan, style: Style) -> list[str]:
     lines: list[str] = []
     said: set[int] = set()
     number = 0
@@ -66,7 +63,7 @@ def _command_lines(plan: Plan, style: Style, *, reverse: bool) -> list[str]:
         lines += ["", f"  in {paint(style.strong, netns or 'the host')}" if netns else "  on the host"]
         for command in commands:
             number += 1
-            reason = _why(command, plan, said, reverse=reverse)
+            reason = _why(command, plan, said)
             lines += _command_with_reason(f"  {paint(style.faint, f'{number:>3}')}  ", command, reason, style)
     return lines
 
@@ -80,13 +77,13 @@ def _command_with_reason(head: str, command: Command, reason: str, style: Style)
     return [*lines, f"       {comment}"] if comment and not beside else lines
 
 
-def _why(command: Command, plan: Plan, said: set[int], *, reverse: bool) -> str:
+def _why(command: Command, plan: Plan, said: set[int]) -> str:
     """Return why a command is run; of several that carry out one change only the first says it."""
     first = [index for index in command.changes if index not in said]
     said.update(first)
     if "group" in command.argv:
         return ", ".join(subject_of(plan.changes[index]) for index in first)
-    return "; ".join(dict.fromkeys(filter(None, (reason_of(plan.changes[index], reverse=reverse) for index in first))))
+    return "; ".join(dict.fromkeys(filter(None, (reason_of(plan.changes[index], plan) for index in first))))
 
 
 def _vm_line(interface: VmInterface, style: Style) -> str:
@@ -101,11 +98,11 @@ def _vm_line(interface: VmInterface, style: Style) -> str:
     return text
 
 
-def _totals(plan: Plan, *, reverse: bool) -> str:
+def _totals(plan: Plan) -> str:
     count = {sign: sum(change.sign == sign for change in plan.changes) for sign in "+~-"}
     words = [
         f"{count[sign]} to {verb}" for sign, verb in (("+", "add"), ("~", "change"), ("-", "remove")) if count[sign]
     ]
     commands = len(plan.commands)
     text = f"{', '.join(words)}: {commands} command{'' if commands == 1 else 's'}"
-    return text if reverse else f"{text}, {len(plan.reverse_commands)} to take it back (podwire show --reverse)"
+    return text if plan.is_reverse else f"{text}, {len(plan.reverse_commands)} to take it back (podwire show --reverse)"

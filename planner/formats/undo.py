@@ -33,7 +33,7 @@ class Pair:
     also_back: tuple[int, ...]
 
 
-def pairs_of(plan: Plan, *, reverse: bool = False) -> tuple[Pair, ...]:
+def pairs_of(plan: Plan) -> tuple[Pair, ...]:
     """Return the changes of ``plan`` in their order, each command in exactly one pair in each direction."""
     count = len(plan.changes)
     steps = [Step(number, command) for number, command in enumerate(plan.commands, 1)]
@@ -46,7 +46,7 @@ def pairs_of(plan: Plan, *, reverse: bool = False) -> tuple[Pair, ...]:
     for group in _groups(count, plan.commands):
         own_back = [step for step in back if group & set(step.command.changes)]
         changes = tuple(plan.changes[index] for index in sorted(group))
-        reasons = filter(None, (reason_of(change, reverse=reverse) for change in changes))
+        reasons = filter(None, (reason_of(change, plan) for change in changes))
         pairs.append(
             Pair(
                 changes=changes,

@@ -19,10 +19,11 @@ from planner.plan.render import Command, Templates
 from planner.resources import Address, Route
 from planner.text.codec import from_json, to_json
 from planner.text.document import Node, load_json
-from planner.text.values import IpAddress, NetnsPath, PlanId
+from planner.text.values import IpAddress, NetnsPath, PlanId, shown
 from planner.wiring.allocate import Allocation
 
 PLAN_VERSION = 1
+_REVERSE = "reverse"
 
 
 @frozen
@@ -30,7 +31,8 @@ class Plan:
     """An ordered list of changes with the commands that carry them out, and those that take them back.
 
     ``result`` is the CNI result as it was fixed, ``facts`` what was observed when planning (before any wiring),
-    ``chosen`` what was rolled. A namespace that is wired as wanted already gives a plan without changes.
+    ``chosen`` what was allocated. A namespace that is wired as wanted already gives a plan without changes.
+    ``is_reverse`` is the direction: whether the plan wires, or takes a wiring back.
     """
 
     id: PlanId
@@ -43,6 +45,7 @@ class Plan:
     changes: tuple[Change, ...]
     commands: tuple[Command, ...]
     reverse_commands: tuple[Command, ...]
+    is_reverse: bool = False
 
     @property
     def facts_digest(self) -> str:
@@ -52,12 +55,16 @@ class Plan:
     def reverse(self) -> Plan:
         """Return the plan that takes this one back at once; its own reverse is this plan."""
         return evolve(
-            self, changes=inverse(self.changes), commands=self.reverse_commands, reverse_commands=self.commands
+            self,
+            changes=inverse(self.changes),
+            commands=self.reverse_commands,
+            reverse_commands=self.commands,
+            is_reverse=not self.is_reverse,
         )
 
 
 def with_changes(plan: Plan, changes: tuple[Change, ...], templates: Templates) -> Plan:
-    """Return the plan with other changes, rendered in both directions."""
+    """Return the plan with other changes of its direction, rendered both ways."""
     return evolve(
         plan,
         changes=changes,
@@ -68,7 +75,7 @@ def with_changes(plan: Plan, changes: tuple[Change, ...], templates: Templates) 
 
 def reverse_after(plan: Plan, elapsed: float, templates: Templates) -> Plan:
     """Return the reverse of ``plan``, ``elapsed`` seconds later."""
-    return with_changes(plan, changes_back(plan, elapsed), templates)
+    return with_changes(plan.reverse(), changes_back(plan, elapsed), templates)
 
 
 def changes_back(plan: Plan, elapsed: float) -> tuple[Change, ...]:
@@ -105,6 +112,8 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "chosen": to_json(plan.chosen),
         "facts": to_json(plan.facts),
     }
+    if plan.is_reverse:
+        document["direction"] = _REVERSE
     return document | {"checksum": _checksum(document)}
 
 
@@ -138,7 +147,7 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
     if not (isinstance(node.value, dict) and {"version", "changes", "checksum"} <= node.value.keys()):
         raise node.error("this is not a plan that podwire wrote")
     keys = ("version", "id", "netns", "result", "options", "facts_digest", "interfaces", "changes", "commands")
-    node.only(*keys, "reverse_commands", "chosen", "facts", "checksum")
+    node.only(*keys, "reverse_commands", "chosen", "facts", "direction", "checksum")
     version = node.field("version")
     if version.integer() != PLAN_VERSION:
         raise version.error(f"this podwire reads plans of version {PLAN_VERSION} only")
@@ -156,9 +165,16 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
         changes=changes,
         commands=commands,
         reverse_commands=reverse_commands,
+        is_reverse=node.maybe("direction", _is_reverse) or False,
     )
     _check_changes(node, plan)
     return plan
+
+
+def _is_reverse(node: Node) -> bool:
+    if node.text() != _REVERSE:
+        raise node.error(f"{shown(node.value)} is not {_REVERSE}")
+    return True
 
 
 def _rendered(changes: tuple[Change, ...], node: Node, templates: Templates) -> tuple[Command, ...]:

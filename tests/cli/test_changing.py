@@ -152,6 +152,16 @@ def test_without_a_terminal_and_without_yes_it_is_refused(cli: Cli, pod: Pod, pl
     assert difference(wired, dump(pod.inside)) == ""
 
 
+def test_a_stored_reverse_is_refused(cli: Cli, pod: Pod, plan: Path) -> None:
+    """It is no wiring, wherever it is applied; what takes one back is named."""
+    back = cli.file("back.plan", cli.ok("show", plan, "--reverse", "--json"))
+    assert cli.ok("show", back).splitlines()[0].endswith("back to before the wiring")
+    before = dump(pod.inside)
+    said = cli.refused("apply", back, "--yes")
+    assert f"podwire teardown {pod.inside.name} takes it back" in said
+    assert dump(pod.inside) == before
+
+
 def test_a_stale_plan_is_refused_and_says_what_differs(cli: Cli, pod: Pod, plan: Path) -> None:
     """The resource, by name."""
     pod.inside.ip("addr add 10.1.90.7/24 dev eth0")

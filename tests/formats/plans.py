@@ -58,14 +58,14 @@ def hostile_plan() -> Plan:
     return evolve(plan, id=PlanId("x" * 100), changes=changes)
 
 
-def every_plan() -> dict[str, tuple[Plan, bool]]:
-    """Return all plans and their reverses by name; whether each takes another back."""
+def every_plan() -> dict[str, Plan]:
+    """Return all plans and their reverses by name."""
     found = {}
     for name in NAMES:
-        found[name] = (plan_of(name), False)
-        found[f"{name} reverse"] = (plan_of(name, reverse=True), True)
+        found[name] = plan_of(name)
+        found[f"{name} reverse"] = plan_of(name, reverse=True)
     options = PlanOptions(tap_owner=1000, tap_owner_group=1000, tap_queues=4, tap_vnet_hdr=True)
-    found["tap options"] = (plan_of("plain", options=options), False)
-    found["nothing"] = (evolve(plan_of("plain"), changes=(), commands=(), reverse_commands=()), False)
-    found["hostile"] = (hostile_plan(), False)
+    found["tap options"] = plan_of("plain", options=options)
+    found["nothing"] = evolve(plan_of("plain"), changes=(), commands=(), reverse_commands=())
+    found["hostile"] = hostile_plan()
     return found

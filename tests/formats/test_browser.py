@@ -28,7 +28,7 @@ def assert_fine(found: dict[str, Any], *, scrolls: bool = False) -> None:
 
 def test_drawings_fit(tmp_path: Path) -> None:
     """Each text in its box and over no other, whichever the plan."""
-    found = measured({name: render_svg(plan, reverse=reverse) for name, (plan, reverse) in PLANS.items()}, tmp_path)
+    found = measured({name: render_svg(plan) for name, plan in PLANS.items()}, tmp_path)
     assert found["eight"]["boxes"] == 8 * 8
     assert found["plain"]["texts"] > 50
     assert_fine(found, scrolls=True)
@@ -37,7 +37,7 @@ def test_drawings_fit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wide", [1600, 1024, 400])
 def test_pages_fit_on_any_screen(tmp_path: Path, wide: int) -> None:
     """A page never scrolls sideways; where the picture is wider, only that does."""
-    pages = {name: render_html(plan, reverse=reverse) for name, (plan, reverse) in PLANS.items()}
+    pages = {name: render_html(plan) for name, plan in PLANS.items()}
     assert_fine(measured(pages, tmp_path, wide=wide))
 
 
@@ -51,7 +51,7 @@ def test_log_pages_fit_on_any_screen(tmp_path: Path, wide: int) -> None:
 @pytest.mark.parametrize(("dark", "ground"), [(False, "rgb(255, 255, 255)"), (True, "rgb(15, 20, 25)")])
 def test_they_follow_what_the_reader_prefers(tmp_path: Path, ground: str, *, dark: bool) -> None:
     """Light on dark, or dark on light."""
-    plan, _ = PLANS["plain"]
+    plan = PLANS["plain"]
     documents = {"svg": render_svg(plan), "html": render_html(plan), "log": render_log_html(records())}
     found = measured(documents, tmp_path, dark=dark)
     assert {name: seen["ground"] for name, seen in found.items()} == dict.fromkeys(documents, ground)

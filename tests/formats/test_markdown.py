@@ -21,10 +21,10 @@ _NODE = rf'    (before|after)\d+[a-z]+\["{_WORDS}(<br/>{_WORDS})*"\](:::(added|r
 _LINK = r"    (before|after)\d+[a-z]+( (---|===|-\.-) (before|after)\d+[a-z]+)+"
 
 
-def parts_of(plan: Plan, *, reverse: bool = False) -> tuple[str, list[str]]:
+def parts_of(plan: Plan) -> tuple[str, list[str]]:
     """Return a comment without its fenced blocks, and these blocks, as a parser of CommonMark takes them apart."""
     outside, blocks, fence = [], [], ""
-    for line in render_markdown(plan, reverse=reverse).splitlines():
+    for line in render_markdown(plan).splitlines():
         mark = re.match(r"`{3,}", line)
         if not fence and mark:
             fence = mark[0]
@@ -42,8 +42,8 @@ def parts_of(plan: Plan, *, reverse: bool = False) -> tuple[str, list[str]]:
 @pytest.mark.parametrize("name", PLANS)
 def test_the_table_has_a_row_for_each_change(name: str) -> None:
     """Four cells in each, whatever is in them."""
-    plan, reverse = PLANS[name]
-    outside, _ = parts_of(plan, reverse=reverse)
+    plan = PLANS[name]
+    outside, _ = parts_of(plan)
     rows = [line for line in outside.splitlines() if line.startswith("|")]
     assert len(rows) == (len(plan.changes) + 2 if plan.changes else 0)
     assert {row.count("|") for row in rows} <= {5}
@@ -52,8 +52,8 @@ def test_the_table_has_a_row_for_each_change(name: str) -> None:
 @pytest.mark.parametrize("name", PLANS)
 def test_there_are_no_tags_but_podwires_own(name: str) -> None:
     """What is folded is folded, and nothing else."""
-    plan, reverse = PLANS[name]
-    outside, _ = parts_of(plan, reverse=reverse)
+    plan = PLANS[name]
+    outside, _ = parts_of(plan)
     assert set(re.findall(r"<[^>]*>?", outside)) <= _TAGS
     assert outside.count("<details>") == outside.count("</details>") == (2 if plan.changes else 0)
 
@@ -61,8 +61,8 @@ def test_there_are_no_tags_but_podwires_own(name: str) -> None:
 @pytest.mark.parametrize("name", PLANS)
 def test_the_commands_are_those_that_are_run(name: str) -> None:
     """As they can be copied, and the way back."""
-    plan, reverse = PLANS[name]
-    _, blocks = parts_of(plan, reverse=reverse)
+    plan = PLANS[name]
+    _, blocks = parts_of(plan)
     if plan.changes:
         assert blocks[1:] == [render_commands(plan), render_commands(plan.reverse())]
 
@@ -70,8 +70,8 @@ def test_the_commands_are_those_that_are_run(name: str) -> None:
 @pytest.mark.parametrize("name", PLANS)
 def test_the_diagram_has_nothing_but_nodes_and_links(name: str) -> None:
     """A label cannot end, click, or be code."""
-    plan, reverse = PLANS[name]
-    for line in render_mermaid(picture_of(plan, reverse=reverse)).splitlines():
+    plan = PLANS[name]
+    for line in render_mermaid(picture_of(plan)).splitlines():
         known = re.match(r"flowchart TB|  (subgraph|end|before ~~~ after|classDef) ?|    direction LR", line)
         assert known or re.fullmatch(_NODE, line) or re.fullmatch(_LINK, line), line
 
@@ -107,5 +107,5 @@ def test_it_begins_with_a_heading_and_two_lines() -> None:
 
 def test_nothing_to_do_is_one_sentence() -> None:
     """Without a table, a diagram or commands."""
-    text = render_markdown(PLANS["nothing"][0])
+    text = render_markdown(PLANS["nothing"])
     assert text.endswith("In <code>/run/netns/pod1</code>: nothing to do: the namespace is as wanted.\n")

@@ -14,7 +14,7 @@ from tests.formats.logs import hostile_records, records
 from tests.formats.plans import HOSTILE, NAMES, every_plan, hostile_plan, plan_of
 
 PLANS = every_plan()
-PAGES = {name: render_html(plan, reverse=reverse) for name, (plan, reverse) in PLANS.items()} | {
+PAGES = {name: render_html(plan) for name, plan in PLANS.items()} | {
     "log": render_log_html(records()),
     "hostile log": render_log_html(hostile_records()),
     "empty log": render_log_html([]),

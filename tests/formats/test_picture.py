@@ -73,7 +73,7 @@ def test_a_link_that_was_down_is_shown_so() -> None:
 def test_the_reverse_is_the_same_picture_the_other_way_round(name: str) -> None:
     """Its before is the after of the plan, with the signs turned."""
     turned = {"+": "-", "-": "+", "~": "~", "": ""}
-    there, back = picture_of(plan_of(name)), picture_of(plan_of(name, reverse=True), reverse=True)
+    there, back = picture_of(plan_of(name)), picture_of(plan_of(name, reverse=True))
     for lane, other in zip(there.lanes, back.lanes, strict=True):
         for row, mirror in ((lane.before, other.after), (lane.after, other.before)):
             assert [(box.place, box.name, turned[box.sign]) for box in row.boxes] == [
@@ -124,7 +124,7 @@ def _trace(change: Change) -> str:
 def test_every_command_stands_beside_its_inverse_exactly_once(name: str, *, reverse: bool) -> None:
     """In each direction, with its number."""
     plan = plan_of(name, reverse=reverse)
-    pairs = pairs_of(plan, reverse=reverse)
+    pairs = pairs_of(plan)
     assert [step.command for pair in pairs for step in pair.steps] == list(plan.commands)
     back = sorted((step for pair in pairs for step in pair.back), key=lambda step: step.number)
     assert [step.command.argv for step in back] == [command.argv for command in plan.reverse_commands]

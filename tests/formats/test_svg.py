@@ -38,9 +38,9 @@ class Area:
         return self.x1 < other.x2 and other.x1 < self.x2 and self.y1 < other.y2 and other.y1 < self.y2
 
 
-def drawn(plan: Plan, *, reverse: bool = False) -> ET.Element:
+def drawn(plan: Plan) -> ET.Element:
     """Return the parsed drawing."""
-    return ET.fromstring(render_svg(plan, reverse=reverse))  # noqa: S314 -- our own
+    return ET.fromstring(render_svg(plan))  # noqa: S314 -- our own
 
 
 def area_of_text(text: ET.Element) -> Area:
@@ -63,8 +63,8 @@ def area_of_box(box: ET.Element) -> Area:
 @pytest.mark.parametrize("name", PLANS)
 def test_every_text_is_in_the_picture_and_over_no_other(name: str) -> None:
     """Measured by the width that is the most it can take."""
-    plan, reverse = PLANS[name]
-    svg = drawn(plan, reverse=reverse)
+    plan = PLANS[name]
+    svg = drawn(plan)
     page = Area(0, 0, float(svg.get("width", "")), float(svg.get("height", "")), "page")
     texts = [area_of_text(text) for text in svg.iter(f"{SVG}text")]
     assert texts
@@ -75,8 +75,8 @@ def test_every_text_is_in_the_picture_and_over_no_other(name: str) -> None:
 @pytest.mark.parametrize("name", PLANS)
 def test_every_box_holds_its_texts_and_meets_no_other(name: str) -> None:
     """And no text of elsewhere reaches into it."""
-    plan, reverse = PLANS[name]
-    svg = drawn(plan, reverse=reverse)
+    plan = PLANS[name]
+    svg = drawn(plan)
     boxes, inside = [], set()
     for group in svg.iter(f"{SVG}g"):
         if group.get("class") == "placed":
@@ -126,7 +126,7 @@ def test_the_same_plan_is_the_same_picture() -> None:
 
 def test_nothing_to_do_is_said() -> None:
     """An empty plan has no lanes."""
-    svg = drawn(PLANS["nothing"][0])
+    svg = drawn(PLANS["nothing"])
     assert [text.text for text in svg.iter(f"{SVG}text")][-1] == "nothing to do: the namespace is as wanted"
 
 

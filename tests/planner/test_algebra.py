@@ -145,6 +145,12 @@ class TestDocument:
         for either in (plan, plan.reverse()):
             assert parse_plan(json.dumps(plan_to_json(either)), builders.templates()) == either
 
+    def test_only_a_reverse_says_its_direction(self) -> None:
+        """What an earlier podwire stored has no key for it, and is the wiring."""
+        plan = SITUATIONS["plain"].plan()
+        assert "direction" not in plan_to_json(plan)
+        assert plan_to_json(plan.reverse())["direction"] == "reverse"
+
 
 class TestKernelOnPaper:
     """A kernel that refuses every order in which the real one would lose something (KERNEL.md)."""

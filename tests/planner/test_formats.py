@@ -78,9 +78,7 @@ class TestText:
     def test_plain_has_no_escape_codes_and_coloured_says_the_same(self, name: str, *, reverse: bool) -> None:
         """Colours add nothing but colours."""
         plan = plan_named(name, reverse=reverse)
-        plain, coloured = (
-            render_text(plan, style=style, reverse=reverse) for style in (COLOURED.__class__(), COLOURED)
-        )
+        plain, coloured = (render_text(plan, style=style) for style in (COLOURED.__class__(), COLOURED))
         assert "\x1b" not in plain
         assert coloured.count("\x1b[") > 10
         without = re.sub(r"\x1b\[[0-9]*m", "", coloured)
@@ -92,7 +90,7 @@ class TestText:
     def test_every_change_has_a_line_with_its_sign(self, name: str, *, reverse: bool) -> None:
         """Resources that appear, change and disappear, as many as the totals say."""
         plan = plan_named(name, reverse=reverse)
-        lines = render_text(plan, reverse=reverse).splitlines()
+        lines = render_text(plan).splitlines()
         signs = [line[2] for line in lines if re.match(r"  [-+~] \S", line)]
         assert signs == [change.sign for change in plan.changes]
         for sign, verb in (("+", "add"), ("~", "change"), ("-", "remove")):
@@ -104,17 +102,17 @@ class TestText:
     def test_every_command_is_there_in_order_and_can_be_copied(self, name: str, *, reverse: bool) -> None:
         """Numbered, on one line, its standard input beneath; what is behind a `#` a shell leaves aside."""
         plan = plan_named(name, reverse=reverse)
-        numbered = re.findall(r"^ {0,4}(\d+)  (.*)$", render_text(plan, reverse=reverse), re.MULTILINE)
+        numbered = re.findall(r"^ {0,4}(\d+)  (.*)$", render_text(plan), re.MULTILINE)
         assert [int(number) for number, _ in numbered] == list(range(1, len(plan.commands) + 1))
         assert [tuple(shlex.split(line, comments=True)) for _, line in numbered] == [c.argv for c in plan.commands]
         stdin = [line for command in plan.commands for line in (command.stdin or "").splitlines()]
-        assert re.findall(r"^ {7}\| (.*)$", render_text(plan, reverse=reverse), re.MULTILINE) == stdin
+        assert re.findall(r"^ {7}\| (.*)$", render_text(plan), re.MULTILINE) == stdin
 
     @ALL
     @BOTH_WAYS
     def test_no_line_says_none_or_ends_in_blanks(self, name: str, *, reverse: bool) -> None:
         """`None` is Python's, not a reader's."""
-        text = render_text(plan_named(name, reverse=reverse), reverse=reverse)
+        text = render_text(plan_named(name, reverse=reverse))
         assert not re.search(r"\bNone\b", text)
         assert [line for line in text.splitlines() if line != line.rstrip()] == []
 
@@ -130,7 +128,7 @@ class TestText:
         ]
         for word in ("tap0", "0a:58:0a:01:5a:05", "mtu 1500", "4 queues", "br0", "169.254.99.1"):
             assert word in line
-        assert "the VM opens" not in render_text(plan_named("plain", reverse=True), reverse=True)
+        assert "the VM opens" not in render_text(plan_named("plain", reverse=True))
 
     def test_a_wired_namespace_has_nothing_to_do(self) -> None:
         """An empty plan says so instead of listing nothing."""

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from planner.formats.picture.layout import GAP, LEADING, MARGIN, SIZE, Text, text_at
 from planner.formats.picture.scene import Note, Picture
-from planner.formats.plan_words import input_lines, place_of
+from planner.formats.plan_words import input_lines, place_of, way_of
 from planner.formats.text_width import width, wrapped
 from planner.formats.undo import Pair, Step
 from planner.plan.plan import Plan
@@ -63,11 +63,11 @@ def _column(lines: Iterable[str], x: float, y: float, face: str, sign: str = "")
     return [text_at(x, y + LEADING * number, line, face, sign) for number, line in enumerate(lines, 1) if line]
 
 
-def command_list(plan: Plan, pairs: Iterable[Pair], across: float, top: float, *, reverse: bool) -> ListLayout:
+def command_list(plan: Plan, pairs: Iterable[Pair], across: float, top: float) -> ListLayout:
     """Return the commands with their reasons at the left, what takes them back at the right."""
     middle = MARGIN + (across - 2 * MARGIN) * 0.56
     y = top + GAP / 2 + LEADING
-    way = f"The way {'there' if reverse else 'back'}, from the last"
+    way = f"{way_of(plan).capitalize()}, from the last"
     texts = [text_at(MARGIN, y, "Commands, in order", "head"), text_at(middle, y, way, "head")]
     y += _SPACE
     rules = []

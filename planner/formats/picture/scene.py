@@ -69,7 +69,7 @@ class Picture:
     notes: tuple[Note, ...]
 
 
-def picture_of(plan: Plan, *, reverse: bool = False) -> Picture:
+def picture_of(plan: Plan) -> Picture:
     """Return what stands in the plan's namespace before and after; a plan without changes has no lanes."""
     if not plan.changes:
         return Picture(plan.netns, (), ())
@@ -77,7 +77,7 @@ def picture_of(plan: Plan, *, reverse: bool = False) -> Picture:
     lanes = tuple(
         Lane(interface.link, _row(interface, before), _row(interface, after)) for interface in plan.interfaces
     )
-    return Picture(plan.netns, lanes, tuple(_notes(plan, reverse=reverse)))
+    return Picture(plan.netns, lanes, tuple(_notes(plan)))
 
 
 def _row(interface: VmInterface, side: Snapshot) -> Row:
@@ -107,12 +107,12 @@ def _wires(interface: VmInterface, side: Snapshot) -> list[Wire]:
     return [*wires, Wire("tap", "vm", side.sign(tap))]
 
 
-def _notes(plan: Plan, *, reverse: bool) -> list[Note]:
+def _notes(plan: Plan) -> list[Note]:
     notes = []
     for change in plan.changes:
-        reason = reason_of(change, reverse=reverse)
+        reason = reason_of(change, plan)
         if isinstance(change.resource, EbtablesRules):
-            notes += _new_chains(change, "" if reverse else "the rules stand there")
+            notes += _new_chains(change, "" if plan.is_reverse else "the rules stand there")
         elif not _has_place(change, plan.interfaces):
             notes.append(Note(change.sign, subject_of(change), tuple(words_of(change)), reason))
     return notes
