@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from planner.errors import PodwireError
 
-class ExecutorError(Exception):
-    """Base of everything that the executor raises on purpose; its text is one sentence for a person."""
+
+class ExecutorError(PodwireError):
+    """Base of everything that the executor raises on purpose."""
 
 
 class HostError(ExecutorError):

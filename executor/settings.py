@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from executor.state.store import StateStore
 
@@ -13,12 +13,18 @@ if TYPE_CHECKING:  # whoever only reads the state needs no template engine
     from planner.plan.render import Templates
 
 
+def _load_templates() -> Templates:
+    from executor.templates import load_templates  # noqa: PLC0415  it loads the template engine
+
+    return load_templates()
+
+
 @frozen
 class Settings:
     """Where the state is, the templates, limits in seconds, what was asked for (for the journal), and who listens."""
 
-    store: StateStore
-    templates: Templates
+    store: StateStore = field(factory=StateStore)
+    templates: Templates = field(factory=_load_templates)
     timeout: float = 30.0
     lock_timeout: float = 10.0
     requested_by: str = ""

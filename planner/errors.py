@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 
-class PlannerError(Exception):
-    """Base of everything that the planner raises on purpose; its text is one sentence for a person."""
+class PodwireError(Exception):
+    """Base of everything that podwire raises on purpose; its text is one sentence for a person."""
+
+
+class PlannerError(PodwireError):
+    """Base of everything that the planner raises on purpose."""
 
 
 class InvalidInput(PlannerError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from executor.cli.gateways import named_gateway, read_conflist
-from executor.cli.inputs import netns_and_id, parse_id, plan_options, read_file, require_root
+from executor.cli.inputs import plan_options, read_file, require_root
 from executor.cli.output import put_done
 from executor.cli.planning import plan_here
 from executor.cli.previews import plan_text
@@ -13,6 +13,7 @@ from executor.cli.printing import json_text
 from executor.cli.prompt import ask
 from executor.cli.reporting import Report, outcome_json, ran_words
 from executor.cli.settings import settings_of
+from executor.netns.naming import netns_and_id, parse_id
 from executor.operations.apply import apply
 from executor.operations.calico_gateway import dummy_gateway, give_back_orphans
 from executor.operations.outcome import Outcome
@@ -61,7 +62,7 @@ def apply_command(arguments: argparse.Namespace) -> int:
 def _apply_with_dummy(arguments: argparse.Namespace, result: CniResult, settings: Settings) -> int:
     """Apply with a gateway that CNI plugins give; they take it back where nothing comes of it."""
     conflist = read_conflist(arguments.dummy_conflist)
-    _, plan_id = netns_and_id(arguments)
+    _, plan_id = netns_and_id(arguments.netns, arguments.id)
     with dummy_gateway(conflist, plan_id, settings) as gateway:
         return _apply(plan_here(arguments, result, plan_options(arguments, gateway)), arguments, settings)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 
 from executor.cli.exit_status import PENDING
-from executor.cli.inputs import parse_id, require_root
+from executor.cli.inputs import require_root
 from executor.cli.output import put, put_done
 from executor.cli.printing import json_text, wants_colour
 from executor.cli.prompt import ask
 from executor.cli.reporting import ran_words
 from executor.cli.settings import settings_of
+from executor.netns.naming import parse_id
 from executor.operations.repair import Drift, drift_of, repair
 from executor.settings import Settings
 from executor.state.status import wired_entry

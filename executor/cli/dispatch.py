@@ -11,8 +11,7 @@ from types import ModuleType
 
 from executor.cli.exit_status import HALF_DONE, REFUSED, exit_status
 from executor.cli.output import OutputLost, complain
-from executor.errors import ExecutorError
-from planner.errors import PlannerError
+from planner.errors import PodwireError
 from planner.text.values import shown
 
 _CHANGING = ("apply", "teardown", "recover", "check", "gc")
@@ -44,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     command: Callable[[argparse.Namespace], int] = getattr(module, f"{arguments.command}_command")
     try:
         return command(arguments)
-    except (PlannerError, ExecutorError) as error:
+    except PodwireError as error:
         return complain(error, exit_status(error))
     except KeyboardInterrupt:
         return complain("interrupted, nothing was changed", REFUSED)

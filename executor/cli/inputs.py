@@ -8,18 +8,16 @@ import stat
 from pathlib import Path
 
 from executor.errors import HostError
-from executor.netns.naming import default_id, resolve_netns
 from executor.state.store import StateStore
 from planner.errors import InvalidInput, Refused
 from planner.options import PlanOptions
 from planner.text.document import MAX_BYTES
-from planner.text.values import IpAddress, IpInterface, NetnsPath, PlanId, parse_interface, shown
+from planner.text.values import IpAddress, IpInterface, parse_interface, shown
 
 _MAX_ID = 2**32 - 2
 _MAX_QUEUES = 256
 _IPV4_BITS = 32
 _LONGEST_SUBNET = 30
-_WHOEVER_LOOKS = ("/proc/self/", "/proc/thread-self/")
 
 
 def read_file(name: str, what: str, *, trusted: bool = False) -> bytes:
@@ -75,22 +73,6 @@ def store_of(arguments: argparse.Namespace) -> StateStore:
     if not directory:
         raise InvalidInput("--state-dir: the name of a directory is wanted, and this is empty")
     return StateStore(Path(directory).absolute())
-
-
-def netns_and_id(arguments: argparse.Namespace) -> tuple[NetnsPath, PlanId]:
-    """Return the namespace and the id that the arguments name."""
-    netns = resolve_netns(arguments.netns)
-    if netns.startswith(_WHOEVER_LOOKS):
-        raise InvalidInput(f"netns: {netns} is another one for each process: name it by a number (/proc/4242/ns/net)")
-    return netns, default_id(netns) if arguments.id is None else parse_id(arguments.id)
-
-
-def parse_id(text: str) -> PlanId:
-    """Return the id in ``text``; InvalidInput where it is none."""
-    try:
-        return PlanId(text)
-    except ValueError as error:
-        raise InvalidInput(f"id: {error}") from None
 
 
 def plan_options(arguments: argparse.Namespace, dummy_gateway: IpAddress | None) -> PlanOptions:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.inputs import parse_id, require_root
+from executor.cli.inputs import require_root
 from executor.cli.output import put_done
 from executor.cli.printing import json_text
 from executor.cli.reporting import Report
 from executor.cli.settings import settings_of
+from executor.netns.naming import parse_id
 from executor.operations.commit_confirm import confirm
 from executor.operations.gc import collect
 from planner.text.values import PlanId

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from executor.cli.inputs import parse_id, require_root, store_of
+from executor.cli.inputs import require_root, store_of
 from executor.cli.output import put
 from executor.cli.pager import put_long
 from executor.cli.printing import local_time, print_json
 from executor.log.lines import shell_line
-from executor.netns.naming import resolve_netns
+from executor.netns.naming import parse_id, resolve_netns
 from executor.state.journal import LogRecord, read_logs
 from executor.state.store import StateStore
 from planner.errors import InvalidInput

@@ -9,39 +9,29 @@ from executor.cli.exit_status import exit_status
 from executor.cli.inputs import require_root, store_of
 from executor.cli.output import complain, put
 from executor.cli.printing import local_time, print_json, print_table
-from executor.errors import ExecutorError
-from executor.state.status import condition
-from executor.state.store import WiringRecord
-from planner.errors import PlannerError
+from executor.state.status import Wiring, wirings
 
 
 def list_command(arguments: argparse.Namespace) -> int:
     """Print what is wired here."""
     require_root("what is wired is written down for root only")
-    store = store_of(arguments)
-    rows, damaged = [], []
-    for plan_id in store.ids():
-        try:
-            entry = store.load(plan_id)
-        except (PlannerError, ExecutorError) as error:
-            damaged.append(error)
-        else:
-            if entry is not None:
-                rows.append(_row(entry))
+    found = wirings(store_of(arguments))
+    whole = [wiring for wiring in found if wiring.problem is None]
     if arguments.format == "json":
-        print_json(rows)
-    elif not rows and not damaged:
-        put("nothing is wired here\n")
-    elif rows:
-        cells = [(row["id"], row["state"], local_time(row["applied_at"]), row["netns"]) for row in rows]
+        print_json([_row(wiring) for wiring in whole])
+    elif whole:
+        cells = [(wiring.id, wiring.state, local_time(wiring.applied_at), str(wiring.netns)) for wiring in whole]
         print_table(("ID", "STATE", "APPLIED", "NAMESPACE"), cells)
-    return max((complain(error, exit_status(error)) for error in damaged), default=0)
+    elif not found:
+        put("nothing is wired here\n")
+    problems = (wiring.problem for wiring in found if wiring.problem is not None)
+    return max((complain(error, exit_status(error)) for error in problems), default=0)
 
 
-def _row(entry: WiringRecord) -> dict[str, Any]:
+def _row(wiring: Wiring) -> dict[str, Any]:
     return {
-        "id": str(entry.id),
-        "netns": str(entry.netns),
-        "state": condition(entry),
-        "applied_at": entry.applied_at,
+        "id": str(wiring.id),
+        "netns": str(wiring.netns),
+        "state": wiring.state,
+        "applied_at": wiring.applied_at,
     }

@@ -8,12 +8,12 @@ import stat
 
 from executor.cli.exit_status import PENDING
 from executor.cli.gateways import named_gateway
-from executor.cli.inputs import netns_and_id, plan_options, read_file, require_root
+from executor.cli.inputs import plan_options, read_file, require_root
 from executor.cli.previews import print_plan
 from executor.cli.printing import json_text, print_json
 from executor.cli.settings import settings_of
 from executor.errors import HostError
-from executor.netns.naming import resolve_netns
+from executor.netns.naming import netns_and_id, resolve_netns
 from executor.observe.observe import observe_netns
 from executor.operations.plan import plan_from_facts, plan_namespace
 from executor.templates import load_templates
@@ -41,7 +41,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
         plan = plan_here(arguments, result, options)
     else:
         facts = parse_facts(read_file(arguments.facts, "facts"))
-        netns, plan_id = netns_and_id(arguments)
+        netns, plan_id = netns_and_id(arguments.netns, arguments.id)
         templates = load_templates()
         plan = plan_from_facts(result, facts, plan_id=plan_id, netns=netns, options=options, templates=templates)
     if arguments.output is not None:
@@ -61,7 +61,7 @@ def show_command(arguments: argparse.Namespace) -> int:
 def plan_here(arguments: argparse.Namespace, result: CniResult, options: PlanOptions) -> Plan:
     """Return the plan for the namespace that the arguments name, as it is now and with what is recorded of it."""
     require_root("it looks into a network namespace (with --facts, plan does not)")
-    netns, plan_id = netns_and_id(arguments)
+    netns, plan_id = netns_and_id(arguments.netns, arguments.id)
     return plan_namespace(result, plan_id=plan_id, netns=netns, options=options, settings=settings_of(arguments))
 
 

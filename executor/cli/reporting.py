@@ -9,9 +9,8 @@ from executor.cli.exit_status import exit_status
 from executor.cli.output import complain, put_done
 from executor.cli.previews import print_plan
 from executor.cli.printing import json_text
-from executor.errors import ExecutorError
 from executor.operations.outcome import Outcome
-from planner.errors import PlannerError
+from planner.errors import PodwireError
 from planner.plan.plan import Plan, plan_to_json
 from planner.plan.render import Templates
 from planner.text.values import PlanId
@@ -47,7 +46,7 @@ class Report:
         for plan_id in ids:
             try:
                 work(plan_id)
-            except (PlannerError, ExecutorError) as error:
+            except PodwireError as error:
                 if not self._several:
                     raise
                 self._documents.append({"id": str(plan_id), "outcome": "failed", "why": str(error)})

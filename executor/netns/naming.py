@@ -5,6 +5,8 @@ from __future__ import annotations
 from planner.errors import InvalidInput
 from planner.text.values import NetnsPath, PlanId, shown
 
+_WHOEVER_LOOKS = ("/proc/self/", "/proc/thread-self/")
+
 
 def resolve_netns(text: str) -> NetnsPath:
     """Return the path that ``text`` means: an absolute path, or a name under /run/netns (ip-netns(8)).
@@ -31,3 +33,19 @@ def default_id(path: NetnsPath) -> PlanId:
         return PlanId(path.rsplit("/", 1)[-1])
     except ValueError as error:
         raise InvalidInput(f"id: {error}: give the wiring one with --id") from None
+
+
+def parse_id(text: str) -> PlanId:
+    """Return the id in ``text``; InvalidInput if it is none."""
+    try:
+        return PlanId(text)
+    except ValueError as error:
+        raise InvalidInput(f"id: {error}") from None
+
+
+def netns_and_id(netns: str, plan_id: str | None) -> tuple[NetnsPath, PlanId]:
+    """Return the namespace that is to be wired, and under which id. Raises InvalidInput."""
+    path = resolve_netns(netns)
+    if path.startswith(_WHOEVER_LOOKS):
+        raise InvalidInput(f"netns: {path} is another one for each process: name it by a number (/proc/4242/ns/net)")
+    return path, default_id(path) if plan_id is None else parse_id(plan_id)

@@ -10,6 +10,7 @@ from executor.settings import Settings
 from executor.state.status import is_gone
 from executor.state.store import WiringRecord
 from planner.cni.result import CniResult
+from planner.errors import PodwireError
 
 
 def collect(entry: WiringRecord, settings: Settings) -> Outcome:
@@ -25,6 +26,20 @@ def collect(entry: WiringRecord, settings: Settings) -> Outcome:
         return outcome
     notes = (*outcome.notes, *_host_rules(entry))
     return evolve(outcome, notes=notes, sentence="forgotten, its namespace is gone")
+
+
+def collect_all(settings: Settings) -> tuple[Outcome, ...]:
+    """Forget the wirings whose namespaces are gone; return them, and those that ``failed`` to be read."""
+    outcomes = []
+    for plan_id in settings.store.ids():
+        try:
+            entry = settings.store.load(plan_id)
+            outcome = None if entry is None else collect(entry, settings)
+        except PodwireError as error:
+            outcome = Outcome("failed", plan_id, sentence=str(error))
+        if outcome is not None and outcome.what in ("gone", "failed"):
+            outcomes.append(outcome)
+    return tuple(outcomes)
 
 
 def _host_rules(entry: WiringRecord) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from executor.errors import ExecutorError
 from executor.observe.observe import observe_netns
 from executor.operations.apply import roll_forward
 from executor.operations.outcome import GONE, Outcome
@@ -11,7 +10,7 @@ from executor.settings import Settings
 from executor.state.status import is_gone, is_half_done, refuse_unknown
 from executor.state.store import APPLYING, StateStore, WiringRecord
 from planner.changes.change import pending
-from planner.errors import PlannerError
+from planner.errors import PodwireError
 from planner.plan.plan import Plan, plan_from_json, with_changes
 from planner.text.values import PlanId
 
@@ -47,7 +46,7 @@ def half_done_ids(store: StateStore) -> tuple[PlanId, ...]:
 def _may_be_half_done(plan_id: PlanId, store: StateStore) -> bool:
     try:
         entry = store.load(plan_id)
-    except (PlannerError, ExecutorError):
+    except PodwireError:
         return True
     return entry is not None and is_half_done(entry)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 
+from attrs import frozen
+
 from executor.errors import NamespaceGone
 from executor.netns.namespace import Namespace, boot_id
 from executor.state.store import WIRED, StateStore, WiringRecord
-from planner.errors import InvalidInput, Refused
-from planner.text.values import PlanId
+from planner.errors import InvalidInput, PodwireError, Refused
+from planner.text.values import NetnsPath, PlanId
 
 
 def is_gone(entry: WiringRecord) -> bool:
@@ -18,6 +20,31 @@ def is_gone(entry: WiringRecord) -> bool:
             return not entry.is_of(namespace.cookie, boot_id())
     except NamespaceGone:
         return True
+
+
+@frozen
+class Wiring:
+    """A wiring as ``list`` shows it. ``state`` is wired, half-done, gone, or damaged: ``problem`` says in what way."""
+
+    id: PlanId
+    state: str
+    netns: NetnsPath | None = None
+    applied_at: float = 0.0
+    problem: PodwireError | None = None
+
+
+def wirings(store: StateStore) -> tuple[Wiring, ...]:
+    """Return what is recorded, sorted by id. Raises HostError if the state directory cannot be read."""
+    found = []
+    for plan_id in store.ids():
+        try:
+            entry = store.load(plan_id)
+        except PodwireError as error:
+            found.append(Wiring(plan_id, "damaged", problem=error))
+        else:
+            if entry is not None:
+                found.append(Wiring(plan_id, condition(entry), entry.netns, entry.applied_at))
+    return tuple(found)
 
 
 def condition(entry: WiringRecord) -> str:

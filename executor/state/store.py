@@ -56,10 +56,10 @@ class WiringRecord:
 
 
 class StateStore:
-    """The entries in a state directory. Nothing is made before the first entry is saved."""
+    """The entries in a state directory, by default the command line's. Nothing is made before the first is saved."""
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self.directory = Path(directory)
+    def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
+        self.directory = Path(directory or os.environ.get("PODWIRE_STATE_DIR") or DEFAULT_STATE_DIR)
         self._wirings = self.directory / "wirings"
         self._dummies = self.directory / "dummies"
         self.journals = self.directory / "journal"

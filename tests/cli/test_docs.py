@@ -131,7 +131,8 @@ def test_the_readme_s_library_example_works(session: Session) -> None:
     assert len(code) == 1
     path = session.cli.file("example.py", code[0].replace("/var/lib/podwire", str(session.cli.state_dir)))
     printed = session.run(f"{sys.executable} {path}")
-    assert "+ link tap0" in printed
+    assert "+ tap0" in printed
+    assert printed.endswith("pod1 wired\n")
     assert session.cli.json("list")[0]["state"] == "wired"
     session.cli.ok("teardown", "pod1", "--yes")
 

@@ -122,3 +122,9 @@ def test_the_wheel_holds_the_templates(dist: Path) -> None:
     """Inside the planner, where they are looked for first."""
     names = run(sys.executable, "-m", "zipfile", "-l", next(dist.glob("*.whl"))).stdout
     assert "planner/templates/link.j2" in names
+
+
+def test_the_wheel_holds_what_a_library_user_imports(dist: Path) -> None:
+    """With what tells a type checker that it is typed (PEP 561)."""
+    names = run(sys.executable, "-m", "zipfile", "-l", next(dist.glob("*.whl"))).stdout
+    assert {"podwire/__init__.py", "podwire/py.typed"} <= set(names.split())

@@ -9,7 +9,8 @@ from typing import Any
 
 from attrs import evolve
 
-from planner import NamespaceFacts, ProbeOutput, read_probes
+from planner.facts.model import NamespaceFacts
+from planner.facts.parse import ProbeOutput, read_probes
 
 FOLDER = Path(__file__).parent / "answers"
 

@@ -15,24 +15,21 @@ from pathlib import Path
 
 from attrs import evolve
 
-from planner import (
-    CniResult,
-    NamespaceFacts,
-    Plan,
-    PlanOptions,
-    Templates,
-    make_plan,
-)
-from planner.cni.result import CniInterface, CniIp, CniRoute
+from planner.cni.result import CniInterface, CniIp, CniResult, CniRoute
 from planner.facts.model import (
     FACTS_VERSION,
     AddressFact,
     Chain,
     EbtablesFacts,
     LinkFact,
+    NamespaceFacts,
     NeighbourFact,
     RouteFact,
 )
+from planner.options import PlanOptions
+from planner.plan.plan import Plan
+from planner.plan.render import Templates
+from planner.planning import make_plan
 from planner.resources import (
     Address,
     AddressState,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from planner import Templates
+from planner.plan.render import Templates
 from tests.planner import builders
 
 

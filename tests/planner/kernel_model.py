@@ -11,8 +11,8 @@ from typing import Any
 
 from attrs import evolve
 
-from planner import Change, NamespaceFacts
-from planner.facts.model import AddressFact, Chain, EbtablesFacts, LinkFact, NeighbourFact, RouteFact
+from planner.changes.change import Change
+from planner.facts.model import AddressFact, Chain, EbtablesFacts, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
 from planner.resources import (
     Address,
     AddrGenMode,

@@ -6,7 +6,10 @@ from ipaddress import ip_interface
 
 from attrs import frozen
 
-from planner import CniResult, NamespaceFacts, Plan, PlanOptions
+from planner.cni.result import CniResult
+from planner.facts.model import NamespaceFacts
+from planner.options import PlanOptions
+from planner.plan.plan import Plan
 from tests.planner.builders import (
     address,
     ebtables,

@@ -7,8 +7,9 @@ from ipaddress import ip_interface
 from attrs import evolve
 from hypothesis import strategies as st
 
-from planner import CniResult, NamespaceFacts, PlanOptions
-from planner.facts.model import EbtablesFacts, LinkFact
+from planner.cni.result import CniResult
+from planner.facts.model import EbtablesFacts, LinkFact, NamespaceFacts
+from planner.options import PlanOptions
 from planner.text.values import Keyword
 from tests.planner.builders import (
     address,

@@ -12,19 +12,12 @@ from attrs import evolve
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from planner import (
-    CniResult,
-    NamespaceFacts,
-    Plan,
-    PlanOptions,
-    inverse,
-    parse_plan,
-    pending,
-    plan_to_json,
-    reverse_after,
-)
+from planner.changes.change import inverse, pending
 from planner.changes.lookup import Observed, equivalent
-from planner.facts.model import differences
+from planner.cni.result import CniResult
+from planner.facts.model import NamespaceFacts, differences
+from planner.options import PlanOptions
+from planner.plan.plan import Plan, parse_plan, plan_to_json, reverse_after
 from planner.resources import Address, Link, Route, Sysctl
 from planner.text.values import MacAddress
 from tests.planner import builders

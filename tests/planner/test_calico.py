@@ -6,7 +6,9 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
-from planner import InvalidInput, PlanOptions, Refused, detect_calico, fix_calico_networking
+from planner.cni.calico import detect_calico, fix_calico_networking
+from planner.errors import InvalidInput, Refused
+from planner.options import PlanOptions
 from tests.planner.builders import address, namespace, plan_of, result, route, veth
 from tests.planner.situations import SITUATIONS
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from planner import InvalidInput, NamespaceFacts, ProbeOutput, Refused, read_probes
-from planner.facts.model import AddressFact, LinkFact, NeighbourFact, RouteFact
+from planner.errors import InvalidInput, Refused
+from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
+from planner.facts.parse import ProbeOutput, read_probes
 from planner.resources import BridgeDevice, RouteMetric, TapDevice
 from planner.text.values import Keyword
 from tests.planner.answers_files import answers, facts_of

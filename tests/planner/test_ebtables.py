@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from planner import Refused
-from planner.errors import InvalidInput
+from planner.errors import InvalidInput, Refused
 from planner.facts.ebtables_save import block_rules, foreign_rules, new_rules, observed_rules, read_rule, read_save
 from planner.facts.model import EbtablesFacts
 from planner.resources import DropRule, RulesState

@@ -7,8 +7,9 @@ from ipaddress import ip_address
 import pytest
 from attrs import evolve
 
-from planner import InvalidInput, parse_result, validate_and_fix_cni_result
-from planner.cni.result import CniDns, CniInterface, CniResult
+from planner.cni.fix import validate_and_fix_cni_result
+from planner.cni.result import CniDns, CniInterface, CniResult, parse_result
+from planner.errors import InvalidInput
 from planner.facts.model import NamespaceFacts
 from planner.text.values import InterfaceName
 from tests.planner.builders import NETNS, POD_MAC, address, namespace, of_type, result, route, veth

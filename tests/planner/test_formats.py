@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from planner import Plan, PlanOptions, Templates
 from planner.formats import COLOURED, render_commands, render_script, render_text
-from planner.plan.render import Command
+from planner.options import PlanOptions
+from planner.plan.plan import Plan
+from planner.plan.render import Command, Templates
 from planner.text.values import InterfaceName, NetnsPath
 from tests.planner.builders import address, namespace, plan_of, route, veth
 from tests.planner.situations import SITUATIONS, recorded_again

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from planner import CniResult, InvalidInput, Refused, extract_link_info, find_veth, get_container_links
-from planner.cni.links import container_interfaces
-from planner.cni.result import CniRoute
+from planner.cni.links import container_interfaces, extract_link_info, find_veth, get_container_links
+from planner.cni.result import CniResult, CniRoute
+from planner.errors import InvalidInput, Refused
 from planner.facts.model import NamespaceFacts
 from tests.planner.answers_files import facts_of
 from tests.planner.builders import NETNS, address, namespace, of_type, result, route, veth

@@ -7,9 +7,8 @@ import random
 import pytest
 from attrs import evolve
 
-from planner import Allocation, allocate, generate_mac_address, random_veth_name
 from planner.text.values import InterfaceName, Keyword, MacAddress
-from planner.wiring.allocate import RandomBits
+from planner.wiring.allocate import Allocation, RandomBits, allocate, generate_mac_address, random_veth_name
 from tests.planner.builders import FixedBits, namespace, veth
 
 SEEDS = [random.Random(seed) for seed in range(20)]  # noqa: S311  no secrets are made here

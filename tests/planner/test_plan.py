@@ -13,9 +13,12 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner import InvalidInput, Plan, PlanOptions, Templates, inverse, parse_plan, plan_to_json
+from planner.changes.change import inverse
+from planner.errors import InvalidInput
 from planner.facts.model import EbtablesFacts
-from planner.plan.plan import PLAN_VERSION, plan_from_json
+from planner.options import PlanOptions
+from planner.plan.plan import PLAN_VERSION, Plan, parse_plan, plan_from_json, plan_to_json
+from planner.plan.render import Templates
 from planner.resources import Sysctl
 from planner.text.document import Node
 from tests.planner import builders

@@ -7,9 +7,12 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from planner import InvalidInput, NamespaceFacts, Plan, PlanOptions, Refused, parse_result, pending
-from planner.changes.change import Change
-from planner.facts.model import LinkFact
+from planner.changes.change import Change, pending
+from planner.cni.result import parse_result
+from planner.errors import InvalidInput, Refused
+from planner.facts.model import LinkFact, NamespaceFacts
+from planner.options import PlanOptions
+from planner.plan.plan import Plan
 from planner.resources import Address, Link, LinkState, RouteState, Sysctl, SysctlState
 from planner.text.values import InterfaceName, Keyword, SysctlKey, SysctlValue
 from tests.planner.builders import (

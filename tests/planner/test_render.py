@@ -10,8 +10,9 @@ from typing import Any, get_args
 import pytest
 from attrs import evolve
 
-from planner import Change, RenderError, Templates
-from planner.plan.render import Command, quote
+from planner.changes.change import Change
+from planner.errors import RenderError
+from planner.plan.render import Command, Templates, quote
 from planner.resources import (
     Address,
     AddressState,

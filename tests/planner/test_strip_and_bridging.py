@@ -5,21 +5,14 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from planner import (
-    InvalidInput,
-    PlanOptions,
-    Refused,
-    Templates,
-    WiringTag,
-    create_tap,
-    set_hardware_addr,
-    setup_bridge,
-    strip_link,
-    teardown_bridge,
-)
 from planner.changes.change import Change
+from planner.errors import InvalidInput, Refused
+from planner.options import PlanOptions
+from planner.plan.render import Templates
 from planner.resources import LinkState
 from planner.text.values import InterfaceName, MacAddress
+from planner.wiring.links import WiringTag, create_tap, set_hardware_addr, setup_bridge, teardown_bridge
+from planner.wiring.strip import strip_link
 from tests.planner.builders import ID, NETNS, POD_MAC, address, namespace, neighbour, of_type, route, veth
 from tests.planner.kernel_model import carry_out
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from planner import InvalidInput, Refused, Templates, configure_link, create_escape_veth_pair, pending, setup_veth
+from planner.changes.change import pending
+from planner.errors import InvalidInput, Refused
+from planner.plan.render import Templates
 from planner.resources import Link, VethDevice
 from planner.text.values import InterfaceName, MacAddress, NetnsPath
+from planner.wiring.veth import configure_link, create_escape_veth_pair, setup_veth
 from tests.planner.builders import NETNS, POD_MAC, FixedBits, address, namespace, result, route, veth
 from tests.planner.kernel_model import carry_out
 

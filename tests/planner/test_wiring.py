@@ -7,8 +7,9 @@ from ipaddress import ip_interface
 import pytest
 from attrs import evolve
 
-from planner import InvalidInput, NamespaceFacts, PlanOptions, Refused
-from planner.facts.model import EbtablesFacts, LinkFact
+from planner.errors import InvalidInput, Refused
+from planner.facts.model import EbtablesFacts, LinkFact, NamespaceFacts
+from planner.options import PlanOptions
 from planner.resources import (
     Address,
     AddrGenMode,

@@ -1,0 +1,231 @@
+"""Give a virtual machine the network of the pod that it runs in. The words of the command line, as functions.
+
+    import podwire
+
+    plan = podwire.plan(result, "pod1")     # the CNI result; the namespace, by name or path
+    print(podwire.show(plan))               # what would be done, as a preview or in another format
+    podwire.apply(plan)                     # rolled back as a whole if anything fails
+    podwire.teardown("pod1")                # back, exactly
+
+Whatever is wrong raises ``PodwireError``, whose text is one sentence. Nothing prints; ``Settings.listeners`` are called
+with every command that is run. All but ``plan`` from captured facts, ``parse_plan`` and ``show`` needs root.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from executor.errors import HostError as HostError
+    from executor.errors import NamespaceGone as NamespaceGone
+    from executor.errors import RollbackIncomplete as RollbackIncomplete
+    from executor.errors import RolledBack as RolledBack
+    from executor.operations.outcome import Outcome as Outcome
+    from executor.operations.repair import Drift as Drift
+    from executor.settings import Settings as Settings
+    from executor.state.journal import LogRecord as LogRecord
+    from executor.state.status import Wiring as Wiring
+    from executor.state.store import StateStore as StateStore
+    from executor.version import __version__ as __version__
+    from planner.cni.result import CniResult as CniResult
+    from planner.errors import InvalidInput as InvalidInput
+    from planner.errors import PodwireError as PodwireError
+    from planner.errors import Refused as Refused
+    from planner.facts.model import NamespaceFacts as NamespaceFacts
+    from planner.options import PlanOptions as PlanOptions
+    from planner.plan.plan import Plan as Plan
+    from planner.text.values import PlanId
+
+_TYPES = {
+    "CniResult": "planner.cni.result",
+    "Drift": "executor.operations.repair",
+    "HostError": "executor.errors",
+    "InvalidInput": "planner.errors",
+    "LogRecord": "executor.state.journal",
+    "NamespaceFacts": "planner.facts.model",
+    "NamespaceGone": "executor.errors",
+    "Outcome": "executor.operations.outcome",
+    "Plan": "planner.plan.plan",
+    "PlanOptions": "planner.options",
+    "PodwireError": "planner.errors",
+    "Refused": "planner.errors",
+    "RollbackIncomplete": "executor.errors",
+    "RolledBack": "executor.errors",
+    "Settings": "executor.settings",
+    "StateStore": "executor.state.store",
+    "Wiring": "executor.state.status",
+    "__version__": "executor.version",
+}
+__all__ = [
+    "apply",
+    "check",
+    "confirm",
+    "facts",
+    "gc",
+    "list",
+    "log",
+    "parse_plan",
+    "plan",
+    "recover",
+    "repair",
+    "show",
+    "teardown",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a type when it is first used (PEP 562)."""
+    if name in _TYPES:
+        return getattr(import_module(_TYPES[name]), name)
+    raise AttributeError(f"module 'podwire' has no attribute {name!r}")
+
+
+def __dir__() -> tuple[str, ...]:
+    return (*__all__, *_TYPES)
+
+
+def facts(netns: str, *, settings: Settings | None = None) -> NamespaceFacts:
+    """Return what is in a namespace (its name under /run/netns, or a path). Raises NamespaceGone, HostError."""
+    from executor.netns.naming import resolve_netns
+    from executor.observe.observe import observe_netns
+
+    return observe_netns(resolve_netns(netns), timeout=_settings(settings).timeout)
+
+
+def plan(
+    result: CniResult | Mapping[str, Any] | str | bytes,
+    netns: str,
+    *,
+    id: str | None = None,
+    options: PlanOptions | None = None,
+    facts: NamespaceFacts | None = None,
+    settings: Settings | None = None,
+) -> Plan:
+    """Return the plan that wires the links of a CNI result in a namespace, or in one that ``facts`` describe.
+
+    ``id`` is by default the base name of ``netns``. Raises InvalidInput, Refused, NamespaceGone, HostError.
+    """
+    from executor.netns.naming import netns_and_id
+    from executor.operations.plan import plan_from_facts, plan_namespace
+    from planner.options import PlanOptions
+
+    path, plan_id = netns_and_id(netns, id)
+    how, wanted, chosen = _settings(settings), _result(result), options or PlanOptions()
+    if facts is None:
+        return plan_namespace(wanted, plan_id=plan_id, netns=path, options=chosen, settings=how)
+    return plan_from_facts(wanted, facts, plan_id=plan_id, netns=path, options=chosen, templates=how.templates)
+
+
+def parse_plan(text: str | bytes) -> Plan:
+    """Return the plan that ``show(plan, "json")`` wrote. Raises InvalidInput for anything else."""
+    from executor.templates import load_templates
+    from planner.plan import plan as document
+
+    return document.parse_plan(text, load_templates())
+
+
+def show(plan: Plan, format: str = "text") -> str:
+    """Return a plan as text, commands, script, json, markdown, html or svg; for its way back, ``plan.reverse()``."""
+    from executor.templates import load_templates
+    from planner.formats.plan_format import render_plan
+
+    return render_plan(plan, format, load_templates())
+
+
+def apply(plan: Plan, *, confirm_within: float | None = None, settings: Settings | None = None) -> Outcome:
+    """Carry out a plan; with ``confirm_within`` seconds it is taken back unless ``confirm`` comes first.
+
+    Raises Refused or HostError (nothing was changed), RolledBack (it failed), RollbackIncomplete (``recover`` is next).
+    """
+    from executor.operations import apply as operation
+
+    return operation.apply(plan, _settings(settings), confirm_within=confirm_within)
+
+
+def teardown(id: str, *, settings: Settings | None = None) -> Outcome:
+    """Take a wiring back. Raises InvalidInput for an id that was never wired, HostError, RollbackIncomplete."""
+    from executor.operations import teardown as operation
+
+    return operation.teardown(_id(id), _settings(settings))
+
+
+def recover(id: str, *, forward: bool = False, settings: Settings | None = None) -> Outcome:
+    """Take back what is half done, or with ``forward`` finish it.
+
+    Raises InvalidInput for an id that was never wired, RolledBack, RollbackIncomplete.
+    """
+    from executor.operations import recover as operation
+
+    return operation.recover(_id(id), _settings(settings), forward=forward)
+
+
+def check(id: str, *, settings: Settings | None = None) -> Drift:
+    """Return in what a wiring differs from what was applied. Raises InvalidInput, Refused, NamespaceGone."""
+    from executor.operations.repair import drift_of
+    from executor.state.status import wired_entry
+
+    how = _settings(settings)
+    return drift_of(wired_entry(_id(id), how.store), how)
+
+
+def repair(id: str, *, settings: Settings | None = None) -> Outcome:
+    """Bring a wiring back to what was applied (``check --fix``). Raises what ``check`` and ``apply`` do."""
+    from executor.operations import repair as operation
+    from executor.state.status import wired_entry
+
+    how = _settings(settings)
+    return operation.repair(wired_entry(_id(id), how.store), how)
+
+
+def confirm(id: str, *, settings: Settings | None = None) -> bool:
+    """Keep what was applied with ``confirm_within``; say whether it was waiting for that. Raises InvalidInput."""
+    from executor.operations import commit_confirm
+
+    return commit_confirm.confirm(_id(id), _settings(settings))
+
+
+def gc(*, settings: Settings | None = None) -> tuple[Outcome, ...]:
+    """Forget the wirings whose namespaces are gone, and say which."""
+    from executor.operations.gc import collect_all
+
+    return collect_all(_settings(settings))
+
+
+def list(*, settings: Settings | None = None) -> tuple[Wiring, ...]:
+    """Return what is wired here."""
+    from executor.state.status import wirings
+
+    return wirings(_settings(settings).store)
+
+
+def log(id: str | None = None, *, settings: Settings | None = None) -> tuple[LogRecord, ...]:
+    """Return the commands that were run, the oldest first, of one wiring or of all."""
+    from executor.state.journal import read_logs
+
+    store = _settings(settings).store
+    ids = store.journalled_ids() if id is None else (_id(id),)
+    return tuple(read_logs({plan_id: store.journal_path(plan_id) for plan_id in ids}))
+
+
+def _settings(settings: Settings | None) -> Settings:
+    from executor.settings import Settings
+
+    return settings or Settings()
+
+
+def _id(text: str) -> PlanId:
+    from executor.netns.naming import parse_id
+
+    return parse_id(text)
+
+
+def _result(result: CniResult | Mapping[str, Any] | str | bytes) -> CniResult:
+    from planner.cni.result import CniResult, parse_result
+
+    if isinstance(result, CniResult):
+        return result
+    return parse_result(result if isinstance(result, (str, bytes)) else json.dumps(result))

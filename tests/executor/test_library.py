@@ -1,0 +1,112 @@
+"""``import podwire``: the words of the command line as functions, on a real pod."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import podwire
+from executor.cli.arguments import COMMAND_NAMES
+from tests.support import MakeNamespace
+from tests.support.dumps import difference, dump
+from tests.support.pods import Pod, plain
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def pod(netns: MakeNamespace) -> Pod:
+    """Make a pod with one interface, 10.1.90.5/24 on eth0."""
+    return plain(netns("host"), netns("pod"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> podwire.Settings:
+    """Work with a state directory of the test's own."""
+    return podwire.Settings(podwire.StateStore(tmp_path / "state"))
+
+
+def test_a_pod_is_wired_and_taken_back(pod: Pod, settings: podwire.Settings) -> None:
+    """Each function returns what its command prints, as a value; afterwards the namespace is as it was."""
+    before, name = dump(pod.inside), pod.inside.name
+    plan = podwire.plan(pod.result, name, settings=settings)
+    assert podwire.apply(plan, settings=settings).what == "wired"
+    assert [(wiring.id, wiring.state) for wiring in podwire.list(settings=settings)] == [(name, "wired")]
+    assert podwire.plan(pod.result, name, settings=settings).changes == ()
+    assert podwire.check(name, settings=settings).plan.changes == ()
+    assert podwire.recover(name, settings=settings).what == "nothing"
+    assert podwire.confirm(name, settings=settings) is False
+    assert podwire.gc(settings=settings) == ()
+    assert podwire.teardown(name, settings=settings).what == "restored"
+    assert len(podwire.log(name, settings=settings)) > len(plan.commands)
+    assert podwire.list(settings=settings) == ()
+    assert difference(before, dump(pod.inside)) == ""
+
+
+def test_a_result_may_be_text_or_a_value(pod: Pod, settings: podwire.Settings) -> None:
+    """They are the same, and so is the plan but for what is random in it."""
+    text = json.dumps(pod.result)
+    plans = [podwire.plan(given, pod.inside.name, settings=settings) for given in (pod.result, text, text.encode())]
+    plans.append(podwire.plan(plans[0].result, str(pod.inside.path), settings=settings))
+    assert {plan.id for plan in plans} == {pod.inside.name}
+    assert len({tuple(str(change.resource) for change in plan.changes) for plan in plans}) == 1
+
+
+def test_what_drifted_is_repaired(pod: Pod, settings: podwire.Settings) -> None:
+    """By check's own plan."""
+    name = pod.inside.name
+    podwire.apply(podwire.plan(pod.result, name, settings=settings), settings=settings)
+    pod.inside.ip("link set dev tap0 down")
+    assert [str(change.resource) for change in podwire.check(name, settings=settings).plan.changes] != []
+    assert podwire.repair(name, settings=settings).what == "repaired"
+    assert podwire.check(name, settings=settings).plan.changes == ()
+
+
+def test_it_plans_from_captured_facts_on_another_machine(pod: Pod, settings: podwire.Settings) -> None:
+    """The document of a plan is a plan again, and is shown as the command shows it."""
+    facts = podwire.facts(pod.inside.name)
+    plan = podwire.plan(pod.result, "elsewhere", id="vm1", facts=facts, settings=settings)
+    assert (plan.id, plan.netns) == ("vm1", "/run/netns/elsewhere")
+    assert podwire.parse_plan(podwire.show(plan, "json")) == plan
+    assert "+ tap0" in podwire.show(plan)
+    assert podwire.show(plan.reverse(), "commands").splitlines() != podwire.show(plan, "commands").splitlines()
+    for form in ("script", "markdown", "html", "svg"):
+        assert podwire.show(plan, form)
+
+
+def test_what_is_wrong_is_one_error_with_a_sentence(pod: Pod, settings: podwire.Settings) -> None:
+    """Whoever catches ``PodwireError`` has caught all."""
+
+    def text_of(word: Any, *arguments: Any) -> str:
+        with pytest.raises(podwire.PodwireError) as caught:
+            word(*arguments)
+        return str(caught.value)
+
+    plan = podwire.plan(pod.result, pod.inside.name, settings=settings)
+    assert text_of(podwire.plan, "{", pod.inside.name).startswith("result")
+    assert text_of(podwire.facts, "no such namespace").startswith("netns: ")
+    assert "podw1re" in text_of(podwire.facts, "podw1re")
+    assert text_of(podwire.show, plan, "gif").startswith("format: 'gif' is none of text, ")
+    assert text_of(podwire.parse_plan, "{}") == "plan: this is not a plan that podwire wrote"
+    with pytest.raises(podwire.InvalidInput, match="never wired here"):
+        podwire.teardown("pod9", settings=settings)
+
+
+def test_every_command_has_its_function() -> None:
+    """But what is for shells; what is public is what ``dir`` shows, and it is all there."""
+    assert set(podwire.__all__) >= {*COMMAND_NAMES} - {"completion"}
+    assert set(podwire.__all__) <= set(dir(podwire))
+    for name in dir(podwire):
+        assert getattr(podwire, name) is not None, name
+
+
+def test_importing_it_loads_no_third_party() -> None:
+    """That is for whoever uses it."""
+    code = "import sys, podwire; print(sorted({'attr', 'jinja2', 'sh', 'planner', 'executor'} & set(sys.modules)))"
+    words = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "[]\n"
