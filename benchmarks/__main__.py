@@ -14,6 +14,7 @@ from benchmarks.page import tables, write_page
 from benchmarks.planning import planning
 from benchmarks.pods import links, routes
 from benchmarks.results import Results
+from benchmarks.starting import starting
 from tests import sandbox
 
 _PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
@@ -52,6 +53,7 @@ def _measure(rounds: int) -> Results:
         planning=in_turns(few, {name: planning(build) for name, build in _SIZES.items()}),
         cold=cold_starts(rounds),
         memory=peak_memory(),
+        starting=starting(5 * rounds),
         apply=apply,
         teardown=teardown,
     )

@@ -18,5 +18,6 @@ class Results:
     planning: dict[str, tuple[Times, ...]]
     cold: dict[str, tuple[Times, ...]]
     memory: float
+    starting: dict[str, tuple[Times, ...]]
     apply: Breakdown
     teardown: Breakdown

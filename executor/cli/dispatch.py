@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
@@ -15,8 +16,6 @@ from planner.errors import PodwireError
 from planner.text.values import shown
 
 _CHANGING = ("apply", "teardown", "recover", "check", "gc")
-# What looks into a namespace, or changes it: the process that starts programs gets ready while modules are loaded.
-_STARTS_PROGRAMS = ("facts", "plan", "apply", "teardown", "recover", "check")
 _MODULES = {
     "facts": "planning",
     "plan": "planning",
@@ -36,6 +35,8 @@ _MODULES = {
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that ``arguments`` name and return its exit status. Raises OutputLost."""
+    # Whoever started podwire may ignore it, and then nobody would learn how a program of ours ended (waitpid(2)).
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         module = _load(arguments)
     except ImportError as error:
@@ -60,8 +61,6 @@ def _load(arguments: argparse.Namespace) -> ModuleType:
     """Return the module of a command. Nothing that is loaded is garbage, so nobody looks for that meanwhile."""
     gc.disable()
     try:
-        if arguments.command in _STARTS_PROGRAMS and not getattr(arguments, "facts", None):
-            import_module("executor.process.launching").prepare_meanwhile()
         return import_module(f"executor.cli.{_MODULES[arguments.command]}")
     finally:
         gc.enable()

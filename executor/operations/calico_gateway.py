@@ -18,7 +18,6 @@ from attrs import frozen
 
 from executor.errors import ExecutorError, HostError, RollbackIncomplete
 from executor.observe.observe import observe_netns
-from executor.process.run import run_program
 from executor.settings import Settings
 from executor.state.events import Began, Ended, Event, Ran, Running
 from executor.state.journal import Journal
@@ -166,6 +165,8 @@ def _release(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
 @contextlib.contextmanager
 def _runner(plan_id: PlanId, settings: Settings, verb: str) -> Iterator[Callable[[tuple[str, ...], str | None], str]]:
     """Yield what runs a program on the host, with a line in the journal before and after."""
+    from executor.process.run_by_sh import run_by_sh  # noqa: PLC0415  it loads sh, which only who has a gateway needs
+
     with Journal.open(settings.store.journal_path(plan_id), lock_timeout=settings.lock_timeout) as journal:
         listeners = (journal.listen, *settings.listeners)
         number = 0
@@ -179,7 +180,7 @@ def _runner(plan_id: PlanId, settings: Settings, verb: str) -> Iterator[Callable
             number += 1
             command = Command(argv, None, stdin, ())
             emit(Running(number, command))
-            reply = run_program(argv, namespace=None, stdin=stdin, timeout=settings.timeout)
+            reply = run_by_sh(argv, stdin=stdin, timeout=settings.timeout)
             emit(Ran(number, command, reply))
             if not reply.ok:
                 said = " ".join((reply.stdout or reply.stderr).split())

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
 
-from executor.errors import ExecutorError, TimedOut
+from executor.errors import ExecutorError, HostError, TimedOut
 from executor.netns.namespace import Namespace
 from executor.process.result import CommandResult
 from executor.process.spawn import ChildProcess
@@ -306,7 +306,8 @@ class _Batch:
         """Tell ``ip`` that there is no more to do, and collect it."""
         self.end()
         if self._child.wait(_CLOSING):
-            self._reap()
+            with suppress(HostError):  # it has done all that it was told to
+                self._reap()
         else:
             self._child.kill()
         self._close_pipes()

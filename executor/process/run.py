@@ -9,15 +9,13 @@ from contextlib import ExitStack, suppress
 from select import PIPE_BUF
 from typing import Self
 
-from executor.errors import HostError, TimedOut
+from executor.errors import TimedOut
 from executor.netns.namespace import Namespace
+from executor.process.memory_file import MemoryFile
 from executor.process.result import CommandResult
 from executor.process.spawn import ChildProcess, find_program
 
 __all__ = ["PrestartedProcess", "RunningProgram", "find_program", "run_program", "start_program"]
-
-# What is kept of a program's output. A namespace with 10,000 rules prints 1 MB.
-_MOST_OUTPUT = 16 * 1024 * 1024
 
 
 def run_program(
@@ -47,16 +45,15 @@ def start_program(
     pass_fds: Iterable[int] = (),
     is_ahead: bool = False,
 ) -> RunningProgram:
-    """Start a program as ``run_program`` does and return at once. Use it in a ``with``, so that it ends with that.
+    """Start a program as ``run_program`` does, without waiting. Use it in a ``with``, so that it ends with that.
 
     With ``is_ahead`` it gives way to whatever else wants to run, until ``result`` is asked for.
     """
     started = time.monotonic()
     with ExitStack() as on_failure:
-        # Files in memory: nothing has to be carried while the program runs, and no pipe can be full.
-        files = [on_failure.enter_context(_memory_file(name)) for name in ("stdin", "stdout", "stderr")]
+        files = [on_failure.enter_context(MemoryFile(name)) for name in ("stdin", "stdout", "stderr")]
         if stdin is not None:
-            os.pwrite(files[0].fd, stdin.encode(), 0)
+            files[0].write(stdin)
         streams = (files[0].fd, files[1].fd, files[2].fd)
         child = ChildProcess.start(argv, namespace=namespace, streams=streams, pass_fds=pass_fds, is_ahead=is_ahead)
         files[0].close()
@@ -72,11 +69,11 @@ class PrestartedProcess:
     """
 
     def __init__(self, argv: Sequence[str], *, namespace: Namespace | None, timeout: float) -> None:
-        """Start ``argv`` and return at once. Raises HostError where it is not installed."""
+        """Start ``argv``. Raises HostError where it is not installed or cannot be started."""
         self._argv = tuple(argv)
         self._timeout = timeout
         child_in, self._input = os.pipe2(os.O_CLOEXEC)
-        self._stdout, self._stderr = _memory_file("stdout"), _memory_file("stderr")
+        self._stdout, self._stderr = MemoryFile("stdout"), MemoryFile("stderr")
         self._is_fed = False
         try:
             streams = (child_in, self._stdout.fd, self._stderr.fd)
@@ -103,8 +100,8 @@ class PrestartedProcess:
         running = RunningProgram(
             child, self._argv, self._stdout, self._stderr, started=time.monotonic(), timeout=self._timeout
         )
-        with suppress(HostError, BrokenPipeError):  # it was never started, or has ended: the result will say why
-            child.raise_priority()
+        child.raise_priority()
+        with suppress(BrokenPipeError):  # it has ended: the result will say why
             os.write(self._input, stdin.encode())
         self._end_input()
         return running
@@ -125,30 +122,6 @@ class PrestartedProcess:
             os.close(fd)
 
 
-class _memory_file:  # noqa: N801  used like a function
-    """A file without a name, in memory (memfd_create(2))."""
-
-    def __init__(self, name: str) -> None:
-        self.fd = os.memfd_create(name)
-
-    def read(self) -> str:
-        """Return what was written, up to the most that is kept."""
-        size = min(os.fstat(self.fd).st_size, _MOST_OUTPUT)
-        return os.pread(self.fd, size, 0).decode("utf-8", "replace")
-
-    def close(self) -> None:
-        """Close the file; a second time does nothing."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
 class RunningProgram:
     """A program on its way, for running two side by side."""
 
@@ -156,8 +129,8 @@ class RunningProgram:
         self,
         child: ChildProcess,
         argv: Sequence[str],
-        stdout: _memory_file,
-        stderr: _memory_file,
+        stdout: MemoryFile,
+        stderr: MemoryFile,
         *,
         started: float,
         timeout: float,
@@ -179,11 +152,8 @@ class RunningProgram:
 
     @property
     def ended_fd(self) -> int:
-        """What becomes readable when the program has ended; -1 where that has happened, or nobody can tell."""
-        try:
-            return self._child.ended_fd
-        except HostError:
-            return -1  # ``result`` says so
+        """What becomes readable when the program has ended; -1 once that was collected."""
+        return self._child.ended_fd
 
     @property
     def deadline(self) -> float:
@@ -193,7 +163,7 @@ class RunningProgram:
     def result(self) -> CommandResult:
         """Wait for the program to end and return what it answered; the time allowed counts from its start.
 
-        To be called once. Raises TimedOut; the whole process group is killed then.
+        To be called once. Raises TimedOut, having killed the whole process group; HostError where its status is lost.
         """
         if self._is_ahead:
             self._child.raise_priority()
@@ -203,8 +173,8 @@ class RunningProgram:
                 f"{self._argv[0]} did not end within {self._timeout:g} s"
                 + (" and was killed" if killed else " and cannot be killed: the kernel hangs in it")
             )
-        rc = self._child.reap()
         self._finished = True
+        rc = self._child.reap()
         return CommandResult(rc, self._stdout.read(), self._stderr.read(), time.monotonic() - self._started)
 
     def _kill(self) -> bool:

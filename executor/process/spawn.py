@@ -5,21 +5,24 @@ What ``ip`` sessions and single programs have in common: where a program is foun
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 from executor.errors import HostError
 from executor.netns.namespace import Namespace
-from executor.process.launching import reap_process, start_process
 
 # Debian's packages. ebtables is in iptables: the package of that name has only the legacy one, which podwire refuses.
 _PACKAGES = {"ip": "iproute2", "bridge": "iproute2", "nft": "nftables", "nsenter": "util-linux", "sysctl": "procps"}
+
+# What Python ignores, so that its children would (and SIGCHLD, which whoever started podwire may have ignored).
+_NOT_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
 
 # The nice value of what is started ahead.
 _AHEAD = 10
@@ -58,15 +61,21 @@ def _search_path() -> str:
     return os.pathsep.join([os.environ.get("PATH") or os.defpath, "/usr/sbin", "/sbin"])
 
 
+def program_environment() -> dict[str, str]:
+    """Return the environment of every program: nothing that the user has set changes what it does or says."""
+    return {"PATH": _search_path(), "LC_ALL": "C"}
+
+
 class ChildProcess:
     """A program that was started, and is to be reaped. Not for use by several threads."""
 
-    def __init__(self, started: Callable[[], int]) -> None:
-        self._started = started
-        self._pid = 0
-        self._failure: HostError | None = None
-        self._pidfd = -1
+    def __init__(self, pid: int) -> None:
+        """Take charge of a child of ours, which leads a process group of its own."""
+        self.pid = pid
+        # Readable as soon as the process ends (pidfd_open(2)); -1 once it was collected.
+        self.ended_fd = os.pidfd_open(pid)
         self._ended = select.poll()
+        self._ended.register(self.ended_fd, select.POLLIN)
 
     @classmethod
     def start(
@@ -81,74 +90,118 @@ class ChildProcess:
         """Start ``argv`` in ``namespace`` (None: where we are); equals ``nsenter --net=NETNS argv``.
 
         The child gets PATH and LC_ALL=C for an environment, and of our descriptors ``pass_fds`` and the namespace's,
-        so that it shares the lock. ``streams`` are the descriptors for its standard input, output and error. It
-        returns at once. With ``is_ahead`` nobody waits for it yet: it gives way to whatever else wants to run, until
-        ``raise_priority`` is called. Raises HostError if the program is not installed; other errors come later.
+        so that it shares the lock. ``streams`` are the descriptors for its standard input, output and error. With
+        ``is_ahead`` nobody waits for it yet: it gives way to whatever else wants to run, until ``raise_priority`` is
+        called. Raises HostError if the program is not installed or cannot be started.
         """
         kept = set(pass_fds)
         program = [find_program(argv[0]), *argv[1:]]
         if namespace is not None:
             kept.add(namespace.fd)
             program = [find_program("nsenter"), f"--net=/proc/self/fd/{namespace.fd}", *program]
-
-        nice = _AHEAD if is_ahead else 0
-        return cls(start_process(program, path=_search_path(), streams=streams, kept=sorted(kept), nice=nice))
-
-    @property
-    def pid(self) -> int:
-        """The id of the process, which is that of its group too. Raises HostError where it could not be started."""
-        if self._failure is not None:
-            raise self._failure
-        if not self._pid:
-            try:
-                self._pid = self._started()
-            except HostError as failure:
-                self._failure = failure
-                raise
-            # Readable as soon as the process ends (pidfd_open(2)).
-            with suppress(ProcessLookupError):  # the launcher was killed, and somebody else has collected its children
-                self._pidfd = os.pidfd_open(self._pid)
-                self._ended.register(self._pidfd, select.POLLIN)
-        return self._pid
+        pid = _spawn(program, streams, kept)
+        try:
+            child = cls(pid)
+        except OSError as error:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise HostError(
+                f"{argv[0]} was started but cannot be watched, so it was killed: {error.strerror}"
+            ) from None
+        if is_ahead:
+            child._set_nice(_AHEAD)
+        return child
 
     def raise_priority(self) -> None:
-        """Let a process that was started ahead run like any other. Raises HostError as ``pid`` does."""
-        with suppress(OSError):  # it has ended
-            os.setpriority(os.PRIO_PROCESS, self.pid, 0)
-
-    @property
-    def ended_fd(self) -> int:
-        """What becomes readable when the process ends, -1 where that cannot be told. Raises as ``pid`` does."""
-        return self._pidfd if self.pid else -1
+        """Let a process that was started ahead run like any other."""
+        self._set_nice(0)
 
     def wait(self, seconds: float) -> bool:
-        """Wait up to ``seconds`` for the process to end; say whether it has. Raises HostError as ``pid`` does."""
-        return bool(self.pid) and (self._pidfd < 0 or bool(self._ended.poll(max(0.0, seconds) * 1000)))
+        """Wait up to ``seconds`` for the process to end; say whether it has."""
+        return self.ended_fd < 0 or bool(self._ended.poll(max(0.0, seconds) * 1000))
 
     def reap(self) -> int:
-        """Collect the process, which has ended; return its exit status (-N for signal N)."""
-        status = reap_process(self.pid)
+        """Collect the process, which has ended; return its exit status (-N for signal N).
+
+        Raises HostError where somebody else in this process has collected it.
+        """
         self._release()
-        return status
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        except ChildProcessError:
+            raise HostError(f"the exit status of process {self.pid} is lost: something else waited for it") from None
 
     def kill(self) -> bool:
         """Kill the whole process group and collect the process; say whether that worked.
 
         It does not where the kernel hangs in a system call of it; then nobody can end it.
         """
-        try:
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-            ended = self.wait(_DYING)
-            if ended:
+        with suppress(ChildProcessError, ProcessLookupError):
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # still ours, or its id may be reused
+            os.killpg(self.pid, signal.SIGKILL)
+        ended = self.wait(_DYING)
+        if ended:
+            with suppress(HostError):
                 self.reap()
-        except HostError:  # it was never started, or nobody is left to ask
-            ended = True
         self._release()
         return ended
 
+    def _set_nice(self, value: int) -> None:
+        with suppress(OSError):  # it has ended, or a nice value may not be made smaller here
+            os.setpriority(os.PRIO_PROCESS, self.pid, value)
+
     def _release(self) -> None:
-        if self._pidfd >= 0:
-            self._ended.unregister(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
+        if self.ended_fd >= 0:
+            self._ended.unregister(self.ended_fd)
+            os.close(self.ended_fd)
+            self.ended_fd = -1
+
+
+def _spawn(program: list[str], streams: Sequence[int], kept: Iterable[int]) -> int:
+    """Start ``program`` (its file, then its arguments) by posix_spawn(3) and return its process id.
+
+    No fork: that would copy the tables of all our memory, and run what other threads have left half done. It leads a
+    process group of its own, so that Ctrl-C does not reach it and all that it starts can be killed.
+    """
+    if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+        raise HostError("this process ignores SIGCHLD, so that nobody would learn how a program ended")
+    try:
+        with _file_actions(streams, kept) as actions:
+            return os.posix_spawn(
+                program[0],
+                program,
+                program_environment(),
+                file_actions=actions,
+                setpgroup=0,
+                setsigmask=(),
+                setsigdef=_NOT_IGNORED,
+            )
+    except OSError as error:
+        raise HostError(f"{program[0]} cannot be started: {error.strerror}") from None
+
+
+@contextmanager
+def _file_actions(streams: Sequence[int], kept: Iterable[int]) -> Iterator[list[tuple[int, ...]]]:
+    """Yield what gives a child ``streams`` for 0, 1 and 2, ``kept`` under their own numbers, and nothing else."""
+    copies: list[int] = []
+    try:
+        # Copies, none of which is 0, 1 or 2: these are replaced one after the other.
+        for fd in streams:
+            copies.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3))  # noqa: PERF401  closed if one of them fails
+        actions: list[tuple[int, ...]] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies)]
+        actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() if fd not in kept]
+        # A descriptor that is duplicated to itself is inherited (posix_spawn_file_actions_adddup2(3)).
+        yield actions + [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in kept]
+    finally:
+        for fd in copies:
+            os.close(fd)
+
+
+def _inheritable() -> list[int]:
+    """Return the descriptors above 2 that a child would inherit, which others have opened or left to us."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of the listing itself
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from executor.netns.namespace import Namespace
-from executor.process.launching import prepare
 from planner.text.values import NetnsPath
 from tests.executor.helpers_netns import scratch_namespace
 
@@ -21,7 +20,6 @@ def scratch_ns() -> Iterator[NetnsPath]:
 
 @pytest.fixture
 def namespace(scratch_ns: NetnsPath) -> Iterator[Namespace]:
-    """Return a fresh namespace, opened; what starts programs is there already, with its descriptor."""
-    prepare()
+    """Return a fresh namespace, opened."""
     with Namespace.open(scratch_ns) as opened:
         yield opened

@@ -53,13 +53,12 @@ def is_running(pid: int) -> bool:
 
 
 def children() -> set[int]:
-    """Return the processes, zombies among them, that this one has started, itself or through the launcher.
+    """Return the processes, zombies among them, that this one has started.
 
     What the whole session of tests keeps running (tests.cli.preloaded) is none of them.
     """
     parents = {int(entry.name): _state_and_parent(int(entry.name))[1] for entry in _processes()}
-    launchers = {pid for pid in parents if _has_words(pid, b"-I\0-S\0-c\0")}
-    started = {pid for pid, parent in parents.items() if parent in launchers or parent == os.getpid()}
+    started = {pid for pid, parent in parents.items() if parent == os.getpid()}
     return {pid for pid in started if not _has_words(pid, b"tests.cli.preloaded")}
 
 

@@ -16,6 +16,7 @@ from executor.errors import HostError, TimedOut
 from executor.netns.namespace import Namespace
 from executor.process.result import CommandResult, one_line
 from executor.process.run import PrestartedProcess, find_program, run_program, start_program
+from executor.process.run_by_sh import run_by_sh
 from tests.executor.helpers_netns import children, descriptors, eventually, is_running
 
 Run = Callable[..., CommandResult]
@@ -310,59 +311,143 @@ def test_a_program_that_is_not_there_cannot_be_started_ahead(namespace: Namespac
     assert descriptors() == before
 
 
-# --- the process that starts them, started by a fork ------------------------------------------------------------------
+# --- in whatever process podwire finds itself -------------------------------------------------------------------------
 
 
-def in_a_small_process(script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a process of its own that has loaded only the launching."""
-    head = "import sys\nfrom executor import launching\nfrom executor.errors import HostError\n"
+def in_a_process(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own, which may do to itself what it likes."""
+    head = """
+import os, signal, sys
+from executor.errors import HostError
+from executor.process.run import run_program, start_program
+def run(script):
+    return run_program(["sh", "-c", script], namespace=None, stdin="in", timeout=10)
+"""
+    root = Path(__file__).parents[2]
     return subprocess.run(
-        [sys.executable, "-c", head + script],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[2],
+        [sys.executable, "-c", head + script], capture_output=True, text=True, check=False, cwd=root, timeout=60
     )
 
 
-START = """
-launching.prepare_meanwhile()
-assert "sh" not in sys.modules
+def test_a_program_gets_its_streams_where_our_own_are_closed() -> None:
+    """Then the files that it is to read and write have the numbers 0, 1 and 2, in any order."""
+    script = """
+said = os.dup(1)
+for fd in (0, 1, 2):
+    os.close(fd)
+reply = run("cat; echo err >&2; ls /proc/self/fd | wc -l")
+os.write(said, repr((reply.rc, reply.stdout, reply.stderr)).encode())
+"""
+    assert in_a_process(script).stdout == "(0, 'in4\\n', 'err\\n')"
+
+
+def test_signals_that_we_block_or_ignore_work_in_a_program() -> None:
+    """It would be deaf to whoever wants to end it."""
+    script = """
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+print(run("kill -TERM $$; echo deaf").rc, run("kill -PIPE $$; echo deaf").rc)
+"""
+    assert in_a_process(script).stdout == "-15 -13\n"
+
+
+def test_nothing_is_run_by_a_process_that_would_not_learn_how_it_ends() -> None:
+    """The kernel throws exit statuses away where SIGCHLD is ignored (waitpid(2))."""
+    script = """
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 try:
-    pid = launching.start_process(["/bin/true"], path="/bin", streams=(0, 1, 2), kept=())()
-    print(launching.reap_process(pid))
+    run("touch /tmp/never")
 except HostError as error:
     print(error)
-assert "sh" not in sys.modules
 """
+    done = in_a_process(script)
+    assert done.stdout == "this process ignores SIGCHLD, so that nobody would learn how a program ended\n"
 
 
-def test_a_fork_loads_what_starts_the_launcher() -> None:
-    """So that the process itself goes on loading the rest."""
-    done = in_a_small_process(START.replace("reap_process(pid)", "reap_process(pid) if pid else None"))
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "0", "")
-
-
-THRICE = """
-for _ in range(3):
-    launching.prepare_meanwhile()
-print(len(launching._launchers))
+def test_a_status_that_somebody_else_took_is_said_to_be_lost() -> None:
+    """It is not invented; and the id, which may be another's by now, is not killed."""
+    script = """
+running = start_program(["true"], namespace=None, stdin=None, timeout=10)
+with running:
+    os.waitpid(running.pid, 0)
+    try:
+        running.result()
+    except HostError as error:
+        print(str(error).replace(str(running.pid), "N"))
 """
-A_THREAD = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    done = in_a_process(script)
+    assert done.stdout == "the exit status of process N is lost: something else waited for it\n"
 
 
-@pytest.mark.parametrize(("script", "count"), [(THRICE, "1"), (A_THREAD + THRICE, "0"), ("import sh\n" + THRICE, "0")])
-def test_there_is_one_launcher_and_no_fork_where_it_may_hurt(script: str, count: str) -> None:
-    """However often a process is told to prepare itself, and whatever else runs in it."""
-    done = in_a_small_process(script)
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, count, "")
+def test_a_fork_of_ours_starts_programs_too() -> None:
+    """As multiprocessing makes them: each process has its own children."""
+    script = """
+before = run("echo before").stdout
+pid = os.fork()
+if pid == 0:
+    os._exit(7 if run("echo inside").stdout == "inside\\n" else 1)
+print(before.strip(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), run("echo after").stdout.strip())
+"""
+    assert in_a_process(script).stdout == "before 7 after\n"
 
 
-@pytest.mark.parametrize("has_ended", [False, True])
-def test_what_goes_wrong_in_the_fork_is_said_by_the_first_program(*, has_ended: bool) -> None:
-    """In the same words as without it, whether it went wrong before or is still to go wrong."""
-    ending = "launching.os.waitid(launching.os.P_ALL, 0, launching.os.WEXITED | launching.os.WNOWAIT)\n"
-    script = START.replace("try:\n", f"{ending}try:\n") if has_ended else START
-    done = in_a_small_process('sys.executable = ""\n' + script)
-    assert done.stdout.startswith("this Python does not say where its interpreter is")
-    assert (done.returncode, done.stderr) == (0, "")
+def test_where_no_descriptor_is_left_it_says_so_and_nothing_runs() -> None:
+    """One sentence, and no process that nobody watches."""
+    script = """
+import resource
+running = start_program(["sleep", "60"], namespace=None, stdin=None, timeout=10)
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 3, 64))
+try:
+    start_program(["sleep", "60"], namespace=None, stdin=None, timeout=10)
+except HostError as error:
+    print(error)
+running.close()
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child")
+"""
+    said, left = in_a_process(script).stdout.splitlines()
+    assert said.endswith("/sleep cannot be started: Too many open files")
+    assert left == "no child"
+
+
+# --- by sh ------------------------------------------------------------------------------------------------------------
+
+
+def test_sh_runs_what_is_no_hot_path_with_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams apart, the status, and an environment of a path and a language."""
+    monkeypatch.setenv("CNI_COMMAND", "ADD")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    reply = run_by_sh(["sh", "-c", "cat; env; echo err >&2; exit 3"], stdin="in\n", timeout=10)
+    words = set(reply.stdout.split()) - {f"PWD={Path.cwd()}", "_=/usr/bin/env", "SHLVL=0"}
+    assert words == {"in", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"}
+    assert (reply.rc, reply.stderr) == (3, "err\n")
+    assert run_by_sh(["sh", "-c", "kill -TERM $$"], stdin=None, timeout=10).rc == -15
+
+
+def test_what_sh_runs_is_killed_with_all_that_it_started_when_it_takes_too_long(tmp_path: Path) -> None:
+    """And what it leaves running does not keep it from being answered."""
+    with pytest.raises(TimedOut, match=r"^sh did not end within 0\.5 s and was killed$"):
+        run_by_sh(["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; wait"], stdin=None, timeout=0.5)
+    grandchild = int((tmp_path / "pid").read_text())
+    assert eventually(lambda: not is_running(grandchild))
+    reply = run_by_sh(["sh", "-c", "sleep 60 & echo $!"], stdin=None, timeout=30)
+    os.kill(int(reply.stdout), 9)
+    assert reply.duration < 10
+
+
+def test_what_sh_cannot_start_is_said_in_a_sentence(tmp_path: Path) -> None:
+    """As of any other program. In a process of its own, since sh does not collect the fork that could not."""
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF but not really")
+    program.chmod(0o755)
+    script = f"""
+from executor.process.run_by_sh import run_by_sh
+try:
+    run_by_sh(["{program}"], stdin=None, timeout=10)
+except HostError as error:
+    print(error)
+"""
+    said = in_a_process(script).stdout
+    assert said.startswith(f"{program} cannot be started: ")
+    assert "Exec format error" in said

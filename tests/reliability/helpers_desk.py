@@ -163,12 +163,9 @@ def processes() -> dict[int, str]:
 
 
 def see_them_end(before: Mapping[int, str], *, seconds: float = 10) -> None:
-    """Wait until no process is left that was not there `before`, but for the launcher that serves this process."""
+    """Wait until no process is left that was not there `before`."""
 
     def left() -> dict[int, str]:
-        found = processes()
-        launchers = [pid for pid, line in found.items() if "launcher" in line]
-        ours = launchers if len(launchers) == 1 else []
-        return {pid: line for pid, line in found.items() if pid not in before and pid not in ours}
+        return {pid: line for pid, line in processes().items() if pid not in before}
 
     eventually(lambda: not left(), f"the end of {left()}", seconds=seconds)
