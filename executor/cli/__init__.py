@@ -33,7 +33,7 @@ def _main(words: list[str]) -> int:
     if words[:1] == ["--version"]:
         put(f"podwire {__version__}\n")
         return 0
-    from executor.cli.arguments import parse  # noqa: PLC0415  --version loads next to nothing
+    from executor.cli.parser import parse  # noqa: PLC0415  --version loads next to nothing
 
     arguments = parse(words)
     if isinstance(arguments, int):

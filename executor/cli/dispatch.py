@@ -6,46 +6,30 @@ import argparse
 import gc
 import os
 import signal
-from collections.abc import Callable
-from importlib import import_module
-from types import ModuleType
 
+from executor.cli.commands import CHANGING
 from executor.cli.exit_status import HALF_DONE, REFUSED, exit_status
 from executor.cli.output import OutputLost, complain
+from executor.cli.parser import module_of
 from planner.errors import PodwireError
 from planner.text.values import shown
 
-_CHANGING = ("apply", "teardown", "recover", "check", "gc")
-_MODULES = {
-    "facts": "planning",
-    "plan": "planning",
-    "show": "planning",
-    "apply": "changing",
-    "teardown": "changing",
-    "recover": "changing",
-    "check": "checking",
-    "confirm": "keeping",
-    "gc": "keeping",
-    "complete": "completion",
-    "completion": "completion",
-    "list": "looking",
-    "log": "log",
-}
+_MANY_OBJECTS = 200_000
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that ``arguments`` name and return its exit status. Raises OutputLost."""
     # Whoever started podwire may ignore it, and then nobody would learn how a program of ours ended (waitpid(2)).
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Nothing that is loaded is garbage: a command is over before anybody looks for that, unless it goes on for long.
+    gc.set_threshold(_MANY_OBJECTS)
+    command = module_of(arguments.command)
     try:
-        module = _load(arguments)
-    except ImportError as error:
-        return complain(f"this installation of podwire is not whole ({error}): install it again", REFUSED)
-    command: Callable[[argparse.Namespace], int] = getattr(module, f"{arguments.command}_command")
-    try:
-        return command(arguments)
+        status: int = command.run(arguments)
     except PodwireError as error:
         return complain(error, exit_status(error))
+    except ImportError as error:
+        return complain(f"this installation of podwire is not whole ({error}): install it again", REFUSED)
     except KeyboardInterrupt:
         return complain("interrupted, nothing was changed", REFUSED)
     except OutputLost:
@@ -54,16 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
         if os.environ.get("PODWIRE_TRACEBACK"):
             raise
         # Nobody knows how far a change got: the status that makes people look is the honest one.
-        return complain(_bug(error), HALF_DONE if arguments.command in _CHANGING else REFUSED)
-
-
-def _load(arguments: argparse.Namespace) -> ModuleType:
-    """Return the module of a command. Nothing that is loaded is garbage, so nobody looks for that meanwhile."""
-    gc.disable()
-    try:
-        return import_module(f"executor.cli.{_MODULES[arguments.command]}")
-    finally:
-        gc.enable()
+        return complain(_bug(error), HALF_DONE if arguments.command in CHANGING else REFUSED)
+    return status
 
 
 def _bug(error: Exception) -> str:

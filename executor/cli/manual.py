@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.arguments import COMMAND_NAMES, DESCRIPTION, EXIT, example_of, parser_of
+from executor.cli.commands import COMMANDS
+from executor.cli.parser import DESCRIPTION, EXIT, example_of, parser_of
 from executor.version import __version__
 
 
@@ -20,7 +21,7 @@ def manual_page() -> str:
         "[\\fIOPTIONS\\fR]",
         ".SH COMMANDS",
     ]
-    for name in COMMAND_NAMES:
+    for name in COMMANDS:
         lines += _command(name)
     lines += [".SH EXIT STATUS", ".nf", *(_roff(line) for line in EXIT.splitlines()[1:]), ".fi"]
     lines += [".SH ENVIRONMENT", *_item("PODWIRE_STATE_DIR", "where the state is kept, unless --state-dir says so")]

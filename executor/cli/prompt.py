@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 
 from executor.cli.output import put
+from executor.cli.previews import plan_text
 from planner.errors import Refused
+from planner.plan.plan import Plan
+
+
+def agree(plan: Plan) -> None:
+    """Show a plan and ask for it. Raises what ``ask`` does."""
+    ask(plan_text(plan), f"{'take this back' if plan.is_reverse else 'do this'} in {plan.netns}")
 
 
 def ask(preview: str, question: str) -> None:

@@ -1,15 +1,19 @@
-"""How operations are to work, as the arguments of a command say."""
+"""How operations are to work, as the arguments of a command say, and whether whoever asks may do that."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shlex
+import stat
 import sys
+from pathlib import Path
 
-from executor.cli.inputs import store_of
+from executor.errors import HostError
 from executor.settings import Settings
-from executor.templates import load_templates
+from executor.state.store import StateStore
+from planner.errors import InvalidInput
+from planner.text.values import shown
 
 _MOST_ARGUMENTS = 2000
 _LONGEST_NAME = 100
@@ -19,11 +23,32 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     """Return how the executor is to work, as the arguments say."""
     return Settings(
         store=store_of(arguments),
-        templates=load_templates(),
         timeout=arguments.timeout,
         lock_timeout=getattr(arguments, "lock_timeout", 0.0),
         requested_by=_what_was_asked(),
     )
+
+
+def store_of(arguments: argparse.Namespace) -> StateStore:
+    """Return the state directory's store. Nothing is made yet; it need not exist before something is wired."""
+    directory = arguments.state_dir
+    try:
+        if directory and not stat.S_ISDIR(os.stat(directory).st_mode):
+            raise HostError(f"the state directory {shown(directory, 200)} is not a directory")
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "that is no file name"
+        raise HostError(f"the state directory {shown(directory, 200)} cannot be used: {why}") from None
+    if not directory:
+        raise InvalidInput("--state-dir: the name of a directory is wanted, and this is empty")
+    return StateStore(Path(directory).absolute())
+
+
+def require_root(why: str = "entering a network namespace is not for ordinary users") -> None:
+    """Raise HostError for anybody but root: entering a namespace needs CAP_SYS_ADMIN, changing it CAP_NET_ADMIN."""
+    if os.geteuid() != 0:
+        raise HostError(f"this needs root: {why}")
 
 
 def _what_was_asked() -> str:

@@ -22,11 +22,13 @@ from typing import Any, NoReturn
 
 from attrs import frozen
 
+from executor.cli.commands import COMMANDS
 from tests.support import Outcome, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONPATH = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-MODULES = ("planning", "changing", "keeping", "looking", "dispatch")
+MODULES = ("dispatch", "report", "wiring", *(f"commands.{name}" for name in COMMANDS))
+OPERATIONS = ("apply", "gc", "recover", "repair", "teardown")
 LARGEST = 1 << 18
 SECONDS = 60
 
@@ -74,6 +76,8 @@ def serve(path: str) -> NoReturn:
     """Load podwire, and run each command line that comes in a process of its own."""
     for name in MODULES:
         import_module(f"executor.cli.{name}")
+    for name in OPERATIONS:
+        import_module(f"executor.operations.{name}")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever answers a connection needs no reaping
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from executor.cli import main
-from executor.cli.arguments import COMMAND_NAMES
+from executor.cli.commands import COMMANDS
 from executor.cli.manual import manual_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "podwire.8"
@@ -24,7 +24,7 @@ def complete(capsys: pytest.CaptureFixture[str], *words: str, state_dir: Path | 
 
 def test_the_first_word_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     """Every command is offered, and what shells ask is not."""
-    assert set(complete(capsys, "")) == {*COMMAND_NAMES, "--help", "--version"}
+    assert set(complete(capsys, "")) == {*COMMANDS, "--help", "--version"}
     assert complete(capsys, "tear") == ["teardown"]
 
 
@@ -71,7 +71,7 @@ def test_the_man_page_in_the_repository_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == manual_page()
 
 
-@pytest.mark.parametrize("name", COMMAND_NAMES)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_its_part_in_the_man_page(name: str) -> None:
     """With its options and an example, as --help has them."""
     part = manual_page().split(f'.SS "podwire {name}"')[1].split(".SS ")[0]

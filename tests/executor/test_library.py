@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import podwire
-from executor.cli.arguments import COMMAND_NAMES
+from executor.cli.commands import COMMANDS
 from tests.support import MakeNamespace
 from tests.support.dumps import difference, dump
 from tests.support.pods import Pod, plain
@@ -99,7 +99,7 @@ def test_what_is_wrong_is_one_error_with_a_sentence(pod: Pod, settings: podwire.
 
 def test_every_command_has_its_function() -> None:
     """But what is for shells; what is public is what ``dir`` shows, and it is all there."""
-    assert set(podwire.__all__) >= {*COMMAND_NAMES} - {"completion"}
+    assert set(podwire.__all__) >= {*COMMANDS} - {"completion"}
     assert set(podwire.__all__) <= set(dir(podwire))
     for name in dir(podwire):
         assert getattr(podwire, name) is not None, name

@@ -19,8 +19,9 @@ from planner.text.values import PlanId
 class Report:
     """What became of the one wiring that was named, or of ``several`` that were not: their document is a list."""
 
-    def __init__(self, form: str, *, several: bool) -> None:
+    def __init__(self, form: str, templates: Templates, *, several: bool) -> None:
         self._form = form
+        self._templates = templates
         self._several = several
         self._documents: list[dict[str, Any]] = []
 
@@ -31,11 +32,14 @@ class Report:
             ran = f" ({ran_words(outcome)})" if outcome.commands else ""
             put_done("".join(f"{outcome.id}: {line}\n" for line in (outcome.sentence + ran, *outcome.notes)))
 
-    def would_run(self, plan: Plan, templates: Templates) -> None:
-        """Show what an operation would run."""
-        self._documents.append(plan_to_json(plan))
+    def would_run(self, found: Plan | Outcome) -> None:
+        """Show what an operation would run, or how it would end if that is nothing."""
+        if isinstance(found, Outcome):
+            self.ended(found)
+            return
+        self._documents.append(plan_to_json(found))
         if self._form != "json":
-            print_plan(plan, self._form, templates)
+            print_plan(found, self._form, self._templates)
 
     def of_each(self, ids: Iterable[PlanId], work: Callable[[PlanId], None], *, nothing: str) -> int:
         """Do ``work`` for every id, print the document, and return the worst exit status; ``nothing`` is for no id.

@@ -1,19 +1,35 @@
-"""list: what is wired."""
+"""list: what is wired here."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from executor.cli.exit_status import exit_status
-from executor.cli.inputs import require_root, store_of
-from executor.cli.output import complain, put
-from executor.cli.printing import local_time, print_json, print_table
-from executor.state.status import Wiring, wirings
+from executor.cli.options import add_common
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.state.status import Wiring
+
+EXAMPLES = """\
+podwire list
+podwire list --json"""
 
 
-def list_command(arguments: argparse.Namespace) -> int:
-    """Print what is wired here."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    add_common(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what is wired here; an entry that cannot be read is said, and hides no other."""
+    from executor.cli.exit_status import exit_status
+    from executor.cli.output import complain, put
+    from executor.cli.printing import local_time, print_json, print_table
+    from executor.cli.settings import require_root, store_of
+    from executor.state.status import wirings
+
     require_root("what is wired is written down for root only")
     found = wirings(store_of(arguments))
     whole = [wiring for wiring in found if wiring.problem is None]

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import time
-from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
 
-from executor.cli.inputs import require_root, store_of
-from executor.cli.output import put
-from executor.cli.pager import put_long
-from executor.cli.printing import local_time, print_json
-from executor.log.lines import shell_line
-from executor.netns.naming import parse_id, resolve_netns
-from executor.state.journal import LogRecord, read_logs
-from executor.state.store import StateStore
-from planner.errors import InvalidInput
-from planner.text.values import PlanId
+from executor.cli.options import add_common, add_netns, moment
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from executor.state.journal import LogRecord
+    from executor.state.store import StateStore
+    from planner.text.values import PlanId
+
+_FORMATS = ("text", "commands", "script", "json", "html")
 _FOLLOW_EVERY = 0.3
+EXAMPLES = """\
+podwire log pod1 --since 2h
+podwire log --failed --format html > log.html"""
 
 
-def log_command(arguments: argparse.Namespace) -> int:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("id", nargs="?", metavar="ID", help="only of this wiring")
+    text = "only since then: as long ago as 90s, 30m, 2h or 1d, or a date (2026-11-24, 2026-11-24T09:30)"
+    parser.add_argument("--since", type=moment, metavar="WHEN", help=text)
+    add_netns(parser, required=False)
+    parser.add_argument("--failed", action="store_true", help="only what failed, or was not seen to end")
+    parser.add_argument("--follow", action="store_true", help="go on with what is run from now on")
+    parser.add_argument("--reverse", action="store_true", help="the newest first")
+    add_common(parser, _FORMATS)
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Print the commands that were run, oldest first."""
+    from executor.cli.settings import require_root, store_of
+    from planner.errors import InvalidInput
+
     require_root("what was run is written down for root only")
     store = store_of(arguments)
     records = _chosen(arguments, store)
@@ -38,6 +53,9 @@ def log_command(arguments: argparse.Namespace) -> int:
 
 def _chosen(arguments: argparse.Namespace, store: StateStore) -> list[LogRecord]:
     """Return the records that the arguments ask for."""
+    from executor.netns.naming import resolve_netns
+    from executor.state.journal import read_logs
+
     ids = _ids(arguments, store)
     netns = None if arguments.netns is None else resolve_netns(arguments.netns)
     records = read_logs({plan_id: store.journal_path(plan_id) for plan_id in ids})
@@ -51,6 +69,9 @@ def _chosen(arguments: argparse.Namespace, store: StateStore) -> list[LogRecord]
 
 
 def _ids(arguments: argparse.Namespace, store: StateStore) -> tuple[PlanId, ...]:
+    from executor.netns.naming import parse_id
+    from planner.errors import InvalidInput
+
     ids = store.journalled_ids()
     if arguments.id is None:
         return ids
@@ -62,6 +83,8 @@ def _ids(arguments: argparse.Namespace, store: StateStore) -> tuple[PlanId, ...]
 
 def _follow(records: list[LogRecord], arguments: argparse.Namespace, store: StateStore) -> int:
     """Print what there is, then what comes, until somebody interrupts. A command is printed when it has ended."""
+    import time
+
     seen: set[tuple[str, float]] = set()
     try:
         while True:
@@ -80,21 +103,28 @@ def _key(record: LogRecord) -> tuple[str, float]:
 
 
 def _print(records: Sequence[LogRecord], form: str) -> None:
+    from executor.cli.output import put
+    from executor.cli.printing import print_json
+
     if form == "json":
         print_json([_log_json(record) for record in records])
     elif form == "commands":
+        from executor.log.lines import shell_line
+
         put("".join(f"{_printable(shell_line(record))}\n" for record in records))
     elif form == "script":
-        from executor.log.script import render_log_script  # noqa: PLC0415  only who wants it waits for it
+        from executor.log.script import render_log_script
 
         put(render_log_script(records))
     elif form == "html":
-        from executor.log.html import render_log_html  # noqa: PLC0415
+        from executor.log.html import render_log_html
 
         put(render_log_html(records))
     elif not records:
         put("nothing was run, or nothing that fits\n")
     else:
+        from executor.cli.pager import put_long
+
         operations = groupby(records, key=lambda record: (record.id, record.netns, record.verb, record.requested_by))
         put_long("\n".join(_operation_text(list(group)) for _, group in operations))
 
@@ -117,6 +147,8 @@ def _log_json(record: LogRecord) -> dict[str, Any]:
 
 def _operation_text(records: Sequence[LogRecord]) -> str:
     """Return what was run for one command line: when and where it was, and what each command answered."""
+    from executor.cli.printing import local_time
+
     first = min(records, key=lambda record: record.time)
     where = "on the host" if first.netns is None else f"in {first.netns}"
     head = _printable(f"{local_time(first.time)}  {first.verb} {first.id} {where}")
@@ -124,10 +156,14 @@ def _operation_text(records: Sequence[LogRecord]) -> str:
 
 
 def _command_text(record: LogRecord) -> str:
+    from shlex import join
+
+    from executor.cli.printing import local_time
+
     status = "died" if record.rc is None else "ok" if record.rc == 0 else f"rc {record.rc}"
     took = "" if record.duration_ms is None else f"{record.duration_ms:.1f} ms"
     clock = f"{local_time(record.time)[11:]}.{int(record.time * 1000) % 1000:03}"
-    head = f"  {clock}  {status:<5} {took:>9}  {_printable(shlex.join(record.argv))}\n"
+    head = f"  {clock}  {status:<5} {took:>9}  {_printable(join(record.argv))}\n"
     more = [("|", record.stdin or ""), (">", record.stdout), ("!", record.stderr)]
     return head + "".join(f"      {mark} {_printable(line)}\n" for mark, text in more for line in text.splitlines())
 

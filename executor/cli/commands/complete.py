@@ -1,4 +1,4 @@
-"""completion: what a shell asks while somebody types, and the few lines that make it ask.
+"""complete: what a shell asks while somebody types.
 
 The shells know nothing of podwire: each hands over the words so far (``podwire complete -- WORDS``) and gets the
 candidates for the last of them, a line each.
@@ -10,57 +10,32 @@ import argparse
 import os
 from contextlib import suppress
 
-from executor.cli.output import put
+from executor.cli.options import add_common
 
-_SCRIPTS = {
-    "bash": """\
-# podwire: completion for bash.  source <(podwire completion bash)
-_podwire() {
-  local IFS=$'\\n'
-  COMPREPLY=($(podwire complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
-  [[ ${#COMPREPLY[@]} -gt 0 ]] || compopt -o default
-}
-complete -F _podwire podwire
-""",
-    "zsh": """\
-#compdef podwire
-# podwire: completion for zsh.  source <(podwire completion zsh)
-_podwire() {
-  local -a found
-  found=("${(@f)$(podwire complete -- "${(@)words[2,$CURRENT]}" 2>/dev/null)}")
-  [[ -n ${found[1]} ]] && compadd -- "${found[@]}" || _files
-}
-compdef _podwire podwire
-""",
-    "fish": """\
-# podwire: completion for fish.  podwire completion fish | source
-function __podwire
-    set -l words (commandline -opc) (commandline -ct)
-    podwire complete -- $words[2..-1] 2>/dev/null
-end
-complete -c podwire -a '(__podwire)'
-""",
-}
+EXAMPLES = "podwire complete -- tear"
 
 
-def completion_command(arguments: argparse.Namespace) -> int:
-    """Print the lines that make a shell complete podwire's words."""
-    put(_SCRIPTS[arguments.shell])
-    return 0
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("words", nargs="*", metavar="WORD", help="the words so far, without podwire")
+    add_common(parser, ("text",))
 
 
-def complete_command(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Print the candidates for the last of the words so far."""
+    from executor.cli.output import put
+
     *before, last = arguments.words or [""]
     put("".join(f"{word}\n" for word in sorted(set(_candidates(before, last, arguments))) if word.startswith(last)))
     return 0
 
 
 def _candidates(before: list[str], last: str, arguments: argparse.Namespace) -> list[str]:
-    from executor.cli.arguments import COMMAND_NAMES, options_of  # noqa: PLC0415  it imports this module's names
+    from executor.cli.commands import COMMANDS
+    from executor.cli.parser import options_of
 
     if not before:
-        return [*COMMAND_NAMES, "--help", "--version"]
+        return [*COMMANDS, "--help", "--version"]
     options = options_of(before[0])
     asked = options.get(before[-1])
     if asked is not None and asked.nargs != 0:

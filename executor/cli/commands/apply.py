@@ -1,0 +1,96 @@
+"""apply: a namespace is wired as a stored plan says, or as planned now."""
+
+from __future__ import annotations
+
+import argparse
+
+from executor.cli.options import WIRING_OPTIONS, add_common, add_limits, add_wiring, some_seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from executor.operations.outcome import Outcome
+    from executor.settings import Settings
+    from planner.plan.plan import Plan
+
+EXAMPLES = """\
+podwire apply pod1.plan
+podwire apply --result result.json --netns pod1 --yes"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("plan", nargs="?", metavar="PLAN", help="the file of a stored plan")
+    add_wiring(parser, required=False)
+    text = "get Calico's dummy gateway from the CNI plugins of a conflist; teardown gives it back"
+    parser.add_argument("--dummy-conflist", metavar="FILE", help=text)
+    text = "take it back by itself after that time (such as 60s), unless podwire confirm ID comes first"
+    parser.add_argument("--confirm-within", type=some_seconds, metavar="SECONDS", help=text)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    text = "take a plan file that belongs to, or can be written by, somebody else"
+    parser.add_argument("--allow-untrusted-plan", action="store_true", help=text)
+    add_common(parser)
+    add_limits(parser, locks=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan or read the plan, ask, carry it out, and say how it ended."""
+    from executor.cli.settings import require_root, settings_of
+    from executor.cli.wiring import dummy_gateway_of, plan_here, read_result
+    from planner.errors import InvalidInput
+
+    require_root()
+    settings = settings_of(arguments)
+    if (arguments.plan is None) == (arguments.result is None):
+        raise InvalidInput("apply: give either the file of a plan, or --result and --netns")
+    if arguments.plan is not None:
+        return _apply(_stored_plan(arguments), arguments, settings)
+    if arguments.netns is None:
+        raise InvalidInput("apply: --result needs --netns, the namespace that it is the result of")
+    result = read_result(arguments)
+    with dummy_gateway_of(arguments, settings) as gateway:
+        return _apply(plan_here(arguments, result, gateway), arguments, settings)
+
+
+def _stored_plan(arguments: argparse.Namespace) -> Plan:
+    """Return the plan in the file; an option that it says itself is refused, since ignoring it would be worse."""
+    from executor.cli.files import read_file
+    from executor.templates import load_templates
+    from planner.errors import InvalidInput
+    from planner.plan.plan import parse_plan
+
+    for option in ("netns", "id", *WIRING_OPTIONS, "dummy_conflist"):
+        if getattr(arguments, option):
+            raise InvalidInput(f"apply: --{option.replace('_', '-')} is part of a stored plan; give it to podwire plan")
+    return parse_plan(read_file(arguments.plan, "plan", trusted=not arguments.allow_untrusted_plan), load_templates())
+
+
+def _apply(plan: Plan, arguments: argparse.Namespace, settings: Settings) -> int:
+    from executor.cli.output import put_done
+    from executor.cli.printing import json_text
+    from executor.cli.prompt import agree
+    from executor.cli.report import outcome_json
+    from executor.operations.apply import apply
+    from planner.text.codec import to_json
+
+    if plan.changes and not arguments.yes:
+        agree(plan)
+    outcome = apply(plan, settings, confirm_within=arguments.confirm_within)
+    if arguments.format == "json":
+        more = {"netns": str(plan.netns), "interfaces": to_json(plan.interfaces)}
+        put_done(json_text(outcome_json(outcome) | more))
+    else:
+        put_done(_words(plan, outcome, arguments))
+    return 0
+
+
+def _words(plan: Plan, outcome: Outcome, arguments: argparse.Namespace) -> str:
+    from executor.cli.report import ran_words
+
+    if outcome.what == "unchanged":
+        return f"{plan.id} is wired as wanted already: nothing to do\n"
+    taps = ", ".join(interface.name for interface in plan.interfaces)
+    lines = [f"wired {plan.id}: {ran_words(outcome)}; the VM opens {taps}"]
+    if arguments.confirm_within is not None:
+        lines.append(f"within {arguments.confirm_within:g} s, or it is taken back: podwire confirm {plan.id}")
+    lines.append(f"before the CNI plugin's DEL: podwire teardown {plan.id}")
+    return "".join(f"{line}\n" for line in lines)

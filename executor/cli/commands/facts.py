@@ -1,0 +1,31 @@
+"""facts: what is in a namespace."""
+
+from __future__ import annotations
+
+import argparse
+
+from executor.cli.options import add_common, add_limits, add_netns
+
+EXAMPLES = """\
+podwire facts --netns pod1 > facts.json
+podwire facts --netns /proc/4242/ns/net"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    add_netns(parser, required=True)
+    add_common(parser, ("json",))
+    add_limits(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the facts of a namespace as JSON."""
+    from executor.cli.printing import print_json
+    from executor.cli.settings import require_root
+    from executor.netns.naming import resolve_netns
+    from executor.observe.observe import observe_netns
+    from planner.text.codec import to_json
+
+    require_root()
+    print_json(to_json(observe_netns(resolve_netns(arguments.netns), timeout=arguments.timeout)))
+    return 0

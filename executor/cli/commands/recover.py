@@ -1,0 +1,48 @@
+"""recover: what a process that died left half done is taken back, or finished."""
+
+from __future__ import annotations
+
+import argparse
+
+from executor.cli.options import PLAN_FORMATS, add_common, add_limits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from planner.text.values import PlanId
+
+EXAMPLES = """\
+podwire recover --dry-run
+podwire recover pod1 --forward"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("id", nargs="?", metavar="ID", help="only this wiring (default: all that are half done)")
+    parser.add_argument("--forward", action="store_true", help="finish what was begun instead of taking it back")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be run")
+    add_common(parser, PLAN_FORMATS)
+    add_limits(parser, locks=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Recover the wiring that is named, or all that are half done."""
+    from executor.cli.report import Report
+    from executor.cli.settings import require_root, settings_of
+    from executor.netns.naming import parse_id
+    from executor.operations.calico_gateway import give_back_orphans
+    from executor.operations.recover import half_done_ids, preview_recover, recover
+
+    require_root()
+    settings = settings_of(arguments)
+    named = None if arguments.id is None else (parse_id(arguments.id),)
+    if not arguments.dry_run:
+        give_back_orphans(settings, named)
+    report = Report(arguments.format, settings.templates, several=named is None)
+
+    def work(plan_id: PlanId) -> None:
+        if arguments.dry_run:
+            report.would_run(preview_recover(plan_id, settings, forward=arguments.forward))
+        else:
+            report.ended(recover(plan_id, settings, forward=arguments.forward))
+
+    return report.of_each(named or half_done_ids(settings.store), work, nothing="nothing is half done")

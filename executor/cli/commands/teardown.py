@@ -1,0 +1,50 @@
+"""teardown: a wiring, or all of them, is taken back."""
+
+from __future__ import annotations
+
+import argparse
+
+from executor.cli.options import PLAN_FORMATS, add_common, add_limits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from planner.text.values import PlanId
+
+EXAMPLES = """\
+podwire teardown pod1 --dry-run
+podwire teardown pod1 --yes"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("id", nargs="?", metavar="ID", help="the wiring")
+    parser.add_argument("--all", action="store_true", help="every wiring of the state directory")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be run")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_common(parser, PLAN_FORMATS)
+    add_limits(parser, locks=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Take back what is named, after asking, or with --dry-run show what would be run."""
+    from executor.cli.prompt import agree
+    from executor.cli.report import Report
+    from executor.cli.settings import require_root, settings_of
+    from executor.netns.naming import parse_id
+    from executor.operations.teardown import preview_teardown, teardown
+    from planner.errors import InvalidInput
+
+    require_root()
+    settings = settings_of(arguments)
+    if (arguments.id is None) != arguments.all:
+        raise InvalidInput("teardown: give either the ID of a wiring, or --all")
+    report = Report(arguments.format, settings.templates, several=arguments.all)
+
+    def work(plan_id: PlanId) -> None:
+        if arguments.dry_run:
+            report.would_run(preview_teardown(plan_id, settings))
+        else:
+            report.ended(teardown(plan_id, settings, agree=None if arguments.yes else agree))
+
+    ids = settings.store.ids() if arguments.all else (parse_id(arguments.id),)
+    return report.of_each(ids, work, nothing="nothing is wired here")

@@ -1,0 +1,128 @@
+"""Options that several commands have, and how their values are read. Only the standard library is needed for that."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+DEFAULT_STATE_DIR = "/var/lib/podwire"
+PLAN_FORMATS = ("text", "commands", "script", "json", "markdown", "html", "svg")
+# What a stored plan says itself, by the name of its attribute.
+WIRING_OPTIONS = (
+    "tap_owner",
+    "tap_queues",
+    "tap_vnet_hdr",
+    "dhcp_address",
+    "calico_subnet",
+    "dummy_gateway",
+    "dummy_result",
+    "dummy_netns",
+)
+_SHORT = ("text", "json")
+_MANY = 3
+
+
+def add_common(parser: argparse.ArgumentParser, formats: tuple[str, ...] = _SHORT) -> None:
+    """Add what every command has: the format and the state directory."""
+    text = " or ".join(formats) if len(formats) < _MANY else f"one of {', '.join(formats)}"
+    parser.add_argument("--format", type=OneOf(formats), default=formats[0], metavar="F", help=text)
+    parser.add_argument("--json", action="store_true", help="the same as --format json")
+    parser.add_argument(
+        "--state-dir",
+        default=os.environ.get("PODWIRE_STATE_DIR") or DEFAULT_STATE_DIR,
+        metavar="DIR",
+        help=f"where the state is kept (default {DEFAULT_STATE_DIR}, or $PODWIRE_STATE_DIR)",
+    )
+
+
+def add_limits(parser: argparse.ArgumentParser, *, locks: bool = False) -> None:
+    """Add the time limits of what runs commands; with ``locks`` also of waiting for another podwire."""
+    text = "how long one command may take (default 30)"
+    parser.add_argument("--timeout", type=some_seconds, default=30.0, metavar="SECONDS", help=text)
+    if locks:
+        text = "how long to wait for another podwire (default 10)"
+        parser.add_argument("--lock-timeout", type=_seconds, default=10.0, metavar="SECONDS", help=text)
+
+
+class OneOf:
+    """Reads one of a few words, which completion knows too."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.words = words
+
+    def __call__(self, text: str) -> str:
+        """Return ``text`` where it is one of the words."""
+        if text not in self.words:
+            known = f"none of {', '.join(self.words)}" if len(self.words) > 1 else f"not {self.words[0]}"
+            raise argparse.ArgumentTypeError(f"{quoted(text)} is {known}")
+        return text
+
+
+def some_seconds(text: str) -> float:
+    """Return a time limit that is more than nothing."""
+    if (seconds := _seconds(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} leaves no time for anything")
+    return seconds
+
+
+def _seconds(text: str) -> float:
+    """Return a time limit: ``30``, ``1.5``, ``60s`` or ``2m``."""
+    number, factor = (text[:-1], 60.0) if text.endswith("m") else (text.removesuffix("s"), 1.0)
+    try:
+        seconds = float(number) * factor
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a time (such as 30, 1.5 or 2m)")
+    return seconds
+
+
+def moment(text: str) -> float:
+    """Return a moment in seconds since the epoch: so long ago, or a date and perhaps a time (local unless it says)."""
+    import time  # noqa: PLC0415  only this option needs them
+    from datetime import datetime  # noqa: PLC0415
+
+    factor = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
+    try:
+        if factor and text[:-1].isascii() and text[:-1].isdecimal():
+            return time.time() - int(text[:-1]) * factor
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is neither a time ago (such as 2h) nor a date") from None
+
+
+def add_netns(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add the namespace."""
+    text = "the namespace: a path (/run/netns/pod1, /proc/4242/ns/net) or a name under /run/netns"
+    parser.add_argument("--netns", required=required, metavar="NETNS", help=text)
+
+
+def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add what says how a namespace is to be wired."""
+    parser.add_argument("--result", required=required, metavar="FILE", help="the CNI result, - for standard input")
+    add_netns(parser, required=required)
+    parser.add_argument("--id", metavar="ID", help="what to call the wiring (default: the base name of the namespace)")
+    parser.add_argument("--tap-owner", metavar="UID[:GID]", help="who may open the taps besides root, as numbers")
+    parser.add_argument("--tap-queues", metavar="N", help="queues of each tap (default 1)")
+    parser.add_argument("--tap-vnet-hdr", action="store_true", help="taps with the virtio-net header")
+    _add_calico(parser)
+    text = "the bridge's own address, for a DHCP server; again for further bridges (default 169.254.254.2/24 …)"
+    parser.add_argument("--dhcp-address", action="append", default=[], metavar="ADDR", help=text)
+
+
+def _add_calico(parser: argparse.ArgumentParser) -> None:
+    text = "the gateway for Calico's links, an address that its IPAM gave away for this"
+    parser.add_argument("--dummy-gateway", metavar="ADDR", help=text)
+    parser.add_argument("--dummy-result", metavar="FILE", help="the same, as the CNI result of --dummy-netns")
+    parser.add_argument(
+        "--dummy-netns", metavar="NETNS", help="the namespace that carries the address of --dummy-result"
+    )
+    text = "how many bits the subnet of Calico's addresses is to have (default 24)"
+    parser.add_argument("--calico-subnet", metavar="BITS", help=text)
+
+
+def quoted(text: str) -> str:
+    """Return text of the user's as it may be printed."""
+    from planner.text.values import shown  # noqa: PLC0415  only what is wrong needs quoting
+
+    return shown(text)

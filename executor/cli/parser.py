@@ -1,0 +1,140 @@
+"""The parser: which command it is, and its options. Only the standard library is needed to say what they are."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from importlib import import_module
+from types import ModuleType
+
+from executor.cli.commands import COMMANDS, HIDDEN
+from executor.cli.options import quoted
+from executor.cli.output import complain, put
+from executor.version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing itself would be a tenth of the time that --help takes
+    from typing import NoReturn
+
+    from _typeshed import SupportsWrite
+
+_WIDEST = 100
+
+DESCRIPTION = "Give a virtual machine the network of the pod that it runs in: plan, preview, apply and take back."
+EXIT = """\
+exit status:
+  0  done, or nothing to do
+  1  refused, bad input or wrong usage: nothing was changed
+  2  changes are pending (plan --detailed-exitcode), or drift was found (check)
+  3  apply failed, and was taken back
+  4  failed, and not wholly taken back: podwire recover is next
+"""
+
+_BETTER_WORDS = {
+    "the following arguments are required:": "missing:",
+    "ignored explicit argument": "it takes no value, but was given",
+    "expected one argument": "a value is missing",
+}
+
+
+class _UsageError(Exception):
+    """The arguments are wrong; the text is a sentence."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises instead of exiting with 2, which means something else here."""
+
+    def error(self, message: str) -> NoReturn:
+        text = message.removeprefix("argument ")
+        for words, better in _BETTER_WORDS.items():
+            text = text.replace(words, better)
+        raise _UsageError(f"{text} (see {self.prog} --help)")
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        del file  # standard output, with whatever may befall it
+        put(self.format_help())
+
+
+def parse(argv: list[str]) -> argparse.Namespace | int:
+    """Return the arguments, or the exit status where there is nothing more to do (--help, --version, wrong usage)."""
+    try:
+        arguments, strange = _parser(_command_in(argv)).parse_known_args(argv)
+    except _UsageError as error:
+        return complain(error, 1)
+    except SystemExit:
+        return 0
+    if strange:
+        return complain(f"{quoted(strange[0])} is unknown here (see podwire {arguments.command} --help)", 1)
+    if arguments.json:
+        arguments.format = "json"
+    return arguments
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """Return the parser of one command, with its options."""
+    found: argparse.ArgumentParser = _commands_of(_parser(name))[name]
+    return found
+
+
+def options_of(name: str) -> dict[str, argparse.Action]:
+    """Return the options of a command by their names; none for what is no command."""
+    return dict(parser_of(name)._option_string_actions) if name in COMMANDS | HIDDEN else {}  # noqa: SLF001
+
+
+def example_of(name: str) -> str:
+    """Return the examples of a command, a line each."""
+    text: str = module_of(name).EXAMPLES
+    return text
+
+
+def module_of(name: str) -> ModuleType:
+    """Return the module of a command: its options, its examples, and what runs it."""
+    return import_module(f"executor.cli.commands.{name}")
+
+
+def _commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    groups = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
+    return dict(next(groups).choices)
+
+
+def _command_in(argv: list[str]) -> str | None:
+    """Return the command, None for --help and --version; _UsageError where there is none of that name."""
+    if not argv:
+        raise _UsageError(f"a command is missing: {', '.join(COMMANDS)} (see podwire --help)")
+    if argv[0] in COMMANDS | HIDDEN:
+        return argv[0]
+    if argv[0] in ("-h", "--help", "--version"):
+        return None
+    if argv[0].startswith("-"):
+        raise _UsageError(f"{quoted(argv[0])} is unknown here (see podwire --help)")
+    raise _UsageError(f"there is no command {quoted(argv[0])}: {', '.join(COMMANDS)} (see podwire --help)")
+
+
+def _parser(wanted: str | None) -> _Parser:
+    """Return the parser; the options of commands other than ``wanted`` are left out, nobody will see them."""
+    parser = _Parser(prog="podwire", description=DESCRIPTION, epilog=EXIT, formatter_class=_layout, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"podwire {__version__}", help="print the version")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", prog="podwire")
+    for name, text in (COMMANDS | (HIDDEN if wanted in HIDDEN else {})).items():
+        command = commands.add_parser(name, help=text, formatter_class=_layout, allow_abbrev=False)
+        if name == wanted:
+            command.description, command.epilog = f"{text[:1].upper()}{text[1:]}.", _epilog(example_of(name))
+            module_of(name).add_options(command)
+    return parser
+
+
+def _layout(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, width=min(_terminal_width(), _WIDEST) - 2)
+
+
+def _terminal_width() -> int:
+    # What shutil.get_terminal_size does, without the time that shutil takes to load.
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+    except (ValueError, OSError):
+        return 80
+
+
+def _epilog(example: str) -> str:
+    lines = example.splitlines()
+    return "\n".join(["example:" if len(lines) == 1 else "examples:", *(f"  {line}" for line in lines)])

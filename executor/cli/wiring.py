@@ -1,0 +1,134 @@
+"""What the options of plan and apply say about a wiring. Everything is parsed here, once, or refused."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import AbstractContextManager, nullcontext
+
+from executor.cli.files import read_file
+from executor.cli.settings import require_root, settings_of
+from executor.netns.naming import netns_and_id, resolve_netns
+from executor.operations.calico_gateway import Conflist, dummy_gateway, observed_gateway
+from executor.operations.plan import plan_from_facts, plan_namespace
+from executor.settings import Settings
+from executor.templates import load_templates
+from planner.cni.result import CniResult, parse_result
+from planner.errors import InvalidInput
+from planner.facts.document import parse_facts
+from planner.options import PlanOptions
+from planner.plan.plan import Plan
+from planner.text.document import load_json
+from planner.text.values import IpAddress, IpInterface, parse_address, parse_interface, shown
+
+_MAX_ID = 2**32 - 2
+_MAX_QUEUES = 256
+_IPV4_BITS = 32
+_LONGEST_SUBNET = 30
+_GATEWAYS = ("dummy_gateway", "dummy_result", "dummy_conflist")
+
+
+def read_result(arguments: argparse.Namespace) -> CniResult:
+    """Return the CNI result that --result names."""
+    return parse_result(read_file(arguments.result, "CNI result"))
+
+
+def plan_here(arguments: argparse.Namespace, result: CniResult, gateway: IpAddress | None = None) -> Plan:
+    """Return the plan that the arguments ask for: from captured facts, or for the namespace as it is now.
+
+    ``gateway`` is Calico's dummy gateway, unless an option names it. Raises InvalidInput, Refused, HostError.
+    """
+    options = _plan_options(arguments, gateway or _named_gateway(arguments))
+    captured = getattr(arguments, "facts", None)
+    if captured is None:
+        require_root("it looks into a network namespace (with --facts, plan does not)")
+        netns, plan_id = netns_and_id(arguments.netns, arguments.id)
+        return plan_namespace(result, plan_id=plan_id, netns=netns, options=options, settings=settings_of(arguments))
+    facts = parse_facts(read_file(captured, "facts"))
+    netns, plan_id = netns_and_id(arguments.netns, arguments.id)
+    return plan_from_facts(result, facts, plan_id=plan_id, netns=netns, options=options, templates=load_templates())
+
+
+def dummy_gateway_of(arguments: argparse.Namespace, settings: Settings) -> AbstractContextManager[IpAddress | None]:
+    """Return what holds the gateway that --dummy-conflist gets from CNI plugins; no gateway without that option."""
+    _refuse_several_gateways(arguments)
+    if arguments.dummy_conflist is None:
+        return nullcontext()
+    conflist = Conflist.parse(load_json(read_file(arguments.dummy_conflist, "conflist"), "conflist"))
+    _, plan_id = netns_and_id(arguments.netns, arguments.id)
+    return dummy_gateway(conflist, plan_id, settings)
+
+
+def _plan_options(arguments: argparse.Namespace, dummy_gateway: IpAddress | None) -> PlanOptions:
+    """Return the options of the wiring; InvalidInput names the option that is wrong."""
+    owner, group = _owner(arguments.tap_owner)
+    queues = 1 if arguments.tap_queues is None else _number(arguments.tap_queues, "--tap-queues", 1, _MAX_QUEUES)
+    return PlanOptions(
+        tap_owner=owner,
+        tap_owner_group=group,
+        tap_queues=queues,
+        tap_vnet_hdr=arguments.tap_vnet_hdr,
+        dhcp_addresses=tuple(_dhcp_address(text) for text in arguments.dhcp_address),
+        dummy_gateway=dummy_gateway,
+        calico_subnet=_calico_subnet(arguments.calico_subnet),
+    )
+
+
+def _calico_subnet(text: str | None) -> int | None:
+    return None if text is None else _number(text, "--calico-subnet", 1, _IPV4_BITS)
+
+
+def _owner(text: str | None) -> tuple[int | None, int | None]:
+    if text is None:
+        return None, None
+    user, colon, group = text.partition(":")
+    return (
+        _number(user, "--tap-owner", 0, _MAX_ID),
+        _number(group, "--tap-owner", 0, _MAX_ID) if colon else None,
+    )
+
+
+def _number(text: str, option: str, low: int, high: int) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(high)) and low <= int(text) <= high):
+        raise InvalidInput(f"{option}: {shown(text)} is not a number from {low} to {high}")
+    return int(text)
+
+
+def _dhcp_address(text: str) -> IpInterface:
+    """Return a bridge's own address; without a prefix length it is a /24."""
+    try:
+        address = parse_interface(text if "/" in text else f"{text}/24")
+    except ValueError:
+        address = None
+    if address is None or not _is_a_hosts(address):
+        raise InvalidInput(f"--dhcp-address: {shown(text)} is not an IPv4 address of a host (such as 169.254.254.2/24)")
+    return address
+
+
+def _is_a_hosts(address: IpInterface) -> bool:
+    """Say whether a host can have this IPv4 address: in its subnet it is neither the first nor the last (RFC 1122)."""
+    ip, network = address.ip, address.network
+    special = ip.is_multicast or ip.is_reserved or ip.is_loopback or ip.is_unspecified
+    ends = () if network.prefixlen > _LONGEST_SUBNET else (network.network_address, network.broadcast_address)
+    return address.version == 4 and not special and network.prefixlen > 0 and ip not in ends
+
+
+def _refuse_several_gateways(arguments: argparse.Namespace) -> None:
+    given = [f"--{way.replace('_', '-')}" for way in _GATEWAYS if getattr(arguments, way, None) is not None]
+    if len(given) > 1:
+        raise InvalidInput(f"{' and '.join(given)} say the same: give one of them")
+    if (arguments.dummy_result is None) != (arguments.dummy_netns is None):
+        raise InvalidInput("--dummy-result and --dummy-netns go together")
+
+
+def _named_gateway(arguments: argparse.Namespace) -> IpAddress | None:
+    """Return the gateway that --dummy-gateway or --dummy-result names, None if there is none of them."""
+    _refuse_several_gateways(arguments)
+    if arguments.dummy_result is not None:
+        result = parse_result(read_file(arguments.dummy_result, "dummy result"))
+        return observed_gateway(result, resolve_netns(arguments.dummy_netns), timeout=arguments.timeout)
+    if arguments.dummy_gateway is None:
+        return None
+    try:
+        return parse_address(arguments.dummy_gateway)
+    except ValueError as error:
+        raise InvalidInput(f"--dummy-gateway: {error}") from None
