@@ -1,4 +1,4 @@
-"""Finding the templates: the same from a checkout, an editable install, a wheel and a zipapp.
+"""Finding the templates, of commands and of pages: the same from a checkout, an editable install, a wheel and a zipapp.
 
 Compiling them takes 30 ms. What comes of it is kept beside them in ``__pycache__``, as Python does with its modules:
 where that can be written, and trusted as they are. A zipapp compiles at every start, its modules too.
@@ -13,22 +13,40 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 
 from executor.errors import HostError
 from planner.plan.render import COMPILED_FOR, Templates
 
-_SUFFIX = ".j2"
+if TYPE_CHECKING:
+    from planner.formats.pages import Pages
 
 
 @cache
 def load_templates() -> Templates:
     """Return the templates that came with this podwire. Raises HostError where its installation lacks them."""
     directory = _directory()
-    files = [file for file in directory.iterdir() if file.name.endswith(_SUFFIX)]
-    compiled = _Compiled(directory / "__pycache__") if isinstance(directory, Path) else None
-    return Templates({file.name: file.read_text(encoding="utf-8") for file in files}, compiled=compiled)
+    return Templates(_sources(directory, ".j2"), compiled=_compiled(directory))
+
+
+@cache
+def load_pages() -> Pages:
+    """Return the templates of pages, which lie in the planner package."""
+    from planner.formats.pages import Pages  # noqa: PLC0415  most commands show none
+
+    directory = resources.files("planner.formats.pages")
+    return Pages(_sources(directory, ".html"), compiled=_compiled(directory))
+
+
+def _sources(directory: Traversable, suffix: str) -> dict[str, str]:
+    files = (file for file in directory.iterdir() if file.name.endswith(suffix))
+    return {file.name: file.read_text(encoding="utf-8") for file in files}
+
+
+def _compiled(directory: Traversable) -> _Compiled | None:
+    return _Compiled(directory / "__pycache__") if isinstance(directory, Path) else None
 
 
 def _directory() -> Traversable:

@@ -130,10 +130,10 @@ def parse_plan(text: str | bytes) -> Plan:
 
 def show(plan: Plan, format: str = "text") -> str:
     """Return a plan as text, commands, script, json, markdown, html or svg; for its way back, ``plan.reverse()``."""
-    from executor.templates import load_templates
+    from executor.templates import load_pages, load_templates
     from planner.formats.plan_format import render_plan
 
-    return render_plan(plan, format, load_templates())
+    return render_plan(plan, format, load_templates(), load_pages)
 
 
 def apply(plan: Plan, *, confirm_within: float | None = None, settings: Settings | None = None) -> Outcome:

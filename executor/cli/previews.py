@@ -5,6 +5,7 @@ from __future__ import annotations
 from executor.cli.output import put
 from executor.cli.pager import put_long
 from executor.cli.printing import wants_colour
+from executor.templates import load_pages
 from planner.formats import COLOURED, PLAIN, Style, render_text
 from planner.formats.plan_format import render_plan
 from planner.plan.plan import Plan
@@ -16,7 +17,7 @@ def print_plan(plan: Plan, form: str, templates: Templates) -> None:
     if form == "text":
         put_long(plan_text(plan))
     else:
-        put(render_plan(plan, form, templates))
+        put(render_plan(plan, form, templates, load_pages))
 
 
 def plan_text(plan: Plan) -> str:

@@ -1,7 +1,7 @@
-"""Elements of SVG and HTML. Here, and nowhere else, text becomes markup.
+"""Elements of SVG. Here, and in the templates of pages, text becomes markup.
 
 What a result, a namespace or a log holds is only ever a child or an attribute of an ``element``: it is escaped when the
-document is written, so it cannot become one. The text is well-formed XML, and HTML at the same time.
+document is written, so it cannot become one. The text is well-formed XML, and can stand in a page of HTML.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ import re
 from attrs import frozen
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9:-]*")
-# Between the children of these, white space would be seen.
-_INLINE = {"text", "p", "td", "th", "code", "pre", "span", "summary", "li", "dd", "dt", "h1", "h2", "h3", "b", "div"}
-_VOID = {"meta", "br"}
 
 
 @frozen
@@ -73,9 +70,7 @@ def _written(node: Node) -> str:
     if node.name == "style":
         return _style(node)
     attributes = "".join(f' {key}="{_in_attribute(value)}"' for key, value in node.attributes)
-    if node.name in _VOID:
-        return f"<{node.name}{attributes}/>"
-    space = "" if node.name in _INLINE or any(isinstance(child, str) for child in node.children) else "\n"
+    space = "" if any(isinstance(child, str) for child in node.children) else "\n"
     inside = "".join(f"{space}{_written(child)}" for child in node.children)
     return f"<{node.name}{attributes}>{inside}{space if inside else ''}</{node.name}>"
 

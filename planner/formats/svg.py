@@ -1,4 +1,4 @@
-"""A plan as a picture that is one file: the namespace before and after, then the commands and what takes them back."""
+"""A plan as a picture that is one file: the namespace before and after, and what else changes in it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from planner.formats.picture.layout import (
     laid_out,
     text_at,
 )
-from planner.formats.picture.lists import ListLayout, command_list, note_list
+from planner.formats.picture.notes import placed_notes
 from planner.formats.picture.palette import MONO, SANS, SIGN_NAMES, coloured, mark, sign_class
 from planner.formats.picture.scene import Picture, picture_of
 from planner.formats.plan_words import NOTHING, title_of
 from planner.formats.text_width import is_known, width, wrapped
-from planner.formats.undo import pairs_of, totals
+from planner.formats.undo import totals
 from planner.plan.plan import Plan
 
 _TITLE_SIZE = 18.0
@@ -30,11 +30,11 @@ _LEGEND_WIDTH = 360.0
 
 _SHAPES = (
     f"text{{font:12px {SANS};white-space:pre}}"
-    f".value,.mark,.command{{font-family:{MONO}}}"
-    f".name{{font:600 13px {MONO}}}.mark{{font-weight:700}}.title{{font:600 18px {SANS}}}.head{{font:600 13px {SANS}}}"
+    f".value,.mark{{font-family:{MONO}}}"
+    f".name{{font:600 13px {MONO}}}.mark{{font-weight:700}}.title{{font:600 18px {SANS}}}"
     ".box{stroke-width:1}.box.added,.box.removed,.box.changed{stroke-width:1.6}"
     ".removed{stroke-dasharray:6 4}text.removed{stroke-dasharray:none}.box.changed{stroke-dasharray:12 3 2 3}"
-    ".wire{stroke-width:1.2}.wire.added,.wire.removed{stroke-width:2}.rule{stroke-width:1}"
+    ".wire{stroke-width:1.2}.wire.added,.wire.removed{stroke-width:2}"
 )
 _COLOURS = (
     (".page", "fill", "page"),
@@ -42,7 +42,6 @@ _COLOURS = (
     (".box", "fill", "box"),
     (".box", "stroke", "line"),
     (".wire", "stroke", "faint"),
-    (".rule", "stroke", "rule"),
     ("text", "fill", "text"),
     (".kind,.caption,.zone,.label,.reason,.faint", "fill", "faint"),
     *((f".box.{name}", "fill", f"{name}-box") for name in SIGN_NAMES.values()),
@@ -62,9 +61,9 @@ def render_svg(plan: Plan) -> str:
     bottom = head[-1].y
     if picture.lanes:
         layout = laid_out(picture, bottom + LEADING)
-        lists = _lists(plan, picture, across, layout.bottom)
-        nodes += [*_legend(across), *_lanes(layout), *(node for part in lists for node in _list(part, across))]
-        bottom = lists[-1].bottom
+        notes = placed_notes(picture, across, layout.bottom)
+        nodes += [*_legend(across), *_lanes(layout), *map(_text, notes)]
+        bottom = max([layout.bottom, *(note.y for note in notes)])
     about = (element("title", title), element("desc", said))
     return f"{_document(across, bottom + MARGIN, [*about, _page(across, bottom + MARGIN), *nodes])}\n"
 
@@ -80,12 +79,11 @@ def _head(title: str, said: str, across: float) -> list[Text]:
 
 
 def picture_element(picture: Picture, label: str) -> Element:
-    """Return the lanes of a picture and its notes as an ``svg`` element, to stand in a page that has their style."""
+    """Return the lanes of a picture as an ``svg`` element, to stand in a page that says the rest."""
     layout = laid_out(picture, LEADING * 1.5)
     across = max(layout.width, _LEAST_WIDTH)
-    notes = note_list(picture, across, layout.bottom)
-    nodes = [*_legend(across, top=0), *_lanes(layout), *_list(notes, across)]
-    return _document(across - 2 * MARGIN + 4, notes.bottom, nodes, left=MARGIN - 2, label=label)
+    nodes = [*_legend(across, top=0), *_lanes(layout)]
+    return _document(across - 2 * MARGIN + 4, layout.bottom, nodes, left=MARGIN - 2, label=label)
 
 
 def picture_style() -> str:
@@ -111,11 +109,6 @@ def _document(
 
 def _page(across: float, height: float) -> Element:
     return element("rect", class_="page", width=across, height=height)
-
-
-def _lists(plan: Plan, picture: Picture, across: float, top: float) -> list[ListLayout]:
-    notes = note_list(picture, across, top)
-    return [notes, command_list(plan, pairs_of(plan), across, notes.bottom)]
 
 
 def _legend(across: float, top: float = MARGIN) -> list[Node]:
@@ -172,8 +165,3 @@ def _text(text: Text) -> Element:
     fit = {} if is_known(text.text) else {"textLength": text.width, "lengthAdjust": "spacingAndGlyphs"}
     shown = mark(text.text) if text.face == "mark" else text.text
     return element("text", shown, class_=sign_class(text.face, sign=text.sign), x=text.x, y=text.y, **fit)
-
-
-def _list(part: ListLayout, across: float) -> list[Node]:
-    nodes: list[Node] = [element("line", class_="rule", x1=MARGIN, y1=y, x2=across - MARGIN, y2=y) for y in part.rules]
-    return nodes + [_text(text) for text in part.texts]

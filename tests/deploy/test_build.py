@@ -59,8 +59,11 @@ def test_the_single_file_runs_by_itself(dist: Path, tmp_path: Path) -> None:
         "pod1",
         "--facts",
         ROOT / "examples/pod/facts.json",
+        "--format",
+        "html",
     )
     assert (plan.returncode, plan.stderr) == (0, "")
+    assert plan.stdout.startswith("<!DOCTYPE html>")
     assert "ip link set dev eth0 master br0" in plan.stdout
 
 
@@ -122,6 +125,7 @@ def test_the_wheel_holds_the_templates(dist: Path) -> None:
     """Inside the planner, where they are looked for first."""
     names = run(sys.executable, "-m", "zipfile", "-l", next(dist.glob("*.whl"))).stdout
     assert "planner/templates/link.j2" in names
+    assert "planner/formats/pages/plan.html" in names
 
 
 def test_the_wheel_holds_what_a_library_user_imports(dist: Path) -> None:

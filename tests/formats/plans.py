@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from executor.templates import load_templates
+from executor.templates import load_pages, load_templates
 from planner.cni.result import parse_result
 from planner.facts.model import NamespaceFacts
 from planner.options import PlanOptions
@@ -21,6 +21,7 @@ from planner.text.values import NetnsPath, PlanId
 PODS = Path(__file__).parent / "pods"
 NAMES = tuple(sorted(path.stem for path in PODS.glob("*.json")))
 TEMPLATES = load_templates()
+PAGE_TEMPLATES = load_pages()
 
 # All of it is printable, so a plan that somebody edited and gave a new checksum may hold it as a reason.
 HOSTILE = (

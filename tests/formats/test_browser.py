@@ -12,7 +12,7 @@ from planner.formats.html import render_html
 from planner.formats.svg import render_svg
 from tests.formats.browser import MISSING, chromium, measured
 from tests.formats.logs import hostile_records, records
-from tests.formats.plans import every_plan
+from tests.formats.plans import PAGE_TEMPLATES, every_plan
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason=MISSING)
 
@@ -37,7 +37,7 @@ def test_drawings_fit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wide", [1600, 1024, 400])
 def test_pages_fit_on_any_screen(tmp_path: Path, wide: int) -> None:
     """A page never scrolls sideways; where the picture is wider, only that does."""
-    pages = {name: render_html(plan) for name, plan in PLANS.items()}
+    pages = {name: render_html(plan, PAGE_TEMPLATES) for name, plan in PLANS.items()}
     assert_fine(measured(pages, tmp_path, wide=wide))
 
 
@@ -45,14 +45,20 @@ def test_pages_fit_on_any_screen(tmp_path: Path, wide: int) -> None:
 def test_log_pages_fit_on_any_screen(tmp_path: Path, wide: int) -> None:
     """Whatever a command said."""
     logs = {"log": records(), "hostile": hostile_records(), "empty": []}
-    assert_fine(measured({name: render_log_html(log) for name, log in logs.items()}, tmp_path, wide=wide))
+    assert_fine(
+        measured({name: render_log_html(log, PAGE_TEMPLATES) for name, log in logs.items()}, tmp_path, wide=wide)
+    )
 
 
 @pytest.mark.parametrize(("dark", "ground"), [(False, "rgb(255, 255, 255)"), (True, "rgb(15, 20, 25)")])
 def test_they_follow_what_the_reader_prefers(tmp_path: Path, ground: str, *, dark: bool) -> None:
     """Light on dark, or dark on light."""
     plan = PLANS["plain"]
-    documents = {"svg": render_svg(plan), "html": render_html(plan), "log": render_log_html(records())}
+    documents = {
+        "svg": render_svg(plan),
+        "html": render_html(plan, PAGE_TEMPLATES),
+        "log": render_log_html(records(), PAGE_TEMPLATES),
+    }
     found = measured(documents, tmp_path, dark=dark)
     assert {name: seen["ground"] for name, seen in found.items()} == dict.fromkeys(documents, ground)
 

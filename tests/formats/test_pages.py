@@ -11,13 +11,13 @@ from executor.log.html import render_log_html
 from planner.formats.html import render_html
 from planner.formats.markup import clean, element
 from tests.formats.logs import hostile_records, records
-from tests.formats.plans import HOSTILE, NAMES, every_plan, hostile_plan, plan_of
+from tests.formats.plans import HOSTILE, NAMES, PAGE_TEMPLATES, every_plan, hostile_plan, plan_of
 
 PLANS = every_plan()
-PAGES = {name: render_html(plan) for name, plan in PLANS.items()} | {
-    "log": render_log_html(records()),
-    "hostile log": render_log_html(hostile_records()),
-    "empty log": render_log_html([]),
+PAGES = {name: render_html(plan, PAGE_TEMPLATES) for name, plan in PLANS.items()} | {
+    "log": render_log_html(records(), PAGE_TEMPLATES),
+    "hostile log": render_log_html(hostile_records(), PAGE_TEMPLATES),
+    "empty log": render_log_html([], PAGE_TEMPLATES),
 }
 KNOWN = {
     "html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "p", "div", "span", "b", "code",
@@ -53,7 +53,7 @@ def test_a_page_can_be_written_to_a_file(name: str) -> None:
 
 def test_hostile_reasons_are_read_as_they_are() -> None:
     """In full."""
-    said = "".join(parsed(render_html(hostile_plan())).itertext())
+    said = "".join(parsed(render_html(hostile_plan(), PAGE_TEMPLATES)).itertext())
     for reason in HOSTILE:
         assert reason in said
 
@@ -62,7 +62,7 @@ def test_hostile_reasons_are_read_as_they_are() -> None:
 def test_each_command_is_on_the_page_to_be_copied(name: str) -> None:
     """With its number, in its place."""
     plan = plan_of(name)
-    said = {(found.get("value"), found[0].text) for found in parsed(render_html(plan)).iter("li")}
+    said = {(found.get("value"), found[0].text) for found in parsed(render_html(plan, PAGE_TEMPLATES)).iter("li")}
     for number, command in enumerate(plan.commands, 1):
         lines = [command.line, *(f"| {line}" for line in (command.stdin or "").splitlines())]
         assert (str(number), "\n".join(lines)) in said
@@ -70,7 +70,7 @@ def test_each_command_is_on_the_page_to_be_copied(name: str) -> None:
 
 def test_failed_commands_stand_out_and_are_open() -> None:
     """And only those."""
-    page = parsed(render_log_html(records()))
+    page = parsed(render_log_html(records(), PAGE_TEMPLATES))
     bad = [found for found in page.iter("details") if found.get("class") == "bad"]
     assert [found[0][2].text for found in bad] == ["failed 2", "unfinished"]
     assert [found.get("open") for found in bad] == ["open", None]
@@ -81,13 +81,13 @@ def test_failed_commands_stand_out_and_are_open() -> None:
 def test_what_was_run_for_one_command_line_stands_together() -> None:
     """Under who asked for it, also where the log is read backwards."""
     for log in (records(), records()[::-1]):
-        heads = [found.text for found in parsed(render_log_html(log)).iter("h2")]
+        heads = [found.text for found in parsed(render_log_html(log, PAGE_TEMPLATES)).iter("h2")]
         assert sorted(filter(None, heads)) == ["apply pod1", "apply pod2", "teardown pod1"]
 
 
 def test_bars_lie_within_their_track() -> None:
     """One begins where the one before it ended."""
-    styles = [found.get("style", "") for found in parsed(render_log_html(records())).iter("div")]
+    styles = [found.get("style", "") for found in parsed(render_log_html(records(), PAGE_TEMPLATES)).iter("div")]
     bars = [[float(part.split(":")[1][:-1]) for part in style.split(";")] for style in styles if style]
     assert bars
     assert all(0 <= begin <= 100 and begin + long <= 100.02 for begin, long in bars)

@@ -118,8 +118,9 @@ def _print(records: Sequence[LogRecord], form: str) -> None:
         put(render_log_script(records))
     elif form == "html":
         from executor.log.html import render_log_html
+        from executor.templates import load_pages
 
-        put(render_log_html(records))
+        put(render_log_html(records, load_pages()))
     elif not records:
         put("nothing was run, or nothing that fits\n")
     else:

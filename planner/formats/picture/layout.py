@@ -24,7 +24,7 @@ _NARROWEST, _WIDEST = 96.0, 206.0
 _ROW_GAP = 16.0
 _LANE_PAD = 16.0
 _ZONE_PAD = 12.0
-_FONTS: dict[str, Font] = {"value": "mono", "command": "mono", "mark": "mono", "name": "mono", "head": "bold"}
+_FONTS: dict[str, Font] = {"value": "mono", "mark": "mono", "name": "mono"}
 
 
 @frozen
