@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.changes.change import Change, pending
 from planner.facts.model import NamespaceFacts
 from planner.plan.plan import Plan
-from planner.wiring.strip import strip_links
+from planner.wiring.base import wiring_named
 
 _REASON = "was not applied"
 
@@ -13,14 +13,15 @@ _REASON = "was not applied"
 def drifted(plan: Plan, facts: NamespaceFacts) -> tuple[Change, ...]:
     """Return the changes from ``facts`` to what ``plan`` applied.
 
-    Beside what the plan changed, that is what has come to the pod's interfaces since: they keep no address, route or
-    neighbour of their own while they are wired.
+    Beside what the plan changed, that is what has come to the pod's interfaces since and does not belong there as long
+    as they are wired so.
     """
     found = pending(plan.changes, facts)
     ours = {change.resource for change in plan.changes}
     wired = {interface.link for interface in plan.interfaces}
     links = tuple(link for link in facts.links if link.name in wired)
-    come = (change for change in strip_links(links, facts, plan.netns) if change.resource not in ours)
+    strays = wiring_named(plan.options.wiring).strays(links, facts, plan.netns)
+    come = (change for change in strays if change.resource not in ours)
     new = tuple(Change(change.resource, change.before, change.after, _REASON, change.netns) for change in come)
     return (*new, *found)
 

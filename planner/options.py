@@ -1,10 +1,12 @@
-"""What the user may allocate about a wiring; part of the plan, so that the same choice is known again."""
+"""What the user may choose about a wiring; part of the plan, so that the same choice is known again."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
-from planner.text.values import IpAddress, IpInterface
+from planner.text.values import IpAddress, IpInterface, Keyword
+
+DEFAULT_WIRING = Keyword("bridge")
 
 
 @frozen
@@ -12,6 +14,7 @@ class PlanOptions:
     """Options of ``plan`` and ``apply``.
 
     Ids are numeric; ``dhcp_addresses`` go to the bridges in their order; ``calico_subnet`` counts bits.
+    ``wiring`` names how the VM is joined to the links (planner/wiring).
     """
 
     tap_owner: int | None = None
@@ -21,6 +24,7 @@ class PlanOptions:
     dhcp_addresses: tuple[IpInterface, ...] = ()
     dummy_gateway: IpAddress | None = None
     calico_subnet: int | None = None
+    wiring: Keyword = DEFAULT_WIRING
 
     @property
     def fixes_calico(self) -> bool:

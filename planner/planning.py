@@ -14,7 +14,7 @@ from planner.plan.plan import Plan, with_changes
 from planner.plan.render import Templates
 from planner.text.values import NetnsPath, PlanId, shown
 from planner.wiring.allocate import Allocation, RandomBits, allocate
-from planner.wiring.bridge import setup_container_side_network
+from planner.wiring.base import setup_container_side_network, wiring_named
 from planner.wiring.links import WiringTag
 
 _OURS = "podwire:"
@@ -59,7 +59,7 @@ def _plan(
         subnet = options.calico_subnet or DEFAULT_SUBNET
         fixed = fix_calico_networking(fixed, facts, dummy_gateway=options.dummy_gateway, subnet=subnet)
     if chosen is None and random is not None:
-        chosen = allocate(random, facts, len(container_interfaces(fixed)))
+        chosen = allocate(random, facts, len(container_interfaces(fixed)) * wiring_named(options.wiring).macs)
     assert chosen is not None  # noqa: S101  one of the two is handed in
     owner = WiringTag(plan_id, chosen.group)
     network, changes = setup_container_side_network(

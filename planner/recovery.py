@@ -7,6 +7,7 @@ from planner.facts.model import NamespaceFacts
 from planner.network import ContainerSideNetwork, VmInterface
 from planner.plan.plan import Plan
 from planner.resources import TapDevice
+from planner.wiring.base import wiring_named
 
 _TAP = "tap"
 
@@ -14,8 +15,8 @@ _TAP = "tap"
 def recover_container_side_network(plan: Plan, facts: NamespaceFacts) -> ContainerSideNetwork:
     """Return the network of the namespace that ``plan`` wired, each of its interfaces looked for in ``facts``.
 
-    Reference: RecoverContainerSideNetwork. Raises Refused where an interface is not there any more, or is not of the
-    type that was recorded.
+    Reference: RecoverContainerSideNetwork. Raises Refused where an interface is not there any more, is not of the type
+    that was recorded, or has lost what its wiring needs.
     """
     for interface in plan.interfaces:
         _must_be_there(interface, plan, facts)
@@ -34,5 +35,5 @@ def _must_be_there(interface: VmInterface, plan: Plan, facts: NamespaceFacts) ->
     link = facts.link(interface.name)
     if link is None or not isinstance(link.device, TapDevice):
         raise Refused(f"{interface.name} of {plan.id} is recorded as a tap and is not one: {again}")
-    if link.master != interface.bridge:
-        raise Refused(f"{interface.name} of {plan.id} is not a port of {interface.bridge} any more: {again}")
+    if lost := wiring_named(plan.options.wiring).lost(interface, facts):
+        raise Refused(f"{interface.name} of {plan.id}: {lost}: {again}")

@@ -9,6 +9,7 @@ DEFAULT_STATE_DIR = "/var/lib/podwire"
 PLAN_FORMATS = ("text", "commands", "script", "json", "markdown", "html", "svg")
 # What a stored plan says itself, by the name of its attribute.
 WIRING_OPTIONS = (
+    "wiring",
     "tap_owner",
     "tap_queues",
     "tap_vnet_hdr",
@@ -102,6 +103,7 @@ def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--result", required=required, metavar="FILE", help="the CNI result, - for standard input")
     add_netns(parser, required=required)
     parser.add_argument("--id", metavar="ID", help="what to call the wiring (default: the base name of the namespace)")
+    parser.add_argument("--wiring", metavar="NAME", help="how the VM is joined to the pod's links (default bridge)")
     parser.add_argument("--tap-owner", metavar="UID[:GID]", help="who may open the taps besides root, as numbers")
     parser.add_argument("--tap-queues", metavar="N", help="queues of each tap (default 1)")
     parser.add_argument("--tap-vnet-hdr", action="store_true", help="taps with the virtio-net header")

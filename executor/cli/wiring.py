@@ -15,10 +15,11 @@ from executor.templates import load_templates
 from planner.cni.result import CniResult, parse_result
 from planner.errors import InvalidInput
 from planner.facts.document import parse_facts
-from planner.options import PlanOptions
+from planner.options import DEFAULT_WIRING, PlanOptions
 from planner.plan.plan import Plan
 from planner.text.document import load_json
-from planner.text.values import IpAddress, IpInterface, parse_address, parse_interface, shown
+from planner.text.values import IpAddress, IpInterface, Keyword, parse_address, parse_interface, shown
+from planner.wiring.base import wiring_named
 
 _MAX_ID = 2**32 - 2
 _MAX_QUEUES = 256
@@ -70,6 +71,7 @@ def _plan_options(arguments: argparse.Namespace, dummy_gateway: IpAddress | None
         dhcp_addresses=tuple(_dhcp_address(text) for text in arguments.dhcp_address),
         dummy_gateway=dummy_gateway,
         calico_subnet=_calico_subnet(arguments.calico_subnet),
+        wiring=DEFAULT_WIRING if arguments.wiring is None else Keyword(wiring_named(arguments.wiring).name),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.plan.plan import Plan
 from planner.plan.render import Command
+from planner.wiring.base import wiring_named
 
 NOTHING = "nothing to do: the namespace is as wanted"
 
@@ -15,7 +16,7 @@ def counted(count: int, noun: str) -> str:
 
 def title_of(plan: Plan) -> str:
     """Return the heading of a plan."""
-    return f"podwire plan {plan.id}: {'teardown' if plan.is_reverse else 'bridge wiring'}"
+    return f"podwire plan {plan.id}: {'teardown' if plan.is_reverse else wiring_named(plan.options.wiring).title}"
 
 
 def way_of(plan: Plan) -> str:

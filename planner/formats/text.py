@@ -12,6 +12,7 @@ from planner.network import VmInterface
 from planner.plan.plan import Plan
 from planner.plan.render import Command
 from planner.resources import Route
+from planner.wiring.base import wiring_named
 
 # A reason stands beside its command where that is no longer than this, else it would be far away.
 _COMMAND_WIDTH = 66
@@ -21,7 +22,7 @@ _WORDS_WIDTH = 52
 def render_text(plan: Plan, *, style: Style = PLAIN) -> str:
     """Return the preview of ``plan``: what appears, changes and goes, the commands with their reasons, the totals."""
     title = f"podwire {'teardown' if plan.is_reverse else 'plan'} {plan.id}"
-    kind = "back to before the wiring" if plan.is_reverse else "bridge wiring"
+    kind = "back to before the wiring" if plan.is_reverse else wiring_named(plan.options.wiring).title
     lines = [f"{paint(style.strong, title)} · {plan.netns} · {kind}", ""]
     if not plan.changes:
         return "\n".join([*lines, "  nothing to do: the namespace is as wanted", ""])

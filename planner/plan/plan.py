@@ -21,6 +21,7 @@ from planner.text.codec import from_json, to_json
 from planner.text.document import Node, load_json
 from planner.text.values import IpAddress, NetnsPath, PlanId, shown
 from planner.wiring.allocate import Allocation
+from planner.wiring.base import wiring_named
 
 PLAN_VERSION = 1
 _REVERSE = "reverse"
@@ -131,11 +132,12 @@ def parse_plan(text: bytes | str, templates: Templates, what: str = "plan") -> P
     """Return the plan in a document called ``what``.
 
     Raises InvalidInput for anything that is no plan, or not one that podwire wrote: an unknown key, a wrong checksum
-    (against accidents), commands that aren't what the changes render to (against malice).
+    (against accidents), commands that aren't what the changes render to (against malice), an unknown wiring.
     """
     node = load_json(text, what)
     plan = plan_from_json(node, templates)
     _check_commands(node, plan)
+    wiring_named(plan.options.wiring)
     return plan
 
 

@@ -1,16 +1,18 @@
-"""Names and MACs that are made up: all randomness is handed in, and happens while planning."""
+"""Names, MACs and addresses that are allocated while planning; all randomness is handed in."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from ipaddress import IPv4Interface, IPv4Network
 from typing import Protocol
 
 from attrs import frozen
 
+from planner.errors import InvalidInput, Refused
 from planner.facts.model import NamespaceFacts
-from planner.text.values import InterfaceName, MacAddress
+from planner.options import PlanOptions
+from planner.text.values import InterfaceName, IpInterface, MacAddress
 
-# The pod's interface, the bridge and the tap each get one.
-MACS_PER_LINK = 3
 # Far from the groups that people number by hand, and within what ``ip`` takes.
 _FIRST_GROUP = 1 << 24
 
@@ -24,17 +26,17 @@ class RandomBits(Protocol):
 
 @frozen
 class Allocation:
-    """What was chosen at random while planning: MACs, three for each link, and the group of the created links."""
+    """What was chosen at random while planning: the MACs that a wiring wants, and the group of the created links."""
 
     macs: tuple[MacAddress, ...]
     group: int
 
 
-def allocate(random: RandomBits, facts: NamespaceFacts, link_count: int) -> Allocation:
-    """Return MACs and a device group that nothing in the namespace has yet."""
+def allocate(random: RandomBits, facts: NamespaceFacts, mac_count: int) -> Allocation:
+    """Return ``mac_count`` MACs and a device group that nothing in the namespace has yet."""
     taken: set[str] = {link.mac for link in facts.links if link.mac}
     macs: list[MacAddress] = []
-    while len(macs) < link_count * MACS_PER_LINK:
+    while len(macs) < mac_count:
         mac = generate_mac_address(random)
         if mac not in taken:
             taken.add(mac)
@@ -57,3 +59,27 @@ def generate_mac_address(random: RandomBits) -> MacAddress:
 def random_veth_name(random: RandomBits) -> InterfaceName:
     """Return ``veth`` and eight random hexadecimal digits. Reference: RandomVethName."""
     return InterfaceName(f"veth{random.getrandbits(32):08x}")
+
+
+def dhcp_addresses(facts: NamespaceFacts, options: PlanOptions, count: int) -> tuple[IpInterface, ...]:
+    """Return an address for each bridge: those asked for, then free ones of 169.254.(254-X).2/24."""
+    given = options.dhcp_addresses
+    if len(given) > count:
+        raise InvalidInput(f"--dhcp-address: {len(given)} are given, but only {count} interfaces are wired")
+    free = _free_link_local(facts, given)
+    try:
+        return (*given, *(next(free) for _ in range(count - len(given))))
+    except (StopIteration, RuntimeError):
+        raise Refused("no 169.254.0.0/16 subnet is left for a bridge's own address: give --dhcp-address") from None
+
+
+def _free_link_local(facts: NamespaceFacts, given: Collection[IpInterface]) -> Iterator[IPv4Interface]:
+    """Yield 169.254.N.2/24 from 254 down, less those whose /24, or a part of it, is used in the namespace."""
+    used = [fact.resource.address.network for fact in facts.addresses]
+    used += [fact.resource.dst for fact in facts.routes] + [address.network for address in given]
+    taken = {
+        int(network.network_address) >> 8 & 0xFF
+        for network in used
+        if isinstance(network, IPv4Network) and network.prefixlen >= 24 and network.network_address.is_link_local
+    }
+    return (IPv4Interface(f"169.254.{third}.2/24") for third in range(254, 0, -1) if third not in taken)

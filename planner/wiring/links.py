@@ -1,17 +1,20 @@
-"""The parts of a bridge wiring, each as changes: MAC, tap, bridge, ports, up."""
+"""The parts of wirings, each as changes: MAC, tap, bridge, ports, up, and ``lo``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from ipaddress import ip_interface
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from planner.changes.change import Change
 from planner.errors import InvalidInput, Refused
-from planner.facts.model import LinkFact, NamespaceFacts
+from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, RouteFact
 from planner.options import PlanOptions
 from planner.resources import (
     IPV6_MIN_MTU,
+    Address,
+    AddressState,
     Admin,
     AdminState,
     BridgeDevice,
@@ -22,6 +25,7 @@ from planner.resources import (
     MacState,
     Master,
     MasterState,
+    Resource,
     TapDevice,
 )
 from planner.text.values import (
@@ -29,6 +33,7 @@ from planner.text.values import (
     InterfaceName,
     IpInterface,
     Keyword,
+    Label,
     MacAddress,
     NetnsPath,
     PlanId,
@@ -37,6 +42,7 @@ from planner.text.values import (
 )
 
 NO_GENERATION = Keyword("none")
+_LOOPBACK = InterfaceName("lo")
 # Drivers that take a new MAC while the link is up (IFF_LIVE_ADDR_CHANGE); others answer «busy».
 _LIVE_MAC = {"veth", "bridge", "tun", "dummy", "vlan", "macvlan", "bond", "team"}
 
@@ -191,3 +197,35 @@ def bring_up(links: Sequence[LinkFact], netns: NetnsPath, reason: str) -> tuple[
         for link in links
         if not link.up
     )
+
+
+def as_host_can(made: Change, facts: NamespaceFacts) -> Change:
+    """Return the change that makes a link, less what cannot be set on a host without IPv6 (ipv6.disable=1)."""
+    if facts.sysctl("net/ipv6/conf/all/accept_dad") is not None or not isinstance(made.after, LinkState):
+        return made
+    return evolve(made, after=evolve(made.after, addrgenmode=None, sysctls=()))
+
+
+def loopback_up(facts: NamespaceFacts, removed: Collection[Resource], netns: NetnsPath) -> tuple[Change, ...]:
+    """Return the changes that bring ``lo`` up, less what was ``removed`` anyhow.
+
+    Going down again it would keep 127.0.0.1/8, which came with going up, and lose its IPv6 addresses and routes, such
+    as ``blackhole`` ones.
+    """
+    lo = facts.link(_LOOPBACK)
+    if lo is None or lo.up:
+        return ()
+    lost: list[RouteFact | AddressFact] = [
+        fact for fact in facts.routes_of(_LOOPBACK) if fact.resource.dst.version == 6 and fact.resource.table != "local"
+    ]
+    lost += [fact for fact in facts.addresses_of(_LOOPBACK) if fact.resource.address.version == 6]
+    gone = tuple(
+        Change(fact.resource, fact.state, None, "lo would lose it when it goes down again", netns)
+        for fact in lost
+        if fact.resource not in removed
+    )
+    own = Address(_LOOPBACK, ip_interface("127.0.0.1/8"))
+    state = AddressState(scope=Keyword("host"), label=Label("lo"))
+    there = any(fact.resource == own for fact in facts.addresses)
+    address = () if there else (Change(own, None, state, "lo has it when it is up", netns),)
+    return (*gone, *address, *bring_up((lo,), netns, "programs in the namespace expect it"))

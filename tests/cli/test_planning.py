@@ -202,3 +202,12 @@ def test_whatever_looks_into_a_namespace_needs_root(
     filled = [word.format(netns=pod.inside.name, result=result) for word in words.split()]
     with untouched(pod, cli):
         assert cli.refused(*filled, through=nobody).startswith("this needs root: ")
+
+
+def test_a_wiring_is_chosen_by_its_name(cli: Cli, pod: Pod, result: Path) -> None:
+    """The bridge is the default; what there is not is refused, with what there is, and completion knows it too."""
+    words = ("plan", "--result", result, "--netns", pod.inside.name, "--wiring")
+    with untouched(pod, cli):
+        assert cli.json(*words, "bridge")["options"] == {}
+        assert "wiring: 'teleport' is none of bridge" in cli.refused(*words, "teleport")
+        assert "bridge" in cli.ok("complete", "--", "plan", "--wiring", "").splitlines()

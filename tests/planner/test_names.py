@@ -62,23 +62,23 @@ class TestVethName:
 class TestChoose:
     """What a plan chooses stands in the plan, and collides with nothing."""
 
-    def test_three_macs_for_each_link_and_a_group(self) -> None:
-        """The link, the bridge and the tap each get one; the group is far from those that people number by hand."""
-        chosen = allocate(FixedBits(), namespace(veth()), 2)
+    def test_as_many_macs_as_are_wanted_and_a_group(self) -> None:
+        """Each is another one; the group is far from those that people number by hand."""
+        chosen = allocate(FixedBits(), namespace(veth()), 6)
         assert chosen.macs == tuple(f"02:00:00:00:00:0{number}" for number in range(1, 7))
         assert 2**24 <= chosen.group < 2**25
 
     def test_macs_that_are_there_are_rolled_again(self) -> None:
         """Neither a link's MAC nor one that was just chosen is taken twice."""
         facts = namespace(veth(mac="02:00:00:00:00:01"))
-        assert allocate(Given(1, 2, 2, 3, 4, 0), facts, 1) == Allocation(
+        assert allocate(Given(1, 2, 2, 3, 4, 0), facts, 3) == Allocation(
             macs=tuple(MacAddress(f"02:00:00:00:00:0{number}") for number in (2, 3, 4)), group=2**24
         )
 
     def test_a_group_that_is_there_is_rolled_again(self) -> None:
         """Removing the group would take a stranger's link along."""
         facts = namespace(evolve(veth(), group=Keyword(str(2**24 + 5))))
-        assert allocate(Given(1, 2, 3, 5, 5, 6), facts, 1).group == 2**24 + 6
+        assert allocate(Given(1, 2, 3, 5, 5, 6), facts, 3).group == 2**24 + 6
 
     def test_for_no_link_there_is_only_a_group(self) -> None:
         """A result without container links is refused later, not crashed into here."""

@@ -56,7 +56,8 @@ class TestRefusals:
     def test_a_link_that_cannot_be_bridged(self, kind: str) -> None:
         """A macvlan would swallow the VM's frames, ipvlan shares a MAC, and so on: each has its reason."""
         said = refusal(namespace(of_type(kind), ADDRESS))
-        assert said == f"eth0 is of type {kind}: {_UNBRIDGEABLE[kind]}"
+        why, instead = _UNBRIDGEABLE[kind].why, _UNBRIDGEABLE[kind].instead
+        assert said == f"eth0 is of type {kind}: {why}{instead and f': {instead}'}"
 
     @pytest.mark.parametrize("kind", ["macvlan", "ipvlan"])
     def test_says_which_wiring_would_work(self, kind: str) -> None:

@@ -50,6 +50,10 @@ def _values(option: argparse.Action, arguments: argparse.Namespace) -> list[str]
         return list(getattr(option.type, "words", ()))
     if option.dest in ("netns", "dummy_netns"):
         return _names("/run/netns")
+    if option.dest == "wiring":
+        from planner.wiring.base import every_wiring
+
+        return [wiring.name for wiring in every_wiring()]
     return _ids(arguments) if option.dest == "id" else []
 
 

@@ -1,0 +1,205 @@
+"""What a wiring is: the answers that planning, drift and recovery ask of it, in one record.
+
+A new wiring is one file in this folder, called like the wiring: it makes a ``Wiring`` and registers it, and
+``--wiring NAME`` finds it. ``bridge.py`` is one of a kind. Nothing else names a wiring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from attrs import frozen
+
+from planner.changes.change import Change
+from planner.cni.links import container_interfaces
+from planner.cni.result import CniResult
+from planner.errors import InvalidInput, Refused
+from planner.facts.model import LinkFact, NamespaceFacts
+from planner.network import ContainerSideNetwork, GuestNeighbour, VmInterface
+from planner.options import PlanOptions
+from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath, shown
+from planner.wiring.allocate import Allocation, dhcp_addresses
+from planner.wiring.links import WiringTag
+
+
+@frozen
+class Unfit:
+    """Why a wiring cannot serve a link, and what to do about it if no other wiring can."""
+
+    why: str
+    instead: str = ""
+
+
+@frozen
+class Slot:
+    """One link to wire and what is allocated for it: names of links to make, new MACs, an address for a DHCP server.
+
+    ``position`` is that of the link among the container links, from 0.
+    """
+
+    position: int
+    link: LinkFact
+    names: tuple[InterfaceName, ...]
+    macs: tuple[MacAddress, ...]
+    dhcp_address: IpInterface
+
+
+@frozen
+class WiringRequest:
+    """What a wiring plans from: the links in their order, what was observed, whose links it makes, the options."""
+
+    slots: tuple[Slot, ...]
+    facts: NamespaceFacts
+    tag: WiringTag
+    options: PlanOptions
+    netns: NetnsPath
+
+    @property
+    def links(self) -> tuple[LinkFact, ...]:
+        """Return the links to wire."""
+        return tuple(slot.link for slot in self.slots)
+
+
+@frozen
+class Wiring:
+    """A way to give a pod's links to a VM. There is no default for an answer: one that is missing fails at import.
+
+    ``name``: what ``--wiring`` calls it, and the options of a plan. ``title``: how a preview calls it.
+    ``unfit``: why it cannot serve a link, None if it can.
+    ``prefixes``: what it allocates, a name for each (``tap`` and a number); ``macs``: how many MACs, for each link.
+    ``interface``: what the VM gets for a link. ``changes``: the changes that wire all links of a request; the way
+    back is their inverse.
+    ``strays``: what has come to wired links since and does not belong there, as the changes that remove it. That is
+    drift, beside what the changes themselves are about, and ``check --fix`` runs them.
+    ``lost``: why a VM runtime that was restarted cannot go on with an interface, None if it can; that the link and
+    the tap are there is known by then.
+    """
+
+    name: str
+    title: str
+    unfit: Callable[[LinkFact, NamespaceFacts], Unfit | None]
+    prefixes: tuple[str, ...]
+    macs: int
+    interface: Callable[[Slot, WiringRequest], VmInterface]
+    changes: Callable[[WiringRequest], tuple[Change, ...]]
+    strays: Callable[[tuple[LinkFact, ...], NamespaceFacts, NetnsPath], tuple[Change, ...]]
+    lost: Callable[[VmInterface, NamespaceFacts], str | None]
+
+
+_WIRINGS: dict[str, Wiring] = {}
+
+
+def register(wiring: Wiring) -> Wiring:
+    """Make a wiring known by its name, and return it. Raises ValueError if another has that name."""
+    if _WIRINGS.setdefault(wiring.name, wiring) is not wiring:
+        raise ValueError(f"there are two wirings of the name {wiring.name}")
+    return wiring
+
+
+def wiring_named(name: str) -> Wiring:
+    """Return the wiring of a name. Raises InvalidInput if there is none."""
+    if name not in _WIRINGS and name.isidentifier():
+        module = f"{__package__}.{name}"
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+    if name not in _WIRINGS:
+        raise InvalidInput(f"wiring: {shown(name)} is none of {', '.join(wiring.name for wiring in every_wiring())}")
+    return _WIRINGS[name]
+
+
+def every_wiring() -> tuple[Wiring, ...]:
+    """Return all wirings, by name; every module of this folder is loaded for it."""
+    from pkgutil import iter_modules  # noqa: PLC0415  only refusals and completion ask for all of them
+
+    for module in iter_modules(import_module(f"{__package__}").__path__):
+        import_module(f"{__package__}.{module.name}")
+    return tuple(_WIRINGS[name] for name in sorted(_WIRINGS))
+
+
+def setup_container_side_network(
+    result: CniResult,
+    facts: NamespaceFacts,
+    *,
+    owner: WiringTag,
+    options: PlanOptions,
+    chosen: Allocation,
+    netns: NetnsPath,
+) -> tuple[ContainerSideNetwork, tuple[Change, ...]]:
+    """Return what a VM runtime needs to know, and the changes that wire every container link of ``result``.
+
+    ``result`` is a fixed one; the wiring is that of ``options``. Raises InvalidInput if a link is missing, Refused if
+    the wiring cannot serve one, or if a name that it needs is taken. Reference: SetupContainerSideNetwork.
+    """
+    wiring = wiring_named(options.wiring)
+    links = _links_to_wire(result, facts, wiring)
+    request = WiringRequest(_slots(links, facts, options, chosen, wiring), facts, owner, options, netns)
+    interfaces = tuple(wiring.interface(slot, request) for slot in request.slots)
+    return ContainerSideNetwork(result, netns, interfaces), wiring.changes(request)
+
+
+def _links_to_wire(result: CniResult, facts: NamespaceFacts, wiring: Wiring) -> tuple[LinkFact, ...]:
+    """Return the container links, all of which must be there and such that the wiring can serve them."""
+    interfaces = container_interfaces(result)
+    if not interfaces:
+        raise InvalidInput("result.interfaces: none is in the sandbox, so there is nothing to wire")
+    links = []
+    for interface in interfaces:
+        link = facts.link(interface.name)
+        if link is None:
+            raise InvalidInput(f"result.interfaces: {interface.name} is not in the namespace")
+        if unfit := wiring.unfit(link, facts):
+            raise Refused(_refusal(unfit, link, facts, wiring))
+        links.append(link)
+    return tuple(links)
+
+
+def _refusal(unfit: Unfit, link: LinkFact, facts: NamespaceFacts, wiring: Wiring) -> str:
+    """Return the sentence that says why a link is not wired, and what would wire it."""
+    others = (other for other in every_wiring() if other is not wiring)
+    fit = next((other for other in others if other.unfit(link, facts) is None), None)
+    instead = unfit.instead if fit is None else f"use --wiring {fit.name}"
+    return f"{unfit.why}: {instead}" if instead else unfit.why
+
+
+def _slots(
+    links: tuple[LinkFact, ...], facts: NamespaceFacts, options: PlanOptions, chosen: Allocation, wiring: Wiring
+) -> tuple[Slot, ...]:
+    addresses = dhcp_addresses(facts, options, len(links))
+    taken = {name for link in facts.links for name in (link.name, *link.altnames)}
+    slots = []
+    for position, (link, address) in enumerate(zip(links, addresses, strict=True)):
+        names = tuple(InterfaceName(f"{prefix}{position}") for prefix in wiring.prefixes)
+        for name in names:
+            if name in taken:
+                raise Refused(f"{name} is in the namespace already and is not podwire's: rename or remove it")
+        macs = chosen.macs[position * wiring.macs :][: wiring.macs]
+        slots.append(Slot(position, link, names, macs, address))
+    return tuple(slots)
+
+
+def tap_interface(
+    slot: Slot, request: WiringRequest, *, tap: InterfaceName, bridge: InterfaceName | None = None
+) -> VmInterface:
+    """Return the interface of a VM that opens ``tap`` and takes the MAC of the pod's link."""
+    if slot.link.mac is None:
+        raise Refused(f"{slot.link.name} has no MAC address")
+    return VmInterface(
+        type=Keyword("tap"),
+        name=tap,
+        link=slot.link.name,
+        mac=slot.link.mac,
+        mtu=slot.link.mtu,
+        bridge=bridge,
+        dhcp_address=slot.dhcp_address,
+        queues=request.options.tap_queues,
+        vnet_hdr=request.options.tap_vnet_hdr,
+        neighbours=tuple(
+            GuestNeighbour(fact.resource.address, fact.state.lladdr)
+            for fact in request.facts.neighbours_of(slot.link.name)
+            if not fact.resource.proxy and fact.state.lladdr
+        ),
+    )
