@@ -12,9 +12,6 @@ from executor.state.journal import LogRecord
 from planner.formats.pages import Pages
 from planner.formats.plan_words import counted
 
-# Commands of one command line that are further apart than this belong to two runs of it.
-_PAUSE = 60.0
-
 
 @frozen
 class _Operation:
@@ -69,22 +66,10 @@ def render_log_html(records: Iterable[LogRecord], pages: Pages) -> str:
 
 def _operations(records: Sequence[LogRecord]) -> list[_Operation]:
     """Return the records by operation, in the order in which these come first; ids may have worked at once."""
-    groups: list[list[LogRecord]] = []
-    latest: dict[tuple[str, str, str], list[LogRecord]] = {}
+    groups: dict[str, list[LogRecord]] = {}
     for record in records:
-        key = (record.id, record.verb, record.requested_by)
-        group = latest.get(key)
-        if group is None or not _follows(group[-1], record):
-            group = latest[key] = []
-            groups.append(group)
-        group.append(record)
-    return [_operation(group) for group in groups]
-
-
-def _follows(one: LogRecord, other: LogRecord) -> bool:
-    """Say whether two commands were run without a pause between; the log may be read backwards."""
-    first, second = sorted((one, other), key=lambda record: record.time)
-    return second.time - _end(first) <= _PAUSE
+        groups.setdefault(record.operation, []).append(record)
+    return [_operation(group) for group in groups.values()]
 
 
 def _operation(records: Sequence[LogRecord]) -> _Operation:

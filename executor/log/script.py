@@ -22,8 +22,8 @@ def render_log_script(records: Iterable[LogRecord]) -> str:
     blocks = [_HEAD.format(count=counted(len(records), "command"))]
     operation = None
     for record in records:
-        if operation != (record.id, record.verb, record.requested_by):
-            operation = (record.id, record.verb, record.requested_by)
+        if operation != record.operation:
+            operation = record.operation
             blocks.append(f"\n{_comment(f'--- {record.verb} {record.id}, asked for by: {record.requested_by}')}")
         blocks.append(_lines(record))
     return "".join(blocks)

@@ -10,7 +10,8 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,7 +31,10 @@ _as_line = json.JSONEncoder(separators=(",", ":")).encode
 
 @frozen
 class LogRecord:
-    """One command that was run. ``time`` in seconds since the epoch; ``rc`` None where podwire died before its end."""
+    """One command that was run. ``time`` in seconds since the epoch; ``rc`` None if podwire died before its end.
+
+    Commands of one ``operation`` were run for one command line, in one go.
+    """
 
     time: float
     id: str
@@ -43,6 +47,7 @@ class LogRecord:
     stdout: str = ""
     stderr: str = ""
     duration_ms: float | None = None
+    operation: str = ""
 
 
 class Journal:
@@ -129,22 +134,38 @@ def _as_json(event: Event) -> dict[str, Any]:
     return {"event": "ended", "outcome": event.outcome, "why": event.why}
 
 
-def read_log(path: Path, plan_id: PlanId) -> Iterator[LogRecord]:
-    """Yield the commands in a journal in the order in which they were run. Torn and foreign lines are passed over."""
-    verb, asked = "", ""
+def _read_log(nodes: Iterable[Node], plan_id: PlanId) -> Iterator[LogRecord]:
+    """Yield the commands in the lines of a journal in the order in which they were run; others are skipped."""
+    operation = _Operation("", "", "")
     waiting: dict[int, LogRecord] = {}  # by number: commands may run side by side
-    for node in _lines(path):
+    for node in nodes:
         event = node.field("event").text()
-        if event == "began":
+        again = event == "running" and node.field("number").integer() in waiting  # the line between is not there
+        if event == "began" or again:
             yield from waiting.values()
             waiting.clear()
-            verb, asked = node.field("verb").text(), node.field("asked").text()
+        if event == "began":
+            operation = _began(node, plan_id)
         elif event == "running":
-            waiting[node.field("number").integer()] = _started(node, plan_id, verb, asked)
+            waiting[node.field("number").integer()] = _started(node, plan_id, operation)
         elif event == "ran" and (number := node.field("number").integer()) in waiting:
             waiting[number] = _finished(waiting[number], node)
             yield from _ended(waiting)
     yield from waiting.values()
+
+
+@frozen
+class _Operation:
+    """What the line says with which an operation began."""
+
+    name: str
+    verb: str
+    requested_by: str
+
+
+def _began(node: Node, plan_id: PlanId) -> _Operation:
+    name = f"{plan_id}@{node.field('time').number():.6f}"
+    return _Operation(name, node.field("verb").text(), node.field("asked").text())
 
 
 def _ended(waiting: dict[int, LogRecord]) -> Iterator[LogRecord]:
@@ -174,13 +195,14 @@ def _lines(path: Path) -> Iterator[Node]:
                 yield Node(value, "journal")
 
 
-def _started(node: Node, plan_id: PlanId, verb: str, asked: str) -> LogRecord:
+def _started(node: Node, plan_id: PlanId, operation: _Operation) -> LogRecord:
     return LogRecord(
         time=node.field("time").number(),
         id=plan_id,
         netns=node.maybe("netns", Node.text),
-        verb=verb,
-        requested_by=asked,
+        verb=operation.verb,
+        requested_by=operation.requested_by,
+        operation=operation.name,
         argv=node.field("argv").each(Node.text),
         stdin=node.maybe("stdin", Node.text),
     )
@@ -201,8 +223,7 @@ def read_logs(paths: dict[PlanId, Path]) -> list[LogRecord]:
     found: list[LogRecord] = []
     for plan_id, path in paths.items():
         try:
-            for file in with_older(path):
-                found += read_log(file, plan_id)
+            found += _read_log(chain.from_iterable(map(_lines, with_older(path))), plan_id)
         except InvalidInput as error:
             raise HostError(f"the journal {shown(str(path))} is damaged: {error}") from None
     return sorted(found, key=lambda record: record.time)

@@ -112,3 +112,31 @@ def test_a_rotated_journal_is_not_taken_for_another_id(cli: Cli) -> None:
         (folder / name).write_text(json.dumps(line) + "\n")
     assert sorted(record["argv"][1] for record in cli.json("log", "pod")) == ["pod.jsonl", "pod.jsonl.1"]
     assert [record["argv"][1] for record in cli.json("log", "pod.1")] == ["pod.1.jsonl"]
+
+
+def test_what_was_run_in_one_go_stays_together(cli: Cli, pod: Pod, result: Path) -> None:
+    """The same command line twice within a second makes two operations, in every format that shows them."""
+    name = pod.inside.name
+    for _ in range(2):
+        cli.ok("apply", "--result", result, "--netns", name, "--yes")
+        cli.ok("teardown", name, "--yes")
+    operations = list(dict.fromkeys(record["operation"] for record in cli.json("log", name)))
+    assert len(operations) == 4
+    assert all(operation.startswith(f"{name}@") for operation in operations)
+    assert cli.ok("log", name, "--format", "html").count("<h2") == 4
+    assert cli.ok("log", name, "--format", "script").count("\n# --- ") == 4
+    assert cli.ok("log", name).count("podwire apply --result") == 2
+
+
+def test_an_operation_goes_on_in_the_next_file_of_its_journal(tmp_path: Path) -> None:
+    """What a full journal began is known when its next file is read."""
+    path = tmp_path / "pod1.jsonl"
+    command = Command(("ip", "link"), NETNS, None, ())
+    with Journal.open(path) as journal:
+        journal.listen(Began("apply", ID, NETNS, "podwire apply"))
+        journal.listen(Running(1, command))
+    rotation.rotate(path)
+    with Journal.open(path) as journal:
+        journal.listen(Ran(1, command, CommandResult(0, "", "", 0.1)))
+    (record,) = read_logs({ID: path})
+    assert (record.rc, record.verb, record.operation[:5]) == (0, "apply", "pod1@")

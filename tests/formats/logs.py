@@ -31,13 +31,22 @@ def records() -> list[LogRecord]:
                     rc=2 if failed else 0,
                     stderr="RTNETLINK answers: Device or resource busy\n" if failed else "",
                     duration_ms=took,
+                    operation=f"{pod}@{START}",
                 )
             )
             now += took / 1000 + 0.0004
         now += 3600
     return [
         *found,
-        evolve(found[0], time=now, verb="teardown", requested_by="podwire teardown pod1", rc=None, duration_ms=None),
+        evolve(
+            found[0],
+            time=now,
+            verb="teardown",
+            requested_by="podwire teardown pod1",
+            rc=None,
+            duration_ms=None,
+            operation=f"pod1@{now}",
+        ),
     ]
 
 
@@ -57,6 +66,7 @@ def hostile_records() -> list[LogRecord]:
             stdout=text,
             stderr=text * 3,
             duration_ms=float(number),
+            operation=f"pod{number}@{START}",
         )
         for number, text in enumerate(texts)
     ]

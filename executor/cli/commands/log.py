@@ -126,7 +126,7 @@ def _print(records: Sequence[LogRecord], form: str) -> None:
     else:
         from executor.cli.pager import put_long
 
-        operations = groupby(records, key=lambda record: (record.id, record.netns, record.verb, record.requested_by))
+        operations = groupby(records, key=lambda record: record.operation)
         put_long("\n".join(_operation_text(list(group)) for _, group in operations))
 
 
@@ -143,6 +143,7 @@ def _log_json(record: LogRecord) -> dict[str, Any]:
         "duration_ms": record.duration_ms,
         "verb": record.verb,
         "asked": record.requested_by,
+        "operation": record.operation,
     }
 
 
@@ -151,8 +152,8 @@ def _operation_text(records: Sequence[LogRecord]) -> str:
     from executor.cli.printing import local_time
 
     first = min(records, key=lambda record: record.time)
-    where = "on the host" if first.netns is None else f"in {first.netns}"
-    head = _printable(f"{local_time(first.time)}  {first.verb} {first.id} {where}")
+    where = ", ".join(dict.fromkeys("the host" if record.netns is None else record.netns for record in records))
+    head = _printable(f"{local_time(first.time)}  {first.verb} {first.id} in {where}")
     return "".join([f"{head}\n", f"    {_printable(first.requested_by)}\n", *map(_command_text, records)])
 
 
