@@ -12,12 +12,10 @@ from planner.facts.model import NamespaceFacts
 from planner.options import PlanOptions
 from planner.plan.plan import Plan, with_changes
 from planner.plan.render import Templates
-from planner.text.values import NetnsPath, PlanId, shown
+from planner.text.values import Alias, NetnsPath, PlanId, shown
 from planner.wiring.allocate import Allocation, RandomBits, allocate
 from planner.wiring.base import setup_container_side_network, wiring_named
 from planner.wiring.links import WiringTag
-
-_OURS = "podwire:"
 
 
 def make_plan(
@@ -94,7 +92,7 @@ def _again(
 
 
 def _refuse_unknown_wiring(facts: NamespaceFacts) -> None:
-    ours = next((link for link in facts.links if link.alias and link.alias.startswith(_OURS)), None)
+    ours = next((link for link in facts.links if Alias.is_ours(link.alias)), None)
     if ours is not None and ours.alias is not None:
         raise Refused(
             f"{ours.name} was made by podwire ({shown(ours.alias, 120)}), but that wiring is not recorded here: "

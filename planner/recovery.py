@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from planner.errors import Refused
 from planner.facts.model import NamespaceFacts
+from planner.kinds.link import TapDevice
 from planner.network import ContainerSideNetwork, VmInterface
 from planner.plan.plan import Plan
-from planner.resources import TapDevice
 from planner.wiring.base import wiring_named
 
 _TAP = "tap"

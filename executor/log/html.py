@@ -10,7 +10,7 @@ from attrs import frozen
 from executor.log.lines import moment, shell_line
 from executor.state.journal import LogRecord
 from planner.formats.pages import Pages
-from planner.formats.plan_words import counted
+from planner.kinds.shown import counted
 
 
 @frozen

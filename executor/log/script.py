@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from executor.log.lines import moment, shell_line
 from executor.state.journal import LogRecord
 from planner.formats.markup import clean
-from planner.formats.plan_words import counted
+from planner.kinds.shown import counted
 
 _HEAD = """\
 #!/usr/bin/env bash

@@ -18,9 +18,10 @@ from executor.state.events import Began, Ended, RollingBack
 from executor.state.status import is_gone, is_half_done
 from executor.state.store import APPLYING, WIRED, AtomicWrite, WiringRecord
 from planner.changes.change import Change, pending
-from planner.changes.lookup import Observed, equivalent
+from planner.changes.lookup import Observed
 from planner.errors import PlannerError, Refused, StalePlan
 from planner.facts.model import NamespaceFacts, differences
+from planner.kinds.kind import equivalent
 from planner.plan.plan import Plan, plan_from_json
 from planner.plan.render import Command
 

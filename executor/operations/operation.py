@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from attrs import define, field, frozen
@@ -13,7 +13,7 @@ from executor.netns.namespace import Namespace, boot_id
 from executor.observe.ebtables import EbtablesSave
 from executor.observe.observe import Observation
 from executor.operations.execution import Execution, failed_execution, ip_execution, program_execution
-from executor.operations.scheduler import Begin, End, is_of_ebtables, is_of_ip, run_scheduled
+from executor.operations.scheduler import IP, Begin, End, run_scheduled
 from executor.operations.signals import StopRequest, stop_requests
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, one_line
@@ -24,6 +24,7 @@ from executor.state.journal import Journal
 from executor.state.store import WiringRecord
 from executor.taps.open import check_taps
 from planner.facts.model import NamespaceFacts
+from planner.kinds.link import TAPS
 from planner.plan.plan import Plan, plan_to_json
 from planner.plan.render import Command
 from planner.text.document import Node
@@ -31,6 +32,8 @@ from planner.text.values import NetnsPath, PlanId
 
 # The exit status that timeout(1) gives to what it killed.
 _TIMED_OUT = 124
+# What looks whether the host has a feature that changes need (planner.kinds.kind.Kind.features).
+FEATURES: dict[str, Callable[[], None]] = {TAPS: check_taps}
 
 
 @frozen
@@ -131,13 +134,13 @@ class Operation:
         Raises Interrupted where somebody asks to stop, unless ``best_effort``: a rollback goes on to its end.
         """
         failures: dict[int, Failure] = {}
-        failed_rules: set[int] = set()
+        failed_changes: set[int] = set()
         first = self._take_numbers(len(commands))
 
         def begin(at: int, command: Command) -> Execution | None:
             if not self.best_effort:
                 self.stop.check()
-            if is_of_ebtables(command) and not failed_rules.isdisjoint(command.changes):
+            if not failed_changes.isdisjoint(command.changes):
                 return None
             return self._begin(first + at, command)
 
@@ -145,21 +148,21 @@ class Operation:
             reply = self._end(first + at, command, job)
             if not reply.ok:
                 failures[at] = _failure(command, reply)
-                failed_rules.update(command.changes if is_of_ebtables(command) else ())
+                failed_changes.update(command.changes if command.stops_at_failure else ())
             return True
 
         self._run_side_by_side(commands, begin, end)
         return [failures[at] for at in sorted(failures)]
 
     def _run_side_by_side(self, commands: Sequence[Command], begin: Begin, end: End) -> None:
-        """Run commands; when only those of ``ip`` are left, the rules are looked at meanwhile, if they have changed."""
-        programs = {at for at, command in enumerate(commands) if not is_of_ip(command)}
-        changes_rules = any(map(is_of_ebtables, commands))
+        """Run commands; when only those of ``ip`` are left of them, the rules are looked at meanwhile."""
+        programs = {at for at, command in enumerate(commands) if command.program != IP}
+        had_programs = bool(programs)
 
         def end_and_look(at: int, command: Command, job: Execution) -> bool:
             goes_on = end(at, command, job)
             programs.discard(at)
-            if goes_on and changes_rules and not programs and self._rules_ahead is None:
+            if goes_on and had_programs and not programs and self._rules_ahead is None:
                 self._rules_ahead = EbtablesSave(self.namespace, self.settings.timeout)
             return goes_on
 
@@ -187,7 +190,7 @@ class Operation:
     def _begin(self, number: int, command: Command) -> Execution:
         self.emit(Running(number, command))
         try:
-            if command.netns is not None and is_of_ip(command):
+            if command.netns is not None and command.program == IP:
                 return ip_execution(self.session, command)
             return program_execution(self._start(command))
         except HostError as error:
@@ -233,12 +236,12 @@ def open_operation(settings: Settings, netns: NetnsPath, plan_id: PlanId) -> Ite
 
 
 def check_programs(commands: Iterable[Command]) -> None:
-    """Raise HostError where a program of ``commands`` is missing (it names the package), or taps cannot be."""
+    """Raise HostError if a program of ``commands`` is missing (it names the package), or a feature that they need."""
     wanted = tuple(commands)
-    for name in dict.fromkeys(["nsenter", *(command.argv[0] for command in wanted)]):
+    for name in dict.fromkeys(["nsenter", *(command.program for command in wanted)]):
         find_program(name)
-    if any(command.argv[:2] == ("ip", "tuntap") for command in wanted):
-        check_taps()
+    for feature in sorted({feature for command in wanted for feature in command.features}):
+        FEATURES[feature]()
 
 
 def _failure(command: Command, reply: CommandResult) -> Failure:

@@ -25,12 +25,10 @@ from executor.state.store import TEARING_DOWN, WiringRecord
 from executor.taps.holders import tap_holders
 from planner.changes.change import Change, lost_links, pending, without_lost_links
 from planner.errors import PlannerError
-from planner.facts.ebtables_save import foreign_rules
 from planner.facts.model import NamespaceFacts
+from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan, changes_back, plan_from_json, with_changes
 from planner.plan.render import Templates
-from planner.resources import RulesState
-from planner.text.values import shown
 
 RECOVER = "recover"
 
@@ -174,6 +172,6 @@ def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
 def _notes(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
     """Return what could not come back, and what was left alone: rules of others in the chains that came with ours."""
     lost = tuple(f"{link} is gone, and all that it had with it" for link in lost_links(plan.changes, facts))
-    states = (change.after for change in plan.changes if isinstance(change.after, RulesState))
-    rules = [rule for state in states for rule in foreign_rules(state, facts.ebtables)]
-    return lost + tuple(f"left alone, since it is not podwire's: ebtables rule {shown(rule, 200)}" for rule in rules)
+    made = (change for change in plan.changes if change.after is not None)
+    others = (note for change in made for note in kind_of(change.resource).left_alone(change.after, facts))
+    return (*lost, *others)

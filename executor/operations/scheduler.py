@@ -1,7 +1,7 @@
-"""Commands in order, but programs beside ``ip``: taking links and rules away, the kernel waits long for either.
+"""Commands in order, but side by side if they touch nothing in common: the kernel waits long for some of them.
 
-There are three lanes: ``ip``, ``ebtables`` and the others, which are ``sysctl``. Commands of one lane run one after the
-other. A command waits for those before it in other lanes on which it depends; what that is, ``_depends`` says.
+There is a lane for each program. Commands of one lane run one after the other. A command waits for those before it in
+other lanes with which it conflicts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Begin = Callable[[int, Command], Execution | None]
 # Collects the job of the command at a position, which has ended; says whether others are still to be begun.
 End = Callable[[int, Command, Execution], bool]
 
-_IP = "ip"
+IP = "ip"
 
 
 def run_scheduled(commands: Sequence[Command], begin: Begin, end: End) -> None:
@@ -49,9 +49,9 @@ class _Order:
     def __init__(self, commands: Sequence[Command]) -> None:
         self._commands = commands
         # Positions by lane, the next one last. ``ip`` is open and so goes first, while others are started.
-        self._lanes: dict[str, list[int]] = {_IP: [], "ebtables": [], "others": []}
+        self._lanes: dict[str, list[int]] = {IP: []}
         for at in reversed(range(len(commands))):
-            self._lanes[_lane(commands[at])].append(at)
+            self._lanes.setdefault(commands[at].program, []).append(at)
         own = {lane: tuple(positions) for lane, positions in self._lanes.items()}
         self._others = {lane: [at for other in own if other != lane for at in own[other]] for lane in own}
         self._lane_of = {at: lane for lane in own for at in own[lane]}
@@ -78,54 +78,17 @@ class _Order:
         if waits_for is not None and waits_for not in self._ended:
             return True
         for before in self._others[lane]:
-            if before < at and before not in self._ended and _depends(self._commands[at], self._commands[before]):
+            if before < at and before not in self._ended and conflict(self._commands[at], self._commands[before]):
                 self._waits_for[at] = before
                 return True
         return False
 
 
-def _depends(later: Command, earlier: Command) -> bool:
-    """Say whether ``later`` has to wait for ``earlier``, which is of another lane.
+def conflict(one: Command, other: Command) -> bool:
+    """Say whether two commands have to run in their order: they touch something in common, or carry out one change.
 
-    No link may be a port of a bridge without its rules: they are there before any link gets a master, and stay until it
-    has lost it. Otherwise links and rules don't depend on each other (KERNEL). The same goes for the sysctls of
-    bridges. One of a link waits for all of ``ip`` before it, since that link is to be there; and before links go up,
-    become ports or get addresses, it must be set.
-
-    While addresses go nothing else runs: IPv6 tells its neighbours of each within milliseconds, and is silent only if
-    the link-local address has gone as well by then (tests/executor/test_frames.py heard it one time in three).
+    What a command touches is said by the kinds of its changes; one that says nothing touches everything.
     """
-    if is_of_ebtables(later) or is_of_ebtables(earlier) or not _is_about_links(later):
-        return any(_changes_ports(command) or _takes_address(command) for command in (later, earlier))
-    return later.argv[0] != "ip" or _changes_ports(later) or _brings_up(later) or _takes_address(later)
-
-
-def _lane(command: Command) -> str:
-    return "ebtables" if is_of_ebtables(command) else _IP if is_of_ip(command) else "others"
-
-
-def is_of_ip(command: Command) -> bool:
-    """Say whether this is a command of ``ip``."""
-    return command.argv[0] == _IP
-
-
-def is_of_ebtables(command: Command) -> bool:
-    """Say whether this is one of the programs of ebtables."""
-    return command.argv[0].startswith("ebtables")
-
-
-def _is_about_links(command: Command) -> bool:
-    """Say whether this is ``ip``, or sets sysctls of links."""
-    return is_of_ip(command) or "/conf/" in (command.stdin or "")
-
-
-def _changes_ports(command: Command) -> bool:
-    return is_of_ip(command) and ("master" in command.argv or "nomaster" in command.argv)
-
-
-def _takes_address(command: Command) -> bool:
-    return command.argv[:3] == ("ip", "addr", "del")
-
-
-def _brings_up(command: Command) -> bool:
-    return "up" in command.argv or command.argv[:3] in {("ip", "addr", "add"), ("ip", "addr", "change")}
+    if one.touches is None or other.touches is None or not one.touches.isdisjoint(other.touches):
+        return True
+    return not set(one.changes).isdisjoint(other.changes)

@@ -7,10 +7,18 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from planner.changes.lookup import UNREADABLE, Observed, equivalent
+from planner.changes.lookup import Observed
 from planner.errors import Refused
-from planner.facts.model import LinkFact, NamespaceFacts
-from planner.resources import EbtablesRules, Link, LinkState, Resource, Route, State, Sysctl
+from planner.facts.model import NamespaceFacts
+from planner.kinds.kind import (
+    UNREADABLE,
+    Foreign,
+    Resource,
+    State,
+    equivalent,
+    kind_of,
+    resource_from_json,
+)
 from planner.text.codec import from_json, to_json
 from planner.text.document import Node
 from planner.text.values import NetnsPath
@@ -48,6 +56,11 @@ class Change:
             raise ValueError("a change has a before or an after")
         return state
 
+    @property
+    def links(self) -> frozenset[str]:
+        """Return the links without which the resource cannot be."""
+        return kind_of(self.resource).links(self.resource)
+
     def elapsed(self, seconds: float) -> Change:
         """Return the change ``seconds`` later: what it restores has that much less to live, or is not restored."""
         count_down = getattr(self.after, "aged", None)
@@ -62,59 +75,49 @@ def inverse(changes: Iterable[Change]) -> tuple[Change, ...]:
 def pending(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, ...]:
     """Return what of ``changes`` is still to be done, each from the state in which its resource is observed.
 
-    What could not be looked at (ebtables rules, where ebtables does not answer) always is.
+    What could not be looked at (ebtables rules, if ebtables does not answer) always is.
 
-    Raises Refused where a link of the name stands there that podwire did not make.
+    Raises Refused if there is a link of the name that podwire did not make.
     """
     observed = Observed(facts)
     found = []
     for change in changes:
         seen = observed.state_of(change.resource, change.known_state)
-        if isinstance(seen, LinkFact) and change.after is not None:
+        if isinstance(seen, Foreign) and change.after is not None:
             raise Refused(
                 f"link {seen.name} is there and is not podwire's: rename or remove it, or wire another namespace"
             )
-        if not (equivalent(seen, change.after) or change.happens_by_itself or isinstance(seen, LinkFact)):
-            # What only changes with its link (a MAC, a sysctl) is still to be done where that is gone: it will be said.
+        if not (equivalent(seen, change.after) or change.happens_by_itself or isinstance(seen, Foreign)):
+            # What only changes with its link (a MAC, a sysctl) is still to be done if that is gone: it will be said.
             found.append(change if seen in (None, UNREADABLE) else evolve(change, before=seen))
-    return _spare_strangers(tuple(found), facts)
+    return _refined(tuple(found), observed)
+
+
+def _refined(changes: tuple[Change, ...], observed: Observed) -> tuple[Change, ...]:
+    """Return the changes as their kinds rewrite them for what others have in the namespace."""
+    by_kind: dict[str, list[int]] = {}
+    for index, change in enumerate(changes):
+        by_kind.setdefault(kind_of(change.resource).name, []).append(index)
+    found = list(changes)
+    for indexes in by_kind.values():
+        refine = kind_of(changes[indexes[0]].resource).refine
+        for index, change in zip(indexes, refine(tuple(changes[index] for index in indexes), observed), strict=True):
+            found[index] = change
+    return tuple(found)
 
 
 def without_lost_links(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, ...]:
     """Return the changes less those of links that are not in the namespace any more: nothing is left to bring back."""
     there = {link.name for link in facts.links}
-    return tuple(change for change in changes if isinstance(change.resource, Link) or _links_of(change) <= there)
+    return tuple(change for change in changes if change.links <= there)
 
 
 def lost_links(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[str, ...]:
     """Return the links of ``changes`` that are not in the namespace any more, those that podwire made left out."""
     all_changes = tuple(changes)
-    ours = {change.resource.name for change in all_changes if isinstance(change.resource, Link)}
-    named = dict.fromkeys(name for change in all_changes for name in sorted(_links_of(change)))
+    ours = {change.resource.name for change in all_changes if kind_of(change.resource).is_made_link}
+    named = dict.fromkeys(name for change in all_changes for name in sorted(change.links))
     return tuple(name for name in named if facts.link(name) is None and name not in ours)
-
-
-def _links_of(change: Change) -> set[str]:
-    """Return the links without which a change's resource cannot be."""
-    resource = change.resource
-    if isinstance(resource, Route):
-        return set(resource.links)
-    if isinstance(resource, Sysctl):
-        words = resource.key.split("/")
-        return {words[3]} - {"all"} if words[1] == "ipv6" else set()
-    return set() if isinstance(resource, (Link, EbtablesRules)) else {resource.link}
-
-
-def _spare_strangers(changes: tuple[Change, ...], facts: NamespaceFacts) -> tuple[Change, ...]:
-    """Return the changes, links removed one by one where somebody else's link has joined their device group."""
-    removed = {change.resource.name for change in changes if isinstance(change.resource, Link) and change.after is None}
-    strangers = {link.group for link in facts.links if link.name not in removed}
-    return tuple(
-        evolve(change, before=evolve(change.before, group=0))
-        if isinstance(change.before, LinkState) and change.after is None and str(change.before.group) in strangers
-        else change
-        for change in changes
-    )
 
 
 def change_to_json(change: Change) -> dict[str, Any]:
@@ -131,8 +134,8 @@ def change_to_json(change: Change) -> dict[str, Any]:
 def change_from_json(node: Node) -> Change:
     """Return the change that ``node`` holds; InvalidInput where anything in it is missing, unknown or malformed."""
     node.only("resource", "before", "after", "reason", "netns")
-    resource: Resource = from_json(Resource, node.field("resource"))  # type: ignore[arg-type]
-    kind: type[State] = resource.STATE
+    resource = resource_from_json(node.field("resource"))
+    kind = kind_of(resource).state
     before, after = (node.maybe(key, lambda item: from_json(kind, item)) for key in ("before", "after"))
     if before is None and after is None:
         raise node.error("a change needs a before or an after")

@@ -8,10 +8,10 @@ from ipaddress import ip_network
 from attrs import evolve
 
 from planner.facts.model import AddressFact, NamespaceFacts, RouteFact
-from planner.resources import Address, AddressState, NextHop, Route
+from planner.kinds.address import Address, AddressState
+from planner.kinds.route import KERNEL, NextHop, Route
 from planner.text.values import InterfaceName, IpNetwork, Keyword
 
-KERNEL = Keyword("kernel")
 LOCAL_TABLE = Keyword("local")
 NO_PREFIX_ROUTE = Keyword("noprefixroute")
 _IPV6_METRIC = 256

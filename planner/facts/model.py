@@ -13,19 +13,15 @@ from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
-from planner.resources import (
-    Address,
-    AddressState,
-    BridgeDevice,
-    LinkSysctl,
-    Neighbour,
-    NeighbourState,
-    Route,
-    RouteState,
-    TapDevice,
-    canonical,
-)
-from planner.text.codec import to_json
+from planner.kinds.address import Address, AddressState
+from planner.kinds.ebtables import EbtablesFacts
+from planner.kinds.kind import Resource, State, canonical, kind_of, resource_from_json
+from planner.kinds.link import BridgeDevice, TapDevice
+from planner.kinds.neighbour import Neighbour, NeighbourState
+from planner.kinds.route import Route, RouteState
+from planner.kinds.sysctl import LinkSysctl
+from planner.text.codec import from_json, read_with, to_json
+from planner.text.document import Node
 from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress, SysctlValue, shown
 
 K = TypeVar("K")
@@ -92,24 +88,20 @@ class NeighbourFact:
 
 
 @frozen
-class Chain:
-    """A chain of ``table bridge filter`` that exists, with its policy."""
+class ResourceFact:
+    """A resource that is there, of a kind that has a reader of its own (planner.kinds.kind.Kind.read)."""
 
-    name: Keyword
-    policy: Keyword
+    resource: Resource
+    state: State
 
 
-@frozen
-class EbtablesFacts:
-    """The filter table of ebtables: ours and foreign rules, in order, as ``ebtables-save`` prints them.
+def _resource_fact(node: Node) -> ResourceFact:
+    node.only("resource", "state")
+    resource = resource_from_json(node.field("resource"))
+    return ResourceFact(resource, from_json(kind_of(resource).state, node.field("state")))
 
-    ``problem`` says why it could not be read; the rest is empty then.
-    """
 
-    table: bool = False
-    chains: tuple[Chain, ...] = ()
-    rules: tuple[str, ...] = ()
-    problem: str | None = None
+read_with(ResourceFact, _resource_fact)
 
 
 @frozen
@@ -121,8 +113,9 @@ class NamespaceFacts:
     addresses: tuple[AddressFact, ...] = ()
     routes: tuple[RouteFact, ...] = ()
     neighbours: tuple[NeighbourFact, ...] = ()
-    ebtables: EbtablesFacts = EbtablesFacts()
+    ebtables: EbtablesFacts = EbtablesFacts()  # noqa: RUF009  an immutable value
     sysctls: tuple[LinkSysctl, ...] = ()
+    others: tuple[ResourceFact, ...] = ()
     observed_at: float = 0.0
 
     # Asked for each link of a wiring: looking through all of them would cost with the square of the links.
@@ -200,7 +193,7 @@ def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
         "neighbours": sorted((_settled_json(fact) for fact in facts.neighbours), key=json.dumps),
         "ebtables": to_json(facts.ebtables),
         "sysctls": sorted((setting.key, setting.value) for setting in facts.sysctls),
-    }
+    } | ({"others": [_settled_json(fact) for fact in facts.others]} if facts.others else {})
 
 
 def _without_carrier(link: LinkFact) -> dict[str, Any]:
@@ -209,7 +202,7 @@ def _without_carrier(link: LinkFact) -> dict[str, Any]:
     return found
 
 
-def _settled_json(fact: AddressFact | RouteFact | NeighbourFact) -> list[Any]:
+def _settled_json(fact: AddressFact | RouteFact | NeighbourFact | ResourceFact) -> list[Any]:
     return [to_json(fact.resource), to_json(canonical(fact.state))]
 
 
@@ -232,7 +225,7 @@ def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
 
 def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
     found: dict[str, Any] = {f"link {link.name}": _without_carrier(link) for link in facts.links}
-    for kind in (facts.addresses, facts.routes, facts.neighbours):
+    for kind in (facts.addresses, facts.routes, facts.neighbours, facts.others):
         found |= {str(fact.resource): to_json(canonical(fact.state)) for fact in kind}
     found |= {f"sysctl {setting.key}": {"value": str(setting.value)} for setting in facts.sysctls}
     found["the ebtables filter table"] = to_json(facts.ebtables)

@@ -20,25 +20,19 @@ from planner.facts.kernel_routes import absent_prefixes
 from planner.facts.model import (
     FACTS_VERSION,
     AddressFact,
-    EbtablesFacts,
     LinkFact,
     NamespaceFacts,
     NeighbourFact,
+    ResourceFact,
     RouteFact,
 )
-from planner.resources import (
-    Address,
-    AddressState,
-    BridgeDevice,
-    LinkSysctl,
-    Neighbour,
-    NeighbourState,
-    NextHop,
-    Route,
-    RouteMetric,
-    RouteState,
-    TapDevice,
-)
+from planner.kinds.address import Address, AddressState
+from planner.kinds.ebtables import EbtablesFacts
+from planner.kinds.kind import kinds
+from planner.kinds.link import BridgeDevice, TapDevice
+from planner.kinds.neighbour import Neighbour, NeighbourState
+from planner.kinds.route import NextHop, Route, RouteMetric, RouteState
+from planner.kinds.sysctl import LinkSysctl
 from planner.text.document import Node
 from planner.text.values import (
     InterfaceName,
@@ -144,6 +138,7 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
         neighbours=_neighbours(answers, noarp_links),
         ebtables=read_rules(answers.ebtables_save, answers.nft_chains, answers.ebtables_problem),
         sysctls=tuple(_setting(key, value) for key, value in answers.sysctls.items()),
+        others=tuple(ResourceFact(resource, state) for kind in kinds() for resource, state in kind.read(answers)),
         observed_at=answers.observed_at,
     )
 

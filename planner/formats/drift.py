@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
-
-from attrs import fields, has
+from collections.abc import Sequence
 
 from planner.changes.change import Change
 from planner.formats.ansi import PLAIN, Style, paint
 from planner.formats.markup import clean
-from planner.formats.plan_words import counted, input_lines
+from planner.formats.plan_words import input_lines
 from planner.formats.words import subject_of, words_of
+from planner.kinds.kind import kind_of
+from planner.kinds.shown import counted
 from planner.plan.render import Command
-from planner.resources import Address, LinkSysctl, Neighbour, Route, RulesState, Sysctl
 
 # What repairing adds is gone, what it removes has come.
 _DRIFT = {"+": ("-", "is gone"), "-": ("+", "is there, and was not applied"), "~": ("~", "")}
@@ -48,45 +46,7 @@ def _change_lines(change: Change, width: int, style: Style) -> list[str]:
 
 def _words(change: Change) -> list[str]:
     """Return what differs: of a resource that is there but otherwise, how it is and how it should be."""
-    if change.sign != "~":
-        return words_of(change)
-    if isinstance(change.before, RulesState) and isinstance(change.after, RulesState):
-        missing = sum(rule not in change.before.rules for rule in change.after.rules)
-        return [f"{missing} of {counted(len(change.after.rules), 'rule')} missing"]
-    words = list(_differences(change.before, change.after))
-    if isinstance(change.resource, Sysctl):
-        return [f"{change.resource.key} {word.removeprefix('value ')}" for word in words]
-    named = not isinstance(change.resource, (Address, Route, Neighbour))
-    return words if named else [words_of(change)[0], *words]
-
-
-def _differences(seen: Any, wanted: Any) -> Iterator[str]:
-    """Yield what is otherwise in two states, or parts of states, of one type."""
-    for attribute in fields(type(wanted)):
-        name = attribute.name
-        one, other = getattr(seen, name, None), getattr(wanted, name)
-        if one == other:
-            continue
-        if has(type(one)) and type(one) is type(other):
-            yield from _differences(one, other)
-        elif isinstance(other, bool):
-            yield f"{_said(name, yes=bool(one))}, was applied as {_said(name, yes=other)}"
-        else:
-            yield f"{name.replace('_', ' ')} {_value(one)}, was applied as {_value(other)}"
-
-
-def _said(name: str, *, yes: bool) -> str:
-    if name == "up":
-        return "up" if yes else "down"
-    return f"{name.replace('_', ' ')} {'on' if yes else 'off'}"
-
-
-def _value(value: object) -> str:
-    if value is None or value == ():
-        return "none"
-    if isinstance(value, LinkSysctl):
-        return f"{value.key}={value.value}"
-    return ", ".join(map(_value, value)) if isinstance(value, tuple) else str(value)
+    return words_of(change) if change.sign != "~" else kind_of(change.resource).drift(change)
 
 
 def _repair_lines(index: int, commands: Sequence[Command], style: Style) -> list[str]:

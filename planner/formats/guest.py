@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from planner.cni.result import CniIp
 from planner.formats.picture.boxes import Box, Line, Snapshot, captioned
+from planner.kinds.link import Link
 from planner.network import VmInterface
 from planner.plan.plan import Plan
-from planner.resources import Link
 
 
 def vm_box(interface: VmInterface, side: Snapshot) -> Box | None:

@@ -9,10 +9,11 @@ from planner.formats.commands import shell_line
 from planner.formats.markup import clean
 from planner.formats.mermaid import render_mermaid
 from planner.formats.picture.scene import picture_of
-from planner.formats.plan_words import NOTHING, counted, title_of, way_of
+from planner.formats.plan_words import NOTHING, title_of, way_of
 from planner.formats.text import reason_of
 from planner.formats.undo import totals
 from planner.formats.words import subject_of, words_of
+from planner.kinds.shown import counted
 from planner.network import VmInterface
 from planner.plan.plan import Plan
 from planner.plan.render import Command

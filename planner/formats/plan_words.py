@@ -9,11 +9,6 @@ from planner.wiring.base import wiring_named
 NOTHING = "nothing to do: the namespace is as wanted"
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun in the singular or plural."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def title_of(plan: Plan) -> str:
     """Return the heading of a plan."""
     return f"podwire plan {plan.id}: {'teardown' if plan.is_reverse else wiring_named(plan.options.wiring).title}"

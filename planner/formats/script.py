@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from planner.changes.change import Change
 from planner.formats.commands import shell_line
+from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan
 from planner.plan.render import Command, Templates
-from planner.resources import (
-    Address,
-    AddressState,
-    AddrGenMode,
-    Admin,
-    DropRule,
-    EbtablesRules,
-    Link,
-    Mac,
-    Master,
-    Neighbour,
-    Route,
-    Sysctl,
-)
 
 _HEAD = """\
 #!/usr/bin/env bash
@@ -103,130 +89,6 @@ def _checks(change: Change) -> Iterator[str]:
     """Yield the shell tests that hold where a change's resource is at its ``before``."""
     known: Any = change.known_state if change.before is None else change.before
     test = "lacks" if change.before is None else "has"
-    for argv, regex in _looks(change, known):
+    for argv, regex in kind_of(change.resource).looks(change.resource, known):
         line = shlex.join(["nsenter", f"--net={change.netns}", *argv])
         yield f"{test if regex[:1] != '!' else 'lacks'} {shlex.quote(regex.lstrip('!'))} {line}"
-
-
-_Look = tuple[list[str], str]
-
-
-def _looks(change: Change, known: Any) -> Iterable[_Look]:
-    if isinstance(change.resource, Address) and isinstance(change.before, AddressState):
-        return _address_whole(change.resource, change.before)
-    looks: Iterable[_Look] = _LOOK[type(change.resource)](change.resource, known)
-    return looks
-
-
-def _word(text: object) -> str:
-    return f" {re.escape(str(text))} "
-
-
-def _sysctl(resource: Sysctl, state: Any) -> Iterator[_Look]:
-    yield ["sysctl", "-n", str(resource.key)], _word(state.value)
-
-
-def _link(resource: Link, state: Any) -> Iterator[_Look]:
-    # A link that is to appear must not be there at all, whoever made it; one that is to go must be the one we know.
-    del state
-    yield ["ip", "-o", "link", "show", "dev", resource.name], f"^ [0-9]+: {re.escape(resource.name)}[:@]"
-
-
-def _mac(resource: Mac, state: Any) -> Iterator[_Look]:
-    yield ["ip", "-o", "link", "show", "dev", resource.link], _word(f"link/ether {state.mac}")
-
-
-def _master(resource: Master, state: Any) -> Iterator[_Look]:
-    regex = f" master {re.escape(state.master)} " if state.master else "! master "
-    yield ["ip", "-o", "link", "show", "dev", resource.link], regex
-
-
-def _admin(resource: Admin, state: Any) -> Iterator[_Look]:
-    yield ["ip", "-o", "link", "show", "dev", resource.link], "[<,]UP[,>]" if state.up else "![<,]UP[,>]"
-
-
-def _addrgenmode(resource: AddrGenMode, state: Any) -> Iterator[_Look]:
-    yield ["ip", "-d", "-o", "link", "show", "dev", resource.link], _word(f"addrgenmode {state.mode}")
-
-
-def _address(resource: Address, state: Any) -> Iterator[_Look]:
-    del state
-    yield ["ip", "-o", "addr", "show", "dev", resource.link], _address_shown(resource)
-
-
-def _address_shown(resource: Address) -> str:
-    address = resource.address
-    shown = f"{address.ip} peer {resource.peer}/{address.network.prefixlen}" if resource.peer else str(address)
-    # iproute2 leaves a full prefix length out.
-    shown = shown.removesuffix(f"/{address.max_prefixlen}")
-    return f" inet6? {re.escape(shown)}(/{address.max_prefixlen})? "
-
-
-def _address_whole(resource: Address, state: AddressState) -> Iterator[_Look]:
-    """Yield what shows an address with its scope and its label, and whether it is there forever."""
-    argv = ["ip", "-o", "addr", "show", "dev", resource.link]
-    label = rf"{re.escape(state.label)}[ \\]" if state.label else ""
-    yield argv, rf"{_address_shown(resource)}([^\\]* )?scope {state.scope} ([^\\]* )?{label}"
-    yield argv, rf"{'!' if state.valid_lft is None else ''}{_address_shown(resource)}[^\\]*\\ *valid_lft [0-9]"
-
-
-def _route(resource: Route, state: Any) -> Iterator[_Look]:
-    del state
-    argv = [
-        "ip",
-        f"-{resource.dst.version}",
-        "-d",
-        "route",
-        "show",
-        "table",
-        str(resource.table),
-        "exact",
-        str(resource.dst),
-    ]
-    if resource.metric:
-        argv += ["metric", str(resource.metric)]
-    if resource.nhid is not None:
-        yield argv, _word(f"nhid {resource.nhid}")
-        return
-    for hop in resource.nexthops or (None,):
-        # A gateway of the other family is printed as «via inet6 fe80::1».
-        yield argv, re.escape(str(hop)).replace("via", "via( inet6)?", 1) + " " if hop else _word(resource.type)
-
-
-def _neighbour(resource: Neighbour, state: Any) -> Iterator[_Look]:
-    if resource.proxy:
-        yield ["ip", "neigh", "show", "proxy", "dev", resource.link], _word(resource.address)
-        return
-    argv = ["ip", "neigh", "show", "to", str(resource.address), "dev", resource.link, "nud", state.state]
-    yield argv, _word(f"lladdr {state.lladdr}") if state.lladdr else _word(resource.address)
-
-
-def _rules(_resource: EbtablesRules, state: Any) -> Iterator[_Look]:
-    for rule in state.rules:
-        yield ["ebtables-save"], _word(_rule_line(rule))
-
-
-def _rule_line(rule: DropRule) -> str:
-    """Return a rule as ``ebtables-save`` prints it."""
-    words = ["-A", rule.chain]
-    words += ["-p", rule.protocol] if rule.protocol else []
-    words += ["-i", rule.in_link] if rule.in_link else []
-    words += ["-o", rule.out_link] if rule.out_link else []
-    if rule.udp_port is not None:
-        ip = "ip6" if rule.protocol == "IPv6" else "ip"
-        words += [f"--{ip}-proto", "udp", f"--{ip}-dport", str(rule.udp_port)]
-    return " ".join([*words, "-j", "DROP"])
-
-
-_LOOK: dict[type, Any] = {
-    Sysctl: _sysctl,
-    Link: _link,
-    Mac: _mac,
-    Master: _master,
-    Admin: _admin,
-    AddrGenMode: _addrgenmode,
-    Address: _address,
-    Route: _route,
-    Neighbour: _neighbour,
-    EbtablesRules: _rules,
-}

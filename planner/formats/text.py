@@ -5,13 +5,12 @@ from __future__ import annotations
 from itertools import groupby
 
 from planner.changes.change import Change
-from planner.facts.kernel_routes import KERNEL
 from planner.formats.ansi import PLAIN, Style, paint
 from planner.formats.words import subject_of, words_of
+from planner.kinds.kind import kind_of
 from planner.network import VmInterface
 from planner.plan.plan import Plan
 from planner.plan.render import Command
-from planner.resources import Route
 from planner.wiring.base import wiring_named
 
 # A reason stands beside its command where that is no longer than this, else it would be far away.
@@ -39,8 +38,7 @@ def reason_of(change: Change, plan: Plan) -> str:
         return change.reason
     if not change.happens_by_itself:
         return ""
-    own = isinstance(change.resource, Route) and change.resource.protocol == KERNEL
-    return "comes with its address" if own else "comes with the next router advertisement"
+    return f"comes with {kind_of(change.resource).returns_with(change.resource)}"
 
 
 def _change_lines(plan: Plan, style: Style) -> list[str]:
@@ -82,7 +80,7 @@ def _why(command: Command, plan: Plan, said: set[int]) -> str:
     """Return why a command is run; of several that carry out one change only the first says it."""
     first = [index for index in command.changes if index not in said]
     said.update(first)
-    if "group" in command.argv:
+    if len(command.changes) > 1 and not command.is_joined:
         return ", ".join(subject_of(plan.changes[index]) for index in first)
     return "; ".join(dict.fromkeys(filter(None, (reason_of(plan.changes[index], plan) for index in first))))
 

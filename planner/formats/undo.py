@@ -5,8 +5,8 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from planner.changes.change import Change
-from planner.formats.plan_words import counted
 from planner.formats.text import reason_of
+from planner.kinds.shown import counted
 from planner.plan.plan import Plan
 from planner.plan.render import Command
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -13,13 +13,13 @@ from planner.changes.change import Change, change_from_json, change_to_json, inv
 from planner.cni.result import CniResult
 from planner.errors import InvalidInput, RenderError
 from planner.facts.model import NamespaceFacts
+from planner.kinds.kind import kind_of
 from planner.network import VmInterface
 from planner.options import PlanOptions
 from planner.plan.render import Command, Templates
-from planner.resources import Address, Route
 from planner.text.codec import from_json, to_json
 from planner.text.document import Node, load_json
-from planner.text.values import IpAddress, NetnsPath, PlanId, shown
+from planner.text.values import NetnsPath, PlanId, shown
 from planner.wiring.allocate import Allocation
 from planner.wiring.base import wiring_named
 
@@ -87,14 +87,13 @@ def changes_back(plan: Plan, elapsed: float) -> tuple[Change, ...]:
     """
     changes = [change.elapsed(max(0.0, elapsed)) for change in inverse(plan.changes)]
     left = [change for change in changes if change.before or change.after]
-    expired = {change.resource.address.ip for change in changes if isinstance(change.resource, Address)}
-    expired -= {change.resource.address.ip for change in left if isinstance(change.resource, Address)}
-    return tuple(change for change in left if not _lost(change, expired))
+    expired = {key for change in changes for key in _provided(change)}
+    expired -= {key for change in left for key in _provided(change)}
+    return tuple(change for change in left if expired.isdisjoint(kind_of(change.resource).needs(change.resource)))
 
 
-def _lost(change: Change, expired: set[IpAddress]) -> bool:
-    route = change.resource
-    return isinstance(route, Route) and route.dst.version == 4 and route.source in expired
+def _provided(change: Change) -> Iterable[Hashable]:
+    return kind_of(change.resource).provides(change.resource)
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -221,14 +220,6 @@ def _check_changes(node: Node, plan: Plan) -> None:
             raise InvalidInput(f"{where}.netns: it is not the plan's namespace")
         if change.resource in seen:
             raise InvalidInput(f"{where}.resource: {change.resource} stands in two changes of the plan")
-        if any(owner not in (None, plan.id) for owner in _owners(change)):
+        if any(owner != plan.id for owner in kind_of(change.resource).owners(change)):
             raise InvalidInput(f"{where}: it is of another wiring than {plan.id}")
         seen.add(change.resource)
-
-
-def _owners(change: Change) -> Iterator[str | None]:
-    """Yield the ids of the wirings that a change says it is of: its resource's, and those in the aliases of links."""
-    yield getattr(change.resource, "id", None)
-    for state in (change.before, change.after):
-        alias = getattr(state, "alias", None)
-        yield None if alias is None else str(alias).removeprefix("podwire:")

@@ -1,6 +1,7 @@
 """Changes to commands: the template of each resource's kind, rendered for before → after, split into words once.
 
-A template reads like a session: ``$ `` starts a command, ``| `` a line of its standard input, other lines go on.
+A template reads like a session: ``$ `` starts a command, ``| `` a line of its standard input, other lines go on. ``& ``
+starts one whose input may be joined with that of its neighbours.
 Values are quoted here, not by the template's author, and only validated types are taken.
 """
 
@@ -10,18 +11,20 @@ import functools
 import itertools
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 import jinja2
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from planner.changes.change import Change
 from planner.errors import RenderError
-from planner.resources import Link, LinkState, Sysctl
+from planner.kinds.kind import Touches, kind_of
 from planner.text.codec import ADDRESS_TYPES
 from planner.text.values import NetnsPath, Token
 
 _COMMAND_MARK = "$ "
+# A command whose input may stand in one with that of others of the same words.
+_JOINED_MARK = "& "
 _STDIN_MARK = "| "
 _UNQUOTED = re.compile(r"[A-Za-z0-9 ._:/@%+=,~^*-]*")
 _TRIM = True
@@ -30,8 +33,8 @@ COMPILED_FOR = f"jinja-{jinja2.__version__}-trim-{_TRIM}"
 # Changes whose commands are remembered: each is rendered to show it, to run it, to take it back and to verify that.
 _REMEMBERED = 4096
 
-# The words of a command and its standard input.
-_Words = tuple[tuple[str, ...], str | None]
+# The words of a command, its standard input, and whether that may be joined.
+_Words = tuple[tuple[str, ...], str | None, bool]
 
 
 @frozen
@@ -39,18 +42,28 @@ class Command:
     """One program to run: its words, the namespace it runs in (None is the host's), its standard input.
 
     ``changes`` are the indexes of the changes that it carries out. What is previewed, scripted, run, journalled and
-    logged are these, one to one.
+    logged are these, one to one. The rest follows from the changes: what they touch (None is everything), the features
+    of the host that they need, and whether what is left of a change must not run if this fails.
     """
 
     argv: tuple[str, ...]
     netns: NetnsPath | None
     stdin: str | None
     changes: tuple[int, ...]
+    touches: Touches = field(default=None, eq=False, repr=False)
+    features: frozenset[str] = field(default=frozenset(), eq=False, repr=False)
+    stops_at_failure: bool = field(default=False, eq=False, repr=False)
+    is_joined: bool = field(default=False, eq=False, repr=False)
 
     @property
     def line(self) -> str:
         """Return the words as a POSIX shell reads them, without namespace and standard input."""
         return shlex.join(self.argv)
+
+    @property
+    def program(self) -> str:
+        """Return the name of the program."""
+        return self.argv[0]
 
 
 class Templates:
@@ -77,29 +90,68 @@ class Templates:
         What cannot be changed in place, such as an address found with another label, is removed and added.
         """
         block = "add" if change.before is None else "remove" if change.after is None else "change"
-        template = self._environment.get_template(change.resource.TEMPLATE)
+        template = self._template(change)
         blocks = ("remove", "add") if block == "change" and block not in template.blocks else (block,)
         return "".join(self._block(template, name, change) for name in blocks)
 
+    def _template(self, change: Change) -> jinja2.Template:
+        return self._environment.get_template(kind_of(change.resource).template)
+
     def _block(self, template: jinja2.Template, block: str, change: Change) -> str:
         if block not in template.blocks:
-            raise RenderError(f"{change.resource.TEMPLATE} has no block {block}, which {change.resource} needs")
+            raise RenderError(f"{template.name} has no block {block}, which {change.resource} needs")
         values = {"resource": change.resource, "before": change.before, "after": change.after}
         try:
             return "".join(template.blocks[block](template.new_context(values)))
         except jinja2.TemplateError as error:
-            raise RenderError(f"{change.resource.TEMPLATE}, {block}: {error}") from error
+            raise RenderError(f"{template.name}, {block}: {error}") from error
 
     def commands(self, changes: Iterable[Change]) -> tuple[Command, ...]:
         """Return the commands that carry out ``changes`` in order; those that go together are one command."""
         wanted = tuple(changes)
         found = [
-            Command(argv, change.netns, stdin, (index,))
-            for index, change in enumerate(wanted)
-            if not change.happens_by_itself
-            for argv, stdin in self._words(change)
+            command
+            for key, run in itertools.groupby(enumerate(wanted), key=lambda item: _together_key(item[1]))
+            for command in (self._at_once(tuple(run)) if key is not None else self._one_by_one(run))
         ]
-        return _together(found, wanted)
+        return _joined(_gathered(found, wanted))
+
+    def _one_by_one(self, changes: Iterable[tuple[int, Change]]) -> Iterator[Command]:
+        for index, change in changes:
+            if not change.happens_by_itself:
+                yield from (_command(words, change, (index,)) for words in self._words(change))
+
+    def _at_once(self, changes: tuple[tuple[int, Change], ...]) -> Iterator[Command]:
+        """Yield the command of neighbouring changes that one command makes; a single one is made as always."""
+        if len(changes) == 1:
+            yield from self._one_by_one(changes)
+            return
+        first = changes[0][1]
+        for words in _split(self._block(self._template(first), "together", first)):
+            commands = [_command(words, change, (index,)) for index, change in changes]
+            yield functools.reduce(_both, commands)
+
+
+def _together_key(change: Change) -> tuple[Hashable, ...] | None:
+    """Return what neighbouring changes that are made at once have in common, None for a change that is made alone."""
+    kind = kind_of(change.resource)
+    key = None if change.happens_by_itself else kind.together(change)
+    return None if key is None else (kind.name, change.netns, key)
+
+
+def _command(words: _Words, change: Change, indexes: tuple[int, ...]) -> Command:
+    argv, stdin, is_joined = words
+    kind = kind_of(change.resource)
+    return Command(
+        argv,
+        change.netns,
+        stdin,
+        indexes,
+        touches=kind.touches(change),
+        features=frozenset(kind.features(change)),
+        stops_at_failure=kind.stops_at_failure,
+        is_joined=is_joined,
+    )
 
 
 def quote(value: object) -> str:
@@ -112,23 +164,23 @@ def quote(value: object) -> str:
 
 
 def _split(text: str) -> tuple[_Words, ...]:
-    """Return the commands in a rendered block: ``$ `` starts one, ``| `` a line of its input, the rest goes on."""
-    commands: list[list[str]] = []
+    """Return the commands in a rendered block: a mark starts one, ``| `` a line of its input, the rest goes on."""
+    commands: list[tuple[list[str], bool]] = []
     for line in text.splitlines():
-        if line.startswith(_COMMAND_MARK):
-            commands.append([line.removeprefix(_COMMAND_MARK)])
+        if line.startswith((_COMMAND_MARK, _JOINED_MARK)):
+            commands.append(([line[len(_COMMAND_MARK) :]], line.startswith(_JOINED_MARK)))
         elif line.startswith(_STDIN_MARK) and commands:
-            commands[-1].append(line.removeprefix(_STDIN_MARK))
+            commands[-1][0].append(line.removeprefix(_STDIN_MARK))
         elif commands:
-            commands[-1][-1] += " " + line
+            commands[-1][0][-1] += " " + line
         elif line.strip():
             raise RenderError(f"a template's text must start with {_COMMAND_MARK!r}, not with {line!r}")
-    return tuple(_command(lines) for lines in commands)
+    return tuple(_words_and_input(lines, is_joined) for lines, is_joined in commands)
 
 
-def _command(lines: Sequence[str]) -> _Words:
+def _words_and_input(lines: Sequence[str], is_joined: bool) -> _Words:  # noqa: FBT001
     argv, *stdin = (_words_of(line) for line in lines)
-    return argv, "".join(f"{' '.join(words)}\n" for words in stdin) or None
+    return argv, "".join(f"{' '.join(words)}\n" for words in stdin) or None, is_joined
 
 
 def _words_of(line: str) -> tuple[str, ...]:
@@ -136,69 +188,49 @@ def _words_of(line: str) -> tuple[str, ...]:
     return tuple(line.split() if _UNQUOTED.fullmatch(line) else shlex.split(line))
 
 
-def _together(commands: Sequence[Command], changes: Sequence[Change]) -> tuple[Command, ...]:
-    """Join neighbours that one program does at once: sysctls, and the removal of links of one group."""
+def _gathered(commands: Sequence[Command], changes: Sequence[Change]) -> Iterator[Command]:
+    """Yield the commands; of changes that only make something, what makes it first, then all that may be joined."""
+
+    def kind(command: Command) -> tuple[bool, NetnsPath | None]:
+        change = changes[command.changes[0]]
+        return kind_of(change.resource).only_makes(change), command.netns
+
+    for (only_makes, _), run in itertools.groupby(commands, kind):
+        together = tuple(run)
+        yield from _joined_side_by_side(together) if only_makes else together
+
+
+def _joined_side_by_side(run: Sequence[Command]) -> tuple[Command, ...]:
+    """Return the commands with those that may be joined side by side: what they need before, all of them, the rest."""
+    last_joined = {command.changes: at for at, command in enumerate(run) if command.is_joined}
+
+    def rank(at: int) -> int:
+        if run[at].is_joined:
+            return 1
+        return 0 if at < last_joined.get(run[at].changes, -1) else 2
+
+    return tuple(run[at] for at in sorted(range(len(run)), key=rank))
+
+
+def _joined(commands: Iterable[Command]) -> tuple[Command, ...]:
+    """Return the commands, neighbours of the same words that may be joined as one with the input of all."""
     found: list[Command] = []
-    for command in _settings_gathered(commands, changes):
-        joined = _join(found[-1], command, changes) if found else None
-        if joined:
-            found[-1] = joined
+    for command in commands:
+        last = found[-1] if found else None
+        if last and last.is_joined and command.is_joined and (last.argv, last.netns) == (command.argv, command.netns):
+            found[-1] = evolve(_both(last, command), stdin=f"{last.stdin or ''}{command.stdin or ''}")
         else:
             found.append(command)
     return tuple(found)
 
 
-def _settings_gathered(commands: Sequence[Command], changes: Sequence[Change]) -> Iterator[Command]:
-    """Yield the commands; where links are made, what makes them first, then all their sysctls and those before them."""
-
-    def kind(command: Command) -> tuple[bool, NetnsPath | None]:
-        return _only_makes_links(changes[command.changes[0]]), command.netns
-
-    for (makes_links, _), run in itertools.groupby(commands, kind):
-        together = tuple(run)
-        yield from _gathered(together) if makes_links else together
-
-
-def _only_makes_links(change: Change) -> bool:
-    return isinstance(change.resource, Sysctl) or (isinstance(change.resource, Link) and change.after is not None)
-
-
-def _gathered(run: Sequence[Command]) -> tuple[Command, ...]:
-    """Return the commands with their sysctls side by side: what such a one needs before it, all of them, the rest."""
-    last_setting = {command.changes: at for at, command in enumerate(run) if _sets_sysctls(command)}
-
-    def rank(at: int) -> int:
-        if _sets_sysctls(run[at]):
-            return 1
-        return 0 if at < last_setting.get(run[at].changes, -1) else 2
-
-    return tuple(run[at] for at in sorted(range(len(run)), key=rank))
-
-
-def _sets_sysctls(command: Command) -> bool:
-    return command.argv[0] == "sysctl"
-
-
-def _join(one: Command, other: Command, changes: Sequence[Change]) -> Command | None:
-    """Return one command that does both, or None where there is none."""
-    if one.netns != other.netns:
-        return None
-    both = (*one.changes, *other.changes)
-    if _sets_sysctls(one) and _sets_sysctls(other):
-        return evolve(one, stdin=f"{one.stdin or ''}{other.stdin or ''}", changes=both)
-    # All that one of them carries out already is of one kind: its last change tells.
-    group = _group_removed((one.changes[-1], *other.changes), changes)
-    if group:
-        return evolve(one, argv=("ip", "link", "del", "group", str(group)), changes=both)
-    return None
-
-
-def _group_removed(indexes: Iterable[int], changes: Sequence[Change]) -> int:
-    """Return the group that all these changes remove a link of, else 0: the kernel waits (RCU) once for a group."""
-    groups = {_removed_link_group(changes[index]) for index in indexes}
-    return groups.pop() if len(groups) == 1 else 0
-
-
-def _removed_link_group(change: Change) -> int:
-    goes = isinstance(change.resource, Link) and change.after is None
-    return change.before.group if goes and isinstance(change.before, LinkState) else 0
+def _both(one: Command, other: Command) -> Command:
+    """Return ``one`` as what carries out the changes of both."""
+    touches = None if one.touches is None or other.touches is None else one.touches | other.touches
+    return evolve(
+        one,
+        changes=(*one.changes, *other.changes),
+        touches=touches,
+        features=one.features | other.features,
+        stops_at_failure=one.stops_at_failure or other.stops_at_failure,
+    )

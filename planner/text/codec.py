@@ -89,6 +89,11 @@ def from_json(kind: type[T], node: Node) -> T:
     return read(node)
 
 
+def read_with(kind: type[T], read: Callable[[Node], T]) -> None:
+    """Make ``from_json`` read a ``kind`` by a function of its own: its annotations don't tell how."""
+    _SCALARS[kind] = read
+
+
 @functools.cache
 def _reader(kind: Any) -> _Read:
     """Return the function that reads a ``kind``; made once for each."""

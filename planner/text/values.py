@@ -146,12 +146,30 @@ class Label(Token):
     what = "the label of an address"
 
 
+_ALIAS_PREFIX = "podwire:"
+
+
 class Alias(Token):
     """The alias that podwire gives to the links it creates: ``podwire:ID``."""
 
     __slots__ = ()
-    pattern = re.compile(r"podwire:[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+    pattern = re.compile(_ALIAS_PREFIX + PlanId.pattern.pattern)
     what = "an alias of podwire's (podwire:ID)"
+
+    @classmethod
+    def of(cls, plan_id: PlanId) -> Self:
+        """Return the alias of the links of a wiring."""
+        return cls(_ALIAS_PREFIX + plan_id)
+
+    @staticmethod
+    def is_ours(text: str | None) -> bool:
+        """Say whether the alias of a link, which may be anything, is one that podwire gives."""
+        return text is not None and text.startswith(_ALIAS_PREFIX)
+
+    @property
+    def owner(self) -> PlanId:
+        """Return the id of the wiring."""
+        return PlanId(self.removeprefix(_ALIAS_PREFIX))
 
 
 @functools.lru_cache(_REMEMBERED)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from planner.changes.change import Change
 from planner.errors import Refused
-from planner.facts.ebtables_save import block_rules, new_rules, read_rule
 from planner.facts.model import LinkFact, NamespaceFacts
+from planner.kinds.ebtables import EbtablesRules, block_rules, new_rules, read_rule
+from planner.kinds.sysctl import Sysctl, SysctlState
 from planner.network import VmInterface
-from planner.resources import EbtablesRules, Sysctl, SysctlState
 from planner.text.values import NetnsPath, SysctlKey, SysctlValue, is_ipv6_link_local
 from planner.wiring.base import Slot, Unfit, Wiring, WiringRequest, register, tap_interface
 from planner.wiring.links import (

@@ -10,24 +10,12 @@ from attrs import evolve, frozen
 from planner.changes.change import Change
 from planner.errors import InvalidInput, Refused
 from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, RouteFact
+from planner.kinds.address import Address, AddressState
+from planner.kinds.kind import Resource
+from planner.kinds.link import IPV6_MIN_MTU, BridgeDevice, Link, LinkState, TapDevice
+from planner.kinds.link_attributes import Admin, AdminState, Mac, MacState, Master, MasterState
+from planner.kinds.sysctl import LinkSysctl
 from planner.options import PlanOptions
-from planner.resources import (
-    IPV6_MIN_MTU,
-    Address,
-    AddressState,
-    Admin,
-    AdminState,
-    BridgeDevice,
-    Link,
-    LinkState,
-    LinkSysctl,
-    Mac,
-    MacState,
-    Master,
-    MasterState,
-    Resource,
-    TapDevice,
-)
 from planner.text.values import (
     Alias,
     InterfaceName,
@@ -57,7 +45,7 @@ class WiringTag:
     @property
     def alias(self) -> Alias:
         """Return ``podwire:ID``."""
-        return Alias(f"podwire:{self.id}")
+        return Alias.of(self.id)
 
 
 def set_hardware_addr(link: LinkFact, mac: MacAddress, netns: NetnsPath) -> tuple[Change, ...]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from planner.changes.change import Change
 from planner.errors import Refused
-from planner.facts.kernel_routes import KERNEL, explicit_routes
+from planner.facts.kernel_routes import explicit_routes
 from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
-from planner.resources import MAIN_TABLE, AddrGenMode, AddrGenModeState, Route, Sysctl, SysctlState
+from planner.kinds.link_attributes import AddrGenMode, AddrGenModeState
+from planner.kinds.route import KERNEL, MAIN_TABLE, Route
+from planner.kinds.sysctl import Sysctl, SysctlState
 from planner.text.values import InterfaceName, Keyword, NetnsPath, SysctlKey, SysctlValue, is_ipv6_link_local
 
 NONE = Keyword("none")

@@ -8,18 +8,10 @@ from planner.changes.change import Change
 from planner.cni.result import CniResult
 from planner.errors import InvalidInput, Refused
 from planner.facts.model import LinkFact
-from planner.resources import (
-    Address,
-    AddressState,
-    Admin,
-    AdminState,
-    Link,
-    LinkState,
-    NextHop,
-    Route,
-    RouteState,
-    VethDevice,
-)
+from planner.kinds.address import Address, AddressState
+from planner.kinds.link import Link, LinkState, VethDevice
+from planner.kinds.link_attributes import Admin, AdminState
+from planner.kinds.route import NextHop, Route, RouteState
 from planner.text.values import (
     InterfaceName,
     IpAddress,

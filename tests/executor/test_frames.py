@@ -11,8 +11,9 @@ import pytest
 
 from executor.netns.namespace import Namespace as OpenNamespace
 from executor.taps.open import open_tap
+from planner.kinds.link import Link, LinkState
+from planner.kinds.link_attributes import Mac, MacState
 from planner.plan.plan import Plan
-from planner.resources import Link, LinkState, Mac, MacState
 from planner.text.values import InterfaceName
 from tests.support import MakeNamespace
 from tests.support.cni import Network, bridge, complete, quick

@@ -6,7 +6,11 @@ from attrs import evolve
 
 from planner.changes.change import Change
 from planner.formats.drift import render_drift
-from planner.resources import Address, BridgeDevice, EbtablesRules, Link, LinkState, Mac, RulesState, Sysctl
+from planner.kinds.address import Address
+from planner.kinds.ebtables import EbtablesRules, RulesState
+from planner.kinds.link import BridgeDevice, Link, LinkState
+from planner.kinds.link_attributes import Mac
+from planner.kinds.sysctl import Sysctl
 from tests.formats.plans import TEMPLATES, plan_of
 
 PLAN = plan_of("plain")

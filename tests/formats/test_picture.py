@@ -12,7 +12,13 @@ from planner.formats.picture.boxes import Box
 from planner.formats.picture.palette import DARK, LIGHT, SIGN_NAMES
 from planner.formats.picture.scene import Lane, Row, picture_of
 from planner.formats.undo import pairs_of
-from planner.resources import Address, AddrGenMode, Admin, EbtablesRules, Link, Mac, Master, Neighbour, Route, Sysctl
+from planner.kinds.address import Address
+from planner.kinds.ebtables import EbtablesRules
+from planner.kinds.link import Link
+from planner.kinds.link_attributes import AddrGenMode, Admin, Mac, Master
+from planner.kinds.neighbour import Neighbour
+from planner.kinds.route import Route
+from planner.kinds.sysctl import Sysctl
 from tests.formats.plans import NAMES, plan_of
 
 

@@ -107,7 +107,7 @@ def test_an_address_with_a_peer_is_deleted_by_the_whole_peer(inside: Namespace) 
 
 
 def test_lifetimes_tick(inside: Namespace) -> None:
-    """They are never equal twice, so no digest has them, and the way back counts them down (planner/resources.py)."""
+    """They are never equal twice, no digest has them, and the way back counts them down (planner/kinds/address.py)."""
     add(inside, "192.0.2.5/24 valid_lft 500 preferred_lft 300")
     eventually(lambda: addresses(inside)[0]["valid_life_time"] < 500, "a lifetime of less than 500 s")
     assert addresses(inside)[0]["dynamic"] is True

@@ -93,7 +93,7 @@ def test_all_three_chains_are_printed_whichever_exist(table: Namespace) -> None:
     ],
 )
 def test_a_rule_is_printed_as_it_was_written(table: Namespace, rule: str) -> None:
-    """In just this order of words, so that podwire knows its own again (planner.facts.ebtables_save.read_rule)."""
+    """In just this order of words, so that podwire knows its own again (planner.kinds.ebtables.read_rule)."""
     assert restore(table, f"-I FORWARD {rule}").rc == 0
     assert save(table)[-1] == f"-A FORWARD {rule}"
 
@@ -133,7 +133,7 @@ def test_other_tables_of_the_bridge_family_are_not_its_business(table: Namespace
 
 
 def test_the_first_rule_makes_the_table_and_its_chain_and_leaves_both(table: Namespace) -> None:
-    """Deleting the rule isn't enough: planner.resources.RulesState knows which chains and table came with the rules."""
+    """Deleting the rule isn't enough: RulesState knows which chains and table came with the rules."""
     table.run("ebtables", "-A", "FORWARD", *OURS.split())
     table.run("ebtables", "-D", "FORWARD", *OURS.split())
     assert chains(table) == ["FORWARD"]

@@ -168,7 +168,7 @@ def test_gateway_and_source_must_be_there_first(inside: Namespace, first: str, t
 
 
 def test_onlink_needs_no_reachable_gateway(inside: Namespace) -> None:
-    """Only a link that is up; so it is part of what is read and written (planner.resources.NextHop)."""
+    """Only a link that is up; so it is part of what is read and written (planner.kinds.route.NextHop)."""
     add(inside, "route add default via 203.0.113.1 dev eth0 onlink")
     assert routes(inside) == ["default via 203.0.113.1 dev eth0 onlink"]
 

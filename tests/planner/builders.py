@@ -16,31 +16,16 @@ from pathlib import Path
 from attrs import evolve
 
 from planner.cni.result import CniInterface, CniIp, CniResult, CniRoute
-from planner.facts.model import (
-    FACTS_VERSION,
-    AddressFact,
-    Chain,
-    EbtablesFacts,
-    LinkFact,
-    NamespaceFacts,
-    NeighbourFact,
-    RouteFact,
-)
+from planner.facts.model import FACTS_VERSION, AddressFact, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
+from planner.kinds.address import Address, AddressState
+from planner.kinds.ebtables import Chain, EbtablesFacts
+from planner.kinds.neighbour import Neighbour, NeighbourState
+from planner.kinds.route import NextHop, Route, RouteMetric, RouteState
+from planner.kinds.sysctl import LinkSysctl
 from planner.options import PlanOptions
 from planner.plan.plan import Plan
 from planner.plan.render import Templates
 from planner.planning import make_plan
-from planner.resources import (
-    Address,
-    AddressState,
-    LinkSysctl,
-    Neighbour,
-    NeighbourState,
-    NextHop,
-    Route,
-    RouteMetric,
-    RouteState,
-)
 from planner.text.values import (
     InterfaceName,
     Keyword,

@@ -12,24 +12,14 @@ from typing import Any
 from attrs import evolve
 
 from planner.changes.change import Change
-from planner.facts.model import AddressFact, Chain, EbtablesFacts, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
-from planner.resources import (
-    Address,
-    AddrGenMode,
-    Admin,
-    DropRule,
-    EbtablesRules,
-    Link,
-    LinkState,
-    LinkSysctl,
-    Mac,
-    Master,
-    Neighbour,
-    Route,
-    RulesState,
-    Sysctl,
-    TapDevice,
-)
+from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
+from planner.kinds.address import Address
+from planner.kinds.ebtables import Chain, DropRule, EbtablesFacts, EbtablesRules, RulesState
+from planner.kinds.link import Link, LinkState, TapDevice
+from planner.kinds.link_attributes import AddrGenMode, Admin, Mac, Master
+from planner.kinds.neighbour import Neighbour
+from planner.kinds.route import Route
+from planner.kinds.sysctl import LinkSysctl, Sysctl
 from planner.text.values import IpNetwork, Keyword
 from tests.planner.builders import address, connected, setting
 
@@ -53,9 +43,9 @@ def _step(change: Change, facts: NamespaceFacts) -> NamespaceFacts:
     own_link = getattr(resource, "link", None)
     _demand(own_link is None or facts.link(own_link) is not None, f"{resource}: its link is gone")
     if isinstance(resource, Address):
-        return add_address(facts, AddressFact(resource, after)) if after else remove_address(facts, resource)  # type: ignore[arg-type]
+        return add_address(facts, AddressFact(resource, after)) if after else remove_address(facts, resource)
     if isinstance(resource, Route):
-        return add_route(facts, RouteFact(resource, after)) if after else _remove_route(facts, resource)  # type: ignore[arg-type]
+        return add_route(facts, RouteFact(resource, after)) if after else _remove_route(facts, resource)
     if isinstance(resource, Neighbour):
         return _neighbour(facts, resource, after)
     if isinstance(resource, Link):

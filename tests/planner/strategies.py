@@ -8,7 +8,8 @@ from attrs import evolve
 from hypothesis import strategies as st
 
 from planner.cni.result import CniResult
-from planner.facts.model import EbtablesFacts, LinkFact, NamespaceFacts
+from planner.facts.model import LinkFact, NamespaceFacts
+from planner.kinds.ebtables import EbtablesFacts
 from planner.options import PlanOptions
 from planner.text.values import Keyword
 from tests.planner.builders import (

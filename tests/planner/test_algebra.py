@@ -13,12 +13,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from planner.changes.change import inverse, pending
-from planner.changes.lookup import Observed, equivalent
+from planner.changes.lookup import Observed
 from planner.cni.result import CniResult
 from planner.facts.model import NamespaceFacts, differences
+from planner.kinds.address import Address
+from planner.kinds.kind import equivalent
+from planner.kinds.link import Link
+from planner.kinds.route import Route
+from planner.kinds.sysctl import Sysctl
 from planner.options import PlanOptions
 from planner.plan.plan import Plan, parse_plan, plan_to_json, reverse_after
-from planner.resources import Address, Link, Route, Sysctl
 from planner.text.values import MacAddress
 from tests.planner import builders
 from tests.planner.builders import address, ebtables, namespace, neighbour, plan_of, route, setting, templates, veth

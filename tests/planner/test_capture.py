@@ -11,7 +11,8 @@ import pytest
 from planner.errors import InvalidInput, Refused
 from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
 from planner.facts.parse import ProbeOutput, read_probes
-from planner.resources import BridgeDevice, RouteMetric, TapDevice
+from planner.kinds.link import BridgeDevice, TapDevice
+from planner.kinds.route import RouteMetric
 from planner.text.values import Keyword
 from tests.planner.answers_files import answers, facts_of
 from tests.planner.builders import NETNS, neighbour, plan_of, result, route

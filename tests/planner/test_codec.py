@@ -9,20 +9,12 @@ from typing import Any
 import pytest
 
 from planner.errors import InvalidInput
+from planner.kinds.address import Address
+from planner.kinds.kind import resource_from_json
+from planner.kinds.link import BridgeDevice, LinkState, TapDevice, VethDevice
+from planner.kinds.link_attributes import Mac
+from planner.kinds.route import NextHop, Route, RouteMetric, RouteState
 from planner.options import PlanOptions
-from planner.resources import (
-    Address,
-    BridgeDevice,
-    LinkState,
-    Mac,
-    NextHop,
-    Resource,
-    Route,
-    RouteMetric,
-    RouteState,
-    TapDevice,
-    VethDevice,
-)
 from planner.text.codec import from_json, to_json
 from planner.text.document import Node
 from planner.text.values import InterfaceName, Keyword, MacAddress, NetnsPath
@@ -46,9 +38,9 @@ SAMPLES: list[Any] = [
 
 
 def refusal(kind: Any, value: object) -> str:
-    """Return the message with which ``value`` is refused as a ``kind``."""
+    """Return the message with which ``value`` is refused as a ``kind``: a class, or the function that reads it."""
     with pytest.raises(InvalidInput) as refused:
-        from_json(kind, Node(value, "it"))
+        from_json(kind, Node(value, "it")) if isinstance(kind, type) else kind(Node(value, "it"))
     return str(refused.value)
 
 
@@ -70,7 +62,7 @@ class TestThereAndBack:
 
     def test_a_union_is_told_apart_by_its_tag(self) -> None:
         """A resource is read as what its kind says."""
-        read: Any = from_json(Resource, Node({"kind": "mac", "link": "eth0"}, "it"))  # type: ignore[arg-type]
+        read: Any = resource_from_json(Node({"kind": "mac", "link": "eth0"}, "it"))
         assert read == Mac(ETH0)
 
     def test_null_and_missing_are_none_where_none_is_allowed(self) -> None:
@@ -97,7 +89,7 @@ class TestRefusal:
             (PlanOptions, {"dhcp_addresses": "10.0.0.1/8"}, "it.dhcp_addresses: a list is wanted, not '10.0.0.1/8'"),
             (Allocation, {"macs": ["x"], "group": 1}, "it.macs[0]: 'x' is not a MAC address"),
             (Allocation, {"macs": [], "group": 2**32}, "it.group: 4294967296 is not between 0 and 4294967295"),
-            (Resource, {"link": "eth0"}, "it: 'kind' is missing"),
+            (resource_from_json, {"link": "eth0"}, "it: 'kind' is missing"),
         ],
     )
     def test_says_where_and_what(self, kind: Any, value: object, message: str) -> None:
@@ -106,6 +98,6 @@ class TestRefusal:
 
     def test_an_unknown_tag_lists_those_that_there_are(self) -> None:
         """Of a kind that nobody knows it is said which ones somebody does."""
-        said = refusal(Resource, {"kind": "qdisc"})
+        said = refusal(resource_from_json, {"kind": "qdisc"})
         assert said.startswith("it.kind: one of address, addrgenmode, admin, ebtables, link, mac, ")
         assert said.endswith(", not 'qdisc'")

@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 
 from planner.errors import InvalidInput, Refused
-from planner.facts.ebtables_save import block_rules, foreign_rules, new_rules, observed_rules, read_rule, read_save
-from planner.facts.model import EbtablesFacts
-from planner.resources import DropRule, RulesState
+from planner.facts.ebtables_save import read_save
+from planner.kinds.ebtables import (
+    DropRule,
+    EbtablesFacts,
+    RulesState,
+    block_rules,
+    foreign_rules,
+    new_rules,
+    observed_rules,
+    read_rule,
+)
 from planner.text.document import Node
 from planner.text.values import InterfaceName, Keyword
 from tests.planner.answers_files import answers

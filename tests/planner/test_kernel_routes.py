@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from planner.facts.kernel_routes import absent_prefixes, explicit_routes, prefix_routes
-from planner.resources import AddressState
+from planner.kinds.address import AddressState
 from planner.text.values import Keyword
 from tests.planner.answers_files import facts_of
 from tests.planner.builders import address, namespace, route, veth

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from planner.changes.change import inverse
 from planner.errors import InvalidInput
-from planner.facts.model import EbtablesFacts
+from planner.kinds.ebtables import EbtablesFacts
+from planner.kinds.sysctl import Sysctl
 from planner.options import PlanOptions
 from planner.plan.plan import PLAN_VERSION, Plan, parse_plan, plan_from_json, plan_to_json
 from planner.plan.render import Templates
-from planner.resources import Sysctl
 from planner.text.document import Node
 from tests.planner import builders
 from tests.planner.builders import address, loopback, namespace, neighbour, plan_of, route, setting, veth

@@ -11,9 +11,12 @@ from planner.changes.change import Change, pending
 from planner.cni.result import parse_result
 from planner.errors import InvalidInput, Refused
 from planner.facts.model import LinkFact, NamespaceFacts
+from planner.kinds.address import Address
+from planner.kinds.link import Link, LinkState
+from planner.kinds.route import RouteState
+from planner.kinds.sysctl import Sysctl, SysctlState
 from planner.options import PlanOptions
 from planner.plan.plan import Plan
-from planner.resources import Address, Link, LinkState, RouteState, Sysctl, SysctlState
 from planner.text.values import InterfaceName, Keyword, SysctlKey, SysctlValue
 from tests.planner.builders import (
     address,

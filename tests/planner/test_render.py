@@ -5,39 +5,26 @@ from __future__ import annotations
 import re
 from ipaddress import ip_interface
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from attrs import evolve
 
 from planner.changes.change import Change
 from planner.errors import RenderError
+from planner.kinds.address import Address, AddressState
+from planner.kinds.kind import kinds
+from planner.kinds.link import BridgeDevice, Link, LinkState, TapDevice, VethDevice
+from planner.kinds.link_attributes import AddrGenMode, Admin, Mac, MacState, Master, MasterState
+from planner.kinds.sysctl import Sysctl, SysctlState
 from planner.plan.render import Command, Templates, quote
-from planner.resources import (
-    Address,
-    AddressState,
-    AddrGenMode,
-    Admin,
-    BridgeDevice,
-    Link,
-    LinkState,
-    Mac,
-    MacState,
-    Master,
-    MasterState,
-    Resource,
-    Sysctl,
-    SysctlState,
-    TapDevice,
-    VethDevice,
-)
 from planner.text.values import InterfaceName, Keyword, Label, MacAddress, NetnsPath, SysctlKey, SysctlValue
 from tests.planner.builders import NETNS, address, namespace, neighbour, plan_of, route, veth
 from tests.planner.situations import SITUATIONS
 
 ETH0 = InterfaceName("eth0")
 FILES = sorted((Path(__file__).parents[2] / "templates").glob("*.j2"))
-KINDS = get_args(Resource)
+KINDS = kinds()
 # What stands as long as its link does can only change.
 ONLY_CHANGES = {Sysctl, Mac, Master, Admin, AddrGenMode}
 
@@ -56,13 +43,14 @@ def mac_change(**values: Any) -> Change:
 class TestFiles:
     """templates/ has one short file per kind, which a reviewer can read in one go."""
 
-    @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+    @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
     def test_every_kind_has_its_file_with_the_blocks_it_needs(self, kind: Any) -> None:
         """What appears has add and remove, what only changes has change; no block is never used."""
-        text = next(file for file in FILES if file.name == kind.TEMPLATE).read_text()
+        text = next(file for file in FILES if file.name == kind.template).read_text()
         blocks = set(re.findall(r"{% block (\w+) %}", text))
-        assert blocks - {"change"} == (set() if kind in ONLY_CHANGES else {"add", "remove"})
-        assert "change" in blocks or kind not in ONLY_CHANGES
+        only_changes = kind.resource in ONLY_CHANGES
+        assert blocks - {"change", "together"} == (set() if only_changes else {"add", "remove"})
+        assert "change" in blocks or not only_changes
 
     @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
     def test_every_file_begins_with_its_manual_page(self, file: Path) -> None:
@@ -76,7 +64,7 @@ class TestFiles:
         included = {name for other in FILES for name in re.findall(r'include "(\w+\.j2)"', other.read_text())}
         tags = [device.TAG["type"] for device in (BridgeDevice, TapDevice, VethDevice)]
         devices = {f"{tag}_device{tail}.j2" for tag in tags for tail in ("", "_change")}
-        assert file.name in {kind.TEMPLATE for kind in KINDS} | included | devices
+        assert file.name in {kind.template for kind in KINDS} | included | devices
 
     @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
     def test_no_file_quotes_or_escapes_by_itself(self, file: Path) -> None:
@@ -88,7 +76,9 @@ class TestFiles:
 
     def test_they_run_no_program_but_four(self) -> None:
         """A reviewer knows everything that podwire can ever do: ip, sysctl and ebtables."""
-        starts = {line.split()[1] for file in FILES for line in file.read_text().splitlines() if line.startswith("$ ")}
+        starts = {
+            line.split()[1] for file in FILES for line in file.read_text().splitlines() if line.startswith(("$ ", "& "))
+        }
         assert starts == {"ip", "sysctl", "ebtables", "ebtables-restore"}
 
 

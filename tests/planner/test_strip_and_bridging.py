@@ -7,9 +7,9 @@ from attrs import evolve
 
 from planner.changes.change import Change
 from planner.errors import InvalidInput, Refused
+from planner.kinds.link import LinkState
 from planner.options import PlanOptions
 from planner.plan.render import Templates
-from planner.resources import LinkState
 from planner.text.values import InterfaceName, MacAddress
 from planner.wiring.links import WiringTag, create_tap, set_hardware_addr, setup_bridge, teardown_bridge
 from planner.wiring.strip import strip_link

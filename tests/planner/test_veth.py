@@ -7,8 +7,8 @@ from attrs import evolve
 
 from planner.changes.change import pending
 from planner.errors import InvalidInput, Refused
+from planner.kinds.link import Link, VethDevice
 from planner.plan.render import Templates
-from planner.resources import Link, VethDevice
 from planner.text.values import InterfaceName, MacAddress, NetnsPath
 from planner.wiring.veth import configure_link, create_escape_veth_pair, setup_veth
 from tests.planner.builders import NETNS, POD_MAC, FixedBits, address, namespace, result, route, veth
@@ -75,7 +75,7 @@ class TestPair:
         arguments = {"inside": (), "outside": (), "netns": NETNS, "outer_netns": HOST}
         outer, changes = create_escape_veth_pair(InterfaceName("eth0"), 1500, random=FixedBits(), **arguments)  # type: ignore[arg-type]
         assert (outer, changes) == setup_veth(InterfaceName("eth0"), 1500, random=FixedBits(), **arguments)  # type: ignore[arg-type]
-        assert isinstance(changes[0].known_state.device, VethDevice)  # type: ignore[union-attr]
+        assert isinstance(changes[0].known_state.device, VethDevice)
 
 
 class TestConfigureLink:

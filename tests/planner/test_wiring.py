@@ -8,22 +8,15 @@ import pytest
 from attrs import evolve
 
 from planner.errors import InvalidInput, Refused
-from planner.facts.model import EbtablesFacts, LinkFact, NamespaceFacts
+from planner.facts.model import LinkFact, NamespaceFacts
+from planner.kinds.address import Address
+from planner.kinds.ebtables import EbtablesFacts, EbtablesRules
+from planner.kinds.link import Link, LinkState, TapDevice
+from planner.kinds.link_attributes import AddrGenMode, Admin, Mac, Master
+from planner.kinds.neighbour import Neighbour
+from planner.kinds.route import Route
+from planner.kinds.sysctl import Sysctl
 from planner.options import PlanOptions
-from planner.resources import (
-    Address,
-    AddrGenMode,
-    Admin,
-    EbtablesRules,
-    Link,
-    LinkState,
-    Mac,
-    Master,
-    Neighbour,
-    Route,
-    Sysctl,
-    TapDevice,
-)
 from planner.wiring.bridge import _UNBRIDGEABLE
 from tests.planner.builders import (
     ID,

@@ -10,32 +10,25 @@ from attrs import frozen
 from planner.changes.lookup import Observed
 from planner.cni.links import container_interfaces
 from planner.facts.model import LinkFact
-from planner.network import VmInterface
-from planner.plan.plan import Plan
-from planner.resources import (
-    Address,
+from planner.kinds.address import Address
+from planner.kinds.ebtables import DropRule, EbtablesRules, RulesState
+from planner.kinds.kind import Resource
+from planner.kinds.link import BridgeDevice, Link, LinkState, TapDevice
+from planner.kinds.link_attributes import (
     AddrGenMode,
     AddrGenModeState,
     Admin,
     AdminState,
-    BridgeDevice,
-    DropRule,
-    EbtablesRules,
-    Link,
-    LinkState,
     Mac,
     MacState,
     Master,
     MasterState,
-    Neighbour,
-    NeighbourState,
-    Resource,
-    Route,
-    RulesState,
-    Sysctl,
-    SysctlState,
-    TapDevice,
 )
+from planner.kinds.neighbour import Neighbour, NeighbourState
+from planner.kinds.route import Route
+from planner.kinds.sysctl import Sysctl, SysctlState
+from planner.network import VmInterface
+from planner.plan.plan import Plan
 
 Place = Literal["host", "link", "rules", "bridge", "tap", "vm"]
 Face = Literal["value", "words", "caption"]
@@ -69,10 +62,15 @@ class Snapshot:
         self.plan = plan
         self.when = when
         self.changes = {change.resource: change for change in plan.changes}
+        self.drawn: set[Resource] = set()
         self._observed = Observed(plan.facts)
 
     def state(self, resource: Resource) -> Any:
-        """Return the state of a resource, None where it is not there."""
+        """Return the state of a resource that is drawn, None if it is not there."""
+        self.drawn.add(resource)
+        return self._state(resource)
+
+    def _state(self, resource: Resource) -> Any:
         change = self.changes.get(resource)
         if change is not None:
             return change.before if self.when == "before" else change.after
@@ -91,7 +89,7 @@ class Snapshot:
     def changed(self, kind: type[Any]) -> Iterator[Any]:
         """Yield the resources of a kind that a change is about and that are there, in the order of the changes."""
         for resource in self.changes:
-            if isinstance(resource, kind) and self.state(resource) is not None:
+            if isinstance(resource, kind) and self._state(resource) is not None:
                 yield resource
 
 
@@ -136,14 +134,9 @@ def _settings(interface: VmInterface, side: Snapshot) -> Iterator[Line]:
     if isinstance(mode, AddrGenModeState) and side.sign(AddrGenMode(name)):
         yield Line(f"addrgenmode {mode.mode}", "~", "words")
     for resource in side.changed(Sysctl):
-        if link_of_sysctl(resource) == name:
+        if resource.link == name:
             state: SysctlState = side.state(resource)
             yield Line(f"{resource.key.rsplit('/', 1)[1]} {state.value}", side.sign(resource), "words")
-
-
-def link_of_sysctl(resource: Sysctl) -> str | None:
-    """Return the link whose sysctl it is, None for one of the whole namespace."""
-    return resource.key.split("/")[3] if resource.key.startswith("net/ipv6/conf/") else None
 
 
 def _addresses(interface: VmInterface, side: Snapshot) -> Iterator[Line]:

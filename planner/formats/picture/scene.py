@@ -6,19 +6,21 @@ its ``after``; all else is as it was observed. So the picture of the reverse is 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from attrs import frozen
 
-from planner.changes.change import Change
 from planner.formats.guest import vm_box
 from planner.formats.picture import boxes
 from planner.formats.picture.boxes import Box, Place, Snapshot
 from planner.formats.text import reason_of
 from planner.formats.words import subject_of, words_of
+from planner.kinds.kind import Resource, kind_of
+from planner.kinds.link import Link
+from planner.kinds.link_attributes import Master, MasterState
 from planner.network import VmInterface
 from planner.plan.plan import Plan
-from planner.resources import EbtablesRules, Link, LinkState, Master, MasterState, Route, RulesState, Sysctl
 from planner.text.values import NetnsPath
 
 When = Literal["before", "after"]
@@ -77,7 +79,7 @@ def picture_of(plan: Plan) -> Picture:
     lanes = tuple(
         Lane(interface.link, _row(interface, before), _row(interface, after)) for interface in plan.interfaces
     )
-    return Picture(plan.netns, lanes, tuple(_notes(plan)))
+    return Picture(plan.netns, lanes, tuple(_notes(plan, before.drawn | after.drawn)))
 
 
 def _row(interface: VmInterface, side: Snapshot) -> Row:
@@ -107,36 +109,12 @@ def _wires(interface: VmInterface, side: Snapshot) -> list[Wire]:
     return [*wires, Wire("tap", "vm", side.sign(tap))]
 
 
-def _notes(plan: Plan) -> list[Note]:
+def _notes(plan: Plan, drawn: Collection[Resource]) -> list[Note]:
+    """Return the changes that have no place in a lane, and what is to be remarked of those that have one."""
     notes = []
     for change in plan.changes:
-        reason = reason_of(change, plan)
-        if isinstance(change.resource, EbtablesRules):
-            notes += _new_chains(change, "" if plan.is_reverse else "the rules stand there")
-        elif not _has_place(change, plan.interfaces):
-            notes.append(Note(change.sign, subject_of(change), tuple(words_of(change)), reason))
+        for subject, words, why in kind_of(change.resource).remarks(change):
+            notes.append(Note(change.sign, subject, (words,), "" if plan.is_reverse else why))
+        if change.resource not in drawn:
+            notes.append(Note(change.sign, subject_of(change), tuple(words_of(change)), reason_of(change, plan)))
     return notes
-
-
-def _new_chains(change: Change, reason: str) -> list[Note]:
-    """Return what comes and goes with the rules: a table or chains that were not there."""
-    state = change.known_state
-    if not isinstance(state, RulesState) or not (state.new_chains or state.new_table):
-        return []
-    words = (["the filter table"] if state.new_table else []) + (
-        [f"chains {', '.join(state.new_chains)}"] if state.new_chains else []
-    )
-    return [Note(change.sign, "ebtables", (" with ".join(words),), reason)]
-
-
-def _has_place(change: Change, interfaces: tuple[VmInterface, ...]) -> bool:
-    resource = change.resource
-    links = {interface.link for interface in interfaces}
-    if isinstance(resource, Link):
-        made = {name for interface in interfaces for name in (interface.name, interface.bridge)}
-        return resource.name in made and isinstance(change.known_state, LinkState)
-    if isinstance(resource, Route):
-        return bool(links & set(resource.links))
-    if isinstance(resource, Sysctl):
-        return boxes.link_of_sysctl(resource) in links
-    return not isinstance(resource, EbtablesRules) and resource.link in links

@@ -6,16 +6,27 @@ programs do is seen where they are measured, and in what they leave (test_round_
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
+from ipaddress import ip_interface
+from typing import Any
 
 import pytest
+from attrs import evolve
 
 from executor.operations.execution import Execution
 from executor.operations.scheduler import run_scheduled
 from executor.process.result import CommandResult
+from planner.changes.change import Change
+from planner.kinds.address import Address, AddressState
+from planner.kinds.ebtables import DropRule, EbtablesRules, RulesState
+from planner.kinds.link import BridgeDevice, Link, LinkState, TapDevice
+from planner.kinds.link_attributes import Admin, AdminState, Mac, MacState, Master, MasterState
+from planner.kinds.sysctl import LinkSysctl, Sysctl, SysctlState
 from planner.plan.render import Command
-from planner.text.values import NetnsPath
+from planner.text.values import InterfaceName, Keyword, MacAddress, NetnsPath, PlanId, SysctlKey, SysctlValue
+from tests.planner.builders import templates
 from tests.planner.situations import SITUATIONS
 
 NETNS = NetnsPath("/run/netns/pod1")
@@ -23,24 +34,51 @@ NETNS = NetnsPath("/run/netns/pod1")
 PATIENCE = 0.2
 
 
-def command(line: str, stdin: str | None = None) -> Command:
-    """Return a command in the namespace."""
-    return Command(tuple(line.split()), NETNS, stdin, (0,))
+_NUMBERS = itertools.count()
+ETH0, BR0, TAP0 = InterfaceName("eth0"), InterfaceName("br0"), InterfaceName("tap0")
+OLD, NEW = MacAddress("02:00:00:00:00:01"), MacAddress("02:00:00:00:00:02")
 
 
-RULES = command("ebtables-restore --noflush", "*filter\n-I INPUT -i eth0 -j DROP\n")
-NO_TABLE = command("ebtables --init-table")
-OF_LINK = command("sysctl -q -p -", "net/bridge/bridge-nf-call-iptables=0\nnet/ipv6/conf/br0/accept_ra=0\n")
-OF_BRIDGES = command("sysctl -q -p -", "net/bridge/bridge-nf-call-iptables=1\n")
-MAC = command("ip link set dev eth0 address 02:00:00:00:00:01")
-NEW_BRIDGE = command("ip link add name br0 type bridge")
-NEW_TAP = command("ip tuntap add dev tap0 mode tap")
-PORT = command("ip link set dev eth0 master br0")
-NO_PORT = command("ip link set dev eth0 nomaster")
-GOES = command("ip link del group 77")
-UP = command("ip link set dev br0 up")
-ADDRESS = command("ip addr add 10.1.90.5/24 dev eth0")
-NO_ADDRESS = command("ip addr del 10.1.90.5/24 dev eth0")
+def commands(resource: Any, before: Any, after: Any) -> list[Command]:
+    """Return the commands of one change, rendered by its template; no two changes are the same."""
+    found = templates().commands((Change(resource, before, after, "because", NETNS),))
+    number = next(_NUMBERS)
+    return [evolve(command, changes=(number,)) for command in found]
+
+
+def link(name: InterfaceName, device: Any, **more: Any) -> list[Command]:
+    """Return the commands that make a link."""
+    return commands(Link(name), None, LinkState(device=device, mac=OLD, mtu=1500, up=True, group=77, **more))
+
+
+STATE = RulesState((DropRule(Keyword("INPUT"), ETH0),), (Keyword("INPUT"),), new_table=True)
+(RULES,) = commands(EbtablesRules(PlanId("pod1")), None, STATE)
+RULES_GO, NO_TABLE = commands(EbtablesRules(PlanId("pod1")), STATE, None)
+(OF_LINK,) = commands(
+    Sysctl(SysctlKey("net/ipv6/conf/eth0/accept_dad")), SysctlState(SysctlValue("1")), SysctlState(SysctlValue("0"))
+)
+(OF_ALL,) = commands(
+    Sysctl(SysctlKey("net/ipv6/conf/all/accept_dad")), SysctlState(SysctlValue("1")), SysctlState(SysctlValue("0"))
+)
+(OF_BRIDGES,) = commands(
+    Sysctl(SysctlKey("net/bridge/bridge-nf-call-iptables")),
+    SysctlState(SysctlValue("0")),
+    SysctlState(SysctlValue("1")),
+)
+(MAC,) = commands(Mac(ETH0), MacState(OLD), MacState(NEW))
+DEAF = LinkSysctl(SysctlKey("net/ipv6/conf/br0/accept_ra"), SysctlValue("0"))
+NEW_BRIDGE, _, ITS_SYSCTL, ITS_UP = link(BR0, BridgeDevice(ageing_time=0, mcast_snooping=False), sysctls=(DEAF,))
+NEW_TAP = link(TAP0, TapDevice(owner=None, owner_group=None, multi_queue=False, vnet_hdr=False), master=BR0)[0]
+(PORT,) = commands(Master(ETH0), MasterState(None), MasterState(BR0))
+(NO_PORT,) = commands(Master(ETH0), MasterState(BR0), MasterState(None))
+(GOES,) = commands(
+    Link(BR0), LinkState(BridgeDevice(ageing_time=0, mcast_snooping=False), mac=OLD, mtu=1500, up=True), None
+)
+(UP,) = commands(Admin(ETH0), AdminState(up=False), AdminState(up=True))
+(ADDRESS,) = commands(Address(ETH0, ip_interface("10.1.90.5/24")), None, AddressState(Keyword("global")))
+(NO_ADDRESS,) = commands(Address(ETH0, ip_interface("10.1.90.5/24")), AddressState(Keyword("global")), None)
+# What no kind says anything of touches everything.
+UNKNOWN = Command(("tc", "qdisc", "add", "dev", "eth0", "ingress"), NETNS, None, (next(_NUMBERS),))
 
 
 class Stage:
@@ -94,11 +132,11 @@ def beside(commands: list[Command], one: int, other: int) -> bool:
     [
         pytest.param([RULES, MAC], 0, 1, id="rules, and links behind them"),
         pytest.param([MAC, RULES], 0, 1, id="links, and rules behind them"),
-        pytest.param([GOES, RULES], 0, 1, id="links that go, and rules that go"),
+        pytest.param([GOES, RULES_GO], 0, 1, id="links that go, and rules that go"),
         pytest.param([NO_PORT, GOES, OF_BRIDGES], 1, 2, id="links that go, and what is of bridges"),
         pytest.param([OF_LINK, NEW_TAP], 0, 1, id="a sysctl, and a link that is made"),
         pytest.param([RULES, OF_LINK], 0, 1, id="rules and sysctls"),
-        pytest.param([GOES, RULES, NO_TABLE], 0, 2, id="links that go, and the table"),
+        pytest.param([GOES, RULES_GO, NO_TABLE], 0, 2, id="links that go, and the table"),
     ],
 )
 def test_what_does_not_depend_runs_beside(commands: list[Command], one: int, other: int) -> None:
@@ -110,17 +148,25 @@ def test_what_does_not_depend_runs_beside(commands: list[Command], one: int, oth
     ("commands", "one", "other"),
     [
         pytest.param([RULES, PORT], 0, 1, id="no port before the rules"),
-        pytest.param([NO_PORT, RULES], 0, 1, id="no rules go before the port"),
-        pytest.param([NEW_BRIDGE, OF_LINK], 0, 1, id="no sysctl before its link"),
+        pytest.param([NO_PORT, RULES_GO], 0, 1, id="no rules go before the port"),
+        pytest.param([NEW_BRIDGE, ITS_SYSCTL], 0, 1, id="no sysctl before its link"),
+        pytest.param([ITS_SYSCTL, ITS_UP], 0, 1, id="no new link goes up before its sysctl"),
         pytest.param([OF_LINK, UP], 0, 1, id="no link goes up before its sysctl"),
-        pytest.param([OF_LINK, ADDRESS], 0, 1, id="no address before the sysctl"),
+        pytest.param([OF_LINK, ADDRESS], 0, 1, id="no address before the sysctl of its link"),
+        pytest.param([OF_ALL, ADDRESS], 0, 1, id="no address before the sysctl of all links"),
+        pytest.param([ADDRESS, OF_ALL], 0, 1, id="no sysctl of all links before an address"),
         pytest.param([OF_LINK, PORT], 0, 1, id="no port before the sysctl"),
+        pytest.param([OF_BRIDGES, PORT], 0, 1, id="no port before frames are only bridged"),
         pytest.param([NO_PORT, OF_BRIDGES], 0, 1, id="bridged frames are only bridged while there are ports"),
         pytest.param([NO_ADDRESS, RULES], 0, 1, id="addresses go alone, rules wait"),
         pytest.param([RULES, NO_ADDRESS], 0, 1, id="addresses wait for rules"),
         pytest.param([OF_LINK, NO_ADDRESS], 0, 1, id="addresses wait for sysctls"),
         pytest.param([MAC, NEW_BRIDGE], 0, 1, id="ip in its order"),
-        pytest.param([RULES, NO_TABLE], 0, 1, id="ebtables in its order"),
+        pytest.param([RULES_GO, NO_TABLE], 0, 1, id="ebtables in its order"),
+        pytest.param([NEW_TAP, UNKNOWN], 0, 1, id="an unknown program waits for what is before it"),
+        pytest.param([RULES, MAC, UNKNOWN], 0, 2, id="an unknown program waits for other programs"),
+        pytest.param([UNKNOWN, MAC], 0, 1, id="what is behind an unknown program waits for it"),
+        pytest.param([UNKNOWN, RULES], 0, 1, id="other programs wait for an unknown one"),
     ],
 )
 def test_what_depends_waits(commands: list[Command], one: int, other: int) -> None:

@@ -1,0 +1,137 @@
+"""An address of a link (ip-address(8))."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from attrs import evolve, frozen
+
+from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch, register
+from planner.kinds.lifetime import finite
+from planner.kinds.shown import differences
+from planner.kinds.sysctl import DAD
+from planner.text.values import InterfaceName, IpAddress, IpInterface, IpNetwork, Keyword, Label
+
+
+@frozen
+class AddressState:
+    """An address less its identity. Lifetimes are seconds, None is forever.
+
+    ``tentative``: whether the kernel still probes for duplicates (it does for ever without a carrier). ``learnt``: made
+    from a router advertisement, which will bring it back. ``absent_routes``: the prefix routes that the kernel makes
+    with the address but that somebody had removed, so that they have to go again (ptp does that).
+    """
+
+    scope: Keyword
+    label: Label | None = None
+    broadcast: IpAddress | None = None
+    flags: tuple[Keyword, ...] = ()
+    metric: int | None = None
+    valid_lft: int | None = None
+    preferred_lft: int | None = None
+    tentative: bool = False
+    learnt: bool = False
+    absent_routes: tuple[IpNetwork, ...] = ()
+
+    @property
+    def comes_back(self) -> bool:
+        """Say whether the network itself restores this."""
+        return self.learnt
+
+    @property
+    def canonical(self) -> AddressState:
+        """Return this without what ticks or ends by itself: two observations of one address are then equal."""
+        if self.valid_lft is None and self.preferred_lft is None and not self.tentative:
+            return self
+        valid, preferred = finite(self.valid_lft), finite(self.preferred_lft)
+        return evolve(self, valid_lft=valid, preferred_lft=preferred, tentative=False)
+
+    def aged(self, elapsed: float) -> AddressState | None:
+        """Return the state ``elapsed`` seconds later, or None when the address has expired by then."""
+        if self.valid_lft is None:
+            left = None
+        elif (left := self.valid_lft - int(elapsed)) <= 0:
+            return None
+        preferred = None if self.preferred_lft is None else max(0, self.preferred_lft - int(elapsed))
+        return evolve(self, valid_lft=left, preferred_lft=preferred)
+
+
+@frozen
+class Address:
+    """An address of a link; with a peer the prefix length is the peer's.
+
+    ``ip addr add 10.1.90.5/24 dev eth0`` (ip-address(8)).
+    """
+
+    TAG: ClassVar = {"kind": "address"}
+    link: InterfaceName
+    address: IpInterface
+    peer: IpAddress | None = None
+
+    @property
+    def is_spared(self) -> bool:
+        """Say whether the kernel would probe for duplicates when it is added, but can be kept from it by ``nodad``.
+
+        A peer with a shorter prefix than its whole length is left to ``accept_dad``: ``ip addr change`` would give it a
+        second connected route (addrconf.c, modify_prefix_route).
+        """
+        whole = self.peer is None or self.address.network.prefixlen == self.address.max_prefixlen
+        return self.address.version == 6 and whole
+
+    def __str__(self) -> str:
+        peer = f" peer {self.peer}" if self.peer else ""
+        return f"address {self.address}{peer} on {self.link}"
+
+
+def _observe(seen: Seen, resource: Address, _like: Any) -> AddressState | None:
+    found: AddressState | None = seen.entries.get(resource)
+    return found
+
+
+def _words(change: ChangeLike) -> list[str]:
+    return [str(change.resource).rsplit(" on ", 1)[0]]
+
+
+def _looks(resource: Address, state: AddressState) -> Iterator[Look]:
+    """Yield what shows an address with its scope and its label, and whether it is there forever."""
+    argv = ["ip", "-o", "addr", "show", "dev", resource.link]
+    label = rf"{re.escape(state.label)}[ \\]" if state.label else ""
+    yield argv, rf"{_shown(resource)}([^\\]* )?scope {state.scope} ([^\\]* )?{label}"
+    yield argv, rf"{'!' if state.valid_lft is None else ''}{_shown(resource)}[^\\]*\\ *valid_lft [0-9]"
+
+
+def _shown(resource: Address) -> str:
+    address = resource.address
+    shown = f"{address.ip} peer {resource.peer}/{address.network.prefixlen}" if resource.peer else str(address)
+    # iproute2 leaves a full prefix length out.
+    shown = shown.removesuffix(f"/{address.max_prefixlen}")
+    return f" inet6? {re.escape(shown)}(/{address.max_prefixlen})? "
+
+
+def _touches(change: ChangeLike) -> Touches:
+    """Return what a change touches; while addresses go nothing else runs.
+
+    IPv6 tells its neighbours of each within milliseconds, and is silent only if the link-local address has gone as well
+    by then (tests/executor/test_frames.py heard it one time in three).
+    """
+    return None if change.after is None else frozenset((link_touch(change.resource.link), DAD))
+
+
+ADDRESS = register(
+    Kind(
+        name="address",
+        resource=Address,
+        state=AddressState,
+        template="address.j2",
+        observe=_observe,
+        subject=lambda resource: str(resource.link),
+        words=_words,
+        drift=lambda change: [*_words(change), *differences(change.before, change.after)],
+        looks=_looks,
+        links=lambda resource: frozenset((resource.link,)),
+        touches=_touches,
+        provides=lambda resource: (resource.address.ip,),
+    )
+)

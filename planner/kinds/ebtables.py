@@ -1,0 +1,228 @@
+"""The ebtables rules of one wiring, with the chains and the table that they bring along (ebtables(8), nf_tables)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+from attrs import frozen
+
+from planner.kinds.kind import UNREADABLE, ChangeLike, Kind, Look, Seen, Unreadable, register
+from planner.kinds.shown import counted, differences, word
+from planner.text.values import InterfaceName, Keyword, PlanId, shown
+
+# What is in common with becoming a port of a bridge.
+RULES = "ebtables rules"
+ACCEPT = Keyword("ACCEPT")
+INPUT, FORWARD, OUTPUT = Keyword("INPUT"), Keyword("FORWARD"), Keyword("OUTPUT")
+_PORT_OPTION = {"IPv4": ("--ip-proto", "--ip-dport"), "IPv6": ("--ip6-proto", "--ip6-dport")}
+_DHCP_SERVER_PORT = {"IPv4": 67, "IPv6": 547}
+
+_RULE = re.compile(
+    r"-A (?P<chain>\S+)(?: -p (?P<protocol>IPv4|IPv6))?(?: -i (?P<in_link>\S+))?(?: -o (?P<out_link>\S+))?"
+    r"(?: (?P<proto>--ip6?-proto) udp (?P<option>--ip6?-dport) (?P<udp_port>\d{1,5}))? -j DROP"
+)
+
+
+@frozen
+class DropRule:
+    """A rule that drops frames, in the terms of ebtables(8): by port of the bridge, and perhaps by UDP destination."""
+
+    chain: Keyword
+    in_link: InterfaceName | None = None
+    out_link: InterfaceName | None = None
+    protocol: Keyword | None = None
+    udp_port: int | None = None
+
+
+@frozen
+class RulesState:
+    """The rules of one wiring, with the chains and the table that they brought along (and take away again)."""
+
+    rules: tuple[DropRule, ...]
+    new_chains: tuple[Keyword, ...] = ()
+    new_table: bool = False
+
+
+@frozen
+class EbtablesRules:
+    """All ebtables rules of one wiring: ``ebtables-restore --noflush`` with an ``-I`` a rule (ebtables(8))."""
+
+    TAG: ClassVar = {"kind": "ebtables"}
+    id: PlanId
+
+    def __str__(self) -> str:
+        return f"ebtables rules of {self.id}"
+
+
+@frozen
+class Chain:
+    """A chain of ``table bridge filter`` that exists, with its policy."""
+
+    name: Keyword
+    policy: Keyword
+
+
+@frozen
+class EbtablesFacts:
+    """The filter table of ebtables: ours and foreign rules, in order, as ``ebtables-save`` prints them.
+
+    ``problem`` says why it could not be read; the rest is empty then.
+    """
+
+    table: bool = False
+    chains: tuple[Chain, ...] = ()
+    rules: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+def block_rules(link: InterfaceName, *, ipv6: bool) -> tuple[DropRule, ...]:
+    """Return the rules that keep the pod's port ``link`` apart from the bridge's own stack and DHCP requests inside.
+
+    ``ipv6`` says that the guest has IPv6 addresses: its DHCPv6 requests (RFC 8415, port 547) stay inside as well.
+    """
+    families = ("IPv4", "IPv6") if ipv6 else ("IPv4",)
+    return (
+        DropRule(chain=INPUT, in_link=link),
+        DropRule(chain=OUTPUT, out_link=link),
+        *(
+            DropRule(chain=FORWARD, protocol=Keyword(family), out_link=link, udp_port=_DHCP_SERVER_PORT[family])
+            for family in families
+        ),
+    )
+
+
+def new_rules(rules: tuple[DropRule, ...], facts: EbtablesFacts) -> RulesState:
+    """Return the state in which ``rules`` stand in the table, with the chains and the table that they bring along."""
+    there = {chain.name for chain in facts.chains}
+    wanted = dict.fromkeys(rule.chain for rule in rules)
+    return RulesState(
+        rules=rules,
+        new_chains=tuple(chain for chain in wanted if chain not in there),
+        new_table=not facts.table,
+    )
+
+
+def read_rule(line: str) -> DropRule | None:
+    """Return the rule of ``ebtables-save``'s ``line`` where it is of the kind that podwire makes, else None."""
+    found = _RULE.fullmatch(line)
+    if found is None:
+        return None
+    protocol, port = found["protocol"], found["udp_port"]
+    if (port is not None) and (protocol is None or (found["proto"], found["option"]) != _PORT_OPTION[protocol]):
+        return None
+    try:
+        return DropRule(
+            chain=Keyword(found["chain"]),
+            in_link=InterfaceName(found["in_link"]) if found["in_link"] else None,
+            out_link=InterfaceName(found["out_link"]) if found["out_link"] else None,
+            protocol=Keyword(protocol) if protocol else None,
+            udp_port=int(port) if port else None,
+        )
+    except ValueError:
+        return None
+
+
+def observed_rules(like: RulesState, facts: EbtablesFacts) -> RulesState | None:
+    """Return how the rules of a wiring are: which stand there, and which of its chains (and its table) could go.
+
+    A chain with a stranger's rule or policy stays, and with it the table.
+    """
+    present = {rule for rule in map(read_rule, facts.rules) if rule}
+    ours = tuple(rule for rule in like.rules if rule in present)
+    free = {chain.name for chain in facts.chains if chain.policy == ACCEPT and not _foreign(chain.name, like, facts)}
+    new_chains = tuple(chain for chain in like.new_chains if chain in free)
+    new_table = like.new_table and facts.table and {chain.name for chain in facts.chains} <= set(new_chains)
+    if not ours and not new_chains and not new_table:
+        return None
+    return RulesState(rules=ours, new_chains=new_chains, new_table=new_table)
+
+
+def foreign_rules(like: RulesState, facts: EbtablesFacts) -> tuple[str, ...]:
+    """Return the rules of others in the chains that a wiring made: they are left alone, and the chains with them."""
+    return tuple(line for chain in like.new_chains for line in _foreign(chain, like, facts))
+
+
+def _foreign(chain: Keyword, like: RulesState, facts: EbtablesFacts) -> list[str]:
+    return [line for line in facts.rules if line.startswith(f"-A {chain} ") and read_rule(line) not in like.rules]
+
+
+def _observe(seen: Seen, _resource: EbtablesRules, like: RulesState) -> RulesState | Unreadable | None:
+    ebtables = seen.facts.ebtables
+    return UNREADABLE if ebtables.problem else observed_rules(like, ebtables)
+
+
+def _words(change: ChangeLike) -> list[str]:
+    found: dict[str, int] = {}
+    for rule in change.known_state.rules:
+        found[_rule_words(rule)] = found.get(_rule_words(rule), 0) + 1
+    return [f"{count} times: {text}" if count > 1 else text for text, count in found.items()]
+
+
+def _rule_words(rule: DropRule) -> str:
+    if rule.udp_port is not None:
+        return f"no {'DHCPv6' if rule.protocol == 'IPv6' else 'DHCP'} request leaves by {rule.out_link}"
+    if rule.in_link:
+        return f"nothing from {rule.in_link} reaches the bridge itself"
+    return f"nothing of the bridge itself leaves by {rule.out_link}"
+
+
+def _drift(change: ChangeLike) -> list[str]:
+    if change.before is None or change.after is None:
+        return list(differences(change.before, change.after))
+    missing = sum(rule not in change.before.rules for rule in change.after.rules)
+    return [f"{missing} of {counted(len(change.after.rules), 'rule')} missing"]
+
+
+def _looks(_resource: EbtablesRules, state: RulesState) -> Iterator[Look]:
+    for rule in state.rules:
+        yield ["ebtables-save"], word(_rule_line(rule))
+
+
+def _rule_line(rule: DropRule) -> str:
+    """Return a rule as ``ebtables-save`` prints it."""
+    words = ["-A", rule.chain]
+    words += ["-p", rule.protocol] if rule.protocol else []
+    words += ["-i", rule.in_link] if rule.in_link else []
+    words += ["-o", rule.out_link] if rule.out_link else []
+    if rule.udp_port is not None:
+        ip = "ip6" if rule.protocol == "IPv6" else "ip"
+        words += [f"--{ip}-proto", "udp", f"--{ip}-dport", str(rule.udp_port)]
+    return " ".join([*words, "-j", "DROP"])
+
+
+def _remarks(change: ChangeLike) -> Iterator[tuple[str, str, str]]:
+    """Yield what comes and goes with the rules: a table or chains that were not there."""
+    state: RulesState = change.known_state
+    chains = [f"chains {', '.join(state.new_chains)}"] if state.new_chains else []
+    words = [*(["the filter table"] if state.new_table else []), *chains]
+    if words:
+        yield "ebtables", " with ".join(words), "the rules stand there"
+
+
+def _left_alone(state: RulesState, facts: Any) -> Iterable[str]:
+    for rule in foreign_rules(state, facts.ebtables):
+        yield f"left alone, since it is not podwire's: ebtables rule {shown(rule, 200)}"
+
+
+EBTABLES = register(
+    Kind(
+        name="ebtables",
+        resource=EbtablesRules,
+        state=RulesState,
+        template="ebtables.j2",
+        observe=_observe,
+        subject=lambda _: "rules",
+        words=_words,
+        drift=_drift,
+        looks=_looks,
+        links=lambda _: frozenset(),
+        touches=lambda _: frozenset((RULES,)),
+        owners=lambda change: (change.resource.id,),
+        left_alone=_left_alone,
+        remarks=_remarks,
+        # ``--init-table`` behind a failed restore would take a stranger's rules along.
+        stops_at_failure=True,
+    )
+)

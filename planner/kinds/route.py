@@ -1,0 +1,167 @@
+"""A route (ip-route(8))."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any, ClassVar
+
+from attrs import evolve, frozen
+
+from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch, register
+from planner.kinds.lifetime import finite
+from planner.kinds.shown import differences, word
+from planner.text.values import InterfaceName, IpAddress, IpNetwork, Keyword
+
+MAIN_TABLE = Keyword("main")
+UNICAST = Keyword("unicast")
+KERNEL = Keyword("kernel")
+
+
+@frozen
+class NextHop:
+    """One way out of a route. ``weight`` counts from 1 and only matters beside others."""
+
+    dev: InterfaceName | None = None
+    via: IpAddress | None = None
+    onlink: bool = False
+    weight: int = 1
+
+    def __str__(self) -> str:
+        return f"{f' via {self.via}' if self.via else ''}{f' dev {self.dev}' if self.dev else ''}"
+
+
+@frozen
+class RouteMetric:
+    """A metric of a route in the words of ip-route(8), such as ``mtu`` ``1280``, perhaps locked."""
+
+    name: Keyword
+    value: Keyword
+    locked: bool = False
+
+
+@frozen
+class RouteState:
+    """A route less its identity. ``expires`` in seconds. ``learnt`` as of an address.
+
+    ``unsupported`` names what podwire could not bring back; a route that has it is never touched.
+    """
+
+    metrics: tuple[RouteMetric, ...] = ()
+    expires: int | None = None
+    preference: Keyword | None = None
+    learnt: bool = False
+    unsupported: str | None = None
+
+    @property
+    def comes_back(self) -> bool:
+        """Say whether the network itself restores this."""
+        return self.learnt
+
+    @property
+    def canonical(self) -> RouteState:
+        """Return this without what ticks."""
+        return self if self.expires is None else evolve(self, expires=finite(self.expires))
+
+    def aged(self, elapsed: float) -> RouteState | None:
+        """Return the state ``elapsed`` seconds later, or None when the route has expired by then."""
+        if self.expires is None:
+            return self
+        left = self.expires - int(elapsed)
+        return evolve(self, expires=left) if left > 0 else None
+
+
+@frozen
+class Route:
+    """A route; all that may tell it from another of the same destination is its identity (ip-route(8)).
+
+    ``ip route append unicast 0.0.0.0/0 via 10.1.90.1 dev eth0 …``
+    """
+
+    TAG: ClassVar = {"kind": "route"}
+    dst: IpNetwork
+    nexthops: tuple[NextHop, ...] = ()
+    nhid: int | None = None
+    type: Keyword = UNICAST
+    table: Keyword = MAIN_TABLE
+    metric: int | None = None
+    tos: Keyword | None = None
+    protocol: Keyword | None = None
+    scope: Keyword | None = None
+    source: IpAddress | None = None
+
+    @property
+    def links(self) -> tuple[InterfaceName, ...]:
+        """Return the links that the route leaves by."""
+        return tuple(hop.dev for hop in self.nexthops if hop.dev)
+
+    @property
+    def has_gateway(self) -> bool:
+        """Say whether the route goes through a gateway, which must be reachable when it is added."""
+        return self.nhid is not None or any(hop.via for hop in self.nexthops)
+
+    @property
+    def default_scope(self) -> str:
+        """Return the scope that ``ip route add`` gives where none is named (ip-route(8))."""
+        if self.type == "local":
+            return "host"
+        if self.type in ("broadcast", "multicast", "anycast"):
+            return "link"
+        return "link" if self.type == UNICAST and not self.has_gateway and len(self.nexthops) == 1 else "global"
+
+    def __str__(self) -> str:
+        kind = "" if self.type == UNICAST else f"{self.type} "
+        dst = "default" if self.dst.prefixlen == 0 else str(self.dst)
+        hops = "".join(str(hop) for hop in self.nexthops)
+        table = "" if self.table == MAIN_TABLE else f" table {self.table}"
+        metric = "" if self.metric is None else f" metric {self.metric}"
+        return f"route {kind}{dst}{hops}{table}{metric}"
+
+
+def _observe(seen: Seen, resource: Route, _like: Any) -> RouteState | None:
+    found: RouteState | None = seen.entries.get(resource)
+    return found
+
+
+def _words(change: ChangeLike) -> list[str]:
+    return [str(change.resource).removeprefix("route ")]
+
+
+def _looks(resource: Route, _state: Any) -> Iterator[Look]:
+    argv = ["ip", f"-{resource.dst.version}", "-d", "route", "show", "table", str(resource.table)]
+    argv += ["exact", str(resource.dst), *(("metric", str(resource.metric)) if resource.metric else ())]
+    if resource.nhid is not None:
+        yield argv, word(f"nhid {resource.nhid}")
+        return
+    for hop in resource.nexthops or (None,):
+        # A gateway of the other family is printed as "via inet6 fe80::1".
+        yield argv, re.escape(str(hop)).replace("via", "via( inet6)?", 1) + " " if hop else word(resource.type)
+
+
+def _touches(change: ChangeLike) -> Touches:
+    return frozenset(("routes", *map(link_touch, change.resource.links)))
+
+
+def _needs(resource: Route) -> Iterable[Hashable]:
+    """Yield the source address, without which the kernel removes an IPv4 route."""
+    if resource.dst.version == 4 and resource.source is not None:
+        yield resource.source
+
+
+ROUTE = register(
+    Kind(
+        name="route",
+        resource=Route,
+        state=RouteState,
+        template="route.j2",
+        observe=_observe,
+        subject=lambda _: "route",
+        words=_words,
+        drift=lambda change: [*_words(change), *differences(change.before, change.after)],
+        looks=_looks,
+        links=lambda resource: frozenset(resource.links),
+        touches=_touches,
+        needs=_needs,
+        returns_with=lambda resource: "its address" if resource.protocol == KERNEL else "the next router advertisement",
+    )
+)
