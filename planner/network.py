@@ -5,20 +5,13 @@ from __future__ import annotations
 from attrs import frozen
 
 from planner.cni.result import CniResult
-from planner.text.values import InterfaceName, IpAddress, IpInterface, Keyword, MacAddress, NetnsPath
-
-
-@frozen
-class GuestNeighbour:
-    """A neighbour entry that the pod had and that the guest needs in its place (the AWS VPC CNI sets one)."""
-
-    address: IpAddress
-    lladdr: MacAddress
+from planner.guest.model import Guest, GuestNeighbour
+from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath
 
 
 @frozen
 class VmInterface:
-    """One interface of the VM: what to open, and what the guest must be told.
+    """One interface of the VM: what to open, and what the guest must be told (None in what an older podwire stored).
 
     ``type`` is ``tap`` (or ``vf``), ``name`` the tap, ``link`` the pod's interface; ``mac`` is the original one, which
     the guest gets. ``dhcp_address`` is the bridge's own, for a DHCP server.
@@ -36,6 +29,7 @@ class VmInterface:
     neighbours: tuple[GuestNeighbour, ...] = ()
     pci_address: str | None = None
     vlan: int | None = None
+    guest: Guest | None = None
 
 
 @frozen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from planner.changes.change import pending
 from planner.cni.calico import DEFAULT_SUBNET, fix_calico_networking
 from planner.cni.fix import validate_and_fix_cni_result
@@ -9,6 +11,7 @@ from planner.cni.links import container_interfaces
 from planner.cni.result import CniResult
 from planner.errors import Refused
 from planner.facts.model import NamespaceFacts
+from planner.network import VmInterface
 from planner.options import PlanOptions
 from planner.plan.plan import Plan, with_changes
 from planner.plan.render import Templates
@@ -81,7 +84,7 @@ def _again(
         result, recorded.facts, recorded.id, recorded.netns, options, templates, chosen=recorded.chosen, random=None
     )
     # An earlier version may have wired the same by other changes.
-    same = (wanted.result, wanted.interfaces) == (recorded.result, recorded.interfaces)
+    same = (wanted.result, _bare(wanted)) == (recorded.result, _bare(recorded))
     if wanted.changes != recorded.changes and not same:
         raise Refused(f"{recorded.id} is wired already from another result: {again}")
     drifted = pending(recorded.changes, facts)
@@ -89,6 +92,11 @@ def _again(
         names = ", ".join(str(change.resource) for change in drifted[:3])
         raise Refused(f"{recorded.id} is wired already but is not as it was applied any more ({names}): {again}")
     return with_changes(recorded, (), templates)
+
+
+def _bare(plan: Plan) -> tuple[VmInterface, ...]:
+    """Return the interfaces without what the guest is told, which follows from the rest."""
+    return tuple(evolve(interface, guest=None) for interface in plan.interfaces)
 
 
 def _refuse_unknown_wiring(facts: NamespaceFacts) -> None:

@@ -9,12 +9,18 @@ from attrs import evolve
 from planner.cni.result import CniIp, CniResult, CniRoute
 from planner.errors import InvalidInput, Refused
 from planner.facts.model import LinkFact, NamespaceFacts
+from planner.kinds.route import Route
 from planner.text.values import IpAddress
 
 # What Calico's CNI plugin routes everything to; the host's end answers ARP for it (proxy_arp).
 _GATEWAY = IPv4Address("169.254.1.1")
 _DEFAULT = IPv4Network("0.0.0.0/0")
 DEFAULT_SUBNET = 24
+
+
+def is_for_calicos_gateway(route: Route) -> bool:
+    """Say whether a route is that to 169.254.1.1, or goes through it."""
+    return route.dst == IPv4Network(_GATEWAY) or any(hop.via == _GATEWAY for hop in route.nexthops)
 
 
 def detect_calico(link: LinkFact, facts: NamespaceFacts) -> tuple[bool, bool]:

@@ -13,6 +13,8 @@ from planner.changes.change import Change, change_from_json, change_to_json, inv
 from planner.cni.result import CniResult
 from planner.errors import InvalidInput, RenderError
 from planner.facts.model import NamespaceFacts
+from planner.guest.model import Guest
+from planner.guest.needs import guests_of
 from planner.kinds.kind import kind_of
 from planner.network import VmInterface
 from planner.options import PlanOptions
@@ -62,6 +64,15 @@ class Plan:
             reverse_commands=self.commands,
             is_reverse=not self.is_reverse,
         )
+
+
+def guests(plan: Plan) -> tuple[Guest, ...]:
+    """Return what the guest must be told of each interface, computed if an older podwire stored the plan."""
+    told = tuple(one.guest for one in plan.interfaces if one.guest is not None)
+    if len(told) == len(plan.interfaces):
+        return told
+    links = [(link, one.mac, one.mtu) for one in plan.interfaces if (link := plan.facts.link(one.link))]
+    return guests_of(links, plan.result, plan.facts)
 
 
 def with_changes(plan: Plan, changes: tuple[Change, ...], templates: Templates) -> Plan:

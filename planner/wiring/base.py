@@ -16,7 +16,9 @@ from planner.cni.links import container_interfaces
 from planner.cni.result import CniResult
 from planner.errors import InvalidInput, Refused
 from planner.facts.model import LinkFact, NamespaceFacts
-from planner.network import ContainerSideNetwork, GuestNeighbour, VmInterface
+from planner.guest.model import Guest
+from planner.guest.needs import guests_of
+from planner.network import ContainerSideNetwork, VmInterface
 from planner.options import PlanOptions
 from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath, shown
 from planner.wiring.allocate import Allocation, dhcp_addresses
@@ -33,7 +35,9 @@ class Unfit:
 
 @frozen
 class Slot:
-    """One link to wire and what is allocated for it: names of links to make, new MACs, an address for a DHCP server.
+    """One link to wire, and what is allocated for it: names of links to make, new MACs, an address for a DHCP server.
+
+    ``guest`` is what the guest must be told of it.
 
     ``position`` is that of the link among the container links, from 0.
     """
@@ -43,6 +47,7 @@ class Slot:
     names: tuple[InterfaceName, ...]
     macs: tuple[MacAddress, ...]
     dhcp_address: IpInterface
+    guest: Guest
 
 
 @frozen
@@ -136,7 +141,8 @@ def setup_container_side_network(
     """
     wiring = wiring_named(options.wiring)
     links = _links_to_wire(result, facts, wiring)
-    request = WiringRequest(_slots(links, facts, options, chosen, wiring), facts, owner, options, netns)
+    guests = guests_of([(link, *_mac_and_mtu(link)) for link in links], result, facts)
+    request = WiringRequest(_slots(links, guests, facts, options, chosen, wiring), facts, owner, options, netns)
     interfaces = tuple(wiring.interface(slot, request) for slot in request.slots)
     return ContainerSideNetwork(result, netns, interfaces), wiring.changes(request)
 
@@ -165,41 +171,48 @@ def _refusal(unfit: Unfit, link: LinkFact, facts: NamespaceFacts, wiring: Wiring
     return f"{unfit.why}: {instead}" if instead else unfit.why
 
 
+def _mac_and_mtu(link: LinkFact) -> tuple[MacAddress, int]:
+    """Return what the guest gets: the link's own."""
+    if link.mac is None:
+        raise Refused(f"{link.name} has no MAC address")
+    return link.mac, link.mtu
+
+
 def _slots(
-    links: tuple[LinkFact, ...], facts: NamespaceFacts, options: PlanOptions, chosen: Allocation, wiring: Wiring
+    links: tuple[LinkFact, ...],
+    guests: tuple[Guest, ...],
+    facts: NamespaceFacts,
+    options: PlanOptions,
+    chosen: Allocation,
+    wiring: Wiring,
 ) -> tuple[Slot, ...]:
     addresses = dhcp_addresses(facts, options, len(links))
     taken = {name for link in facts.links for name in (link.name, *link.altnames)}
     slots = []
-    for position, (link, address) in enumerate(zip(links, addresses, strict=True)):
+    for position, (link, address, guest) in enumerate(zip(links, addresses, guests, strict=True)):
         names = tuple(InterfaceName(f"{prefix}{position}") for prefix in wiring.prefixes)
         for name in names:
             if name in taken:
                 raise Refused(f"{name} is in the namespace already and is not podwire's: rename or remove it")
         macs = chosen.macs[position * wiring.macs :][: wiring.macs]
-        slots.append(Slot(position, link, names, macs, address))
+        slots.append(Slot(position, link, names, macs, address, guest))
     return tuple(slots)
 
 
 def tap_interface(
     slot: Slot, request: WiringRequest, *, tap: InterfaceName, bridge: InterfaceName | None = None
 ) -> VmInterface:
-    """Return the interface of a VM that opens ``tap`` and takes the MAC of the pod's link."""
-    if slot.link.mac is None:
-        raise Refused(f"{slot.link.name} has no MAC address")
+    """Return the interface of a VM that opens ``tap``."""
     return VmInterface(
         type=Keyword("tap"),
         name=tap,
         link=slot.link.name,
-        mac=slot.link.mac,
-        mtu=slot.link.mtu,
+        mac=slot.guest.mac,
+        mtu=slot.guest.mtu,
         bridge=bridge,
         dhcp_address=slot.dhcp_address,
         queues=request.options.tap_queues,
         vnet_hdr=request.options.tap_vnet_hdr,
-        neighbours=tuple(
-            GuestNeighbour(fact.resource.address, fact.state.lladdr)
-            for fact in request.facts.neighbours_of(slot.link.name)
-            if not fact.resource.proxy and fact.state.lladdr
-        ),
+        neighbours=slot.guest.neighbours,
+        guest=slot.guest,
     )

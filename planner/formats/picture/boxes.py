@@ -28,7 +28,7 @@ from planner.kinds.neighbour import Neighbour, NeighbourState
 from planner.kinds.route import Route
 from planner.kinds.sysctl import Sysctl, SysctlState
 from planner.network import VmInterface
-from planner.plan.plan import Plan
+from planner.plan.plan import Plan, guests
 
 Place = Literal["host", "link", "rules", "bridge", "tap", "vm"]
 Face = Literal["value", "words", "caption"]
@@ -63,6 +63,7 @@ class Snapshot:
         self.when = when
         self.changes = {change.resource: change for change in plan.changes}
         self.drawn: set[Resource] = set()
+        self.guests = {one.name: guest for one, guest in zip(plan.interfaces, guests(plan), strict=True)}
         self._observed = Observed(plan.facts)
 
     def state(self, resource: Resource) -> Any:

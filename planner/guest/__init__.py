@@ -1,0 +1,1 @@
+"""What a VM must be told of its network."""
