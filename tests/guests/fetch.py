@@ -1,0 +1,168 @@
+"""Get what guests are made of: Debian packages, unpacked into a cache and never installed.
+
+    python -m tests.guests.fetch
+
+The cache is `$XDG_CACHE_HOME/podwire/guests` (by default below `~/.cache`), or `.cache/guests` in the checkout where
+that cannot be written. What is there is made anew when this file or one of its neighbours changes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.guests.initrd import archive
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parents[1]
+
+_KERNEL = "linux-image-cloud-amd64"
+_PACKAGES = ("user-mode-linux", "busybox-static", "isc-dhcp-client", "dhcpcd-base", "tcc")
+# In the order in which they can be inserted.
+_UML_MODULES = ("crc-ccitt", "ipv6")
+_QEMU_MODULES = (
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "failover",
+    "net_failover",
+    "virtio_net",
+)
+
+
+class FetchError(Exception):
+    """Something is missing; the message says what."""
+
+
+def folder() -> Path:
+    """Return where the files are, or will be; its name says what made them."""
+    made_by = sorted(
+        path for path in HERE.iterdir() if path.suffix in {".sh", ".c"} or path.stem in {"fetch", "initrd"}
+    )
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in made_by)).hexdigest()[:16]
+    return _cache() / digest
+
+
+def _cache() -> Path:
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        (base / "podwire").mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return CHECKOUT / ".cache" / "guests"
+    usable = os.access(base / "podwire", os.W_OK)
+    return base / "podwire" / "guests" if usable else CHECKOUT / ".cache" / "guests"
+
+
+def main() -> int:
+    """Fetch unless everything is there; return the exit status."""
+    wanted = folder()
+    if wanted.exists():
+        return 0
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with (wanted.parent / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # several checkouts may want the same
+            if not wanted.exists():
+                _make(wanted)
+    except FetchError as error:
+        sys.stderr.write(f"guests: {error}\n")
+        return 1
+    return 0
+
+
+def _make(wanted: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=wanted.parent) as name:
+        work = Path(name)
+        for package in _downloaded(work / "packages"):
+            _run("dpkg", "-x", str(package), str(work / "root"))
+        made = work / "made"
+        made.mkdir()
+        _furnish(work / "root", made)
+        made.rename(wanted)
+
+
+def _downloaded(where: Path) -> list[Path]:
+    """Download the packages; where the lists are older than what the archive has, after reading those anew."""
+    where.mkdir(mode=0o755)
+    try:
+        _download(where)
+    except FetchError:
+        if os.geteuid() != 0:
+            raise
+        _run("apt-get", "update")
+        _download(where)
+    return sorted(where.glob("*.deb"))
+
+
+def _download(where: Path) -> None:
+    depends = re.findall(
+        r"Depends: (linux-image-\S+-cloud-amd64)$", _run("apt-cache", "depends", _KERNEL), re.MULTILINE
+    )
+    if not depends:
+        raise FetchError(f"apt-cache knows no kernel behind {_KERNEL}; as root: apt-get update")
+    _run("apt-get", "download", *_PACKAGES, depends[0], cwd=where)
+
+
+def _furnish(root: Path, made: Path) -> None:
+    """Put the kernels and the RAM disks of their guests into `made`."""
+    shutil.copy(root / "usr/bin/linux.uml", made / "linux.uml")
+    shutil.copy(root / "bin/busybox", made / "busybox")  # for the other end: it has a ping
+    shutil.copy(_only(root / "boot", "vmlinuz-*"), made / "vmlinuz")
+    _compile(root, HERE / "xstate.c", made / "xstate.so")
+    common = {
+        "/init": (HERE / "init.sh").read_bytes(),
+        "/udhcpc.sh": (HERE / "udhcpc.sh").read_bytes(),
+        "/bin/sh": (root / "bin/busybox").read_bytes(),
+        "/bin/busybox": (root / "bin/busybox").read_bytes(),
+    }
+    clients = {f"/sbin/{name}": _only(root, f"**/sbin/{name}") for name in ("dhclient", "dhcpcd")}
+    programs = {name: path.read_bytes() for name, path in clients.items()}
+    programs |= {library: Path(library).read_bytes() for path in clients.values() for library in _libraries(path)}
+    for guest, modules, where in (
+        ("uml", _UML_MODULES, root / "usr/lib/uml/modules"),
+        ("qemu", _QEMU_MODULES, root / "lib/modules"),
+    ):
+        order = {"/modules/order": "\n".join(modules).encode()}
+        inserted = {f"/modules/{name}": _only(where, f"**/{name}.ko").read_bytes() for name in modules}
+        (made / f"{guest}.cpio").write_bytes(archive(common | order | inserted | programs))
+
+
+def _compile(root: Path, source: Path, library: Path) -> None:
+    """Compile with a compiler of 300 kB; the sources need no headers."""
+    compiler = (str(root / "usr/bin/tcc"), f"-B{root / 'usr/lib/x86_64-linux-gnu/tcc'}")
+    _run(*compiler, "-nostdlib", "-nostdinc", "-shared", "-o", str(library), str(source))
+
+
+def _libraries(program: Path) -> set[str]:
+    """Return the libraries of a program, and what loads them; they are this machine's, of the same Debian."""
+    return set(re.findall(r"(/\S+) \(0x", _run("ldd", str(program))))
+
+
+def _only(where: Path, pattern: str) -> Path:
+    found = sorted(where.glob(pattern))
+    if not found:
+        raise FetchError(f"the packages have no {pattern}")
+    return found[0]
+
+
+def _run(*argv: str, cwd: Path | None = None) -> str:
+    try:
+        finished = subprocess.run(argv, cwd=cwd, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise FetchError(f"{argv[0]} is missing: guests are made of Debian packages") from None
+    if finished.returncode != 0:
+        raise FetchError(f"{' '.join(argv)} failed: {(finished.stderr or finished.stdout).strip()}")
+    return finished.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Guests boot behind what podwire wired, get their lease from a server in the namespace, and reach their gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from tests.guests.machines import Guest, Nic, ping, qemu, uml
+from tests.guests.servers import dnsmasq
+from tests.support import MakeNamespace
+from tests.support.dumps import difference, dump
+from tests.support.pods import MAC, plain
+from tests.support.podwire import Podwire
+
+UDHCPC = "udhcpc -i eth0 -n -q -t 20 -T 1 -O mtu -O staticroutes -O search -s /udhcpc.sh"
+# The lease lies outside of the bridge's own subnet, so that its network is shared with the bridge's (dnsmasq(8)).
+SERVER = f"""\
+port=0
+interface=br0
+bind-interfaces
+leasefile-ro
+dhcp-authoritative
+dhcp-range=10.1.90.5,static,255.255.255.0,infinite
+shared-network=br0,10.1.90.5
+dhcp-host={MAC},10.1.90.5
+dhcp-option=option:router,10.1.90.1
+dhcp-option=option:mtu,1500
+dhcp-option=option:dns-server,10.96.0.10
+dhcp-option=option:domain-search,svc.example
+dhcp-option=option:classless-static-route,0.0.0.0/0,10.1.90.1
+"""
+
+Boot = Callable[..., AbstractContextManager[Guest]]
+
+
+@pytest.mark.parametrize("boot", [uml, qemu])
+def test_a_guest_gets_the_pods_address_and_reaches_its_gateway(
+    netns: MakeNamespace, state_dir: Path, tmp_path: Path, boot: Boot
+) -> None:
+    """What came by DHCP is what the pod had; afterwards the pod is as it was."""
+    pod = plain(netns("host"), netns("pod"))
+    before = dump(pod.inside)
+    podwire = Podwire.on(pod, state_dir)
+    podwire.apply()
+    with dnsmasq(pod.inside, tmp_path, SERVER), boot(pod.inside, Nic("tap0", MAC)) as guest:
+        guest.run(UDHCPC)
+        assert "inet 10.1.90.5/24 " in guest.run("ip -4 addr show dev eth0")
+        assert "default via 10.1.90.1 dev eth0" in guest.run("ip route")
+        assert guest.run("cat /sys/class/net/eth0/mtu").strip() == "1500"
+        assert guest.run("cat /etc/resolv.conf").splitlines() == ["search svc.example", "nameserver 10.96.0.10"]
+        guest.run("ping -c 1 -W 10 10.1.90.1")
+        ping(pod.host, "10.1.90.5")
+    podwire.teardown()
+    assert difference(before, dump(pod.inside)) == ""
