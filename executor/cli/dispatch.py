@@ -8,9 +8,11 @@ import os
 import signal
 
 from executor.cli.commands import CHANGING
-from executor.cli.exit_status import HALF_DONE, REFUSED, exit_status
+from executor.cli.errors import fail
+from executor.cli.exit_status import HALF_DONE, REFUSED
 from executor.cli.output import OutputLost, complain
 from executor.cli.parser import module_of
+from executor.errors import Interrupted
 from planner.errors import PodwireError
 from planner.text.values import shown
 
@@ -27,11 +29,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         status: int = command.run(arguments)
     except PodwireError as error:
-        return complain(error, exit_status(error))
+        return fail(error, arguments)
     except ImportError as error:
         return complain(f"this installation of podwire is not whole ({error}): install it again", REFUSED)
     except KeyboardInterrupt:
-        return complain("interrupted, nothing was changed", REFUSED)
+        return fail(Interrupted("interrupted, nothing was changed"), arguments, REFUSED)
     except OutputLost:
         raise
     except Exception as error:  # whatever it is, a person gets a sentence

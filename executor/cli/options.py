@@ -21,6 +21,7 @@ WIRING_OPTIONS = (
 )
 _SHORT = ("text", "json")
 _MANY = 3
+_MAX_PID = 2**22  # proc(5), pid_max
 
 
 def add_common(parser: argparse.ArgumentParser, formats: tuple[str, ...] = _SHORT) -> None:
@@ -87,15 +88,56 @@ def moment(text: str) -> float:
     try:
         if factor and text[:-1].isascii() and text[:-1].isdecimal():
             return time.time() - int(text[:-1]) * factor
-        return datetime.fromisoformat(text).timestamp()
+        return datetime.fromisoformat(text.removesuffix(" UTC") + "+00:00" * text.endswith(" UTC")).timestamp()
     except (ValueError, OverflowError, OSError):
         raise argparse.ArgumentTypeError(f"{quoted(text)} is neither a time ago (such as 2h) nor a date") from None
+
+
+class _Namespace(argparse.Action):
+    """Takes --netns or --pid, either once: both say which namespace."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: object = None,
+    ) -> None:
+        """Store the name or path; what was required is there then."""
+        if getattr(namespace, self.dest) is not None:
+            raise argparse.ArgumentError(None, f"{option_string}: the namespace is named already, by --netns or --pid")
+        parser._option_string_actions["--netns"].required = False  # noqa: SLF001
+        setattr(namespace, self.dest, values)
 
 
 def add_netns(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """Add the namespace."""
     text = "the namespace: a path (/run/netns/pod1, /proc/4242/ns/net) or a name under /run/netns"
-    parser.add_argument("--netns", required=required, metavar="NETNS", help=text)
+    parser.add_argument("--netns", action=_Namespace, required=required, metavar="NETNS", help=text)
+    text = "the same: the namespace of this process"
+    parser.add_argument("--pid", action=_Namespace, dest="netns", type=_netns_of_process, metavar="PID", help=text)
+
+
+def _netns_of_process(text: str) -> str:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:20]) < _MAX_PID):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not the number of a process")
+    return f"/proc/{int(text)}/ns/net"
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """Add the answer that a question would ask for."""
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Add looking without doing."""
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only show what would be run")
+
+
+def add_talk(parser: argparse.ArgumentParser) -> None:
+    """Add how much is said of what is done."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="do not say what went well")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say each command when it has ended")
 
 
 def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -104,7 +146,9 @@ def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
     add_netns(parser, required=required)
     parser.add_argument("--id", metavar="ID", help="what to call the wiring (default: the base name of the namespace)")
     parser.add_argument("--wiring", metavar="NAME", help="how the VM is joined to the pod's links (default bridge)")
-    parser.add_argument("--tap-owner", metavar="UID[:GID]", help="who may open the taps besides root, as numbers")
+    parser.add_argument(
+        "--tap-owner", metavar="USER[:GROUP]", help="who may open the taps besides root, by name or number"
+    )
     parser.add_argument("--tap-queues", metavar="N", help="queues of each tap (default 1)")
     parser.add_argument("--tap-vnet-hdr", action="store_true", help="taps with the virtio-net header")
     _add_calico(parser)

@@ -57,8 +57,13 @@ def put_done(text: str) -> None:
 
 def complain(sentence: object, status: int) -> int:
     """Write a sentence to standard error and return ``status``."""
+    say(f"podwire: {sentence}")
+    return status
+
+
+def say(line: str) -> None:
+    """Write a line to standard error."""
     try:  # noqa: SIM105  contextlib would take as long to load as all else that --version needs
-        print(f"podwire: {sentence}", file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
     except OSError:
         pass  # nobody is left to tell
-    return status

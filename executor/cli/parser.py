@@ -10,6 +10,7 @@ from types import ModuleType
 from executor.cli.commands import COMMANDS, HIDDEN
 from executor.cli.options import quoted
 from executor.cli.output import complain, put
+from executor.cli.words import command_meant, in_order, option_meant
 from executor.version import __version__
 
 TYPE_CHECKING = False
@@ -58,16 +59,56 @@ class _Parser(argparse.ArgumentParser):
 def parse(argv: list[str]) -> argparse.Namespace | int:
     """Return the arguments, or the exit status where there is nothing more to do (--help, --version, wrong usage)."""
     try:
-        arguments, strange = _parser(_command_in(argv)).parse_known_args(argv)
+        words = in_order(argv)
+        command = _command_in(words)
+        parser = _parser(command)
+        if command is not None:
+            _refuse_unknown_options(words[1:], command, _commands_of(parser)[command])
+        arguments, strange = parser.parse_known_args(words)
+        if strange:
+            raise _unknown(strange[0], arguments.command, _commands_of(parser)[arguments.command])
     except _UsageError as error:
-        return complain(error, 1)
+        return _refuse(error, in_json="--json" in argv)
     except SystemExit:
         return 0
-    if strange:
-        return complain(f"{quoted(strange[0])} is unknown here (see podwire {arguments.command} --help)", 1)
     if arguments.json:
         arguments.format = "json"
     return arguments
+
+
+def _refuse(error: _UsageError, *, in_json: bool) -> int:
+    if in_json:
+        import json  # noqa: PLC0415  it takes a while to load
+
+        put(json.dumps({"outcome": "failed", "kind": "usage", "error": str(error), "exit_status": 1}, indent=1) + "\n")
+    return complain(error, 1)
+
+
+def _refuse_unknown_options(words: list[str], command: str, parser: argparse.ArgumentParser) -> None:
+    """Refuse an option that is not known, and ``-out=x``, which argparse would take for ``-o ut=x``.
+
+    Short options without a value may be run together. It is said before what is missing, which may be what was meant.
+    """
+    options = parser._option_string_actions  # noqa: SLF001  argparse has no other way to ask
+    flags = {name[1:] for name, action in options.items() if len(name) == 2 and action.nargs == 0}
+    for word in words:
+        if word == "--":
+            return
+        is_long = word.startswith("--")
+        if not is_long and not (word[:1] == "-" and word[1:2].isalpha()):
+            continue
+        is_known = word.partition("=")[0] in options if is_long else word in options or flags.issuperset(word[1:])
+        if not is_known:
+            raise _unknown(word, command, parser)
+
+
+def _unknown(word: str, command: str, parser: argparse.ArgumentParser) -> _UsageError:
+    meant = option_meant(word, tuple(parser._option_string_actions)) if word[:1] == "-" else None  # noqa: SLF001
+    return _UsageError(f"{quoted(word)} is unknown here{_did_you_mean(meant)} (see podwire {command} --help)")
+
+
+def _did_you_mean(meant: str | None) -> str:
+    return f": did you mean {meant}?" if meant else ""
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
@@ -107,6 +148,8 @@ def _command_in(argv: list[str]) -> str | None:
         return None
     if argv[0].startswith("-"):
         raise _UsageError(f"{quoted(argv[0])} is unknown here (see podwire --help)")
+    if meant := command_meant(argv[0], tuple(COMMANDS)):
+        raise _UsageError(f"there is no command {quoted(argv[0])}: did you mean podwire {meant}? (see podwire --help)")
     raise _UsageError(f"there is no command {quoted(argv[0])}: {', '.join(COMMANDS)} (see podwire --help)")
 
 

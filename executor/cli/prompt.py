@@ -10,9 +10,10 @@ from planner.errors import Refused
 from planner.plan.plan import Plan
 
 
-def agree(plan: Plan) -> None:
-    """Show a plan and ask for it. Raises what ``ask`` does."""
-    ask(plan_text(plan), f"{'take this back' if plan.is_reverse else 'do this'} in {plan.netns}")
+def agree(plan: Plan, notes: tuple[str, ...] = ()) -> None:
+    """Show a plan, and sentences on what comes of it, and ask. Raises what ``ask`` does."""
+    preview = plan_text(plan) + "".join(f"{note}\n" for note in notes)
+    ask(preview, f"{'take this back' if plan.is_reverse else 'do this'} in {plan.netns}")
 
 
 def ask(preview: str, question: str) -> None:
@@ -24,7 +25,7 @@ def ask(preview: str, question: str) -> None:
         raise Refused("there is no terminal to ask on: say --yes, or look first (podwire plan, teardown --dry-run)")
     put(f"{preview}\n")
     try:
-        answer = input(f"{question}? only «yes» goes on: ")
+        answer = input(f'{question}? only "yes" goes on: ')
     except EOFError:
         answer = ""
         put("\n")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from executor.cli.errors import error_json, pasteable
 from executor.cli.exit_status import exit_status
 from executor.cli.output import complain, put_done
 from executor.cli.previews import print_plan
@@ -19,8 +21,9 @@ from planner.text.values import PlanId
 class Report:
     """What became of the one wiring that was named, or of ``several`` that were not: their document is a list."""
 
-    def __init__(self, form: str, templates: Templates, *, several: bool) -> None:
-        self._form = form
+    def __init__(self, arguments: argparse.Namespace, templates: Templates, *, several: bool) -> None:
+        self._arguments = arguments
+        self._form: str = arguments.format
         self._templates = templates
         self._several = several
         self._documents: list[dict[str, Any]] = []
@@ -30,7 +33,8 @@ class Report:
         self._documents.append(outcome_json(outcome))
         if self._form != "json":
             ran = f" ({ran_words(outcome)})" if outcome.commands else ""
-            put_done("".join(f"{outcome.id}: {line}\n" for line in (outcome.sentence + ran, *outcome.notes)))
+            lines = outcome.notes if is_quiet(self._arguments) else (outcome.sentence + ran, *outcome.notes)
+            put_done("".join(f"{outcome.id}: {pasteable(line, self._arguments)}\n" for line in lines))
 
     def would_run(self, found: Plan | Outcome) -> None:
         """Show what an operation would run, or how it would end if that is nothing."""
@@ -53,11 +57,12 @@ class Report:
             except PodwireError as error:
                 if not self._several:
                     raise
-                self._documents.append({"id": str(plan_id), "outcome": "failed", "why": str(error)})
-                status = max(status, complain(f"{plan_id}: {error}", exit_status(error)))
+                sentence, found = pasteable(error, self._arguments), exit_status(error)
+                self._documents.append({"id": str(plan_id), "why": str(error)} | error_json(error, sentence, found))
+                status = max(status, complain(f"{plan_id}: {sentence}", found))
         if self._form == "json":
             put_done(json_text(self._documents if self._several else self._documents[0]))
-        elif not self._documents:
+        elif not self._documents and not is_quiet(self._arguments):
             put_done(f"{nothing}\n")
         return status
 
@@ -76,3 +81,8 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 def ran_words(outcome: Outcome) -> str:
     """Return how many commands were run, and how long it took."""
     return f"{outcome.commands} command{'' if outcome.commands == 1 else 's'} in {outcome.seconds * 1000:.0f} ms"
+
+
+def is_quiet(arguments: argparse.Namespace) -> bool:
+    """Say whether what went well is not to be said (--quiet)."""
+    return bool(getattr(arguments, "quiet", False))

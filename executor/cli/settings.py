@@ -9,8 +9,10 @@ import stat
 import sys
 from pathlib import Path
 
+from executor.cli.output import say
 from executor.errors import HostError
 from executor.settings import Settings
+from executor.state.events import Event, Ran
 from executor.state.store import StateStore
 from planner.errors import InvalidInput
 from planner.text.values import shown
@@ -26,7 +28,15 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         timeout=arguments.timeout,
         lock_timeout=getattr(arguments, "lock_timeout", 0.0),
         requested_by=_what_was_asked(),
+        listeners=(_say_command,) if getattr(arguments, "verbose", False) else (),
     )
+
+
+def _say_command(event: Event) -> None:
+    """Write a command that has ended to standard error (a Listener)."""
+    if isinstance(event, Ran):
+        how = "" if event.reply.ok else f"  failed with {event.reply.rc}"
+        say(f"{event.number:>3}  {event.command.line}  {event.reply.duration * 1000:.1f} ms{how}")
 
 
 def store_of(arguments: argparse.Namespace) -> StateStore:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import grp
+import pwd
+import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from executor.cli.files import read_file
@@ -22,6 +26,8 @@ from planner.text.values import IpAddress, IpInterface, Keyword, parse_address, 
 from planner.wiring.base import wiring_named
 
 _MAX_ID = 2**32 - 2
+# What useradd(8) takes for a name.
+_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
 _MAX_QUEUES = 256
 _IPV4_BITS = 32
 _LONGEST_SUBNET = 30
@@ -54,6 +60,8 @@ def dummy_gateway_of(arguments: argparse.Namespace, settings: Settings) -> Abstr
     _refuse_several_gateways(arguments)
     if arguments.dummy_conflist is None:
         return nullcontext()
+    if arguments.dry_run:
+        raise InvalidInput("--dry-run: --dummy-conflist would run CNI plugins; say --dummy-gateway or --dummy-result")
     conflist = Conflist.parse(load_json(read_file(arguments.dummy_conflist, "conflist"), "conflist"))
     _, plan_id = netns_and_id(arguments.netns, arguments.id)
     return dummy_gateway(conflist, plan_id, settings)
@@ -61,7 +69,7 @@ def dummy_gateway_of(arguments: argparse.Namespace, settings: Settings) -> Abstr
 
 def _plan_options(arguments: argparse.Namespace, dummy_gateway: IpAddress | None) -> PlanOptions:
     """Return the options of the wiring; InvalidInput names the option that is wrong."""
-    owner, group = _owner(arguments.tap_owner)
+    owner, group = _owner(arguments.tap_owner, is_elsewhere=getattr(arguments, "facts", None) is not None)
     queues = 1 if arguments.tap_queues is None else _number(arguments.tap_queues, "--tap-queues", 1, _MAX_QUEUES)
     return PlanOptions(
         tap_owner=owner,
@@ -79,14 +87,26 @@ def _calico_subnet(text: str | None) -> int | None:
     return None if text is None else _number(text, "--calico-subnet", 1, _IPV4_BITS)
 
 
-def _owner(text: str | None) -> tuple[int | None, int | None]:
+def _owner(text: str | None, *, is_elsewhere: bool) -> tuple[int | None, int | None]:
+    """Return the numbers of USER[:GROUP]; names are those of this machine, so not for a plan for another."""
     if text is None:
         return None, None
     user, colon, group = text.partition(":")
+    if is_elsewhere and not f"{user}{group}".isdecimal():
+        raise InvalidInput("--tap-owner: with --facts it takes numbers, since another machine has users of its own")
     return (
-        _number(user, "--tap-owner", 0, _MAX_ID),
-        _number(group, "--tap-owner", 0, _MAX_ID) if colon else None,
+        _id_of(user, lambda name: pwd.getpwnam(name).pw_uid),
+        _id_of(group, lambda name: grp.getgrnam(name).gr_gid) if colon else None,
     )
+
+
+def _id_of(text: str, look_up: Callable[[str], int]) -> int:
+    if not _NAME.fullmatch(text):
+        return _number(text, "--tap-owner", 0, _MAX_ID)
+    try:
+        return look_up(text)
+    except KeyError:
+        raise InvalidInput(f"--tap-owner: there is no user or group {text} here") from None
 
 
 def _number(text: str, option: str, low: int, high: int) -> int:

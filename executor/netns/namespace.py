@@ -142,7 +142,9 @@ def _open_namespace(path: NetnsPath) -> int:
             raise _not_a_namespace(path)
         opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
-        raise NamespaceGone(f"there is no network namespace at {path}") from None
+        name = path.rpartition("/")[2]
+        hint = f"; that of process {name} is --pid {name}" if name.isdecimal() else ""
+        raise NamespaceGone(f"there is no network namespace at {path}{hint}") from None
     except PermissionError:
         raise HostError(f"{path} cannot be opened: that needs root") from None
     except OSError as error:

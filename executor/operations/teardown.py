@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from executor.netns.namespace import Namespace
 from executor.operations.calico_gateway import give_back_gateway
 from executor.operations.outcome import GONE, Outcome
 from executor.operations.rollback import restore, way_back
 from executor.settings import Settings
 from executor.state.status import is_gone, refuse_unknown
+from executor.taps.holders import tap_holders
 from planner.plan.plan import Plan
 from planner.text.values import PlanId
 
 _ALREADY = "it is torn down already"
 
 
-def teardown(plan_id: PlanId, settings: Settings, *, agree: Callable[[Plan], None] | None = None) -> Outcome:
+Agree = Callable[[Plan, tuple[str, ...]], None]
+
+
+def teardown(plan_id: PlanId, settings: Settings, *, agree: Agree | None = None) -> Outcome:
     """Take the wiring of an id back and forget it; what is torn down already, or gone with its namespace, is done.
 
-    ``agree`` is called with what would be run, and may raise. Raises InvalidInput for an id that was never wired
-    here, and what ``restore`` does.
+    ``agree`` is called with what would be run and with sentences on who would notice, and may raise. Raises
+    InvalidInput for an id that was never wired here, and what ``restore`` does.
     """
     entry = settings.store.load(plan_id)
     if entry is None:
@@ -27,7 +32,8 @@ def teardown(plan_id: PlanId, settings: Settings, *, agree: Callable[[Plan], Non
         give_back_gateway(plan_id, settings)
         return Outcome("nothing", plan_id, sentence=_ALREADY)
     if agree is not None and not is_gone(entry):
-        agree(way_back(entry, settings))
+        plan = way_back(entry, settings)
+        agree(plan, _who_would_notice(plan))
     return restore(entry, settings, "teardown")
 
 
@@ -38,3 +44,10 @@ def preview_teardown(plan_id: PlanId, settings: Settings) -> Plan | Outcome:
         refuse_unknown(plan_id, settings.store)
         return Outcome("nothing", plan_id, sentence=_ALREADY)
     return Outcome("gone", plan_id, sentence=GONE) if is_gone(entry) else way_back(entry, settings)
+
+
+def _who_would_notice(plan: Plan) -> tuple[str, ...]:
+    """Say who has a tap open that would go."""
+    taps = [interface.name for interface in plan.interfaces if interface.type == "tap"]
+    with Namespace.open(plan.netns) as namespace:
+        return tuple(f"{holder}: it will lose its network" for holder in tap_holders(taps, namespace))

@@ -32,7 +32,7 @@ def render_drift(
     for index, change in enumerate(changes):
         lines += _change_lines(change, width, style)
         lines += _repair_lines(index, commands, style)
-    return "\n".join([*lines, "", f"{counted(len(changes), 'resource')} drifted: {_repaired(commands)}", ""])
+    return "\n".join([*lines, "", f"{counted(len(changes), 'resource')} drifted: {_repaired(commands, plan_id)}", ""])
 
 
 def _change_lines(change: Change, width: int, style: Style) -> list[str]:
@@ -61,7 +61,7 @@ def _repair_lines(index: int, commands: Sequence[Command], style: Style) -> list
     return lines or [paint(style.faint, "      no command repairs this by itself: tear down and apply again")]
 
 
-def _repaired(commands: Sequence[Command]) -> str:
+def _repaired(commands: Sequence[Command], plan_id: str) -> str:
     if not commands:
         return "no command repairs it"
-    return f"{counted(len(commands), 'command')} to repair it (podwire check --fix)"
+    return f"{counted(len(commands), 'command')} to repair it (podwire check {plan_id} --fix)"

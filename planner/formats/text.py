@@ -104,4 +104,4 @@ def _totals(plan: Plan) -> str:
     ]
     commands = len(plan.commands)
     text = f"{', '.join(words)}: {commands} command{'' if commands == 1 else 's'}"
-    return text if plan.is_reverse else f"{text}, {len(plan.reverse_commands)} to take it back (podwire show --reverse)"
+    return text if plan.is_reverse else f"{text}, {len(plan.reverse_commands)} to take it back"

@@ -1,4 +1,4 @@
-"""On a terminal podwire shows what it would do and asks; only «yes» goes on."""
+"""On a terminal podwire shows what it would do and asks; only "yes" goes on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.cli.helpers_cli import Cli
 from tests.support.dumps import difference, dump
 from tests.support.pods import Pod
 
-QUESTION = "only «yes» goes on: "
+QUESTION = 'only "yes" goes on: '
 REFUSAL = "podwire: not confirmed, nothing was changed\n"
 
 

@@ -69,7 +69,7 @@ def test_following_shows_what_is_run_from_now_on(cli: Cli, pod: Pod, result: Pat
         following.send_signal(signal.SIGINT)
         assert eventually(lambda: following.poll() is not None, "the end of the following podwire")
         assert following.returncode == 0
-    assert "--follow" in cli.refused("log", "--follow", "--json")
+    assert "--follow" in cli.refused("log", "--follow", "--format", "html")
 
 
 def write_command(path: Path, word: str) -> None:

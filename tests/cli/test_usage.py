@@ -43,7 +43,7 @@ MISSING = {
 
 WRONG = {
     "no command": ([], "a command is missing: facts, plan, "),
-    "an unknown command": (["wire"], "there is no command 'wire': facts, plan, "),
+    "an unknown command": (["frobnicate"], "there is no command 'frobnicate': facts, plan, "),
     "an unknown option before the command": (["--verbose", "list"], "'--verbose' is unknown here (see podwire --help)"),
     "an option's value is missing": (["plan", "--result"], "--result: a value is missing (see podwire plan --help)"),
     "a value where there is none": (["list", "--json=yes"], "--json: it takes no value, but was given 'yes'"),
@@ -54,7 +54,10 @@ WRONG = {
     "time that runs backwards": (["facts", "--netns", "pod1", "--timeout", "-1"], "--timeout: '-1' is not a time"),
     "time without end": (["facts", "--netns", "pod1", "--timeout", "inf"], "--timeout: 'inf' is not a time"),
     "no time at all": (["facts", "--netns", "pod1", "--timeout", "0"], "--timeout: '0' leaves no time for anything"),
-    "an abbreviated option": (["plan", "--res", "r", "--netns", "pod1"], "missing: --result"),
+    "an abbreviated option": (
+        ["plan", "--res", "r", "--netns", "pod1"],
+        "'--res' is unknown here: did you mean --result?",
+    ),
     "a line end": (["list", "a\nb"], r"'a\nb' is unknown here"),
     "what moves a terminal's cursor": (["list", "\x1b[2J"], r"'\x1b[2J' is unknown here"),
     "bytes that are no text": (["list", "\udcff"], r"'\udcff' is unknown here"),
@@ -65,8 +68,8 @@ WRONG = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_option_is_refused(cli: Cli, command: str) -> None:
     """In a sentence that names it and says where to look."""
-    said = cli.refused(command, *WHOLE[command], "--verbose")
-    assert said == f"'--verbose' is unknown here (see podwire {command} --help)"
+    said = cli.refused(command, *WHOLE[command], "--colourful")
+    assert said == f"'--colourful' is unknown here (see podwire {command} --help)"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

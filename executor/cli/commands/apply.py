@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import WIRING_OPTIONS, add_common, add_limits, add_wiring, some_seconds
+from executor.cli.options import (
+    WIRING_OPTIONS,
+    add_common,
+    add_dry_run,
+    add_limits,
+    add_talk,
+    add_wiring,
+    add_yes,
+    some_seconds,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +34,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dummy-conflist", metavar="FILE", help=text)
     text = "take it back by itself after that time (such as 60s), unless podwire confirm ID comes first"
     parser.add_argument("--confirm-within", type=some_seconds, metavar="SECONDS", help=text)
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_yes(parser)
+    add_dry_run(parser)
     text = "take a plan file that belongs to, or can be written by, somebody else"
     parser.add_argument("--allow-untrusted-plan", action="store_true", help=text)
+    add_talk(parser)
     add_common(parser)
     add_limits(parser, locks=True)
 
@@ -65,21 +76,26 @@ def _stored_plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _apply(plan: Plan, arguments: argparse.Namespace, settings: Settings) -> int:
+    from executor.cli.errors import pasteable
     from executor.cli.output import put_done
+    from executor.cli.previews import print_plan
     from executor.cli.printing import json_text
     from executor.cli.prompt import agree
     from executor.cli.report import outcome_json
     from executor.operations.apply import apply
     from planner.text.codec import to_json
 
+    if arguments.dry_run:
+        print_plan(plan, arguments.format, settings.templates)
+        return 0
     if plan.changes and not arguments.yes:
         agree(plan)
     outcome = apply(plan, settings, confirm_within=arguments.confirm_within)
     if arguments.format == "json":
         more = {"netns": str(plan.netns), "interfaces": to_json(plan.interfaces)}
         put_done(json_text(outcome_json(outcome) | more))
-    else:
-        put_done(_words(plan, outcome, arguments))
+    elif not arguments.quiet:
+        put_done(pasteable(_words(plan, outcome, arguments), arguments))
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import add_common, add_limits
+from executor.cli.options import add_common, add_limits, add_yes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,13 +21,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", metavar="ID", help="the wiring")
     parser.add_argument("--fix", action="store_true", help="repair what drifted, after showing it")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_yes(parser)
     add_common(parser)
     add_limits(parser, locks=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show in what a wiring differs from what was applied, and with --fix repair it."""
+    from executor.cli.errors import pasteable
     from executor.cli.exit_status import PENDING
     from executor.cli.output import put
     from executor.cli.printing import json_text
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     drift = drift_of(entry, settings)
     if arguments.fix and drift.plan.changes:
         return _fix(entry, drift, arguments, settings)
-    put(json_text(_document(drift)) if arguments.format == "json" else _text(drift))
+    put(json_text(_document(drift)) if arguments.format == "json" else pasteable(_text(drift), arguments))
     return PENDING if drift.plan.changes else 0
 
 

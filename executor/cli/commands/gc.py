@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     require_root()
     settings = settings_of(arguments)
-    report = Report(arguments.format, settings.templates, several=True)
+    report = Report(arguments, settings.templates, several=True)
 
     def work(plan_id: PlanId) -> None:
         entry = settings.store.load(plan_id)

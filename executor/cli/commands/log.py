@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from itertools import groupby
 
-from executor.cli.options import add_common, add_netns, moment
+from executor.cli.options import add_common, add_netns, moment, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("text", "commands", "script", "json", "html")
 _FOLLOW_EVERY = 0.3
+_MANY_DIGITS = 10
 EXAMPLES = """\
 podwire log pod1 --since 2h
 podwire log --failed --format html > log.html"""
@@ -30,9 +31,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", type=moment, metavar="WHEN", help=text)
     add_netns(parser, required=False)
     parser.add_argument("--failed", action="store_true", help="only what failed, or was not seen to end")
+    parser.add_argument("--tail", type=_count, metavar="N", help="only the last N")
     parser.add_argument("--follow", action="store_true", help="go on with what is run from now on")
     parser.add_argument("--reverse", action="store_true", help="the newest first")
     add_common(parser, _FORMATS)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < _MANY_DIGITS):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number of commands")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     require_root("what was run is written down for root only")
     store = store_of(arguments)
     records = _chosen(arguments, store)
+    if arguments.tail is not None:
+        records = records[max(0, len(records) - arguments.tail) :]
     if not arguments.follow:
         _print(records[::-1] if arguments.reverse else records, arguments.format)
         return 0

@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what would be done, and keep it in a file if that is wanted."""
     from executor.cli.exit_status import PENDING
     from executor.cli.files import write_plan
+    from executor.cli.output import put
     from executor.cli.previews import print_plan
     from executor.cli.wiring import plan_here, read_result
     from executor.templates import load_templates
@@ -34,4 +35,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         write_plan(plan, arguments.output)
     print_plan(plan, arguments.format, load_templates())
+    if arguments.output is not None and arguments.format == "text" and plan.changes:
+        put(_next_steps(arguments.output))
     return PENDING if arguments.detailed_exitcode and plan.changes else 0
+
+
+def _next_steps(name: str) -> str:
+    from shlex import quote
+
+    file = quote(name if not name.startswith("-") else f"./{name}")
+    return f"\nnext: podwire show {file} --reverse    podwire apply {file}\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import PLAN_FORMATS, add_common, add_limits
+from executor.cli.options import PLAN_FORMATS, add_common, add_dry_run, add_limits, add_talk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", nargs="?", metavar="ID", help="only this wiring (default: all that are half done)")
     parser.add_argument("--forward", action="store_true", help="finish what was begun instead of taking it back")
-    parser.add_argument("--dry-run", action="store_true", help="only show what would be run")
+    add_dry_run(parser)
+    add_talk(parser)
     add_common(parser, PLAN_FORMATS)
     add_limits(parser, locks=True)
 
@@ -37,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     named = None if arguments.id is None else (parse_id(arguments.id),)
     if not arguments.dry_run:
         give_back_orphans(settings, named)
-    report = Report(arguments.format, settings.templates, several=named is None)
+    report = Report(arguments, settings.templates, several=named is None)
 
     def work(plan_id: PlanId) -> None:
         if arguments.dry_run:

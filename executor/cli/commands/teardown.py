@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import PLAN_FORMATS, add_common, add_limits
+from executor.cli.options import PLAN_FORMATS, add_common, add_dry_run, add_limits, add_talk, add_yes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", nargs="?", metavar="ID", help="the wiring")
     parser.add_argument("--all", action="store_true", help="every wiring of the state directory")
-    parser.add_argument("--dry-run", action="store_true", help="only show what would be run")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_dry_run(parser)
+    add_yes(parser)
+    add_talk(parser)
     add_common(parser, PLAN_FORMATS)
     add_limits(parser, locks=True)
 
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     if (arguments.id is None) != arguments.all:
         raise InvalidInput("teardown: give either the ID of a wiring, or --all")
-    report = Report(arguments.format, settings.templates, several=arguments.all)
+    report = Report(arguments, settings.templates, several=arguments.all)
 
     def work(plan_id: PlanId) -> None:
         if arguments.dry_run:

@@ -1,0 +1,90 @@
+"""Words that people try: options before the command, ``help COMMAND``, and what an unknown word may mean."""
+
+from __future__ import annotations
+
+# Options that stand before the command too, and whether a value follows.
+_ANYWHERE = {"--json": False, "--format": True, "--state-dir": True}
+_COMMANDS = {
+    "add": "apply",
+    "connect": "apply",
+    "create": "apply",
+    "setup": "apply",
+    "up": "apply",
+    "wire": "apply",
+    "del": "teardown",
+    "delete": "teardown",
+    "destroy": "teardown",
+    "disconnect": "teardown",
+    "down": "teardown",
+    "remove": "teardown",
+    "revert": "teardown",
+    "rm": "teardown",
+    "undo": "teardown",
+    "unwire": "teardown",
+    "diff": "check",
+    "drift": "check",
+    "repair": "check --fix",
+    "verify": "check",
+    "history": "log",
+    "journal": "log",
+    "logs": "log",
+    "ls": "list",
+    "ps": "list",
+    "state": "list",
+    "status": "list",
+    "preview": "plan",
+    "dry-run": "plan",
+    "observe": "facts",
+    "describe": "show",
+    "info": "show",
+    "inspect": "show",
+    "keep": "confirm",
+    "prune": "gc",
+    "resume": "recover",
+    "rollback": "recover",
+    "version": "--version",
+}
+_OPTIONS = {
+    "--auto-approve": "--yes",
+    "--assume-yes": "--yes",
+    "--force": "--yes",
+    "-f": "--yes",
+    "--lines": "--tail",
+    "--name": "--id",
+    "--namespace": "--netns",
+    "--ns": "--netns",
+    "--out": "--output",
+    "--state": "--state-dir",
+}
+_ALIKE = 0.75
+
+
+def in_order(argv: list[str]) -> list[str]:
+    """Return the words as the parser wants them: the command first, and ``COMMAND --help`` for ``help COMMAND``."""
+    count = 0
+    while count < len(argv) and (option := argv[count].partition("=")[0]) in _ANYWHERE:
+        count += 2 if _ANYWHERE[option] and "=" not in argv[count] else 1
+    before, words = argv[:count], argv[count:]
+    if words[:1] == ["help"]:
+        words = [*words[1:2], "--help"]
+    return [*words[:1], *before, *words[1:]] if words else before
+
+
+def command_meant(word: str, known: tuple[str, ...]) -> str | None:
+    """Return the command that somebody may have meant by a word that is none."""
+    alike = _alike(word.lower(), (*_COMMANDS, *known))
+    return None if alike is None else _COMMANDS.get(alike, alike)
+
+
+def option_meant(word: str, known: tuple[str, ...]) -> str | None:
+    """Return the option that somebody may have meant by a word that is none."""
+    name = word.partition("=")[0]
+    long = name if name.startswith("--") or len(name) == 2 else f"-{name}"
+    other = _OPTIONS.get(long)
+    return other if other in known else _alike(long, known)
+
+
+def _alike(word: str, known: tuple[str, ...]) -> str | None:
+    from difflib import get_close_matches  # noqa: PLC0415  only what is wrong needs it
+
+    return next(iter(get_close_matches(word[:40], known, 1, _ALIKE)), None)

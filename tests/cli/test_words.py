@@ -1,0 +1,156 @@
+"""Words that people try: understood, or the word that was meant is named. Next steps that work as they are printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from executor.netns.namespace import Namespace
+from executor.taps.open import open_tap
+from planner.text.values import InterfaceName, NetnsPath
+from tests.cli.helpers_cli import Cli, sentence_in
+from tests.support import eventually
+from tests.support.pods import Pod
+
+MEANT = {
+    "destroy": (["destroy", "pod1"], "there is no command 'destroy': did you mean podwire teardown?"),
+    "status": (["status"], "there is no command 'status': did you mean podwire list?"),
+    "a slip": (["aply"], "there is no command 'aply': did you mean podwire apply?"),
+    "capitals": (["List"], "there is no command 'List': did you mean podwire list?"),
+    "a slip in an option": (["plan", "--rsult", "r"], "'--rsult' is unknown here: did you mean --result?"),
+    "another tool's option": (["teardown", "pod1", "--force"], "'--force' is unknown here: did you mean --yes?"),
+    "one dash": (["plan", "-out=x"], "'-out=x' is unknown here: did you mean --output?"),
+    "a value run together": (["plan", "-ox"], "'-ox' is unknown here"),
+    "no such help": (["help", "nothing"], "there is no command 'nothing': "),
+}
+
+
+@pytest.mark.parametrize(("words", "sentence"), MEANT.values(), ids=MEANT)
+def test_what_was_meant_is_named(cli: Cli, words: list[str], sentence: str) -> None:
+    """And nothing is done, nor written."""
+    assert cli.refused(*words).startswith(sentence)
+    assert [path.name for path in cli.folder.iterdir()] == []
+
+
+def test_help_is_a_word_too(cli: Cli) -> None:
+    """The same page as the option's."""
+    assert cli.ok("help", "plan") == cli.ok("plan", "--help")
+    assert cli.ok("help") == cli.ok("--help")
+
+
+def test_options_of_every_command_may_come_first(cli: Cli) -> None:
+    """With their values, joined or not."""
+    assert cli.json("list") == []
+    for words in (["--json"], ["--format", "json"], ["--format=json"], ["--state-dir", "elsewhere", "--json"]):
+        assert json.loads(cli.ok(*words, "list")) == []
+
+
+def test_short_options_may_be_run_together(cli: Cli, pod: Pod, result: Path) -> None:
+    """-yq: wired, and not a word about it; -v: each command on standard error."""
+    name = pod.inside.name
+    assert cli.ok("apply", "--result", result, "--netns", name, "-yq") == ""
+    outcome = cli.run("teardown", name, "-y", "-v")
+    assert outcome.rc == 0
+    commands = [record["argv"] for record in cli.json("log", name) if record["verb"] == "teardown"]
+    said = re.findall(r"^ +\d+  (.*)  \d+\.\d ms$", outcome.err, re.MULTILINE)
+    assert sorted(said) == sorted(map(shlex.join, commands))
+
+
+def test_apply_can_be_looked_at_first(cli: Cli, pod: Pod, result: Path) -> None:
+    """As teardown can."""
+    words = ("--result", result, "--netns", pod.inside.name)
+    assert cli.ok("apply", *words, "-n").splitlines()[0].startswith(f"podwire plan {pod.inside.name} ")
+    assert len(cli.json("apply", *words, "--dry-run")["commands"]) > 0
+    assert cli.json("list") == []
+
+
+def test_a_namespace_is_named_by_a_process(cli: Cli, pod: Pod) -> None:
+    """Either way, once; a number that is no namespace's name leads there."""
+    inside = ("nsenter", f"--net={pod.inside.path}", "sleep", "60")
+    with subprocess.Popen(inside, stdout=subprocess.DEVNULL) as process:
+        eventually(lambda: Path(f"/proc/{process.pid}/ns/net").stat().st_ino == pod.inside.path.stat().st_ino, "sleep")
+        links = cli.json("facts", "--pid", str(process.pid))["links"]
+        process.kill()
+    assert links == cli.json("facts", "--netns", pod.inside.name)["links"]
+    assert "named already, by --netns or --pid" in cli.refused("facts", "--netns", "pod1", "--pid", "1")
+    assert cli.refused("facts", "--pid", "x") == "--pid: 'x' is not the number of a process (see podwire facts --help)"
+    assert cli.refused("facts", "--netns", "4194303").endswith("; that of process 4194303 is --pid 4194303")
+
+
+def test_the_owner_of_taps_may_be_a_name(cli: Cli, pod: Pod, result: Path) -> None:
+    """Of this machine; for another one it has to be a number."""
+    words = ("plan", "--result", result, "--netns", pod.inside.name)
+    daemon = pwd.getpwnam("daemon")
+    assert cli.json(*words, "--tap-owner", "daemon:daemon")["options"]["tap_owner"] == daemon.pw_uid
+    assert (
+        cli.refused(*words, "--tap-owner", "nobody-here") == "--tap-owner: there is no user or group nobody-here here"
+    )
+    facts = cli.file("facts.json", cli.ok("facts", "--netns", pod.inside.name))
+    assert "takes numbers" in cli.refused(*words, "--facts", facts, "--tap-owner", "daemon")
+
+
+def test_the_log_takes_the_times_that_it_prints(cli: Cli, pod: Pod, result: Path) -> None:
+    """Those of its text, and those of its script; and it may be cut."""
+    name = pod.inside.name
+    cli.ok("apply", "--result", result, "--netns", name, "--yes")
+    everything = cli.json("log", name)
+    first = cli.ok("log", name)[:19]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", first)
+    assert cli.json("log", name, "--since", first) == everything
+    stamp = re.findall(r"^# (\d{4}-.* UTC) ", cli.ok("log", name, "--format", "script"), re.MULTILINE)[-1]
+    late = cli.json("log", name, "--since", stamp)
+    assert (late[-1], everything[0] in late) == (everything[-1], False)
+    assert cli.json("log", name, "--tail", "2") == everything[-2:]
+
+
+def test_next_steps_work_as_they_are(cli: Cli, pod: Pod, result: Path) -> None:
+    """They name the file that was written, and the state directory that was."""
+    name, elsewhere = pod.inside.name, cli.folder / "other state"
+    file = cli.folder / "a plan"
+    said = cli.ok("plan", "--result", result, "--netns", name, "-o", file)
+    step = re.search(r"podwire show (.*) --reverse", said)
+    assert step is not None
+    assert shlex.split(step[1]) == [str(file)]
+    said = cli.ok("apply", file, "--yes", "--state-dir", elsewhere)
+    step = re.search(r"^before the CNI plugin's DEL: podwire (.*)$", said, re.MULTILINE)
+    assert step is not None
+    assert cli.ok(*shlex.split(step[1]), "--yes").startswith(f"{name}: ")
+    assert cli.json("list", "--state-dir", elsewhere) == []
+    assert f"podwire list --state-dir '{elsewhere}' shows" in cli.refused("teardown", "pod9", "--state-dir", elsewhere)
+
+
+def test_errors_are_documents_where_documents_are_wanted(cli: Cli) -> None:
+    """Beside the sentence: what kind it is, and the exit status."""
+    for words, kind in (
+        (["teardown", "pod9", "--yes"], "invalid-input"),
+        (["facts", "--netns", "pod9"], "namespace-gone"),
+        (["plan", "--nonsense"], "usage"),
+    ):
+        outcome = cli.run(*words, "--json")
+        document = json.loads(outcome.out)
+        assert (outcome.rc, document["exit_status"], document["kind"]) == (1, 1, kind)
+        assert document["error"] == sentence_in(outcome.err)
+
+
+def test_who_has_a_tap_open_is_said_before_it_goes(cli: Cli, pod: Pod, result: Path) -> None:
+    """A VM would lose its network: that is known before the answer, not after it."""
+    name = pod.inside.name
+    cli.ok("apply", "--result", result, "--netns", name, "--yes")
+    with Namespace.open(NetnsPath(str(pod.inside.path))) as namespace:
+        held = open_tap(InterfaceName("tap0"), namespace=namespace)
+    try:
+        with cli.on_terminal("teardown", name) as terminal:
+            shown = terminal.answer("goes on: ", "no")
+            terminal.end()
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+    assert f"tap0 is open in process {os.getpid()} (" in shown
+    assert "): it will lose its network" in shown
