@@ -17,7 +17,7 @@ def drifted(plan: Plan, facts: NamespaceFacts) -> tuple[Change, ...]:
     as they are wired so.
     """
     found = pending(plan.changes, facts)
-    ours = {change.resource for change in plan.changes}
+    ours = {change.resource for change in plan.changes if change.netns == plan.netns}
     wired = {interface.link for interface in plan.interfaces}
     links = tuple(link for link in facts.links if link.name in wired)
     strays = wiring_named(plan.options.wiring).strays(links, facts, plan.netns)

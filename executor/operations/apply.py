@@ -18,7 +18,7 @@ from executor.state.events import Began, Ended, RollingBack
 from executor.state.status import is_gone, is_half_done
 from executor.state.store import APPLYING, WIRED, AtomicWrite, WiringRecord
 from planner.changes.change import Change, pending
-from planner.changes.lookup import Observed
+from planner.changes.lookup import Lookup
 from planner.errors import PlannerError, Refused, StalePlan
 from planner.facts.model import NamespaceFacts, differences
 from planner.kinds.kind import equivalent
@@ -40,6 +40,7 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
     check_programs((*plan.commands, *plan.reverse_commands))
     with open_operation(settings, plan.netns, plan.id) as operation:
         operation.prefetch_facts()
+        operation.enter_others(plan)
         refuse_other_wirings(plan, operation)
         entry = operation.entry(plan, APPLYING)
         if confirm_within is not None:
@@ -64,6 +65,7 @@ def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
         if now is None or not is_half_done(now):
             return Outcome("nothing", entry.id, sentence=MEANWHILE)  # whoever was at it has finished while we waited
         plan = plan_from_json(now.plan, settings.templates)
+        operation.enter_others(plan)
         facts = operation.observe()
         refuse_unreadable(facts)
         left = settings.templates.commands(pending(plan.changes, facts))
@@ -117,10 +119,14 @@ def refuse_stale(plan: Plan, facts: NamespaceFacts) -> None:
     if not facts.is_like(plan.facts):
         found = next(differences(plan.facts, facts), "its facts differ")
         raise StalePlan(f"the plan is stale: {found}; plan anew")
-    observed = Observed(facts)
+    lookup = Lookup(facts)
     for change in plan.changes:
-        if not equivalent(observed.state_of(change.resource, change.known_state), change.before):
+        seen = lookup.at(change.netns).state_of(change.resource, change.known_state)
+        if not equivalent(seen, change.before) and change.netns == plan.netns:
             raise StalePlan(f"the plan does not fit its own facts: {change.resource} is not at its «before»; plan anew")
+        if not equivalent(seen, change.before):
+            where = f"in {change.netns}" if change.netns else "on the host"
+            raise StalePlan(f"the plan is stale: {change.resource} {where} is not as it was; plan anew")
 
 
 def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, wired: AtomicWrite, operation: Operation) -> None:

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from executor.errors import ExecutorError, HostError, Interrupted, TimedOut
 from executor.netns.namespace import Namespace, boot_id
 from executor.observe.ebtables import EbtablesSave
 from executor.observe.observe import Observation
+from executor.operations.elsewhere import OtherNamespaces
 from executor.operations.execution import Execution, failed_execution, ip_execution, program_execution
 from executor.operations.scheduler import IP, Begin, End, run_scheduled
 from executor.operations.signals import StopRequest, stop_requests
@@ -55,9 +56,20 @@ class Operation:
     _number: int = field(default=0, init=False)
     _ahead: Observation | None = field(default=None, init=False)
     _rules_ahead: EbtablesSave | None = field(default=None, init=False)
-    _ready: dict[tuple[str, ...], PrestartedProcess] = field(factory=dict, init=False)
+    _ready: dict[tuple[NetnsPath | None, tuple[str, ...]], PrestartedProcess] = field(factory=dict, init=False)
+    others: OtherNamespaces = field(init=False)
     # While taking back what an apply did: neither a journal that cannot be written nor a signal stops that.
     best_effort: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.others = OtherNamespaces(self.settings)
+
+    def enter_others(self, plan: Plan, *, may_be_gone: bool = False) -> None:
+        """Open and lock the namespaces beside its own that ``plan`` has changes in.
+
+        Raises NamespaceGone if one is not there, unless it ``may_be_gone``, HostError, or Locked.
+        """
+        self.others.enter(plan.facts.elsewhere, self.namespace, may_be_gone=may_be_gone)
 
     def prefetch_facts(self) -> None:
         """Begin what the next ``observe`` returns. Only to be called where nothing will change before that."""
@@ -77,22 +89,25 @@ class Operation:
         They do nothing before it is their turn to get it.
         """
         for command in commands:
-            if command.netns is not None and PrestartedProcess.takes(command.stdin) and command.argv not in self._ready:
-                ready = PrestartedProcess(command.argv, namespace=self.namespace, timeout=self.settings.timeout)
-                self._ready[command.argv] = ready
+            key = command.netns, command.argv
+            if PrestartedProcess.takes(command.stdin) and key not in self._ready:
+                namespace = self._namespace_of(command)
+                self._ready[key] = PrestartedProcess(command.argv, namespace=namespace, timeout=self.settings.timeout)
 
     def close(self) -> None:
         """Let go of what was started for what did not come."""
         self.cancel_prefetch()
         while self._ready:
             self._ready.popitem()[1].close()
+        self.others.close()
 
     def observe(self) -> NamespaceFacts:
-        """Return what is in the namespace now."""
+        """Return what is in the namespace now, and in the others that were entered."""
         rules, self._rules_ahead = self._rules_ahead, None
         ahead, self._ahead = self._ahead, None
         look = ahead or Observation(self.namespace, self.session, self.settings.timeout, rules=rules)
-        return look.result()
+        found = look.result()
+        return evolve(found, elsewhere=self.others.observe()) if self.others else found
 
     def emit(self, event: Event) -> None:
         """Tell everybody who listens, the journal first."""
@@ -190,9 +205,8 @@ class Operation:
     def _begin(self, number: int, command: Command) -> Execution:
         self.emit(Running(number, command))
         try:
-            if command.netns is not None and command.program == IP:
-                return ip_execution(self.session, command)
-            return program_execution(self._start(command))
+            session = self._session_of(command) if command.program == IP else None
+            return program_execution(self._start(command)) if session is None else ip_execution(session, command)
         except HostError as error:
             return failed_execution(error)
 
@@ -206,9 +220,18 @@ class Operation:
         self.emit(Ran(number, command, reply))
         return reply
 
+    def _session_of(self, command: Command) -> IpBatch | None:
+        """Return the open ``ip`` of a command's namespace, None if it is that of the host and was not entered."""
+        other = self.others.at(command.netns) if self.others else None
+        return other.session if other else None if command.netns is None else self.session
+
+    def _namespace_of(self, command: Command) -> Namespace | None:
+        other = self.others.at(command.netns) if self.others else None
+        return other.namespace if other else None if command.netns is None else self.namespace
+
     def _start(self, command: Command) -> RunningProgram:
-        namespace, stdin = None if command.netns is None else self.namespace, command.stdin
-        ready = self._ready.pop(command.argv, None) if namespace and PrestartedProcess.takes(stdin) else None
+        namespace, stdin = self._namespace_of(command), command.stdin
+        ready = self._ready.pop((command.netns, command.argv), None) if PrestartedProcess.takes(stdin) else None
         if ready and stdin:
             return ready.feed(stdin)
         return start_program(command.argv, namespace=namespace, stdin=stdin, timeout=self.settings.timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from executor.netns.namespace import Namespace, boot_id
+from executor.observe.elsewhere import with_elsewhere
 from executor.observe.observe import observe_once
 from executor.settings import Settings
 from executor.state.store import WIRED, StateStore
@@ -29,6 +30,8 @@ def plan_namespace(
     with Namespace.open(netns) as namespace:
         recorded = _recorded_plan(plan_id, namespace, settings.store, settings.templates)
         facts = observe_once(namespace, timeout=settings.timeout)
+    if recorded is not None:
+        facts = with_elsewhere(facts, recorded.facts.elsewhere, timeout=settings.timeout)
     return plan_from_facts(
         result, facts, plan_id=plan_id, netns=netns, options=options, templates=settings.templates, recorded=recorded
     )

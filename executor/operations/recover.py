@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from executor.observe.elsewhere import with_elsewhere
 from executor.observe.observe import observe_netns
 from executor.operations.apply import roll_forward
 from executor.operations.outcome import GONE, Outcome
@@ -63,4 +64,5 @@ def _half_done(plan_id: PlanId, store: StateStore) -> WiringRecord | Outcome:
 def _way_on(entry: WiringRecord, settings: Settings) -> Plan:
     plan = plan_from_json(entry.plan, settings.templates)
     facts = observe_netns(entry.netns, timeout=settings.timeout)
+    facts = with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout)
     return with_changes(plan, pending(plan.changes, facts), settings.templates)

@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 
 from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete, RolledBack
 from executor.netns.namespace import boot_id
+from executor.observe.elsewhere import with_elsewhere
 from executor.observe.observe import observe_netns
 from executor.operations.apply import refuse_unreadable, verify_applied
 from executor.operations.operation import Failure, Operation, check_programs, open_operation
@@ -39,8 +40,9 @@ def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
         raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
     if is_gone(entry):
         raise NamespaceGone(f"the namespace of {entry.id} is gone: podwire gc forgets it")
-    facts = observe_netns(entry.netns, timeout=settings.timeout)
     plan = plan_from_json(entry.plan, settings.templates)
+    facts = observe_netns(entry.netns, timeout=settings.timeout)
+    facts = with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout)
     return Drift(_repair_plan(plan, facts, settings), moved_by_nature(plan, facts))
 
 
@@ -54,7 +56,9 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
         now = settings.store.load(entry.id)
         if now is None or now.status != WIRED or not now.is_of(operation.namespace.cookie, boot_id()):
             return Outcome("nothing", entry.id, sentence=_NOTHING_LEFT)
-        plan = _repair_plan(plan_from_json(now.plan, settings.templates), operation.observe(), settings)
+        recorded = plan_from_json(now.plan, settings.templates)
+        operation.enter_others(recorded)
+        plan = _repair_plan(recorded, operation.observe(), settings)
         if not plan.changes:
             return Outcome("unchanged", entry.id, sentence=_NOTHING_LEFT)
         check_programs((*plan.commands, *plan.reverse_commands))

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete
 from executor.netns.namespace import boot_id
+from executor.observe.elsewhere import with_elsewhere
 from executor.observe.observe import observe_netns
 from executor.operations.calico_gateway import give_back_gateway
 from executor.operations.operation import Operation, check_programs, open_operation
@@ -72,6 +73,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
         with tearing_down:
             tearing_down.write()
             plan = plan_from_json(entry.plan, settings.templates)
+            operation.enter_others(plan, may_be_gone=True)
             facts = operation.observe()
             check_programs(plan.reverse_commands)
             tearing_down.commit()
@@ -139,7 +141,9 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
 def way_back(entry: WiringRecord, settings: Settings) -> Plan:
     """Return what ``restore`` would run now. Raises NamespaceGone, HostError."""
     plan = plan_from_json(entry.plan, settings.templates)
-    return left_to_restore(plan, observe_netns(entry.netns, timeout=settings.timeout), settings.templates)
+    facts = observe_netns(entry.netns, timeout=settings.timeout)
+    facts = with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout)
+    return left_to_restore(plan, facts, settings.templates)
 
 
 def left_to_restore(plan: Plan, facts: NamespaceFacts, templates: Templates) -> Plan:
@@ -173,5 +177,10 @@ def _notes(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
     """Return what could not come back, and what was left alone: rules of others in the chains that came with ours."""
     lost = tuple(f"{link} is gone, and all that it had with it" for link in lost_links(plan.changes, facts))
     made = (change for change in plan.changes if change.after is not None)
-    others = (note for change in made for note in kind_of(change.resource).left_alone(change.after, facts))
+    others = (
+        note
+        for change in made
+        if (there := facts.of(change.netns)) is not None
+        for note in kind_of(change.resource).left_alone(change.after, there)
+    )
     return (*lost, *others)

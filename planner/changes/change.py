@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from planner.changes.lookup import Observed
+from planner.changes.lookup import Lookup
 from planner.errors import Refused
 from planner.facts.model import NamespaceFacts
 from planner.kinds.kind import (
@@ -26,13 +26,16 @@ from planner.text.values import NetnsPath
 
 @frozen
 class Change:
-    """``resource`` goes from ``before`` to ``after`` in the namespace ``netns``; None is «not there»."""
+    """``resource`` goes from ``before`` to ``after``, None if it is not there, in a namespace.
+
+    ``netns`` is its path, or None for that of the host, which is the one that podwire runs in.
+    """
 
     resource: Resource
     before: State | None
     after: State | None
     reason: str
-    netns: NetnsPath
+    netns: NetnsPath | None
 
     def inverse(self) -> Change:
         """Return the change that undoes this one."""
@@ -79,10 +82,10 @@ def pending(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, .
 
     Raises Refused if there is a link of the name that podwire did not make.
     """
-    observed = Observed(facts)
+    lookup = Lookup(facts)
     found = []
     for change in changes:
-        seen = observed.state_of(change.resource, change.known_state)
+        seen = lookup.at(change.netns).state_of(change.resource, change.known_state)
         if isinstance(seen, Foreign) and change.after is not None:
             raise Refused(
                 f"link {seen.name} is there and is not podwire's: rename or remove it, or wire another namespace"
@@ -90,34 +93,40 @@ def pending(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, .
         if not (equivalent(seen, change.after) or change.happens_by_itself or isinstance(seen, Foreign)):
             # What only changes with its link (a MAC, a sysctl) is still to be done if that is gone: it will be said.
             found.append(change if seen in (None, UNREADABLE) else evolve(change, before=seen))
-    return _refined(tuple(found), observed)
+    return _refined(tuple(found), lookup)
 
 
-def _refined(changes: tuple[Change, ...], observed: Observed) -> tuple[Change, ...]:
-    """Return the changes as their kinds rewrite them for what others have in the namespace."""
-    by_kind: dict[str, list[int]] = {}
+def _refined(changes: tuple[Change, ...], lookup: Lookup) -> tuple[Change, ...]:
+    """Return the changes as their kinds rewrite them for what others have in their namespaces."""
+    alike: dict[tuple[str, NetnsPath | None], list[int]] = {}
     for index, change in enumerate(changes):
-        by_kind.setdefault(kind_of(change.resource).name, []).append(index)
+        alike.setdefault((kind_of(change.resource).name, change.netns), []).append(index)
     found = list(changes)
-    for indexes in by_kind.values():
+    for (_, netns), indexes in alike.items():
         refine = kind_of(changes[indexes[0]].resource).refine
-        for index, change in zip(indexes, refine(tuple(changes[index] for index in indexes), observed), strict=True):
+        refined = refine(tuple(changes[index] for index in indexes), lookup.at(netns))
+        for index, change in zip(indexes, refined, strict=True):
             found[index] = change
     return tuple(found)
 
 
 def without_lost_links(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, ...]:
-    """Return the changes less those of links that are not in the namespace any more: nothing is left to bring back."""
-    there = {link.name for link in facts.links}
-    return tuple(change for change in changes if change.links <= there)
+    """Return the changes less those of links, or namespaces, that are not there any more: nothing is to bring back."""
+    lookup = Lookup(facts)
+    return tuple(
+        change
+        for change in changes
+        if facts.of(change.netns) is not None and change.links <= lookup.at(change.netns).links.keys()
+    )
 
 
 def lost_links(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[str, ...]:
-    """Return the links of ``changes`` that are not in the namespace any more, those that podwire made left out."""
+    """Return the links of ``changes`` that are not there any more, those that podwire made left out."""
     all_changes = tuple(changes)
-    ours = {change.resource.name for change in all_changes if kind_of(change.resource).is_made_link}
-    named = dict.fromkeys(name for change in all_changes for name in sorted(change.links))
-    return tuple(name for name in named if facts.link(name) is None and name not in ours)
+    ours = {(change.netns, change.resource.name) for change in all_changes if kind_of(change.resource).is_made_link}
+    lookup = Lookup(facts)
+    named = dict.fromkeys((change.netns, name) for change in all_changes for name in sorted(change.links))
+    return tuple(name for netns, name in named if name not in lookup.at(netns).links and (netns, name) not in ours)
 
 
 def change_to_json(change: Change) -> dict[str, Any]:
@@ -127,7 +136,7 @@ def change_to_json(change: Change) -> dict[str, Any]:
         "before": to_json(change.before),
         "after": to_json(change.after),
         "reason": change.reason,
-        "netns": str(change.netns),
+        "netns": None if change.netns is None else str(change.netns),
     }
 
 
@@ -142,4 +151,4 @@ def change_from_json(node: Node) -> Change:
     reason = node.field("reason").text()
     if not reason.isprintable():
         raise node.field("reason").error("a reason is one line of text")
-    return Change(resource, before, after, reason, node.field("netns").parse(NetnsPath))
+    return Change(resource, before, after, reason, node.maybe("netns", lambda item: item.parse(NetnsPath)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.facts.model import NamespaceFacts
+from planner.facts.model import FACTS_VERSION, NamespaceFacts
 from planner.kinds.kind import Resource, State, kind_of
+from planner.text.values import NetnsPath
 
 
 class Observed:
@@ -25,3 +26,21 @@ class Observed:
         gave to them is looked at. What podwire cannot have made, under the name of what it makes, is Foreign.
         """
         return kind_of(resource).observe(self, resource, like)
+
+
+class Lookup:
+    """An index over facts and all that they have of elsewhere, each made when it is first asked for."""
+
+    def __init__(self, facts: NamespaceFacts) -> None:
+        self._facts = facts
+        self._here = Observed(facts)
+        self._elsewhere: dict[NetnsPath | None, Observed] = {}
+
+    def at(self, netns: NetnsPath | None) -> Observed:
+        """Return what was observed in a namespace; in one that is gone nothing was."""
+        found = self._facts.of(netns)
+        if found is self._facts:
+            return self._here
+        if netns not in self._elsewhere:
+            self._elsewhere[netns] = Observed(found or NamespaceFacts(FACTS_VERSION))
+        return self._elsewhere[netns]

@@ -22,7 +22,7 @@ from planner.kinds.route import Route, RouteState
 from planner.kinds.sysctl import LinkSysctl
 from planner.text.codec import from_json, read_with, to_json
 from planner.text.document import Node
-from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress, SysctlValue, shown
+from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath, SysctlValue, shown
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -105,8 +105,37 @@ read_with(ResourceFact, _resource_fact)
 
 
 @frozen
+class Elsewhere:
+    """What was observed in another namespace: ``facts`` is None if it is gone, or if nobody has looked yet.
+
+    ``netns`` is its path, None for the host's, which is the one that podwire runs in. ``cookie`` is what it is known by
+    (SO_NETNS_COOKIE), 0 for whatever is there.
+    """
+
+    netns: NetnsPath | None
+    cookie: int = 0
+    facts: NamespaceFacts | None = None
+
+
+def _elsewhere(node: Node) -> Elsewhere:
+    node.only("netns", "cookie", "facts")
+    facts = from_json(NamespaceFacts, node.field("facts"))
+    if facts.elsewhere:
+        raise node.field("facts").error("what is elsewhere has no elsewhere of its own")
+    netns = node.maybe("netns", lambda item: item.parse(NetnsPath))
+    return Elsewhere(netns, node.field("cookie").integer(1, 2**64 - 1), facts)
+
+
+read_with(Elsewhere, _elsewhere)
+
+
+@frozen
 class NamespaceFacts:
-    """Everything that planning looks at. ``observed_at`` is seconds since the epoch, for lifetimes that tick."""
+    """Everything that planning looks at. ``observed_at`` is seconds since the epoch, for lifetimes that tick.
+
+    ``elsewhere`` are the other namespaces that a plan has changes in. What it depends on there is no more than how the
+    resources of these changes are, so they are no part of the digest.
+    """
 
     version: int
     links: tuple[LinkFact, ...] = ()
@@ -117,6 +146,7 @@ class NamespaceFacts:
     sysctls: tuple[LinkSysctl, ...] = ()
     others: tuple[ResourceFact, ...] = ()
     observed_at: float = 0.0
+    elsewhere: tuple[Elsewhere, ...] = ()
 
     # Asked for each link of a wiring: looking through all of them would cost with the square of the links.
     @cached_property
@@ -138,6 +168,15 @@ class NamespaceFacts:
     @cached_property
     def _sysctls_by_key(self) -> dict[str, SysctlValue]:
         return {setting.key: setting.value for setting in reversed(self.sysctls)}
+
+    @cached_property
+    def _elsewhere_by_netns(self) -> dict[NetnsPath | None, Elsewhere]:
+        return {other.netns: other for other in self.elsewhere}
+
+    def of(self, netns: NetnsPath | None) -> NamespaceFacts | None:
+        """Return the facts of a namespace, these ones if it is not elsewhere, None if it is gone."""
+        other = self._elsewhere_by_netns.get(netns)
+        return self if other is None else other.facts
 
     def link(self, name: str) -> LinkFact | None:
         """Return the link called ``name``, or None."""

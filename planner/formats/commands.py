@@ -6,6 +6,7 @@ import shlex
 
 from planner.plan.plan import Plan
 from planner.plan.render import Command
+from planner.text.values import NetnsPath
 
 
 def render_commands(plan: Plan) -> str:
@@ -13,10 +14,14 @@ def render_commands(plan: Plan) -> str:
     return "".join(f"{shell_line(command)}\n" for command in plan.commands)
 
 
+def nsenter(netns: NetnsPath | None) -> tuple[str, ...]:
+    """Return the words before those of a program that is to run in a namespace, none on the host (nsenter(1))."""
+    return () if netns is None else ("nsenter", f"--net={netns}")
+
+
 def shell_line(command: Command) -> str:
-    """Return one command as a line of a POSIX shell (nsenter(1))."""
-    argv = command.argv if command.netns is None else ("nsenter", f"--net={command.netns}", *command.argv)
-    line = shlex.join(argv)
+    """Return one command as a line of a POSIX shell."""
+    line = shlex.join((*nsenter(command.netns), *command.argv))
     if command.stdin is None:
         return line
     lines = " ".join(shlex.quote(text) for text in command.stdin.splitlines())

@@ -8,8 +8,7 @@ from planner.changes.change import Change
 from planner.formats.ansi import PLAIN, Style, paint
 from planner.formats.markup import clean
 from planner.formats.plan_words import input_lines
-from planner.formats.words import subject_of, words_of
-from planner.kinds.kind import kind_of
+from planner.formats.words import drift_words_of, subject_of, words_of
 from planner.kinds.shown import counted
 from planner.plan.render import Command
 
@@ -30,23 +29,23 @@ def render_drift(
     lines = [head, ""]
     width = max(len(subject_of(change)) for change in changes)
     for index, change in enumerate(changes):
-        lines += _change_lines(change, width, style)
+        lines += _change_lines(change, netns, width, style)
         lines += _repair_lines(index, commands, style)
     return "\n".join([*lines, "", f"{counted(len(changes), 'resource')} drifted: {_repaired(commands, plan_id)}", ""])
 
 
-def _change_lines(change: Change, width: int, style: Style) -> list[str]:
+def _change_lines(change: Change, netns: str, width: int, style: Style) -> list[str]:
     sign, what = _DRIFT[change.sign]
-    first, *more = _words(change)
+    first, *more = _words(change, netns)
     subject = paint(style.strong, f"{subject_of(change):<{width}}")
     text = f"{first} {what}".rstrip()
     lines = [f"  {paint(style.sign(sign), sign)} {subject}  {clean(text)}"]
     return lines + [f"    {'':<{width}}  {clean(line)}" for line in more]
 
 
-def _words(change: Change) -> list[str]:
+def _words(change: Change, netns: str) -> list[str]:
     """Return what differs: of a resource that is there but otherwise, how it is and how it should be."""
-    return words_of(change) if change.sign != "~" else kind_of(change.resource).drift(change)
+    return words_of(change, netns) if change.sign != "~" else drift_words_of(change, netns)
 
 
 def _repair_lines(index: int, commands: Sequence[Command], style: Style) -> list[str]:

@@ -9,10 +9,10 @@ from markupsafe import Markup
 from planner.formats.pages import Pages
 from planner.formats.picture.palette import mark
 from planner.formats.picture.scene import picture_of
-from planner.formats.plan_words import NOTHING, input_lines, place_of, title_of, way_of
+from planner.formats.plan_words import NOTHING, input_lines, title_of, way_of
 from planner.formats.svg import picture_element
 from planner.formats.undo import pairs_of, totals
-from planner.formats.words import subject_of, words_of
+from planner.formats.words import place_of, subject_of, words_of
 from planner.network import VmInterface
 from planner.plan.plan import Plan
 

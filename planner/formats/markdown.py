@@ -75,12 +75,13 @@ def _table(plan: Plan) -> str:
     rows = ["| | | what | why |", "| --- | --- | --- | --- |"]
     for change in plan.changes:
         subject, why = code(subject_of(change)), prose(reason_of(change, plan))
-        rows.append(f"| {code(change.sign)} | {subject} | {_words(change)} | {why} |".replace("|  |", "| |"))
+        what = _words(change, plan.netns)
+        rows.append(f"| {code(change.sign)} | {subject} | {what} | {why} |".replace("|  |", "| |"))
     return "\n".join(rows)
 
 
-def _words(change: Change) -> str:
-    return "<br/>".join(prose(line) for line in words_of(change))
+def _words(change: Change, netns: str) -> str:
+    return "<br/>".join(prose(line) for line in words_of(change, netns))
 
 
 def _folded(commands: tuple[Command, ...], how: str) -> str:

@@ -22,10 +22,3 @@ def way_of(plan: Plan) -> str:
 def input_lines(command: Command) -> list[str]:
     """Return the lines of a command's standard input, marked as such."""
     return [f"| {line}" for line in (command.stdin or "").splitlines()]
-
-
-def place_of(command: Command, plan: Plan) -> str:
-    """Return where a command runs, where that isn't the plan's namespace."""
-    if command.netns == plan.netns:
-        return ""
-    return f"in {command.netns}" if command.netns else "on the host"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from planner.changes.change import Change
-from planner.formats.commands import shell_line
+from planner.formats.commands import nsenter, shell_line
 from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan
 from planner.plan.render import Command, Templates
@@ -90,5 +90,5 @@ def _checks(change: Change) -> Iterator[str]:
     known: Any = change.known_state if change.before is None else change.before
     test = "lacks" if change.before is None else "has"
     for argv, regex in kind_of(change.resource).looks(change.resource, known):
-        line = shlex.join(["nsenter", f"--net={change.netns}", *argv])
+        line = shlex.join([*nsenter(change.netns), *argv])
         yield f"{test if regex[:1] != '!' else 'lacks'} {shlex.quote(regex.lstrip('!'))} {line}"

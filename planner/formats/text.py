@@ -45,7 +45,7 @@ def _change_lines(plan: Plan, style: Style) -> list[str]:
     width = max(len(subject_of(change)) for change in plan.changes)
     lines = []
     for change in plan.changes:
-        first, *more = words_of(change)
+        first, *more = words_of(change, plan.netns)
         sign = paint(style.sign(change.sign), change.sign)
         subject = paint(style.strong, f"{subject_of(change):<{width}}")
         reason = paint(style.faint, reason_of(change, plan))

@@ -17,7 +17,7 @@ from planner.text.document import Node
 from planner.text.values import InterfaceName, shown
 
 if TYPE_CHECKING:
-    from planner.text.values import PlanId
+    from planner.text.values import NetnsPath, PlanId
 
 # Instances of the classes that kinds name; which ones there are is only known when all kinds are loaded.
 Resource = Any
@@ -111,6 +111,8 @@ class Kind:
     # --- what most kinds have no need to say ---
     # The wirings that a resource or a state names as its owner.
     owners: Callable[[ChangeLike], Iterable[PlanId]] = _nothing
+    # The namespaces, beside its own, that a change reaches into.
+    namespaces: Callable[[ChangeLike], Iterable[NetnsPath]] = _nothing
     # What a resource provides to others, and what it needs of it: with what expires goes what needs it.
     provides: Callable[[Resource], Iterable[Hashable]] = _nothing
     needs: Callable[[Resource], Iterable[Hashable]] = _nothing

@@ -84,11 +84,13 @@ def _observe(seen: Seen, resource: Link, like: LinkState) -> LinkState | Foreign
     link = seen.links.get(resource.name)
     if link is None:
         return None
-    if link.device is None or link.mac is None or not _could_be_ours(link, like):
+    # Of a pair only this end is seen from here.
+    device = like.device if isinstance(like.device, VethDevice) and link.type == "veth" else link.device
+    if device is None or link.mac is None or not _could_be_ours(link, device, like):
         return Foreign(resource.name)
     return evolve(
         like,
-        device=link.device,
+        device=device,
         mac=link.mac,
         mtu=link.mtu,
         up=link.up,
@@ -101,9 +103,9 @@ def _observe(seen: Seen, resource: Link, like: LinkState) -> LinkState | Foreign
     )
 
 
-def _could_be_ours(link: Any, like: LinkState) -> bool:
+def _could_be_ours(link: Any, device: Any, like: LinkState) -> bool:
     """Say whether podwire can have made ``link`` to become ``like``: its type, and its alias or (killed early) none."""
-    return type(link.device) is type(like.device) and link.alias in (None, like.alias)
+    return type(device) is type(like.device) and link.alias in (None, like.alias)
 
 
 def _words(change: ChangeLike) -> list[str]:
@@ -138,8 +140,16 @@ def _looks(resource: Link, _state: Any) -> Iterator[Look]:
 
 
 def _touches(change: ChangeLike) -> Touches:
-    masters = (state.master for state in (change.before, change.after) if state is not None and state.master)
-    return frozenset(map(link_touch, (change.resource.name, *masters)))
+    states = [state for state in (change.before, change.after) if state is not None]
+    masters = (state.master for state in states if state.master)
+    peers = (state.device.peer for state in states if isinstance(state.device, VethDevice))
+    return frozenset(map(link_touch, (change.resource.name, *masters, *peers)))
+
+
+def _namespaces(change: ChangeLike) -> Iterator[NetnsPath]:
+    for state in (change.before, change.after):
+        if state is not None and isinstance(state.device, VethDevice):
+            yield state.device.peer_netns
 
 
 def _owners(change: ChangeLike) -> Iterator[PlanId]:
@@ -185,6 +195,7 @@ LINK = register(
         links=lambda _: frozenset(),
         touches=_touches,
         owners=_owners,
+        namespaces=_namespaces,
         features=_features,
         together=_group,
         only_makes=lambda change: change.after is not None,

@@ -100,11 +100,15 @@ def changes_back(plan: Plan, elapsed: float) -> tuple[Change, ...]:
     left = [change for change in changes if change.before or change.after]
     expired = {key for change in changes for key in _provided(change)}
     expired -= {key for change in left for key in _provided(change)}
-    return tuple(change for change in left if expired.isdisjoint(kind_of(change.resource).needs(change.resource)))
+    return tuple(change for change in left if expired.isdisjoint(_needed(change)))
 
 
 def _provided(change: Change) -> Iterable[Hashable]:
-    return kind_of(change.resource).provides(change.resource)
+    return ((change.netns, key) for key in kind_of(change.resource).provides(change.resource))
+
+
+def _needed(change: Change) -> Iterable[Hashable]:
+    return ((change.netns, key) for key in kind_of(change.resource).needs(change.resource))
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -225,12 +229,17 @@ def _check_commands(node: Node, plan: Plan) -> None:
 
 def _check_changes(node: Node, plan: Plan) -> None:
     seen = set()
+    others = [other.netns for other in plan.facts.elsewhere]
+    known = {plan.netns, *others}
+    if len(known) != len(others) + 1:
+        raise InvalidInput(f"{node.path}.facts.elsewhere: a namespace is there twice, or it is the plan's")
     for index, change in enumerate(plan.changes):
         where = f"{node.path}.changes[{index}]"
-        if change.netns != plan.netns:
-            raise InvalidInput(f"{where}.netns: it is not the plan's namespace")
-        if change.resource in seen:
+        if not known.issuperset((change.netns, *kind_of(change.resource).namespaces(change))):
+            nor = ", nor one that its facts tell about" if others else ""
+            raise InvalidInput(f"{where}.netns: it is not the plan's namespace{nor}")
+        if (change.netns, change.resource) in seen:
             raise InvalidInput(f"{where}.resource: {change.resource} stands in two changes of the plan")
         if any(owner != plan.id for owner in kind_of(change.resource).owners(change)):
             raise InvalidInput(f"{where}: it is of another wiring than {plan.id}")
-        seen.add(change.resource)
+        seen.add((change.netns, change.resource))

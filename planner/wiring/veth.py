@@ -10,8 +10,8 @@ from planner.errors import InvalidInput, Refused
 from planner.facts.model import LinkFact
 from planner.kinds.address import Address, AddressState
 from planner.kinds.link import Link, LinkState, VethDevice
-from planner.kinds.link_attributes import Admin, AdminState
 from planner.kinds.route import NextHop, Route, RouteState
+from planner.kinds.veth_end import VethEnd, VethEndState
 from planner.text.values import (
     InterfaceName,
     IpAddress,
@@ -53,10 +53,11 @@ def setup_veth(
     if peer is None:
         raise Refused(f"no free name for the outer end of {name} was found in {_TRIES} tries")
     device = VethDevice(peer=peer, peer_mac=generate_mac_address(random), peer_netns=outer_netns)
+    far_end = VethEndState(device.peer_mac, mtu, up=True)
     state = LinkState(device=device, mac=generate_mac_address(random), mtu=mtu, up=True)
     made = Change(Link(name), None, state, _REASON, netns)
     # The kernel makes no peer that is up already (ENOTCONN).
-    return peer, (made, Change(Admin(peer), AdminState(up=False), AdminState(up=True), _REASON, outer_netns))
+    return peer, (made, Change(VethEnd(peer), None, far_end, _REASON, outer_netns))
 
 
 def create_escape_veth_pair(

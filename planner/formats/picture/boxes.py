@@ -61,7 +61,7 @@ class Snapshot:
     def __init__(self, plan: Plan, when: str) -> None:
         self.plan = plan
         self.when = when
-        self.changes = {change.resource: change for change in plan.changes}
+        self.changes = {change.resource: change for change in plan.changes if change.netns == plan.netns}
         self.drawn: set[Resource] = set()
         self.guests = {one.name: guest for one, guest in zip(plan.interfaces, guests(plan), strict=True)}
         self._observed = Observed(plan.facts)

@@ -115,6 +115,7 @@ def _notes(plan: Plan, drawn: Collection[Resource]) -> list[Note]:
     for change in plan.changes:
         for subject, words, why in kind_of(change.resource).remarks(change):
             notes.append(Note(change.sign, subject, (words,), "" if plan.is_reverse else why))
-        if change.resource not in drawn:
-            notes.append(Note(change.sign, subject_of(change), tuple(words_of(change)), reason_of(change, plan)))
+        if change.netns != plan.netns or change.resource not in drawn:
+            lines = tuple(words_of(change, plan.netns))
+            notes.append(Note(change.sign, subject_of(change), lines, reason_of(change, plan)))
     return notes

@@ -1,0 +1,46 @@
+"""Looking at the namespaces beside its own that a plan has changes in, each known by its cookie once it was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import evolve
+
+from executor.errors import HostError, NamespaceGone
+from executor.netns.namespace import Namespace
+from executor.observe.observe import observe_once
+from planner.facts.model import Elsewhere, NamespaceFacts
+from planner.text.values import NetnsPath
+
+# That of the host is the one that podwire runs in, as its commands without a namespace do.
+_HOST = NetnsPath("/proc/self/ns/net")
+
+
+def open_elsewhere(other: Elsewhere) -> Namespace:
+    """Open another namespace. Raises NamespaceGone if it is not there, HostError if it cannot be opened."""
+    namespace = Namespace.open(other.netns or _HOST)
+    if other.cookie in (0, namespace.cookie):
+        return namespace
+    namespace.close()
+    if other.netns is None:
+        raise HostError("podwire runs in another network namespace than the one that is the host's in the plan")
+    raise NamespaceGone(f"the namespace that was at {other.netns} is gone: another one is there")
+
+
+def with_elsewhere(facts: NamespaceFacts, others: Iterable[Elsewhere], *, timeout: float) -> NamespaceFacts:
+    """Return the facts with what is in other namespaces now. One that was seen before may be gone since.
+
+    Raises NamespaceGone if one that was not is not there, HostError.
+    """
+    seen = tuple(_observe(other, timeout) for other in others)
+    return evolve(facts, elsewhere=seen) if seen else facts
+
+
+def _observe(other: Elsewhere, timeout: float) -> Elsewhere:
+    try:
+        with open_elsewhere(other) as namespace:
+            return evolve(other, cookie=namespace.cookie, facts=observe_once(namespace, timeout=timeout))
+    except NamespaceGone:
+        if not other.cookie:
+            raise
+        return evolve(other, facts=None)
