@@ -165,11 +165,9 @@ def recover(id: str, *, forward: bool = False, settings: Settings | None = None)
 
 def check(id: str, *, settings: Settings | None = None) -> Drift:
     """Return in what a wiring differs from what was applied. Raises InvalidInput, Refused, NamespaceGone."""
-    from executor.operations.repair import drift_of
-    from executor.state.status import wired_entry
+    from executor.operations import repair as operation
 
-    how = _settings(settings)
-    return drift_of(wired_entry(_id(id), how.store), how)
+    return operation.check(_id(id), _settings(settings))
 
 
 def repair(id: str, *, settings: Settings | None = None) -> Outcome:

@@ -116,6 +116,8 @@ def refuse_unreadable(facts: NamespaceFacts) -> None:
 
 def refuse_stale(plan: Plan, facts: NamespaceFacts) -> None:
     """Raise StalePlan where the namespace is not what the plan was made from; the message says what differs."""
+    if facts.ebtables.problem != plan.facts.ebtables.problem:
+        refuse_unreadable(facts)
     if not facts.is_like(plan.facts):
         found = next(differences(plan.facts, facts), "its facts differ")
         raise StalePlan(f"the plan is stale: {found}; plan anew")

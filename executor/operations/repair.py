@@ -16,22 +16,38 @@ from executor.operations.outcome import Outcome
 from executor.operations.rollback import left_to_restore
 from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
-from executor.state.status import is_gone
+from executor.state.status import is_gone, wired_entry
 from executor.state.store import WIRED, WiringRecord
+from planner.changes.change import lost_links, without_lost_links
 from planner.drift import drifted, moved_by_nature
 from planner.errors import PlannerError, Refused
 from planner.facts.model import NamespaceFacts
 from planner.plan.plan import Plan, plan_from_json, with_changes
+from planner.text.values import PlanId
 
 _NOTHING_LEFT = "nothing was left to repair"
 
 
 @frozen
 class Drift:
-    """What would bring a wiring back to what was applied, as a plan; ``notes`` name what differs by nature."""
+    """What would bring a wiring back to what was applied, as a plan; ``notes`` name what differs by nature.
+
+    Links that are ``gone`` with all that they had cannot be brought back.
+    """
 
     plan: Plan
     notes: tuple[str, ...]
+    gone: tuple[str, ...] = ()
+
+    @property
+    def is_there(self) -> bool:
+        """Say whether anything is no longer as it was applied."""
+        return bool(self.plan.changes or self.gone)
+
+
+def check(plan_id: PlanId, settings: Settings) -> Drift:
+    """Compare the wiring of an id with what is there. Raises InvalidInput, Refused, NamespaceGone, HostError."""
+    return drift_of(wired_entry(plan_id, settings.store), settings)
 
 
 def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
@@ -43,7 +59,7 @@ def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
     plan = plan_from_json(entry.plan, settings.templates)
     facts = observe_netns(entry.netns, timeout=settings.timeout)
     facts = with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout)
-    return Drift(_repair_plan(plan, facts, settings), moved_by_nature(plan, facts))
+    return Drift(_repair_plan(plan, facts, settings), moved_by_nature(plan, facts), lost_links(plan.changes, facts))
 
 
 def repair(entry: WiringRecord, settings: Settings) -> Outcome:
@@ -58,7 +74,9 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
             return Outcome("nothing", entry.id, sentence=_NOTHING_LEFT)
         recorded = plan_from_json(now.plan, settings.templates)
         operation.enter_others(recorded)
-        plan = _repair_plan(recorded, operation.observe(), settings)
+        facts = operation.observe()
+        _refuse_gone(recorded, facts)
+        plan = _repair_plan(recorded, facts, settings)
         if not plan.changes:
             return Outcome("unchanged", entry.id, sentence=_NOTHING_LEFT)
         check_programs((*plan.commands, *plan.reverse_commands))
@@ -72,7 +90,13 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
 
 def _repair_plan(plan: Plan, facts: NamespaceFacts, settings: Settings) -> Plan:
     refuse_unreadable(facts)
-    return with_changes(evolve(plan, facts=facts), drifted(plan, facts), settings.templates)
+    changes = without_lost_links(drifted(plan, facts), facts)
+    return with_changes(evolve(plan, facts=facts), changes, settings.templates)
+
+
+def _refuse_gone(plan: Plan, facts: NamespaceFacts) -> None:
+    if gone := lost_links(plan.changes, facts):
+        raise Refused(f"{', '.join(gone)} of {plan.id} is gone, which no command repairs: podwire teardown {plan.id}")
 
 
 def _carry_out(plan: Plan, operation: Operation) -> Failure | None:

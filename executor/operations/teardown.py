@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
-from executor.netns.namespace import Namespace
+from executor.errors import NamespaceGone
+from executor.netns.namespace import Namespace, boot_id
 from executor.operations.calico_gateway import give_back_gateway
 from executor.operations.outcome import GONE, Outcome
 from executor.operations.rollback import restore, way_back
 from executor.settings import Settings
 from executor.state.status import is_gone, refuse_unknown
+from executor.state.store import StateStore
 from executor.taps.holders import tap_holders
+from planner.errors import InvalidInput, PodwireError
 from planner.plan.plan import Plan
-from planner.text.values import PlanId
+from planner.text.values import NetnsPath, PlanId
 
 _ALREADY = "it is torn down already"
 
@@ -44,6 +48,27 @@ def preview_teardown(plan_id: PlanId, settings: Settings) -> Plan | Outcome:
         refuse_unknown(plan_id, settings.store)
         return Outcome("nothing", plan_id, sentence=_ALREADY)
     return Outcome("gone", plan_id, sentence=GONE) if is_gone(entry) else way_back(entry, settings)
+
+
+def ids_in(netns: NetnsPath, store: StateStore) -> tuple[PlanId, ...]:
+    """Return the ids that are wired in the namespace at a path, or that were in one which was there before.
+
+    Raises InvalidInput if there is none.
+    """
+    try:
+        with Namespace.open(netns) as namespace:
+            cookie: int | None = namespace.cookie
+    except NamespaceGone:
+        cookie = None
+    found = []
+    for plan_id in store.ids():
+        with suppress(PodwireError):  # damaged: of which namespace it is cannot be known
+            entry = store.load(plan_id)
+            if entry and (entry.netns == netns or (cookie is not None and entry.is_of(cookie, boot_id()))):
+                found.append(plan_id)
+    if not found:
+        raise InvalidInput(f"netns: nothing is wired in {netns}; podwire list shows what is")
+    return tuple(found)
 
 
 def _who_would_notice(plan: Plan) -> tuple[str, ...]:

@@ -17,21 +17,32 @@ _DRIFT = {"+": ("-", "is gone"), "-": ("+", "is there, and was not applied"), "~
 
 
 def render_drift(
-    changes: Sequence[Change], commands: Sequence[Command], *, plan_id: str, netns: str, style: Style = PLAIN
+    changes: Sequence[Change],
+    commands: Sequence[Command],
+    *,
+    plan_id: str,
+    netns: str,
+    gone: Sequence[str] = (),
+    style: Style = PLAIN,
 ) -> str:
     """Return the drift of a wiring: ``-`` is gone, ``+`` has come, ``~`` is otherwise than it was applied.
 
     ``changes`` go from what is observed to what was applied, as ``pending`` returns them; ``commands`` carry them out.
+    Links that are ``gone`` took along what they had.
     """
     head = f"{paint(style.strong, f'podwire check {plan_id}')} · {netns}"
-    if not changes:
+    if not changes and not gone:
         return f"{head}\n\n  no drift: everything is as it was applied\n"
     lines = [head, ""]
-    width = max(len(subject_of(change)) for change in changes)
+    width = max(map(len, [*map(subject_of, changes), *gone]))
+    for link in gone:
+        lines.append(f"  {paint(style.sign('-'), '-')} {paint(style.strong, f'{link:<{width}}')}  the link is gone")
+        lines.append(paint(style.faint, "      no command repairs this: tear down what is left"))
     for index, change in enumerate(changes):
         lines += _change_lines(change, netns, width, style)
         lines += _repair_lines(index, commands, style)
-    return "\n".join([*lines, "", f"{counted(len(changes), 'resource')} drifted: {_repaired(commands, plan_id)}", ""])
+    total = f"{counted(len(changes) + len(gone), 'resource')} drifted"
+    return "\n".join([*lines, "", f"{total}: {_next(commands, gone, plan_id)}", ""])
 
 
 def _change_lines(change: Change, netns: str, width: int, style: Style) -> list[str]:
@@ -60,7 +71,9 @@ def _repair_lines(index: int, commands: Sequence[Command], style: Style) -> list
     return lines or [paint(style.faint, "      no command repairs this by itself: tear down and apply again")]
 
 
-def _repaired(commands: Sequence[Command], plan_id: str) -> str:
+def _next(commands: Sequence[Command], gone: Sequence[str], plan_id: str) -> str:
+    if gone:
+        return f"the wiring cannot be repaired (podwire teardown {plan_id})"
     if not commands:
         return "no command repairs it"
     return f"{counted(len(commands), 'command')} to repair it (podwire check {plan_id} --fix)"

@@ -13,7 +13,7 @@ def subject_of(change: Change) -> str:
 
 
 def words_of(change: Change, netns: str) -> list[str]:
-    """Return what happens to the subject, a line each, and where, if that is not in ``netns``."""
+    """Return what happens to the subject, a line each and at least one, and where, if that is not in ``netns``."""
     return _placed(kind_of(change.resource).words(change), change, netns)
 
 
@@ -23,7 +23,7 @@ def drift_words_of(change: Change, netns: str) -> list[str]:
 
 
 def _placed(words: list[str], change: Change, netns: str) -> list[str]:
-    first, *more = words
+    first, *more = words or [str(change.resource)]
     place = place_of(change, netns)
     return [f"{first}, {place}" if place else first, *more]
 

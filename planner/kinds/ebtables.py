@@ -157,7 +157,8 @@ def _words(change: ChangeLike) -> list[str]:
     found: dict[str, int] = {}
     for rule in change.known_state.rules:
         found[_rule_words(rule)] = found.get(_rule_words(rule), 0) + 1
-    return [f"{count} times: {text}" if count > 1 else text for text, count in found.items()]
+    lines = [f"{count} times: {text}" if count > 1 else text for text, count in found.items()]
+    return lines or [f"{_brought_along(change.known_state) or 'no rule'}, empty"]
 
 
 def _rule_words(rule: DropRule) -> str:
@@ -172,6 +173,8 @@ def _drift(change: ChangeLike) -> list[str]:
     if change.before is None or change.after is None:
         return list(differences(change.before, change.after))
     missing = sum(rule not in change.before.rules for rule in change.after.rules)
+    if not missing:
+        return [f"{_brought_along(change.after) or 'the rules'}, shared with others now"]
     return [f"{missing} of {counted(len(change.after.rules), 'rule')} missing"]
 
 
@@ -194,11 +197,13 @@ def _rule_line(rule: DropRule) -> str:
 
 def _remarks(change: ChangeLike) -> Iterator[tuple[str, str, str]]:
     """Yield what comes and goes with the rules: a table or chains that were not there."""
-    state: RulesState = change.known_state
+    if words := _brought_along(change.known_state):
+        yield "ebtables", words, "the rules stand there"
+
+
+def _brought_along(state: RulesState) -> str:
     chains = [f"chains {', '.join(state.new_chains)}"] if state.new_chains else []
-    words = [*(["the filter table"] if state.new_table else []), *chains]
-    if words:
-        yield "ebtables", " with ".join(words), "the rules stand there"
+    return " with ".join([*(["the filter table"] if state.new_table else []), *chains])
 
 
 def _left_alone(state: RulesState, facts: Any) -> Iterable[str]:

@@ -133,8 +133,8 @@ def test_everything_can_be_torn_down_at_once(cli: Cli, pod: Pod, wired: str) -> 
     assert f"{wired}: " in cli.ok("teardown", "--all", "--yes")
     assert "master" not in pod.inside.ip("link show eth0")
     assert cli.ok("teardown", "--all", "--yes") == "nothing is wired here\n"
-    assert "either the ID of a wiring, or --all" in cli.refused("teardown", "--yes")
-    assert "either the ID of a wiring, or --all" in cli.refused("teardown", wired, "--all", "--yes")
+    assert "either the ID of a wiring, or --netns, or --all" in cli.refused("teardown", "--yes")
+    assert "either the ID of a wiring, or --netns, or --all" in cli.refused("teardown", wired, "--all", "--yes")
 
 
 # --- refused: status 1, nothing changed -------------------------------------------------------------------------------
@@ -264,3 +264,17 @@ def test_teardown_that_fails_goes_on_and_keeps_the_state(cli: Cli, pod: Pod, sha
     assert cli.json("list")[0]["state"] == "half-done"
     cli.ok("teardown", name, "--yes")
     assert difference(before, dump(pod.inside)) == ""
+
+
+def test_teardown_by_the_namespace(cli: Cli, pod: Pod, wired: str) -> None:
+    """By its name or path; also if it is gone, or another one is there under that name."""
+    assert "nothing is wired in /run/netns/elsewhere" in cli.refused("teardown", "--netns", "elsewhere", "--yes")
+    assert cli.json("teardown", "--netns", pod.inside.path, "--yes")[0]["outcome"] == "restored"
+    assert "nothing is wired in" in cli.refused("teardown", "--netns", wired, "--yes")
+
+
+def test_teardown_by_a_namespace_that_is_gone(cli: Cli, pod: Pod, wired: str) -> None:
+    """What is recorded of it is forgotten."""
+    pod.inside.delete()
+    assert "its namespace is gone" in cli.ok("teardown", "--netns", wired, "--yes")
+    assert cli.json("list") == []

@@ -91,3 +91,51 @@ def test_what_is_not_wired_cannot_drift(cli: Cli, wired: str) -> None:
     assert "never wired" in cli.refused("check", "elsewhere")
     cli.ok("teardown", wired, "--yes")
     assert "not wired any more" in cli.refused("check", wired)
+
+
+def test_a_link_that_is_gone_is_said_and_nothing_is_made_up_of_it(cli: Cli, pod: Pod, wired: str) -> None:
+    """No MAC, no master: there is no link that could have one. No repair brings it back, and none is tried."""
+    pod.inside.ip("link del eth0")
+    before = dump(pod.inside)
+    outcome = cli.run("check", wired)
+    assert outcome.rc == 2
+    assert "  - eth0  the link is gone\n" in outcome.out
+    assert not {"mac", "master", "mode"} & set(outcome.out.split())
+    document = json.loads(cli.run("check", wired, "--json").out)
+    assert document["gone"] == ["eth0"]
+    assert cli.refused("check", wired, "--fix", "--yes").startswith(f"eth0 of {wired} is gone")
+    assert difference(before, dump(pod.inside)) == ""
+
+
+def test_all_wirings_are_checked(cli: Cli, pod: Pod, wired: str) -> None:
+    """Exit status 2 if any has drifted; one that cannot be checked keeps none from it."""
+    assert cli.ok("check", "--all") == f"{wired}: no drift\n"
+    (cli.state_dir / "wirings" / "broken.json").write_text("{")
+    pod.inside.ip("link set dev tap0 down")
+    outcome = cli.run("check", "--all", "--json")
+    broken, drifted = json.loads(outcome.out)
+    assert (outcome.rc, broken["id"], broken["kind"]) == (2, "broken", "invalid-input")
+    assert (drifted["id"], [change["resource"]["name"] for change in drifted["drift"]]) == (wired, ["tap0"])
+    assert "broken: state entry broken" in outcome.err
+
+
+def test_nothing_is_wired_so_nothing_drifts(cli: Cli) -> None:
+    """A new host is well."""
+    assert cli.ok("check", "--all") == "nothing is wired here\n"
+    assert cli.json("check", "--all") == []
+
+
+def test_what_is_found_can_be_collected(cli: Cli, pod: Pod, wired: str) -> None:
+    """In Prometheus' text format: each metric with HELP and TYPE, a sample a line."""
+    pod.inside.ip("link set dev tap0 down")
+    outcome = cli.run("check", "--all", "--format", "prometheus")
+    assert outcome.rc == 2
+    lines = outcome.out.splitlines()
+    assert {line for line in lines if not line.startswith("#")} == {
+        "podwire_wirings 1",
+        f'podwire_wiring_checked{{id="{wired}"}} 1',
+        f'podwire_drifted_resources{{id="{wired}"}} 1',
+    }
+    names = {line.split("{")[0].split()[0] for line in lines if not line.startswith("#")}
+    for word in ("HELP", "TYPE"):
+        assert {line.split()[2] for line in lines if line.startswith(f"# {word} ")} == names

@@ -35,8 +35,8 @@ MISSING = {
     "plan": "missing: --result, --netns",
     "show": "missing: PLAN",
     "apply": "apply: give either the file of a plan, or --result and --netns",
-    "teardown": "teardown: give either the ID of a wiring, or --all",
-    "check": "missing: ID",
+    "teardown": "teardown: give either the ID of a wiring, or --netns, or --all",
+    "check": "check: give either the ID of a wiring, or --all",
     "confirm": "missing: ID",
     "completion": "missing: SHELL",
 }

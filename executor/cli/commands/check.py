@@ -8,71 +8,123 @@ from executor.cli.options import add_common, add_limits, add_yes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from executor.operations.repair import Drift
     from executor.settings import Settings
-    from executor.state.store import WiringRecord
+    from planner.text.values import PlanId
 
 EXAMPLES = """\
 podwire check pod1
-podwire check pod1 --fix"""
+podwire check pod1 --fix
+podwire check --all --format prometheus > /var/lib/node_exporter/podwire.prom"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("id", metavar="ID", help="the wiring")
+    parser.add_argument("id", nargs="?", metavar="ID", help="the wiring")
+    parser.add_argument("--all", action="store_true", help="every wiring of the state directory")
     parser.add_argument("--fix", action="store_true", help="repair what drifted, after showing it")
     add_yes(parser)
-    add_common(parser)
+    add_common(parser, ("text", "json", "prometheus"))
     add_limits(parser, locks=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show in what a wiring differs from what was applied, and with --fix repair it."""
-    from executor.cli.errors import pasteable
-    from executor.cli.exit_status import PENDING
-    from executor.cli.output import put
-    from executor.cli.printing import json_text
+    """Show in what wirings differ from what was applied, and with --fix repair one."""
     from executor.cli.settings import require_root, settings_of
     from executor.netns.naming import parse_id
-    from executor.operations.repair import drift_of
-    from executor.state.status import wired_entry
+    from executor.operations.repair import check
+    from planner.errors import InvalidInput
 
     require_root()
     settings = settings_of(arguments)
-    entry = wired_entry(parse_id(arguments.id), settings.store)
-    drift = drift_of(entry, settings)
-    if arguments.fix and drift.plan.changes:
-        return _fix(entry, drift, arguments, settings)
-    put(json_text(_document(drift)) if arguments.format == "json" else pasteable(_text(drift), arguments))
-    return PENDING if drift.plan.changes else 0
+    if (arguments.id is None) != arguments.all:
+        raise InvalidInput("check: give either the ID of a wiring, or --all")
+    if arguments.fix and (arguments.all or arguments.format == "prometheus"):
+        raise InvalidInput("--fix: it repairs one wiring, and prints text or JSON")
+    if not arguments.all and arguments.format != "prometheus":
+        return _check_one(check(parse_id(arguments.id), settings), arguments, settings)
+    ids = settings.store.ids() if arguments.all else (parse_id(arguments.id),)
+    return _check_each(ids, arguments, settings)
 
 
-def _fix(entry: WiringRecord, drift: Drift, arguments: argparse.Namespace, settings: Settings) -> int:
+def _check_one(drift: Drift, arguments: argparse.Namespace, settings: Settings) -> int:
+    from executor.cli.exit_status import PENDING
+    from executor.cli.output import put
+    from executor.cli.printing import json_text
+
+    if arguments.fix and drift.is_there:
+        return _fix(drift, arguments, settings)
+    put(json_text(_document(drift)) if arguments.format == "json" else _text(drift, arguments))
+    return PENDING if drift.is_there else 0
+
+
+def _check_each(ids: Iterable[PlanId], arguments: argparse.Namespace, settings: Settings) -> int:
+    """Check several wirings; one that cannot be checked keeps no other from it. Return the worst exit status."""
+    from executor.cli.errors import error_json, pasteable
+    from executor.cli.exit_status import PENDING, exit_status
+    from executor.cli.output import complain, put
+    from executor.cli.printing import json_text
+    from executor.cli.prometheus import metrics
+    from executor.operations.repair import check
+    from planner.errors import PodwireError
+
+    found: dict[PlanId, Drift | None] = {}
+    documents, status = [], 0
+    for plan_id in ids:
+        try:
+            drift = found[plan_id] = check(plan_id, settings)
+        except PodwireError as error:
+            found[plan_id], sentence = None, pasteable(error, arguments)
+            documents.append({"id": str(plan_id)} | error_json(error, sentence, exit_status(error)))
+            status = max(status, complain(f"{plan_id}: {sentence}", exit_status(error)))
+            continue
+        documents.append(_document(drift))
+        status = max(status, PENDING if drift.is_there else 0)
+        if arguments.format == "text":
+            put(_text(drift, arguments) + "\n" if drift.is_there else f"{plan_id}: no drift\n")
+    if arguments.format == "json":
+        put(json_text(documents))
+    elif arguments.format == "prometheus":
+        put(metrics(found))
+    elif not found:
+        put("nothing is wired here\n")
+    return status
+
+
+def _fix(drift: Drift, arguments: argparse.Namespace, settings: Settings) -> int:
     """Preview exactly the repair, ask, and make it."""
     from executor.cli.output import put_done
     from executor.cli.printing import json_text
     from executor.cli.prompt import ask
     from executor.cli.report import ran_words
     from executor.operations.repair import repair
+    from executor.state.status import wired_entry
 
-    if not arguments.yes:
-        ask(_text(drift), f"repair this in {entry.netns}")
-    outcome = repair(entry, settings)
+    plan = drift.plan
+    if not arguments.yes and not drift.gone:
+        ask(_text(drift, arguments), f"repair this in {plan.netns}")
+    outcome = repair(wired_entry(plan.id, settings.store), settings)
     if arguments.format == "json":
         put_done(json_text(_document(drift) | {"outcome": outcome.what}))
     else:
         words = f"{outcome.sentence} ({ran_words(outcome)})" if outcome.commands else outcome.sentence
-        put_done(f"{entry.id}: {words}\n")
+        put_done(f"{plan.id}: {words}\n")
     return 0
 
 
-def _text(drift: Drift) -> str:
+def _text(drift: Drift, arguments: argparse.Namespace) -> str:
+    from executor.cli.errors import pasteable
     from executor.cli.previews import wanted_style
     from planner.formats import render_drift
 
     plan = drift.plan
-    text = render_drift(plan.changes, plan.commands, plan_id=plan.id, netns=plan.netns, style=wanted_style())
-    return text + "".join(f"  {note}\n" for note in drift.notes)
+    text = render_drift(
+        plan.changes, plan.commands, plan_id=plan.id, netns=plan.netns, gone=drift.gone, style=wanted_style()
+    )
+    head, _, more = text.partition("\n")
+    return f"{head}\n{pasteable(more, arguments)}" + "".join(f"  {note}\n" for note in drift.notes)
 
 
 def _document(drift: Drift) -> dict[str, object]:
@@ -85,5 +137,6 @@ def _document(drift: Drift) -> dict[str, object]:
         "netns": str(plan.netns),
         "drift": [change_to_json(change) for change in plan.changes],
         "commands": [command_to_json(command) for command in plan.commands],
+        "gone": list(drift.gone),
         "notes": list(drift.notes),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import PLAN_FORMATS, add_common, add_dry_run, add_limits, add_talk, add_yes
+from executor.cli.options import PLAN_FORMATS, add_common, add_dry_run, add_limits, add_netns, add_talk, add_yes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ podwire teardown pod1 --yes"""
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", nargs="?", metavar="ID", help="the wiring")
+    add_netns(parser, required=False)
     parser.add_argument("--all", action="store_true", help="every wiring of the state directory")
     add_dry_run(parser)
     add_yes(parser)
@@ -31,15 +32,15 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.prompt import agree
     from executor.cli.report import Report
     from executor.cli.settings import require_root, settings_of
-    from executor.netns.naming import parse_id
-    from executor.operations.teardown import preview_teardown, teardown
+    from executor.netns.naming import parse_id, resolve_netns
+    from executor.operations.teardown import ids_in, preview_teardown, teardown
     from planner.errors import InvalidInput
 
     require_root()
     settings = settings_of(arguments)
-    if (arguments.id is None) != arguments.all:
-        raise InvalidInput("teardown: give either the ID of a wiring, or --all")
-    report = Report(arguments, settings.templates, several=arguments.all)
+    if [arguments.id is None, arguments.netns is None, not arguments.all].count(False) != 1:
+        raise InvalidInput("teardown: give either the ID of a wiring, or --netns, or --all")
+    report = Report(arguments, settings.templates, several=arguments.id is None)
 
     def work(plan_id: PlanId) -> None:
         if arguments.dry_run:
@@ -47,5 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             report.ended(teardown(plan_id, settings, agree=None if arguments.yes else agree))
 
-    ids = settings.store.ids() if arguments.all else (parse_id(arguments.id),)
+    if arguments.netns is not None:
+        ids = ids_in(resolve_netns(arguments.netns), settings.store)
+    else:
+        ids = settings.store.ids() if arguments.all else (parse_id(arguments.id),)
     return report.of_each(ids, work, nothing="nothing is wired here")
