@@ -13,12 +13,12 @@ from planner.facts.model import Elsewhere, NamespaceFacts
 from planner.text.values import NetnsPath
 
 # That of the host is the one that podwire runs in, as its commands without a namespace do.
-_HOST = NetnsPath("/proc/self/ns/net")
+HOST = NetnsPath("/proc/self/ns/net")
 
 
 def open_elsewhere(other: Elsewhere) -> Namespace:
     """Open another namespace. Raises NamespaceGone if it is not there, HostError if it cannot be opened."""
-    namespace = Namespace.open(other.netns or _HOST)
+    namespace = Namespace.open(other.netns or HOST)
     if other.cookie in (0, namespace.cookie):
         return namespace
     namespace.close()

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete
 from executor.netns.namespace import boot_id
-from executor.observe.elsewhere import with_elsewhere
+from executor.observe.elsewhere import HOST, with_elsewhere
 from executor.observe.observe import observe_netns
 from executor.operations.calico_gateway import give_back_gateway
 from executor.operations.operation import Operation, check_programs, open_operation
@@ -53,6 +53,7 @@ def restore(entry: WiringRecord, settings: Settings, verb: str, *, unconfirmed: 
     if not is_gone(entry):
         with suppress(NamespaceGone):  # just now
             return _restore(entry, settings, verb, unconfirmed)
+    _restore_elsewhere(entry, settings, verb)
     return _forget(entry, settings)
 
 
@@ -125,8 +126,8 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
     still = _changes_left(plan, now)
     # What was as it should be before those commands ran: they took it along. Where setting a MAC failed the first time
     # and works the second, it flushes neighbours that are back already.
-    tried = {change.resource for change in left}
-    lost = render(change for change in still if change.resource not in tried)
+    tried = {(change.netns, change.resource) for change in left}
+    lost = render(change for change in still if (change.netns, change.resource) not in tried)
     if lost:
         failures += operation.run_all(lost)
         now = operation.observe()
@@ -159,6 +160,24 @@ def _changes_left(plan: Plan, facts: NamespaceFacts) -> tuple[Change, ...]:
 def half_done(plan: Plan, way: RollbackResult) -> str:
     """Return the sentence that says what is left, and what to do."""
     return f"{plan.id} could not be taken back whole ({'; '.join(way.problems)}): podwire recover {plan.id} tries again"
+
+
+def _restore_elsewhere(entry: WiringRecord, settings: Settings, verb: str) -> None:
+    """Take back what a wiring, whose own namespace is gone, has changed in others. Raises RollbackIncomplete."""
+    if entry.boot_id != boot_id():
+        return  # no namespace outlives the machine
+    plan = plan_from_json(entry.plan, settings.templates)
+    for other in plan.facts.elsewhere:
+        changes = tuple(change for change in plan.changes if change.netns == other.netns)
+        part = with_changes(evolve(plan, facts=other.facts or plan.facts), changes, settings.templates)
+        with suppress(NamespaceGone), open_operation(settings, other.netns or HOST, entry.id) as operation:
+            if operation.namespace.cookie != other.cookie or settings.store.load(entry.id) != entry:
+                continue
+            operation.emit(Began(verb, entry.id, operation.namespace.path, settings.requested_by))
+            way = _go_back(part, operation.observe(), operation)
+            operation.emit(Ended("half-done" if way.problems else "restored", "; ".join(way.problems)))
+            if way.problems:
+                raise RollbackIncomplete(half_done(plan, way))
 
 
 def _forget(entry: WiringRecord, settings: Settings) -> Outcome:

@@ -26,7 +26,7 @@ from planner.kinds.link_attributes import Admin, AdminState
 from planner.plan.plan import Plan, parse_plan, plan_to_json, with_changes
 from planner.text.values import InterfaceName, NetnsPath
 from planner.wiring.veth import create_escape_veth_pair
-from tests.support import MakeNamespace, Namespace, run
+from tests.support import MakeNamespace, Namespace, eventually, run
 from tests.support.dumps import difference, dump
 from tests.support.pods import plain
 from tests.support.podwire import TEMPLATES, TIMEOUT, Podwire
@@ -207,6 +207,18 @@ def test_a_namespace_that_is_gone_has_nothing_to_take_back(scene: Scene) -> None
     assert ",UP" in scene.far_end()
     assert ",UP" not in host_link()
     assert difference(before, dump(scene.inside)) == ""
+
+
+def test_what_the_pod_leaves_elsewhere_when_it_is_gone_is_taken_back(scene: Scene) -> None:
+    """Only the pod's namespace is: the host's link goes down again, and nothing is left of the pair."""
+    before = dump(scene.outer)
+    scene.podwire.apply(scene.plan)
+    scene.inside.delete()
+    eventually(lambda: scene.peer not in scene.outer.ip("-o link show"), "the end of the pair")
+    assert scene.podwire.teardown().what == "gone"
+    assert scene.podwire.entry is None
+    assert ",UP" not in host_link()
+    assert difference(before, dump(scene.outer)) == ""
 
 
 def test_one_that_is_gone_before_is_said(scene: Scene) -> None:
