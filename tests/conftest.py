@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +26,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse every test that could touch the machine, before it does anything: those of the pure planner can't."""
     if PURE not in item.path.parents and not sandbox.inside():
         pytest.fail(OUTSIDE, pytrace=False)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Start each worker in a sandbox of its own: none meets another's namespaces, processes or state."""
+    for spec in specs:
+        spec.python = shlex.join([sys.executable, sandbox.__file__, sys.executable])
 
 
 @pytest.fixture
