@@ -13,8 +13,14 @@ from typing import Any
 import pytest
 
 from tests import sandbox
-from tests.support import MakeNamespace, Namespace
-from tests.support.running import OUTSIDE
+
+pytest.register_assert_rewrite("tests.support")
+
+from tests.support import MakeNamespace, Namespace  # noqa: E402 -- their assertions are to say what differs
+from tests.support.cli import Cli  # noqa: E402
+from tests.support.pods import Pod, plain  # noqa: E402
+from tests.support.preloaded import Preloaded  # noqa: E402
+from tests.support.running import OUTSIDE  # noqa: E402
 
 PURE = Path(__file__).parent / "planner"
 
@@ -52,3 +58,22 @@ def netns() -> Iterator[MakeNamespace]:
 def state_dir(tmp_path: Path) -> Path:
     """Name a state directory that doesn't exist yet."""
     return tmp_path / "state"
+
+
+@pytest.fixture(scope="session")
+def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
+    """Have podwire loaded, ready to be forked."""
+    with Preloaded.start(tmp_path_factory.mktemp("preloaded")) as process:
+        yield process
+
+
+@pytest.fixture
+def cli(tmp_path: Path, preloaded: Preloaded) -> Cli:
+    """Make the command ready, with a folder of its own and nothing in its state directory."""
+    return Cli(tmp_path, preloaded)
+
+
+@pytest.fixture
+def pod(netns: MakeNamespace) -> Pod:
+    """Make a pod with one interface, 10.1.90.5/24 on eth0, default route via 10.1.90.1."""
+    return plain(netns("host"), netns("pod"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers_cli import Cli
+from tests.support.cli import Cli
 from tests.support.dumps import difference, dump
 from tests.support.pods import Pod
 

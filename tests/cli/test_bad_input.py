@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from tests.cli.helpers_cli import Cli, tree
-from tests.cli.preloaded import Preloaded
 from tests.support import Namespace
+from tests.support.cli import Cli, tree
 from tests.support.dumps import Dump, difference, dump
 from tests.support.pods import Pod, dual_stack
+from tests.support.preloaded import Preloaded
 
 NETNS = "bad-pod"
 DEEP = 100_000
@@ -54,9 +54,9 @@ class Ground:
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory, bytecode: Path, preloaded: Preloaded) -> Iterator[Ground]:
+def ground(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Iterator[Ground]:
     """Make one pod for all bad inputs, which leave it as it is."""
-    cli = Cli(tmp_path_factory.mktemp("bad"), bytecode, preloaded)
+    cli = Cli(tmp_path_factory.mktemp("bad"), preloaded)
     with ExitStack() as stack:
         host, inside = (Namespace.create(name) for name in ("bad-host", NETNS))
         for namespace in (host, inside):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.preloaded import ROOT
 from tests.support import run
+from tests.support.preloaded import ROOT
 from tests.support.running import eventually
 
 DEMO = (sys.executable, str(ROOT / "examples/demo.py"))

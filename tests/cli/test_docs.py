@@ -15,10 +15,10 @@ from contextlib import ExitStack
 import pytest
 from attrs import frozen
 
-from tests.cli.helpers_cli import Cli
-from tests.cli.preloaded import ROOT
 from tests.support import Namespace, run
+from tests.support.cli import Cli
 from tests.support.pods import Pod, plain
+from tests.support.preloaded import ROOT
 
 UPDATE = bool(os.environ.get("PODWIRE_DOCS_UPDATE"))
 PAGES = ("README.md", "docs/command-line.md", "docs/how-it-works.md", "docs/review.md")
@@ -174,17 +174,20 @@ def test_links_lead_somewhere(page: str) -> None:
     assert not missing
 
 
-def test_the_map_of_the_rooms_is_true() -> None:
-    """Every module that CONTRIBUTING.md names is there, and every module is named."""
+def test_the_map_of_files_is_true() -> None:
+    """What CONTRIBUTING.md names is there; it names every module, by its file or by a folder, and every test folder."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    named = set(re.findall(r"`((?:planner|executor|templates|tests)/[\w/.-]*)`", text))
-    assert all((ROOT / name).exists() for name in named), [name for name in named if not (ROOT / name).exists()]
-    modules = {
-        str(path.relative_to(ROOT)) for folder in ("planner", "executor") for path in ROOT.glob(f"{folder}/**/*.py")
-    }
-    rooms = {name for name in named if name.endswith(("/", ".py"))}
-    homeless = [module for module in modules if not any(module.startswith(room) for room in rooms)]
-    assert not homeless, sorted(homeless)
+    mapped = text.partition("## Where things go")[2].partition("\n## ")[0]
+    named = {word: (ROOT / word).exists() for word in re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", mapped)}
+    assert all(named.values()), [word for word, there in named.items() if not there]
+    rows = set(re.findall(r"`([^`]+)`", "\n".join(re.findall(r"^\| (.+?) \|", mapped, re.MULTILINE))))
+    folders = tuple(word for word in rows if word.endswith("/"))
+    modules = {str(path.relative_to(ROOT)) for top in ("planner", "executor") for path in ROOT.glob(f"{top}/**/*.py")}
+    modules = {module for module in modules if not module.endswith("/__init__.py")}
+    missing = [module for module in modules if module not in rows and not module.startswith(folders)]
+    assert not missing, sorted(missing)
+    tests = {f"{path.parent.relative_to(ROOT)}/" for path in ROOT.glob("tests/*/test_*.py")}
+    assert tests <= set(folders), sorted(tests - set(folders))
 
 
 def test_pages_say_nothing_of_this_machine() -> None:

@@ -15,8 +15,8 @@ from executor.state.events import Began, Ran, Running
 from executor.state.journal import Journal, read_logs
 from planner.plan.render import Command
 from planner.text.values import NetnsPath, PlanId
-from tests.cli.helpers_cli import Cli
 from tests.support import eventually
+from tests.support.cli import Cli
 from tests.support.pods import Pod
 
 NETNS = NetnsPath("/run/netns/pod1")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers_cli import Cli, sentence_in
-from tests.cli.preloaded import Preloaded
 from tests.support import MakeNamespace, Namespace
+from tests.support.cli import Cli, sentence_in
 from tests.support.pods import Pod, plain
+from tests.support.preloaded import Preloaded
 
 LOG_KEYS = {"time", "id", "netns", "argv", "stdin", "rc", "stdout", "stderr", "duration_ms"}
 
@@ -60,9 +60,9 @@ def test_list_knows_the_state_directory_by_option_and_by_variable(cli: Cli, pod:
 
 
 @pytest.fixture(scope="module")
-def past(tmp_path_factory: pytest.TempPathFactory, bytecode: Path, preloaded: Preloaded) -> Iterator[tuple[Cli, Pod]]:
+def past(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Iterator[tuple[Cli, Pod]]:
     """Wire a pod and take it back, once for all tests that read the log of it."""
-    cli = Cli(tmp_path_factory.mktemp("past"), bytecode, preloaded)
+    cli = Cli(tmp_path_factory.mktemp("past"), preloaded)
     with ExitStack() as stack:
         pod = plain(*(Namespace.create(f"past-{hint}") for hint in ("host", "pod")))
         for namespace in (pod.host, pod.inside):

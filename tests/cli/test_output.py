@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers_cli import Cli, sentence_in
 from tests.support import Namespace
+from tests.support.cli import Cli, sentence_in
 from tests.support.dumps import difference, dump
 from tests.support.pods import Pod, plain
 

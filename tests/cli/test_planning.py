@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers_cli import Cli, tree
 from tests.support import MakeNamespace, run
+from tests.support.cli import Cli, tree
 from tests.support.dumps import difference, dump
 from tests.support.pods import Pod, dual_stack
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers_cli import Cli, kill, tree
 from tests.support import eventually
+from tests.support.cli import Cli, tree
 from tests.support.dumps import Dump, difference, dump
 from tests.support.pods import Pod
 
@@ -51,7 +52,7 @@ def kill_in_the_middle(cli: Cli, *words: str | Path, program: str = "ebtables-re
 @pytest.fixture
 def half_applied(cli: Cli, pod: Pod, plan: Path) -> str:
     """Kill an apply in the middle, and the program that it was waiting for; return the id."""
-    kill(kill_in_the_middle(cli, "apply", plan))
+    os.kill(kill_in_the_middle(cli, "apply", plan), signal.SIGKILL)
     return pod.inside.name
 
 
@@ -59,7 +60,7 @@ def half_applied(cli: Cli, pod: Pod, plan: Path) -> str:
 def half_torn_down(cli: Cli, pod: Pod, plan: Path) -> str:
     """Kill a teardown in the middle, and the program that it was waiting for; return the id."""
     cli.ok("apply", plan, "--yes")
-    kill(kill_in_the_middle(cli, "teardown", pod.inside.name))
+    os.kill(kill_in_the_middle(cli, "teardown", pod.inside.name), signal.SIGKILL)
     return pod.inside.name
 
 
@@ -124,7 +125,7 @@ def test_a_teardown_that_was_killed_is_finished_both_ways(
 
 def test_with_the_bridge_half_made(cli: Cli, pod: Pod, plan: Path, before: Dump) -> None:
     """It stands there, without its settings."""
-    kill(kill_in_the_middle(cli, "apply", plan, program="sysctl", mark="br0/accept_ra"))
+    os.kill(kill_in_the_middle(cli, "apply", plan, program="sysctl", mark="br0/accept_ra"), signal.SIGKILL)
     assert "br0" in pod.inside.ip("link")
     cli.ok("recover")
     assert difference(before, dump(pod.inside)) == ""
@@ -144,7 +145,7 @@ def test_as_long_as_the_last_command_runs_nobody_else_changes_anything(
     said = cli.refused("recover", "--lock-timeout", "0")
     assert f"process {hanging} (sleep)" in said
     assert "try again" in said
-    kill(hanging)
+    os.kill(hanging, signal.SIGKILL)
     cli.ok("recover")
     assert difference(before, dump(pod.inside)) == ""
 

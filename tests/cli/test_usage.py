@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.cli.helpers_cli import PODWIRE, Cli, tree
 from tests.support import run
+from tests.support.cli import PODWIRE, Cli, tree
 
 JYTHON = "org"  # of org.python.core, which the standard library's copy asks for in vain
 

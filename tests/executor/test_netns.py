@@ -22,7 +22,10 @@ from executor.netns.naming import default_id, resolve_netns
 from executor.process.run import start_program
 from planner.errors import InvalidInput
 from planner.text.values import NetnsPath
-from tests.executor.helpers_netns import ROOT, descriptors, eventually, ip, is_running, name_of, scratch_namespace
+from tests.executor.helpers_netns import ip, name_of, scratch_namespace
+from tests.support import eventually
+from tests.support.preloaded import ROOT
+from tests.support.processes import descriptors, is_running
 
 # What another podwire does, less the wiring: it takes the lock, starts a program in the namespace, and waits.
 HOLDER = """
@@ -59,7 +62,7 @@ def process_in(path: NetnsPath) -> Iterator[NetnsPath]:
     with subprocess.Popen(["nsenter", f"--net={path}", "sleep", "60"]) as process:
         link = Path(f"/proc/{process.pid}/ns/net")
         try:
-            assert eventually(lambda: link.stat().st_ino == Path(path).stat().st_ino)
+            eventually(lambda: link.stat().st_ino == Path(path).stat().st_ino, "the other namespace")
             yield NetnsPath(str(link))
         finally:
             process.kill()
@@ -132,7 +135,7 @@ def test_the_namespace_of_a_process_that_has_ended_is_gone() -> None:
     """A zombie has no namespace any more, though its directory is still there."""
     with subprocess.Popen(["true"]) as process:
         path = f"/proc/{process.pid}/ns/net"
-        assert eventually(lambda: not is_running(process.pid))
+        eventually(lambda: not is_running(process.pid), "its end")
         with pytest.raises(NamespaceGone):
             Namespace.open(NetnsPath(path))
 

@@ -17,7 +17,8 @@ from executor.netns.namespace import Namespace
 from executor.process.result import CommandResult, one_line
 from executor.process.run import PrestartedProcess, find_program, run_program, start_program
 from executor.process.run_by_sh import run_by_sh
-from tests.executor.helpers_netns import children, descriptors, eventually, is_running
+from tests.support import eventually
+from tests.support.processes import children, descriptors, is_running
 
 Run = Callable[..., CommandResult]
 
@@ -115,7 +116,7 @@ def test_a_program_holds_what_it_must_and_nothing_else(
         timeout=60,
         pass_fds=[namespace.fd] if told else [],
     ) as running:
-        assert eventually(lambda: Path(f"/proc/{running.pid}/comm").read_text() == "sleep\n")
+        eventually(lambda: Path(f"/proc/{running.pid}/comm").read_text() == "sleep\n", "its start")
         held = {int(entry.name) for entry in Path(f"/proc/{running.pid}/fd").iterdir()}
     assert held == {0, 1, 2, namespace.fd} if holds else {0, 1, 2}
 
@@ -125,7 +126,7 @@ def test_a_program_that_takes_too_long_is_killed_with_all_that_it_started(run: R
     with pytest.raises(TimedOut, match=r"^sh did not end within 0\.5 s and was killed$"):
         run(f"sleep 60 & echo $! > {tmp_path}/pid; wait", timeout=0.5)
     grandchild = int((tmp_path / "pid").read_text())
-    assert eventually(lambda: not is_running(grandchild))
+    eventually(lambda: not is_running(grandchild), "its end")
     assert children() == set()
 
 
@@ -170,7 +171,7 @@ def test_nothing_is_left_behind(run: Run) -> None:
             run("sleep 60", timeout=0.1)
     assert children() == set()
     assert descriptors() == before
-    assert eventually(lambda: threading.active_count() == 1)
+    eventually(lambda: threading.active_count() == 1, "the end of the thread")
 
 
 @pytest.mark.parametrize(
@@ -239,7 +240,7 @@ def ready(namespace: Namespace, tmp_path: Path) -> Iterator[PrestartedProcess]:
 
 def test_a_program_started_ahead_waits_for_its_input(ready: PrestartedProcess, tmp_path: Path) -> None:
     """And answers as any other."""
-    eventually(lambda: children() != set())
+    eventually(lambda: children() != set(), "its start")
     assert not (tmp_path / "done").exists()
     with ready.feed("*filter\n") as running:
         reply = running.result()
@@ -258,7 +259,7 @@ def test_a_program_started_ahead_that_gets_nothing_does_nothing(ready: Prestarte
 def test_a_program_that_ended_before_its_input_says_so_itself(namespace: Namespace) -> None:
     """Its own status and words, not a broken pipe."""
     ready = PrestartedProcess(["sh", "-c", "echo gone >&2; exit 3"], namespace=namespace, timeout=10)
-    eventually(lambda: not any(map(is_running, children())))
+    eventually(lambda: not any(map(is_running, children())), "its end")
     with ready.feed("x\n") as running:
         reply = running.result()
     assert (reply.rc, reply.stderr) == (3, "gone\n")
@@ -276,7 +277,7 @@ def may_raise_priorities() -> bool:
     """Say whether a process's nice value may be made smaller again: that takes CAP_SYS_NICE in the host itself."""
     with subprocess.Popen(["nice", "-n", "1", "sleep", "60"]) as process:
         try:
-            eventually(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == 1)
+            eventually(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == 1, "its priority")
             os.setpriority(os.PRIO_PROCESS, process.pid, 0)
         except PermissionError:
             return False
@@ -287,7 +288,7 @@ def may_raise_priorities() -> bool:
 
 def test_what_is_started_ahead_gives_way_until_it_is_waited_for(namespace: Namespace, ready: PrestartedProcess) -> None:
     """It would take time from what is waited for now."""
-    eventually(lambda: [os.getpriority(os.PRIO_PROCESS, waiting) for waiting in children()] == [10])
+    eventually(lambda: [os.getpriority(os.PRIO_PROCESS, waiting) for waiting in children()] == [10], "its priority")
     if not may_raise_priorities():
         pytest.skip("a nice value may not be made smaller in this user namespace, so it stays")
     with ready.feed("x\n") as running:
@@ -430,7 +431,7 @@ def test_what_sh_runs_is_killed_with_all_that_it_started_when_it_takes_too_long(
     with pytest.raises(TimedOut, match=r"^sh did not end within 0\.5 s and was killed$"):
         run_by_sh(["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; wait"], stdin=None, timeout=0.5)
     grandchild = int((tmp_path / "pid").read_text())
-    assert eventually(lambda: not is_running(grandchild))
+    eventually(lambda: not is_running(grandchild), "its end")
     reply = run_by_sh(["sh", "-c", "sleep 60 & echo $!"], stdin=None, timeout=30)
     os.kill(int(reply.stdout), 9)
     assert reply.duration < 10

@@ -17,7 +17,9 @@ import pytest
 from executor.errors import ExecutorError, HostError, TimedOut
 from executor.netns.namespace import Namespace
 from executor.process.ip_batch import IpBatch, batch_line
-from tests.executor.helpers_netns import children, descriptors, eventually, ip, is_running, name_of
+from tests.executor.helpers_netns import ip, name_of
+from tests.support import eventually
+from tests.support.processes import children, descriptors, is_running
 
 SHOW_LO = ("ip", "link", "show", "dev", "lo")
 UNPARSABLE = ("ip", "route", "add", "nonsense")
@@ -156,7 +158,7 @@ def test_an_ip_that_was_killed_between_commands_is_replaced(namespace: Namespace
         session.run(SHOW_LO)
         (pid,) = children()
         os.kill(pid, 9)
-        assert eventually(lambda: not is_running(pid))
+        eventually(lambda: not is_running(pid), "its end")
         assert session.run(SHOW_LO).ok
 
 
@@ -211,7 +213,7 @@ def test_a_closed_session_leaves_nothing_behind(namespace: Namespace) -> None:
             session.run(SHOW_LO)
     assert children() == set()
     assert descriptors() == before
-    assert eventually(lambda: threading.active_count() == 1)
+    eventually(lambda: threading.active_count() == 1, "the end of the thread")
 
 
 def test_a_link_can_be_made_again_after_its_group_was_deleted(namespace: Namespace) -> None:

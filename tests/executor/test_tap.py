@@ -15,7 +15,8 @@ from executor.errors import HostError
 from executor.netns.namespace import Namespace
 from executor.taps.open import open_tap, send_descriptors
 from planner.text.values import InterfaceName
-from tests.executor.helpers_netns import descriptors, ip, name_of
+from tests.executor.helpers_netns import ip, name_of
+from tests.support.processes import descriptors
 
 TAP = InterfaceName("tap0")
 ETH_P_ALL = 3

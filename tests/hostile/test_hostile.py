@@ -6,21 +6,22 @@ import copy
 import hashlib
 import json
 import os
-import sys
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from executor.templates import load_templates
 from planner.plan.plan import Plan, parse_plan, plan_to_json, with_changes
 from tests.hostile.cases import CASES, FACTS_CHANGES, STATE_CHANGES, STATE_PLAN_CHANGES, Case, changed, lay_out, write
-from tests.reliability.helpers_desk import ROOT, podwire
-from tests.support import Namespace, Outcome, run
+from tests.support import Namespace, Outcome
+from tests.support.cli import Cli
 from tests.support.dumps import Dump, difference, dump
 from tests.support.pods import plain
+from tests.support.preloaded import Preloaded
 
 Json = dict[str, Any]
 
@@ -30,11 +31,16 @@ class Target:
     """A pod that nothing may be changed in, the files that wire it, and the state entry that it once had."""
 
     inside: Namespace
-    folder: Path
+    cli: Cli
     before: Dump = field(repr=False)
     glance: str = field(repr=False)
     entry: Json = field(repr=False)
     half_done: Json = field(repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self.cli.folder
 
     @property
     def plan(self) -> Json:
@@ -48,23 +54,22 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+def target(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Iterator[Target]:
     """Make the pod once for all, wire it and take it back."""
-    folder = tmp_path_factory.mktemp("target")
+    cli = Cli(tmp_path_factory.mktemp("target"), preloaded)
+    folder = cli.folder
     host, inside = Namespace.create("hostile-host"), Namespace.create("pod")
     try:
         pod = plain(host, inside)
         before = dump(inside)
-        env = {"PODWIRE_STATE_DIR": str(folder / "state")}
-        (folder / "result").write_text(json.dumps(pod.result))
-        words = ["--result", str(folder / "result"), "--netns", "pod"]
-        assert podwire("plan", *words, "-o", folder / "plan", env=env).rc == 0
-        (folder / "facts").write_text(podwire("facts", "--netns", "pod").out)
-        assert podwire("apply", folder / "plan", "--yes", env=env).rc == 0
+        cli.file("result", pod.result)
+        cli.ok("plan", "--result", folder / "result", "--netns", "pod", "-o", folder / "plan")
+        cli.file("facts", cli.ok("facts", "--netns", "pod"))
+        cli.ok("apply", folder / "plan", "--yes")
         entry = json.loads((folder / "state/wirings/pod.json").read_text())
-        assert podwire("teardown", "pod", "--yes", env=env).rc == 0
+        cli.ok("teardown", "pod", "--yes")
         assert difference(before, dump(inside)) == ""
-        yield Target(inside, folder, before, glance(inside), entry, entry | {"status": "applying"})
+        yield Target(inside, cli, before, glance(inside), entry, entry | {"status": "applying"})
         assert difference(before, dump(inside)) == ""
     finally:
         inside.delete()
@@ -97,13 +102,13 @@ def see_that_it_is_refused(outcome: Outcome, says: str = "") -> None:
 
 def refuse(target: Target, words: list[str], folder: Path, env: dict[str, str], says: str = "") -> None:
     """Run it, and see that it is refused and that nothing has changed: neither pod, nor state, nor files."""
-    state = folder / "state"
+    cli = evolve(target.cli, folder=folder)
     files = tree(folder)
     guarded = [Path("/etc/passwd").stat().st_mtime_ns, sorted(Path("/run/netns").iterdir())]
-    outcome = podwire(*words, env={"PODWIRE_STATE_DIR": str(state)} | env)
+    outcome = cli.run(*words, env=env)
     is_as_it_was = glance(target.inside) == target.glance
     if not is_as_it_was:  # or all the others would fail too
-        podwire("teardown", "pod", "--yes", env={"PODWIRE_STATE_DIR": str(state)} | env)
+        cli.run("teardown", "pod", "--yes", env=env)
     see_that_it_is_refused(outcome, says)
     assert is_as_it_was, outcome
     assert tree(folder) == files
@@ -186,12 +191,11 @@ def test_numbers_that_become_infinite_are_refused(target: Target, place: Path, n
 def test_times_that_no_calendar_has_are_shown_or_refused(target: Target, place: Path, time: float) -> None:
     """Never a bug: list and log end with 0 or 1, and a sentence."""
     lay_out(place / "state")
-    env = {"PODWIRE_STATE_DIR": str(place / "state")}
     write(place / "state/wirings/pod.json", changed(target.entry, "applied_at", time))
     line = {"time": time, "event": "running", "number": 1, "argv": ["ip"], "netns": None, "stdin": None}
     write(place / "state/journal/pod.jsonl", json.dumps(line))
     for words in (["list"], ["log", "pod"], ["log"]):
-        outcome = podwire(*words, env=env)
+        outcome = evolve(target.cli, folder=place).run(*words)
         assert "bug" not in outcome.err, outcome
         assert outcome.rc in (0, 1)
 
@@ -225,16 +229,18 @@ def test_an_edited_plan_in_the_state_is_refused(
     "text",
     ["\n", "\0" * 1000, "{", '{"event":', "hello\n", '"event"\n', "[[[[\n", "\x1b[2J\n", '{"event":"x"}\n' * 1000],
 )
-def test_torn_and_foreign_lines_of_a_journal_are_passed_over(place: Path, text: str) -> None:
+def test_torn_and_foreign_lines_of_a_journal_are_passed_over(place: Path, preloaded: Preloaded, text: str) -> None:
     """They are what a crash leaves."""
     lay_out(place / "state")
     write(place / "state/journal/pod.jsonl", text.encode())
-    outcome = podwire("log", "pod", "--json", env={"PODWIRE_STATE_DIR": str(place / "state")})
+    outcome = Cli(place, preloaded).run("log", "pod", "--json")
     assert (outcome.rc, outcome.err, json.loads(outcome.out)) == (0, "", [])
 
 
 @pytest.mark.parametrize("form", ["text", "commands", "json"])
-def test_a_log_does_not_reach_the_terminal_with_what_moves_its_cursor(place: Path, form: str) -> None:
+def test_a_log_does_not_reach_the_terminal_with_what_moves_its_cursor(
+    place: Path, preloaded: Preloaded, form: str
+) -> None:
     """Whatever stands in the journal."""
     lay_out(place / "state")
     evil = "\x1b[2J\x1b]0;x\x07\r\x9b"
@@ -244,7 +250,7 @@ def test_a_log_does_not_reach_the_terminal_with_what_moves_its_cursor(place: Pat
         {"time": 1, "event": "ran", "number": 1, "rc": 0, "stdout": evil, "stderr": evil, "duration_ms": 1},
     ]
     write(place / "state/journal/pod.jsonl", "\n".join(map(json.dumps, lines)))
-    outcome = podwire("log", "--format", form, env={"PODWIRE_STATE_DIR": str(place / "state")})
+    outcome = Cli(place, preloaded).run("log", "--format", form)
     assert outcome.rc in (0, 1), outcome
     for sign in ("\x1b", "\x07", "\r", "\x9b"):
         assert sign not in outcome.out + outcome.err, form
@@ -297,12 +303,11 @@ def with_checksum(plan: Json) -> Json:
 def test_a_plan_edited_anywhere_is_refused(target: Target, place: Path) -> None:
     """Elements all over the document, each in turn: its checksum is wrong."""
     plan = target.plan
-    env = {"PODWIRE_STATE_DIR": str(place / "state")}
     accepted = []
     everywhere = list(leaves(plan))[::3]
     for path in everywhere:
         write(place / "f", edited(plan, path))
-        outcome = podwire("show", place / "f", env=env)
+        outcome = evolve(target.cli, folder=place).run("show", place / "f")
         if outcome.rc != 1 or outcome.err.count("\n") != 1 or "bug" in outcome.err:
             accepted.append((path, outcome))
     assert accepted == []
@@ -312,12 +317,11 @@ def test_a_plan_edited_anywhere_is_refused(target: Target, place: Path) -> None:
 def test_a_plan_edited_anywhere_with_its_checksum_made_anew_runs_nothing_else(target: Target, place: Path) -> None:
     """It is refused, or its commands, both ways, are those of before: what was edited is for people or VMMs."""
     plan = target.plan
-    env = {"PODWIRE_STATE_DIR": str(place / "state")}
     problems = []
     accepted = set()
     for path in leaves(plan):
         write(place / "f", with_checksum(edited(plan, path)))
-        outcome = podwire("show", place / "f", "--json", env=env)
+        outcome = evolve(target.cli, folder=place).run("show", place / "f", "--json")
         if outcome.rc == 0:
             shown = json.loads(outcome.out)
             accepted.add(path[0])
@@ -410,9 +414,9 @@ def test_a_hostile_environment_changes_nothing(
 ) -> None:
     """As a process of its own, since Python itself looks there when it starts."""
     del name
-    given = os.environ | {"PYTHONPATH": str(ROOT), "PODWIRE_STATE_DIR": str(place / "state")} | env
-    argv = [sys.executable, "-m", "executor", *(filled(word, target, place) for word in words)]
-    see_that_it_is_refused(run(argv, env=given, check=False))
+    cli = evolve(target.cli, folder=place)
+    argv = [filled(word, target, place) for word in words]
+    see_that_it_is_refused(cli.run(*argv, env=os.environ | env, through=(shutil.which("env") or "env",)))
     assert not (place / "state").exists()
     assert difference(target.before, dump(target.inside)) == ""
 
@@ -421,9 +425,9 @@ def test_a_hostile_environment_changes_nothing(
 def test_arguments_that_are_no_text_are_refused(target: Target, place: Path, bytes_: bytes) -> None:
     """They reach Python as lone surrogates."""
     word = os.fsdecode(bytes_)
-    given = os.environ | {"PYTHONPATH": str(ROOT), "PODWIRE_STATE_DIR": str(place / "state")}
+    cli = evolve(target.cli, folder=place)
     for words in (["teardown", word], ["show", word], ["facts", "--netns", word], [word]):
-        see_that_it_is_refused(run([sys.executable, "-m", "executor", *words], env=given, check=False))
+        see_that_it_is_refused(cli.run(*words, through=("env",)))
     assert difference(target.before, dump(target.inside)) == ""
 
 
@@ -450,8 +454,8 @@ def test_what_a_plugin_answers_is_not_trusted(target: Target, place: Path, name:
     script.chmod(0o755)
     write(place / "f", {"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "evil"}]})
     words = ["apply", "--result", "{result}", "--netns", "pod", "--dummy-conflist", "{f}", "--yes", "--timeout", "1"]
-    env = {"PODWIRE_STATE_DIR": str(place / "state"), "CNI_PATH": str(plugins)}
-    see_that_it_is_refused(podwire(*(filled(word, target, place) for word in words), env=env))
+    argv = [filled(word, target, place) for word in words]
+    see_that_it_is_refused(evolve(target.cli, folder=place).run(*argv, env={"CNI_PATH": str(plugins)}))
     assert (place / "called").read_text() == "DEL\n"
     assert not Path("/run/netns/podwire-pod").exists()
     assert list((place / "state/dummies").iterdir()) == []

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from tests.support import Namespace, eventually, run
+from tests.support import Namespace
 from tests.support.dumps import COMMANDS, Dump
 
 POD, HOST = "pod", "host"
@@ -74,7 +74,8 @@ class Site:
 
     def settle(self) -> None:
         """Wait until carriers were noticed and address detection is over."""
-        settle({POD: self.pod, HOST: self.host})
+        for namespace in (self.pod, self.host):
+            namespace.settle()
 
     def dump(self) -> Dump:
         """Take the raw dump of the pod, with its nexthop objects, and of what somebody set on the host.
@@ -127,7 +128,8 @@ def _run_all(lines: Sequence[Line], sites: dict[str, Namespace]) -> Iterator[Lin
         elif program == "sysctl":
             yield from _write_sysctls(some, namespace)
         elif program == "settle":
-            settle(sites)
+            for each in sites.values():
+                each.settle()
             yield some[0]
         else:
             yield from (line for line in some if namespace.run(program, *line.words(host), check=False).rc == 0)
@@ -159,43 +161,3 @@ def _written(key: str, value: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def settle(sites: dict[str, Namespace]) -> None:
-    """Wait until the links have noticed their carriers, and address detection is over wherever it can be."""
-    for namespace in sites.values():
-        eventually(lambda namespace=namespace: _is_settled(namespace), f"rest in {namespace.name}")  # type: ignore[misc]
-
-
-def _is_settled(namespace: Namespace) -> bool:
-    """Say whether no link lags behind its carrier, and no address is on probation that can get out of it.
-
-    One on a link without a carrier stays there, unless nothing is to be detected.
-    """
-    batch = run(["ip", "-n", namespace.name, "-o", "-batch", "-"], stdin="link show\naddr show tentative\n").out
-    lines = batch.splitlines()
-    links = [line for line in lines if " qdisc " in line]
-    probed = {line.split()[1] for line in lines if " inet6 " in line and "dadfailed" not in line}
-    live = {_name(line) for line in links if "LOWER_UP" in line}
-    return not any(_lags(line) for line in links) and not probed & live and not _undetected(probed, namespace)
-
-
-def _name(link: str) -> str:
-    return link.split()[1].partition("@")[0].rstrip(":")
-
-
-def _undetected(links: set[str], namespace: Namespace) -> bool:
-    """Say whether there is no address detection on some of the links: there, probation ends without a carrier."""
-
-    def look() -> bool:
-        values = {link: int(Path(f"/proc/sys/net/ipv6/conf/{link}/accept_dad").read_text()) for link in {*links, "all"}}
-        return any(max(values[link], values["all"]) < 1 for link in links)
-
-    return bool(links) and namespace.inside(look)
-
-
-def _lags(link: str) -> bool:
-    """Say whether a link that is up has not noticed yet that it has a carrier, or none."""
-    flags = link.partition("<")[2].partition(">")[0].split(",")
-    canonical = "UP|UNKNOWN" if "LOWER_UP" in flags else "DOWN|LOWERLAYERDOWN"
-    return "UP" in flags and not re.search(f" state ({canonical}) ", link)

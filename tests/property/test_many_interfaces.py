@@ -26,24 +26,13 @@ from planner.options import PlanOptions
 from planner.plan.plan import Plan, plan_to_json
 from planner.planning import make_plan
 from planner.text.values import NetnsPath, PlanId
+from tests.planner.builders import FixedBits
 from tests.property.scripts import HOST, HOSTS_NAME, SETTLE, Line, Script, Site, built
 from tests.support.dumps import difference
 
 MANY = 64
 ID = PlanId("pod1")
 PLANNER = planner.__path__[0]
-
-
-class FixedBits:
-    """Rolls that are never twice the same, for as many links as there are."""
-
-    def __init__(self) -> None:
-        self._next = 0
-
-    def getrandbits(self, k: int, /) -> int:
-        """Count."""
-        self._next += 1
-        return self._next & ((1 << k) - 1)
 
 
 def script(count: int) -> Script:

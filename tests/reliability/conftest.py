@@ -1,4 +1,4 @@
-"""Fixtures for what breaks: a pod with a desk, and the proof that no process is left."""
+"""Fixtures for what breaks: a pod with a trial, and the proof that no process is left."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from tests.reliability.helpers_desk import Desk, processes, see_them_end
 from tests.reliability.helpers_faults import Faults
+from tests.reliability.helpers_trial import Trial
 from tests.support import MakeNamespace
+from tests.support.cli import Cli
 from tests.support.pods import Build, plain
+from tests.support.preloaded import Preloaded
+from tests.support.processes import processes, see_them_end
 
-MakeDesk = Callable[[Build], Desk]
+MakeTrial = Callable[[Build], Trial]
 
 
 @pytest.fixture(autouse=True)
-def no_process_is_left() -> Iterator[None]:
+def no_process_is_left(preloaded: Preloaded) -> Iterator[None]:  # noqa: ARG001 -- it runs on
     """See that everything that a test started, or that podwire did, has ended."""
     before = processes()
     yield
@@ -24,20 +28,20 @@ def no_process_is_left() -> Iterator[None]:
 
 
 @pytest.fixture
-def make_desk(netns: MakeNamespace, tmp_path: Path) -> MakeDesk:
-    """Make pods with podwire's desk: `make_desk(dual_stack)`."""
+def make_trial(netns: MakeNamespace, cli: Cli) -> MakeTrial:
+    """Make pods to try podwire on: `make_trial(dual_stack)`."""
 
-    def make(build: Build) -> Desk:
+    def make(build: Build) -> Trial:
         inside = netns("pod")
-        return Desk.on(build(netns("host"), inside), tmp_path / inside.name)
+        return Trial.on(build(netns("host"), inside), evolve(cli, folder=cli.folder / inside.name))
 
     return make
 
 
 @pytest.fixture
-def desk(make_desk: MakeDesk) -> Desk:
-    """Make a pod with one interface, 10.1.90.5/24 on eth0, with podwire's desk."""
-    return make_desk(plain)
+def trial(make_trial: MakeTrial) -> Trial:
+    """Make a pod with one interface, 10.1.90.5/24 on eth0, to try podwire on."""
+    return make_trial(plain)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
     faults = Faults.at(folder)
     faults.plan(7, "fail")          # the seventh command of what comes next will fail, whichever program runs it
-    desk.apply(env=faults.env)
+    trial.apply(env=faults.env)
     faults.count()                  # how many there were
 
 One script stands for all of them. `ip` is read line by line on its way to the real one, whose process stays the one
@@ -22,8 +22,7 @@ PROGRAMS = ("ip", "ebtables-restore", "ebtables", "sysctl")
 
 # What a misbehaving command does. `fail`: nothing, and says so. `late`: what it should, and then fails. `end`: an `ip`
 # ends as by an argument that it cannot parse. `kill`, `SIGINT`, …: that signal to podwire, then what it should. `hang`:
-# never ends, nor does a child of it. `rubbish`: never stops to print. `orphan`: kills the process that started it,
-# unless that is podwire itself. `wait`: until `release`, then what it should.
+# never ends, nor does a child of it. `rubbish`: never stops to print. `wait`: until `release`, then what it should.
 _SCRIPT = """\
 #!{python} -IS
 import os, signal, sys, time
@@ -42,6 +41,7 @@ def read(name):
 
 
 AT, ACTION = (read("plan") + ["0", ""])[:2]
+PODWIRE = os.getppid()
 
 
 def counted():
@@ -54,16 +54,11 @@ def counted():
 
 def misbehave(out):
     if ACTION in SIGNALS:
-        pid = int((read("pid") + [os.getppid()])[0])
-        os.kill(pid, SIGNALS[ACTION])
-        while ACTION == "kill" and is_running(pid):
+        os.kill(PODWIRE, SIGNALS[ACTION])
+        while ACTION == "kill" and is_running(PODWIRE):
             time.sleep(0.001)
         if ACTION == "kill":
             time.sleep(0.05)  # a command that outlives podwire, for a while
-    elif ACTION == "orphan":
-        parent = os.getppid()
-        if parent != int((read("pid") + [0])[0]):
-            os.kill(parent, 9)
     elif ACTION == "hang":
         os.fork()
         while True:
@@ -175,13 +170,11 @@ class Faults:
         """The environment in which they are found."""
         return {"PATH": f"{self.folder}:{os.environ['PATH']}"}
 
-    def plan(self, number: int, action: str, *, pid: int | None = None) -> None:
-        """Let the `number`-th command from now on misbehave; signals go to `pid` (default: the program's parent)."""
-        for name in ("count", "waiting", "released", "pid"):
+    def plan(self, number: int, action: str) -> None:
+        """Let the `number`-th command from now on misbehave."""
+        for name in ("count", "waiting", "released"):
             (self.folder / name).unlink(missing_ok=True)
         (self.folder / "plan").write_text(f"{number} {action}")
-        if pid is not None:
-            (self.folder / "pid").write_text(str(pid))
 
     def count(self) -> int:
         """Return how many commands were run since the last `plan`."""

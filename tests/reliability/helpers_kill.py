@@ -9,7 +9,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from attrs import evolve, frozen
 
@@ -22,8 +23,8 @@ from executor.state.store import StateStore
 from executor.templates import load_templates
 from planner.plan.plan import parse_plan
 from planner.text.values import PlanId
-from tests.reliability.helpers_desk import Desk, environment
 from tests.reliability.helpers_faults import Faults
+from tests.reliability.helpers_trial import Trial
 
 # before: the journal says that the command runs, and it doesn't yet. during: it has been given to its program, which
 # goes on without podwire. after: the journal says how it ended.
@@ -33,21 +34,21 @@ _AT = {"before": Running, "after": Ran}
 
 @frozen
 class Work:
-    """What podwire does on a desk: apply, teardown, recover or recover --forward."""
+    """What podwire does on a trial: apply, teardown, recover or recover --forward."""
 
-    desk: Desk
+    trial: Trial
     verb: str
 
     @property
     def settings(self) -> Settings:
         """How it works."""
-        return Settings(StateStore(self.desk.state_dir), load_templates())
+        return Settings(StateStore(self.trial.state_dir), load_templates())
 
     def do(self, settings: Settings) -> None:
         """Do it, in this process."""
-        plan_id = PlanId(self.desk.id)
+        plan_id = PlanId(self.trial.id)
         if self.verb == "apply":
-            apply(parse_plan(self.desk.plan.read_bytes(), settings.templates), settings)
+            apply(parse_plan(self.trial.plan.read_bytes(), settings.templates), settings)
             return
         entry = settings.store.load(plan_id)
         assert entry is not None
@@ -88,9 +89,24 @@ def instants(seed: int, count: int, longest: float) -> list[float]:
 
 
 def _killed_within(work: Work, number: int, faults: Faults) -> None:
-    faults.plan(number, "kill", pid=os.getpid())
-    with environment(faults.env):
+    faults.plan(number, "kill")
+    with _environment(faults.env):
         work.do(work.settings)
+
+
+@contextmanager
+def _environment(extra: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process for a while."""
+    before = {name: os.environ.get(name) for name in extra}
+    os.environ.update(extra)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _forked(function: Callable[[], object], seconds: float | None = None) -> bool:

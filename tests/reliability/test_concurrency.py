@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.helpers_desk import ROOT, Desk, podwire
 from tests.reliability.helpers_faults import Faults
-from tests.support import Namespace, Outcome, eventually, run
+from tests.reliability.helpers_trial import Trial
+from tests.support import Namespace, Outcome, eventually
+from tests.support.cli import Cli, ended
 from tests.support.dumps import difference, dump
 
 MANY = 50
@@ -25,12 +25,12 @@ AT_ONCE = 10
 
 
 @contextmanager
-def process_inside(desk: Desk) -> Iterator[str]:
+def process_inside(trial: Trial) -> Iterator[str]:
     """Start a process in the pod, and yield the path of its namespace: another one to the same place."""
-    with subprocess.Popen(["nsenter", f"--net={desk.pod.inside.path}", "sleep", "1000"]) as process:
+    with subprocess.Popen(["nsenter", f"--net={trial.pod.inside.path}", "sleep", "1000"]) as process:
         try:
             path = f"/proc/{process.pid}/ns/net"
-            inode = desk.pod.inside.path.stat().st_ino
+            inode = trial.pod.inside.path.stat().st_ino
             eventually(lambda: Path(path).stat().st_ino == inode, "the process in the pod")
             yield path
         finally:
@@ -38,21 +38,15 @@ def process_inside(desk: Desk) -> Iterator[str]:
 
 
 @contextmanager
-def held(desk: Desk, faults: Faults, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
+def held(trial: Trial, faults: Faults, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
     """Start podwire and hold it at its third command; it goes on at the end, or when `faults` are released."""
     faults.plan(3, "wait")
-    with desk.started(*words, env=faults.env) as process:
+    with trial.started(*words, env=faults.env) as process:
         eventually(lambda: faults.waiting, "the command at which it is held", seconds=20)
         try:
             yield process
         finally:
             faults.release()
-
-
-def ended(process: subprocess.Popen[str]) -> Outcome:
-    """Wait for its end."""
-    out, err = process.communicate(timeout=60)
-    return Outcome(process.returncode, out, err)
 
 
 WAYS = [
@@ -66,26 +60,26 @@ WAYS = [
 
 @pytest.mark.parametrize(("words", "state"), WAYS)
 def test_of_two_applies_one_runs_and_the_other_waits(
-    desk: Desk, faults: Faults, words: tuple[str, ...], state: str
+    trial: Trial, faults: Faults, words: tuple[str, ...], state: str
 ) -> None:
     """Up to --lock-timeout; then it says which process has the namespace. Later it finds it wired, and refuses."""
-    env = {"PODWIRE_STATE_DIR": str(desk.state_dir if state == "same" else desk.folder / "elsewhere")}
-    with process_inside(desk) as process_path:
-        where = [word.format(name=desk.id, process=process_path) for word in words]
+    env = {"PODWIRE_STATE_DIR": str(trial.state_dir if state == "same" else trial.folder / "elsewhere")}
+    with process_inside(trial) as process_path:
+        where = [word.format(name=trial.id, process=process_path) for word in words]
         # Planned before the other began: only the lock, and then the stale plan, stand in its way.
-        plan = desk.folder / "other.plan"
-        assert podwire("plan", "--result", desk.result, *where, "-o", plan, env=env).rc == 0
-        with held(desk, faults, "apply", desk.plan, "--yes") as first:
+        plan = trial.folder / "other.plan"
+        assert trial.podwire("plan", "--result", trial.result, *where, "-o", plan, env=env).rc == 0
+        with held(trial, faults, "apply", trial.plan, "--yes") as first:
             began = time.monotonic()
-            outcome = podwire("apply", plan, "--yes", "--lock-timeout", "0.3", env=env)
+            outcome = trial.podwire("apply", plan, "--yes", "--lock-timeout", "0.3", env=env)
             took = time.monotonic() - began
             assert outcome.rc == 1, outcome
             assert f"is being changed by process {first.pid} (" in outcome.err
             assert outcome.err.count("\n") == 1
             assert took > 0.3
-            with desk.started("apply", plan, "--yes", "--lock-timeout", "60", env=env) as second:
+            with trial.started("apply", plan, "--yes", "--lock-timeout", "60", env=env) as second:
                 # It waits: it has the namespace open by now, and has not ended.
-                inode = desk.pod.inside.path.stat().st_ino
+                inode = trial.pod.inside.path.stat().st_ino
                 eventually(lambda: has_open(second.pid, inode), "the second one at the lock", seconds=20)
                 assert second.poll() is None
                 faults.release()
@@ -93,8 +87,8 @@ def test_of_two_applies_one_runs_and_the_other_waits(
                 outcome = ended(second)
         assert outcome.rc == 1, outcome
         assert outcome.err.count("\n") == 1
-    assert desk.teardown().rc == 0
-    assert desk.changed() == ""
+    assert trial.teardown().rc == 0
+    assert trial.changed() == ""
 
 
 def has_open(pid: int, inode: int) -> bool:
@@ -108,52 +102,52 @@ def has_open(pid: int, inode: int) -> bool:
     return False
 
 
-def test_a_teardown_waits_for_an_apply_and_an_apply_for_a_teardown(desk: Desk, faults: Faults) -> None:
+def test_a_teardown_waits_for_an_apply_and_an_apply_for_a_teardown(trial: Trial, faults: Faults) -> None:
     """Then each does what it should: what it finds is what the other left."""
-    with held(desk, faults, "apply", desk.plan, "--yes") as first:
-        outcome = desk.podwire("teardown", desk.id, "--yes", "--lock-timeout", "0.2")
+    with held(trial, faults, "apply", trial.plan, "--yes") as first:
+        outcome = trial.podwire("teardown", trial.id, "--yes", "--lock-timeout", "0.2")
         assert outcome.rc == 1, outcome
         assert f"is being changed by process {first.pid} (" in outcome.err
-        with desk.started("teardown", desk.id, "--yes", "--lock-timeout", "60") as second:
+        with trial.started("teardown", trial.id, "--yes", "--lock-timeout", "60") as second:
             faults.release()
             assert ended(first).rc == 0
             assert ended(second).rc == 0
-    assert desk.state() is None
-    assert desk.changed() == ""
-    assert desk.apply().rc == 0
-    with held(desk, faults, "teardown", desk.id, "--yes") as first:
-        outcome = desk.podwire("apply", desk.plan, "--yes", "--lock-timeout", "0.2")
+    assert trial.state() is None
+    assert trial.changed() == ""
+    assert trial.apply().rc == 0
+    with held(trial, faults, "teardown", trial.id, "--yes") as first:
+        outcome = trial.podwire("apply", trial.plan, "--yes", "--lock-timeout", "0.2")
         assert outcome.rc == 1, outcome
-        with desk.started("apply", desk.plan, "--yes", "--lock-timeout", "60") as second:
+        with trial.started("apply", trial.plan, "--yes", "--lock-timeout", "60") as second:
             faults.release()
             assert ended(first).rc == 0
             outcome = ended(second)
     assert outcome.rc in (0, 1), outcome
     if outcome.rc == 0:
-        assert desk.teardown().rc == 0
-    assert desk.changed() == ""
-    assert desk.state() is None
+        assert trial.teardown().rc == 0
+    assert trial.changed() == ""
+    assert trial.state() is None
 
 
-def test_recover_waits_for_an_apply_that_runs_and_leaves_it_alone(desk: Desk, faults: Faults) -> None:
+def test_recover_waits_for_an_apply_that_runs_and_leaves_it_alone(trial: Trial, faults: Faults) -> None:
     """What is not dead is not to be taken back."""
-    with held(desk, faults, "apply", desk.plan, "--yes") as first:
-        assert desk.state() == "half-done"
-        outcome = desk.podwire("recover", "--lock-timeout", "0.2")
+    with held(trial, faults, "apply", trial.plan, "--yes") as first:
+        assert trial.state() == "half-done"
+        outcome = trial.podwire("recover", "--lock-timeout", "0.2")
         assert outcome.rc == 1, outcome
         assert f"is being changed by process {first.pid} (" in outcome.err
-        with desk.started("recover", "--lock-timeout", "60") as second:
-            inode = desk.pod.inside.path.stat().st_ino
+        with trial.started("recover", "--lock-timeout", "60") as second:
+            inode = trial.pod.inside.path.stat().st_ino
             eventually(lambda: has_open(second.pid, inode), "the second one at the lock", seconds=20)
             faults.release()
             assert ended(first).rc == 0
             assert ended(second).rc == 0
-    assert desk.state() == "wired"
-    assert desk.teardown().rc == 0
-    assert desk.changed() == ""
+    assert trial.state() == "wired"
+    assert trial.teardown().rc == 0
+    assert trial.changed() == ""
 
 
-def test_many_at_once_on_one_namespace_never_run_side_by_side(desk: Desk, tmp_path: Path) -> None:
+def test_many_at_once_on_one_namespace_never_run_side_by_side(trial: Trial, tmp_path: Path) -> None:
     """Applies, teardowns and recovers under two ids: a command that finds another one running would say so."""
     folder = tmp_path / "watch"
     folder.mkdir()
@@ -164,16 +158,16 @@ def test_many_at_once_on_one_namespace_never_run_side_by_side(desk: Desk, tmp_pa
     )
     script.chmod(0o755)
     env = {"PATH": f"{folder}:{os.environ['PATH']}"}
-    apply: list[str | Path] = ["apply", "--result", desk.result, "--netns", desk.id, "--yes"]
+    apply: list[str | Path] = ["apply", "--result", trial.result, "--netns", trial.id, "--yes"]
     words: list[list[str | Path]] = [
         apply,
-        ["teardown", desk.id, "--yes"],
+        ["teardown", trial.id, "--yes"],
         [*apply, "--id", "other"],
         ["teardown", "other", "--yes"],
     ]
 
     def one(number: int) -> Outcome:
-        with desk.started(*words[number % len(words)], "--lock-timeout", "60", env=env) as process:
+        with trial.started(*words[number % len(words)], "--lock-timeout", "60", env=env) as process:
             return ended(process)
 
     with ThreadPoolExecutor(4) as pool:
@@ -183,11 +177,11 @@ def test_many_at_once_on_one_namespace_never_run_side_by_side(desk: Desk, tmp_pa
     assert any(outcome.rc == 0 for outcome in outcomes)
     assert (folder / "runs").exists()
     assert not (folder / "overlaps").exists()
-    desk.ok("teardown", "--all", "--yes")
-    assert desk.changed() == ""
+    trial.ok("teardown", "--all", "--yes")
+    assert trial.changed() == ""
 
 
-def test_one_id_for_two_namespaces_at_once(desk: Desk, faults: Faults, tmp_path: Path) -> None:
+def test_one_id_for_two_namespaces_at_once(trial: Trial, faults: Faults, tmp_path: Path) -> None:
     """The id is taken too: the second waits, is refused then, and its namespace is not touched."""
     other = Namespace.create("pod-other")
     try:
@@ -195,23 +189,23 @@ def test_one_id_for_two_namespaces_at_once(desk: Desk, faults: Faults, tmp_path:
         before = dump(other)
         result = tmp_path / "other.json"
         result.write_text(json.dumps(result_of(other)))
-        with held(desk, faults, "apply", desk.plan, "--yes") as first:
-            words = ("apply", "--result", result, "--netns", other.name, "--id", desk.id, "--yes")
-            outcome = desk.podwire(*words, "--lock-timeout", "0.2")
+        with held(trial, faults, "apply", trial.plan, "--yes") as first:
+            words = ("apply", "--result", result, "--netns", other.name, "--id", trial.id, "--yes")
+            outcome = trial.podwire(*words, "--lock-timeout", "0.2")
             assert outcome.rc == 1, outcome
-            assert f"another podwire is working under the id {desk.id}" in outcome.err
-            with desk.started(*words) as second:
+            assert f"another podwire is working under the id {trial.id}" in outcome.err
+            with trial.started(*words) as second:
                 with pytest.raises(subprocess.TimeoutExpired):
                     second.wait(timeout=0.5)
                 faults.release()
                 assert ended(first).rc == 0
                 outcome = ended(second)
         assert outcome.rc == 1, outcome
-        assert f"{desk.id} is wired already" in outcome.err
+        assert f"{trial.id} is wired already" in outcome.err
         assert difference(before, dump(other)) == ""
-        assert desk.state() == "wired"
-        assert desk.teardown().rc == 0
-        assert desk.changed() == ""
+        assert trial.state() == "wired"
+        assert trial.teardown().rc == 0
+        assert trial.changed() == ""
     finally:
         other.delete()
 
@@ -256,47 +250,42 @@ def fifty() -> Iterator[list[Namespace]]:
             namespace.delete()
 
 
-def test_fifty_namespaces_at_once_are_all_right(fifty: list[Namespace], tmp_path: Path) -> None:
+def test_fifty_namespaces_at_once_are_all_right(fifty: list[Namespace], cli: Cli) -> None:
     """From fifty processes and one state directory, ten at a time; every one is wired, and taken back exactly."""
-    env = os.environ | {"PYTHONPATH": str(ROOT), "PODWIRE_STATE_DIR": str(tmp_path / "state")}
     before = {namespace.name: dump(namespace) for namespace in fifty}
 
-    def podwire_of_its_own(*words: str | Path) -> Outcome:
-        return run([sys.executable, "-m", "executor", *map(str, words)], env=env, timeout=120, check=False)
-
     def wire(namespace: Namespace) -> Outcome:
-        result = tmp_path / f"{namespace.name}.json"
-        result.write_text(json.dumps(result_of(namespace)))
-        return podwire_of_its_own("apply", "--result", result, "--netns", namespace.name, "--yes")
+        result = cli.file(f"{namespace.name}.json", result_of(namespace))
+        return cli.run("apply", "--result", result, "--netns", namespace.name, "--yes", through=("env",))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         began = time.monotonic()
         outcomes = list(pool.map(wire, fifty))
         wired_in = time.monotonic() - began
         assert [outcome for outcome in outcomes if (outcome.rc, outcome.err) != (0, "")] == []
-        rows = json.loads(podwire_of_its_own("list", "--json").out)
+        rows = cli.json("list")
         assert {(row["id"], row["state"]) for row in rows} == {(namespace.name, "wired") for namespace in fifty}
         began = time.monotonic()
-        outcomes = list(pool.map(lambda pod: podwire_of_its_own("teardown", pod.name, "--yes"), fifty))
+        outcomes = list(pool.map(lambda pod: cli.run("teardown", pod.name, "--yes", through=("env",)), fifty))
         unwired_in = time.monotonic() - began
         assert [outcome for outcome in outcomes if (outcome.rc, outcome.err) != (0, "")] == []
     # For docs/reliability.md; `pytest -rP` shows it.
     print(f"{MANY}, {AT_ONCE} at a time: wired in {wired_in:.1f} s, taken back in {unwired_in:.1f} s")  # noqa: T201
-    assert json.loads(podwire_of_its_own("list", "--json").out) == []
+    assert cli.json("list") == []
     for namespace in fifty:
         assert difference(before[namespace.name], dump(namespace)) == "", namespace.name
     assert wired_in < 120  # 13 s on two idle cores
     assert unwired_in < 120
 
 
-def test_the_one_that_holds_a_namespace_is_named_by_its_id_and_program(desk: Desk, faults: Faults) -> None:
+def test_the_one_that_holds_a_namespace_is_named_by_its_id_and_program(trial: Trial, faults: Faults) -> None:
     """So that somebody can look at it, or end it."""
-    with held(desk, faults, "apply", desk.plan, "--yes") as first:
-        outcome = desk.podwire("teardown", desk.id, "--yes", "--lock-timeout", "0")
+    with held(trial, faults, "apply", trial.plan, "--yes") as first:
+        outcome = trial.podwire("teardown", trial.id, "--yes", "--lock-timeout", "0")
         found = re.search(r"is being changed by process (\d+) \((.+?)\): try again", outcome.err)
         assert found, outcome
         assert int(found[1]) == first.pid
         assert found[2] == Path(f"/proc/{first.pid}/comm").read_text().strip()
         faults.release()
         assert ended(first).rc == 0
-    assert desk.teardown().rc == 0
+    assert trial.teardown().rc == 0

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.conftest import MakeDesk
-from tests.reliability.helpers_desk import Desk, processes
+from tests.reliability.conftest import MakeTrial
 from tests.reliability.helpers_faults import Faults
+from tests.reliability.helpers_trial import Trial
 from tests.support import Outcome, eventually, run
 from tests.support.pods import Build, also, dual_stack, plain, two_links
+from tests.support.processes import processes
 
 ALL = os.environ.get("PODWIRE_KILLS") == "all"
 NEIGHBOURS = (
@@ -52,81 +53,81 @@ def in_turn(commands: list[str], build: Build) -> list[tuple[int, str]]:
 @pytest.mark.parametrize("action", ["fail", "late"])
 @pytest.mark.parametrize("build", PODS)
 def test_whichever_command_of_apply_fails_all_is_taken_back(
-    make_desk: MakeDesk, faults: Faults, build: Build, action: str
+    make_trial: MakeTrial, faults: Faults, build: Build, action: str
 ) -> None:
     """Status 3, the raw dump of before, and nothing is listed; `late`: the command had its effect all the same."""
-    desk = make_desk(build)
+    trial = make_trial(build)
     problems = []
-    for number, command in in_turn(desk.commands(), build):
+    for number, command in in_turn(trial.commands(), build):
         if action == "late" and command.startswith("ip "):
             continue
         faults.plan(number, action)
-        outcome = desk.apply(faults.env)
-        left = desk.changed()
-        if outcome.rc != 3 or left or desk.state() is not None:
-            problems.append(f"{number}. {command}: {outcome}, {desk.state()}\n{left}")
+        outcome = trial.apply(faults.env)
+        left = trial.changed()
+        if outcome.rc != 3 or left or trial.state() is not None:
+            problems.append(f"{number}. {command}: {outcome}, {trial.state()}\n{left}")
             break
     assert problems == []
     faults.plan(0, action)
-    assert desk.apply(faults.env).rc == 0
-    assert faults.count() == len(desk.commands()), "the commands that were counted are not those of the plan"
-    assert desk.teardown().rc == 0
-    assert desk.changed() == ""
+    assert trial.apply(faults.env).rc == 0
+    assert faults.count() == len(trial.commands()), "the commands that were counted are not those of the plan"
+    assert trial.teardown().rc == 0
+    assert trial.changed() == ""
 
 
 @pytest.mark.parametrize("build", PODS)
 def test_whichever_command_of_teardown_fails_the_rest_is_done_and_once_more_finishes_it(
-    make_desk: MakeDesk, faults: Faults, build: Build
+    make_trial: MakeTrial, faults: Faults, build: Build
 ) -> None:
     """Status 4 and the state kept, unless what failed came about by another command; then teardown or recover."""
-    desk = make_desk(build)
+    trial = make_trial(build)
     problems = []
     failed = tried = 0
-    for number, command in in_turn(desk.commands("reverse_commands"), build):
+    for number, command in in_turn(trial.commands("reverse_commands"), build):
         tried += 1
-        assert desk.apply().rc == 0
+        assert trial.apply().rc == 0
         faults.plan(number, "fail")
-        outcome = desk.teardown(faults.env)
+        outcome = trial.teardown(faults.env)
         failed += outcome.rc == 4
-        if (outcome.rc, desk.state()) not in ((4, "half-done"), (0, None)):
-            problems.append(f"{number}. {command}: {outcome}, {desk.state()}")
+        if (outcome.rc, trial.state()) not in ((4, "half-done"), (0, None)):
+            problems.append(f"{number}. {command}: {outcome}, {trial.state()}")
         if outcome.rc == 4:
-            again = desk.teardown() if number % 2 else desk.podwire("recover")
+            again = trial.teardown() if number % 2 else trial.podwire("recover")
             if again.rc != 0:
                 problems.append(f"{number}. {command}, again: {again}")
-        if desk.changed() or desk.state() is not None:
-            problems.append(f"{number}. {command}: {outcome}, then {desk.state()}\n{desk.changed()}")
+        if trial.changed() or trial.state() is not None:
+            problems.append(f"{number}. {command}: {outcome}, then {trial.state()}\n{trial.changed()}")
             break
     assert problems == []
     assert failed > tried / 2
 
 
-def test_an_ip_that_ends_in_the_middle_is_a_failed_command(desk: Desk, faults: Faults) -> None:
+def test_an_ip_that_ends_in_the_middle_is_a_failed_command(trial: Trial, faults: Faults) -> None:
     """As by an argument that it cannot parse; a new one does the rest."""
-    lines = desk.commands()
+    lines = trial.commands()
     for number in [at for at, line in enumerate(lines, 1) if line.startswith("ip ")][:: 1 if ALL else 3]:
         faults.plan(number, "end")
-        assert desk.apply(faults.env).rc == 3
-        assert desk.changed() == ""
+        assert trial.apply(faults.env).rc == 3
+        assert trial.changed() == ""
 
 
-def test_a_rollback_that_fails_too_goes_on_and_says_what_is_left(desk: Desk, faults: Faults) -> None:
+def test_a_rollback_that_fails_too_goes_on_and_says_what_is_left(trial: Trial, faults: Faults) -> None:
     """Status 4; every other command of the way back is run, and recover does the last one."""
     (faults.folder / "ebtables").write_text("#!/bin/sh\necho refused >&2\nexit 4\n")
     (faults.folder / "ebtables-restore").write_text(
         '#!/bin/sh\ninput=$(cat)\ncase "$input" in *-D*) echo refused >&2; exit 4;; esac\n'
         'printf "%s\\n" "$input" | /usr/sbin/ebtables-restore "$@"\n'
     )
-    faults.plan(len(desk.commands()) - 1, "fail")  # the rules are there by then; that one isn't counted any more
-    outcome = desk.apply(faults.env)
+    faults.plan(len(trial.commands()) - 1, "fail")  # the rules are there by then; that one isn't counted any more
+    outcome = trial.apply(faults.env)
     assert outcome.rc == 4, outcome
-    assert f"podwire recover {desk.id}" in sentence(outcome)
-    assert desk.state() == "half-done"
-    left = [line for line in desk.changed().splitlines()[2:] if line.startswith(("-", "+"))]
+    assert f"podwire recover {trial.id}" in sentence(outcome)
+    assert trial.state() == "half-done"
+    left = [line for line in trial.changed().splitlines()[2:] if line.startswith(("-", "+"))]
     assert left
     assert all(line.startswith("+nft: ") for line in left), left
-    desk.ok("recover")
-    assert desk.changed() == ""
+    trial.ok("recover")
+    assert trial.changed() == ""
 
 
 # --- programs that misbehave ------------------------------------------------------------------------------------------
@@ -152,68 +153,54 @@ RAVES_ON = "exec yes '[{\"rubbish\": \x01'"
 @pytest.mark.parametrize("program", ["ip", "ebtables-save"])
 @pytest.mark.parametrize("script", [HANGS, RAVES, RAVES_ON, "exit 9", "kill -9 $$"])
 def test_programs_that_look_may_hang_rave_or_die_before_anything_is_changed(
-    desk: Desk, tmp_path: Path, program: str, script: str
+    trial: Trial, tmp_path: Path, program: str, script: str
 ) -> None:
     """Status 1 and a sentence; what hangs is ended with its whole process group (no process is left)."""
     with replaced(tmp_path / "bad", program, script) as env:
-        for words in (("facts", "--netns", desk.id), ("apply", desk.plan, "--yes")):
-            outcome = desk.podwire(*words, "--timeout", "1", env=env)
+        for words in (("facts", "--netns", trial.id), ("apply", trial.plan, "--yes")):
+            outcome = trial.podwire(*words, "--timeout", "1", env=env)
             if program == "ip" or words[0] == "apply":
                 assert outcome.rc == 1, outcome
                 sentence(outcome)
-    assert desk.changed() == ""
-    assert desk.state() is None
+    assert trial.changed() == ""
+    assert trial.state() is None
 
 
 @pytest.mark.parametrize("action", ["hang", "rubbish"])
 @pytest.mark.parametrize("program", ["ip", "ebtables-restore"])
 def test_a_command_that_hangs_or_raves_is_ended_and_all_is_taken_back(
-    desk: Desk, faults: Faults, program: str, action: str
+    trial: Trial, faults: Faults, program: str, action: str
 ) -> None:
     """After --timeout seconds, together with its children."""
     before = processes()
-    number = next(at for at, line in enumerate(desk.commands(), 1) if line.startswith(f"{program} "))
+    number = next(at for at, line in enumerate(trial.commands(), 1) if line.startswith(f"{program} "))
     faults.plan(number, action)
-    outcome = desk.podwire("apply", desk.plan, "--yes", "--timeout", "1", env=faults.env)
+    outcome = trial.podwire("apply", trial.plan, "--yes", "--timeout", "1", env=faults.env)
     assert outcome.rc == 3, outcome
     assert "did not end within 1 s" in sentence(outcome)
     assert {pid: line for pid, line in processes().items() if pid not in before and str(faults.folder) in line} == {}
-    assert desk.changed() == ""
+    assert trial.changed() == ""
 
 
 @pytest.mark.parametrize("action", ["hang", "rubbish"])
 @pytest.mark.parametrize("program", ["ip", "ebtables-restore"])
 def test_a_command_of_teardown_that_hangs_or_raves_is_ended_and_the_state_kept(
-    desk: Desk, faults: Faults, program: str, action: str
+    trial: Trial, faults: Faults, program: str, action: str
 ) -> None:
     """Status 4, or 0 where its effect came about all the same; once more finishes it."""
-    assert desk.apply().rc == 0
-    lines = desk.commands("reverse_commands")
+    assert trial.apply().rc == 0
+    lines = trial.commands("reverse_commands")
     faults.plan(next(at for at, line in enumerate(lines, 1) if line.startswith(f"{program} ")), action)
-    outcome = desk.podwire("teardown", desk.id, "--yes", "--timeout", "1", env=faults.env)
+    outcome = trial.podwire("teardown", trial.id, "--yes", "--timeout", "1", env=faults.env)
     assert outcome.rc in (0, 4), outcome
-    assert desk.state() == ("half-done" if outcome.rc == 4 else None)
-    assert desk.teardown().rc == 0
-    assert desk.changed() == ""
-
-
-@pytest.mark.parametrize("verb", ["apply", "teardown"])
-def test_the_process_that_starts_programs_may_be_killed(desk: Desk, faults: Faults, verb: str) -> None:
-    """Whatever becomes of the command: taken back, or once more finishes it; a helper more is started for that."""
-    for number in (1, len(desk.commands("reverse_commands")) // 2):
-        if verb == "teardown":
-            assert desk.apply().rc == 0
-        faults.plan(number, "orphan", pid=os.getpid())
-        outcome = desk.apply(faults.env) if verb == "apply" else desk.teardown(faults.env)
-        assert outcome.rc in ((0, 1, 3) if verb == "apply" else (0, 1, 4)), outcome
-        if desk.state() is not None:
-            assert desk.teardown().rc == 0
-        assert desk.changed() == ""
+    assert trial.state() == ("half-done" if outcome.rc == 4 else None)
+    assert trial.teardown().rc == 0
+    assert trial.changed() == ""
 
 
 @pytest.mark.parametrize("program", ["ip", "ebtables-restore"])
 def test_programs_that_vanish_in_the_middle_leave_what_recover_finishes(
-    desk: Desk, tmp_path: Path, program: str
+    trial: Trial, tmp_path: Path, program: str
 ) -> None:
     """They are there when podwire looks for them, and gone for good after the first command: never status 1 or 0."""
     hide = f'mount --bind /dev/null "$(realpath "$(command -v {program})")"'
@@ -227,16 +214,16 @@ def test_programs_that_vanish_in_the_middle_leave_what_recover_finishes(
     through = ("unshare", "--mount")
     with (
         replaced(tmp_path / "hiding", "sysctl", f"input=$(cat)\n{hide}\n{end_ip}\n{then}") as env,
-        desk.started("apply", desk.plan, "--yes", env=env, through=through) as process,
+        trial.started("apply", trial.plan, "--yes", env=env, through=through) as process,
     ):
         _, err = process.communicate(timeout=60)
     outcome = Outcome(process.returncode, "", err)
     assert outcome.rc == 4, outcome
     assert f"the program {program} is not installed" in sentence(outcome)
-    assert desk.state() == "half-done"
-    desk.ok("recover")
-    assert desk.state() is None
-    assert desk.changed() == ""
+    assert trial.state() == "half-done"
+    trial.ok("recover")
+    assert trial.state() is None
+    assert trial.changed() == ""
 
 
 # --- files that cannot be written -------------------------------------------------------------------------------------
@@ -259,10 +246,10 @@ def fill(folder: Path, *, leave: int) -> None:
     (folder / "filler").write_bytes(b"x" * max(0, found.f_bavail * found.f_frsize - leave))
 
 
-def fill_wholly(desk: Desk) -> None:
+def fill_wholly(trial: Trial) -> None:
     """Fill the state directory, the last page of the open journal too."""
-    fill(desk.state_dir, leave=0)
-    with desk.journal.open("ab", buffering=0) as journal:
+    fill(trial.state_dir, leave=0)
+    with trial.journal.open("ab", buffering=0) as journal:
         try:
             while journal.write(b"\n"):
                 pass
@@ -270,194 +257,194 @@ def fill_wholly(desk: Desk) -> None:
             assert error.errno == errno.ENOSPC  # noqa: PT017 -- anything else is a fault of this test
 
 
-def test_a_full_disk_keeps_anything_from_being_changed(desk: Desk) -> None:
+def test_a_full_disk_keeps_anything_from_being_changed(trial: Trial) -> None:
     """Nothing can be written down, so nothing is done: status 1."""
-    with mounted(desk.state_dir, "size=64k"):
-        fill(desk.state_dir, leave=0)
-        outcome = desk.apply()
+    with mounted(trial.state_dir, "size=64k"):
+        fill(trial.state_dir, leave=0)
+        outcome = trial.apply()
         assert outcome.rc == 1, outcome
         assert "No space left" in sentence(outcome)
-        assert desk.changed() == ""
+        assert trial.changed() == ""
 
 
-def test_a_disk_that_fills_up_during_apply_takes_all_back(desk: Desk) -> None:
+def test_a_disk_that_fills_up_during_apply_takes_all_back(trial: Trial) -> None:
     """Whenever that is: status 1 before the first command, 3 after it, and nothing is listed but what is there."""
     statuses = set()
     for kibibytes in range(0, 200, 8):
-        with mounted(desk.state_dir, "size=512k"):
-            fill(desk.state_dir, leave=kibibytes * 1024)
-            outcome = desk.apply()
+        with mounted(trial.state_dir, "size=512k"):
+            fill(trial.state_dir, leave=kibibytes * 1024)
+            outcome = trial.apply()
             statuses.add(outcome.rc)
             assert outcome.rc in (0, 1, 3), outcome
             if outcome.rc == 0:
-                assert desk.state() == "wired"
-                assert desk.teardown().rc in (0, 1)
-                (desk.state_dir / "filler").unlink()
-                assert desk.teardown().rc == 0
-            assert desk.changed() == "", (kibibytes, outcome)
-            assert desk.state() is None, (kibibytes, outcome)
+                assert trial.state() == "wired"
+                assert trial.teardown().rc in (0, 1)
+                (trial.state_dir / "filler").unlink()
+                assert trial.teardown().rc == 0
+            assert trial.changed() == "", (kibibytes, outcome)
+            assert trial.state() is None, (kibibytes, outcome)
         if outcome.rc == 0:
             break
     assert statuses == {0, 1, 3}
 
 
-def test_a_disk_that_fills_up_during_teardown_keeps_the_state(desk: Desk) -> None:
+def test_a_disk_that_fills_up_during_teardown_keeps_the_state(trial: Trial) -> None:
     """Status 1 and nothing changed where that cannot be written down; with room again it is done."""
     statuses = set()
     for kibibytes in range(0, 120, 8):
-        with mounted(desk.state_dir, "size=512k"):
-            assert desk.apply().rc == 0
-            fill(desk.state_dir, leave=kibibytes * 1024)
-            outcome = desk.teardown()
+        with mounted(trial.state_dir, "size=512k"):
+            assert trial.apply().rc == 0
+            fill(trial.state_dir, leave=kibibytes * 1024)
+            outcome = trial.teardown()
             statuses.add(outcome.rc)
-            assert desk.state() == {0: None, 1: "wired", 4: "half-done"}[outcome.rc], (kibibytes, outcome)
-            (desk.state_dir / "filler").unlink()
-            assert desk.teardown().rc == 0
-            assert desk.changed() == ""
+            assert trial.state() == {0: None, 1: "wired", 4: "half-done"}[outcome.rc], (kibibytes, outcome)
+            (trial.state_dir / "filler").unlink()
+            assert trial.teardown().rc == 0
+            assert trial.changed() == ""
             if outcome.rc == 0:
                 break
     assert statuses >= {0, 1}
 
 
-def test_a_state_directory_that_cannot_be_written_keeps_anything_from_being_changed(desk: Desk) -> None:
+def test_a_state_directory_that_cannot_be_written_keeps_anything_from_being_changed(trial: Trial) -> None:
     """apply, teardown and recover say so; looking still works."""
-    with mounted(desk.state_dir, "size=1m"):
-        run(["mount", "-o", "remount,ro", desk.state_dir])
-        outcome = desk.apply()
+    with mounted(trial.state_dir, "size=1m"):
+        run(["mount", "-o", "remount,ro", trial.state_dir])
+        outcome = trial.apply()
         assert outcome.rc == 1, outcome
         assert "ead-only" in sentence(outcome) or "cannot be written" in sentence(outcome)
-        run(["mount", "-o", "remount,rw", desk.state_dir])
-        assert desk.apply().rc == 0
-        run(["mount", "-o", "remount,ro", desk.state_dir])
-        outcome = desk.teardown()
+        run(["mount", "-o", "remount,rw", trial.state_dir])
+        assert trial.apply().rc == 0
+        run(["mount", "-o", "remount,ro", trial.state_dir])
+        outcome = trial.teardown()
         assert outcome.rc == 1, outcome
         sentence(outcome)
-        assert desk.state() == "wired"
-        run(["mount", "-o", "remount,rw", desk.state_dir])
-        assert desk.teardown().rc == 0
-        assert desk.changed() == ""
+        assert trial.state() == "wired"
+        run(["mount", "-o", "remount,rw", trial.state_dir])
+        assert trial.teardown().rc == 0
+        assert trial.changed() == ""
 
 
 @pytest.mark.parametrize("number", [1, 3, 6])
 @pytest.mark.parametrize("verb", ["apply", "teardown", "recover"])
-def test_a_disk_that_fills_up_while_a_command_runs(desk: Desk, faults: Faults, verb: str, number: int) -> None:
+def test_a_disk_that_fills_up_while_a_command_runs(trial: Trial, faults: Faults, verb: str, number: int) -> None:
     """Apply is taken back all the same; teardown and recover say that they stopped, and with room again finish."""
-    with mounted(desk.state_dir, "size=512k"):
-        words: tuple[str | Path, ...] = ("apply", desk.plan, "--yes")
+    with mounted(trial.state_dir, "size=512k"):
+        words: tuple[str | Path, ...] = ("apply", trial.plan, "--yes")
         if verb != "apply":
-            assert desk.apply().rc == 0
-            words = ("teardown", desk.id, "--yes") if verb == "teardown" else ("recover", desk.id)
+            assert trial.apply().rc == 0
+            words = ("teardown", trial.id, "--yes") if verb == "teardown" else ("recover", trial.id)
         if verb == "recover":
-            faults.plan(1, "SIGTERM", pid=os.getpid())
-            assert desk.teardown(faults.env).rc == 4
+            faults.plan(1, "SIGTERM")
+            assert trial.teardown(faults.env).rc == 4
         faults.plan(number, "wait")
-        with desk.started(*words, env=faults.env) as process:
+        with trial.started(*words, env=faults.env) as process:
             eventually(lambda: faults.waiting, "the command", seconds=20)
-            fill_wholly(desk)
+            fill_wholly(trial)
             faults.release()
             _, err = process.communicate(timeout=60)
         outcome = Outcome(process.returncode, "", err)
         assert outcome.rc == (3 if verb == "apply" else 4), outcome
         assert "cannot be written" in sentence(outcome)
-        assert desk.state() == (None if verb == "apply" else "half-done")
-        (desk.state_dir / "filler").unlink()
-        desk.ok("recover")
-        assert desk.state() is None
-        assert desk.changed() == ""
+        assert trial.state() == (None if verb == "apply" else "half-done")
+        (trial.state_dir / "filler").unlink()
+        trial.ok("recover")
+        assert trial.state() is None
+        assert trial.changed() == ""
 
 
 # --- a namespace that goes, and signals -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verb", ["apply", "teardown"])
-def test_a_namespace_that_is_deleted_in_the_middle(desk: Desk, faults: Faults, verb: str) -> None:
+def test_a_namespace_that_is_deleted_in_the_middle(trial: Trial, faults: Faults, verb: str) -> None:
     """Podwire holds it open, so that its commands still go where it looked; then it is gone, and so is what it knew."""
     if verb == "teardown":
-        assert desk.apply().rc == 0
+        assert trial.apply().rc == 0
     faults.plan(3, "wait")
-    words = ("apply", desk.plan, "--yes") if verb == "apply" else ("teardown", desk.id, "--yes")
-    with desk.started(*words, env=faults.env) as process:
+    words = ("apply", trial.plan, "--yes") if verb == "apply" else ("teardown", trial.id, "--yes")
+    with trial.started(*words, env=faults.env) as process:
         eventually(lambda: faults.waiting, "the third command", seconds=20)
-        desk.pod.inside.delete()
+        trial.pod.inside.delete()
         faults.release()
         _, err = process.communicate(timeout=60)
     assert process.returncode in (0, 3, 4), err
     assert "Traceback" not in err
     assert "bug" not in err
-    assert desk.state() in (None, "gone")
-    desk.ok("gc")
-    assert desk.state() is None
-    assert desk.teardown().rc == 0
+    assert trial.state() in (None, "gone")
+    trial.ok("gc")
+    assert trial.state() is None
+    assert trial.teardown().rc == 0
 
 
-def test_a_link_that_goes_in_the_middle_is_not_waited_for(desk: Desk, faults: Faults) -> None:
+def test_a_link_that_goes_in_the_middle_is_not_waited_for(trial: Trial, faults: Faults) -> None:
     """The host's end of the veth is deleted: nothing brings it back, all the rest is as it was, and nothing is kept."""
     faults.plan(3, "wait")
-    with desk.started("apply", desk.plan, "--yes", env=faults.env) as process:
+    with trial.started("apply", trial.plan, "--yes", env=faults.env) as process:
         eventually(lambda: faults.waiting, "the third command", seconds=20)
-        desk.pod.host.ip(f"link del {desk.pod.host_end()}")
+        trial.pod.host.ip(f"link del {trial.pod.host_end()}")
         faults.release()
         _, err = process.communicate(timeout=60)
     assert process.returncode == 3, err
     assert "eth0" in sentence(Outcome(3, "", err))
-    assert desk.state() is None
-    assert json.loads(desk.pod.inside.ip("-j link show"))[1:] == []
-    assert desk.pod.inside.run("ebtables-save").out == ""
+    assert trial.state() is None
+    assert json.loads(trial.pod.inside.ip("-j link show"))[1:] == []
+    assert trial.pod.inside.run("ebtables-save").out == ""
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_during_apply_takes_all_back(desk: Desk, faults: Faults, name: str) -> None:
+def test_a_signal_during_apply_takes_all_back(trial: Trial, faults: Faults, name: str) -> None:
     """At the first, a middle and the last command: status 3 and as it was before."""
-    total = len(desk.commands())
+    total = len(trial.commands())
     for number in (1, total // 2, total):
-        faults.plan(number, name, pid=os.getpid())
-        outcome = desk.apply(faults.env)
+        faults.plan(number, name)
+        outcome = trial.apply(faults.env)
         if number < total:
             assert outcome.rc == 3, (number, outcome)
             assert f"interrupted by {name}" in sentence(outcome)
         assert outcome.rc in (0, 3), outcome  # with the last command it may be done already
         if outcome.rc == 0:
-            assert desk.teardown().rc == 0
-        assert desk.changed() == ""
-        assert desk.state() is None
+            assert trial.teardown().rc == 0
+        assert trial.changed() == ""
+        assert trial.state() is None
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_during_the_rollback_does_not_stop_it(desk: Desk, faults: Faults, name: str) -> None:
+def test_a_signal_during_the_rollback_does_not_stop_it(trial: Trial, faults: Faults, name: str) -> None:
     """What was begun is taken back to its end, however impatient somebody is."""
-    total = len(desk.commands())
+    total = len(trial.commands())
     script = faults.folder / "ebtables-restore"
     script.write_text("#!/bin/sh\necho refused >&2\nexit 4\n")
-    at = next(number for number, line in enumerate(desk.commands(), 1) if line.startswith("ebtables-restore"))
+    at = next(number for number, line in enumerate(trial.commands(), 1) if line.startswith("ebtables-restore"))
     for number in range(at, at + 3):
-        faults.plan(number, name, pid=os.getpid())  # the failing one isn't counted: these are the way back's
-        outcome = desk.apply(faults.env)
+        faults.plan(number, name)  # the failing one isn't counted: these are the way back's
+        outcome = trial.apply(faults.env)
         assert outcome.rc == 3, (number, total, outcome)
-        assert desk.changed() == ""
-        assert desk.state() is None
+        assert trial.changed() == ""
+        assert trial.state() is None
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_during_teardown_stops_it_and_keeps_the_state(desk: Desk, faults: Faults, name: str) -> None:
+def test_a_signal_during_teardown_stops_it_and_keeps_the_state(trial: Trial, faults: Faults, name: str) -> None:
     """Status 4; recover finishes it."""
-    total = len(desk.commands("reverse_commands"))
+    total = len(trial.commands("reverse_commands"))
     for number in (1, total // 2, total - 1):
-        assert desk.apply().rc == 0
-        faults.plan(number, name, pid=os.getpid())
-        outcome = desk.teardown(faults.env)
+        assert trial.apply().rc == 0
+        faults.plan(number, name)
+        outcome = trial.teardown(faults.env)
         if number < total - 1 or outcome.rc != 0:  # the last one may be on its way beside it
             assert outcome.rc == 4, (number, outcome)
             assert f"interrupted by {name}" in sentence(outcome)
-            assert desk.state() == "half-done"
-        desk.ok("recover")
-        assert desk.changed() == ""
-        assert desk.state() is None
+            assert trial.state() == "half-done"
+        trial.ok("recover")
+        assert trial.changed() == ""
+        assert trial.state() is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_mean_afterwards_what_they_meant_before(desk: Desk, number: signal.Signals) -> None:
+def test_signals_mean_afterwards_what_they_meant_before(trial: Trial, number: signal.Signals) -> None:
     """A program that uses podwire keeps its own handlers."""
     handler = signal.getsignal(number)
-    assert desk.apply().rc == 0
-    assert desk.teardown().rc == 0
+    assert trial.apply().rc == 0
+    assert trial.teardown().rc == 0
     assert signal.getsignal(number) == handler

@@ -23,10 +23,10 @@ from executor.taps.recover import Reopened, reopen
 from executor.templates import load_templates
 from planner.errors import Refused
 from planner.text.values import InterfaceName, NetnsPath, PlanId
-from tests.reliability.conftest import MakeDesk
-from tests.reliability.helpers_desk import ROOT, Desk, podwire
+from tests.reliability.conftest import MakeTrial
 from tests.reliability.helpers_faults import Faults
 from tests.reliability.helpers_kill import Work, killed_at
+from tests.reliability.helpers_trial import Trial
 from tests.support import Namespace, Outcome
 from tests.support.dumps import difference, dump
 from tests.support.pods import dual_stack, plain, two_links
@@ -34,34 +34,34 @@ from tests.support.pods import dual_stack, plain, two_links
 # --- gc ---------------------------------------------------------------------------------------------------------------
 
 
-def test_gc_forgets_what_belongs_to_a_namespace_that_is_gone(desk: Desk) -> None:
+def test_gc_forgets_what_belongs_to_a_namespace_that_is_gone(trial: Trial) -> None:
     """And says where the CNI plugin's own rules may have stayed; a second time there is nothing to do."""
-    assert desk.apply().rc == 0
-    assert "nothing is to be forgotten" in desk.ok("gc")
-    assert desk.state() == "wired"
-    desk.pod.inside.delete()
-    assert desk.state() == "gone"
-    said = desk.ok("gc")
-    assert f"{desk.id}: forgotten" in said
+    assert trial.apply().rc == 0
+    assert "nothing is to be forgotten" in trial.ok("gc")
+    assert trial.state() == "wired"
+    trial.pod.inside.delete()
+    assert trial.state() == "gone"
+    said = trial.ok("gc")
+    assert f"{trial.id}: forgotten" in said
     assert "10.1.90.5" in said
-    assert desk.state() is None
-    assert json.loads(desk.ok("gc", "--json")) == []
+    assert trial.state() is None
+    assert json.loads(trial.ok("gc", "--json")) == []
 
 
-def test_gc_knows_a_namespace_by_what_it_is(desk: Desk) -> None:
+def test_gc_knows_a_namespace_by_what_it_is(trial: Trial) -> None:
     """Another one of the same name, and even of the same inode number, is another one, and is not touched."""
-    assert desk.apply().rc == 0
-    inode = desk.pod.inside.path.stat().st_ino
-    desk.pod.inside.delete()
-    again = [Namespace.create(desk.id)]
+    assert trial.apply().rc == 0
+    inode = trial.pod.inside.path.stat().st_ino
+    trial.pod.inside.delete()
+    again = [Namespace.create(trial.id)]
     try:
         for number in range(50):  # the kernel gives the number to the next one, or to one soon after
             if again[-1].path.stat().st_ino == inode:
                 break
             again.append(Namespace.create(f"again{number}"))
         before = dump(again[0])
-        assert desk.state() == "gone"
-        assert json.loads(desk.ok("gc", "--json"))[0]["outcome"] == "gone"
+        assert trial.state() == "gone"
+        assert json.loads(trial.ok("gc", "--json"))[0]["outcome"] == "gone"
         assert difference(before, dump(again[0])) == ""
     finally:
         for namespace in again[1:]:
@@ -69,78 +69,76 @@ def test_gc_knows_a_namespace_by_what_it_is(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("key", ["boot_id", "cookie"])
-def test_gc_forgets_what_was_wired_before_the_machine_was_started(desk: Desk, key: str) -> None:
+def test_gc_forgets_what_was_wired_before_the_machine_was_started(trial: Trial, key: str) -> None:
     """The state outlives the machine, its namespaces don't: boot id and cookie tell."""
-    assert desk.apply().rc == 0
-    file = desk.state_dir / "wirings" / f"{desk.id}.json"
+    assert trial.apply().rc == 0
+    file = trial.state_dir / "wirings" / f"{trial.id}.json"
     kept = file.read_bytes()
     entry = json.loads(kept)
     entry[key] = "00000000-0000-0000-0000-000000000000" if key == "boot_id" else entry[key] + 1
     file.write_text(json.dumps(entry))
-    wired = dump(desk.pod.inside)
-    assert desk.state() == "gone"
-    assert "forgotten" in desk.ok("gc")
-    assert difference(wired, dump(desk.pod.inside)) == "", "what is not known to be ours was touched"
+    wired = dump(trial.pod.inside)
+    assert trial.state() == "gone"
+    assert "forgotten" in trial.ok("gc")
+    assert difference(wired, dump(trial.pod.inside)) == "", "what is not known to be ours was touched"
     file.write_bytes(kept)
-    assert desk.teardown().rc == 0
-    assert desk.changed() == ""
+    assert trial.teardown().rc == 0
+    assert trial.changed() == ""
 
 
-def test_gc_forgets_half_done_ones_too(desk: Desk, faults: Faults) -> None:
+def test_gc_forgets_half_done_ones_too(trial: Trial, faults: Faults) -> None:
     """Where their namespace is gone; else they are recover's."""
-    assert killed_at(Work(desk, "apply"), "after", 5, faults)
-    assert "nothing is to be forgotten" in desk.ok("gc")
-    assert desk.state() == "half-done"
-    desk.pod.inside.delete()
-    desk.ok("gc")
-    assert desk.state() is None
+    assert killed_at(Work(trial, "apply"), "after", 5, faults)
+    assert "nothing is to be forgotten" in trial.ok("gc")
+    assert trial.state() == "half-done"
+    trial.pod.inside.delete()
+    trial.ok("gc")
+    assert trial.state() is None
 
 
 # --- teardown --all, and teardown twice -------------------------------------------------------------------------------
 
 
-def test_teardown_all_takes_everything_back(make_desk: MakeDesk, faults: Faults) -> None:
+def test_teardown_all_takes_everything_back(make_trial: MakeTrial, faults: Faults) -> None:
     """Wired, half done and gone; one that fails doesn't keep the others from it, and the worst status counts."""
-    desks = [make_desk(plain), make_desk(dual_stack), make_desk(plain), make_desk(plain)]
-    env = {"PODWIRE_STATE_DIR": str(desks[0].state_dir)}
-    for desk in desks[:3]:
-        assert podwire("apply", desk.plan, "--yes", env=env).rc == 0
-    elsewhere = evolve(desks[3], folder=desks[0].folder)
-    (elsewhere.folder / "plan.json").write_bytes(desks[3].plan.read_bytes())
+    trials = [make_trial(plain), make_trial(dual_stack), make_trial(plain), make_trial(plain)]
+    cli = trials[0].cli
+    for trial in trials[:3]:
+        cli.ok("apply", trial.plan, "--yes")
+    elsewhere = evolve(trials[3], cli=cli)
     assert killed_at(Work(elsewhere, "apply"), "after", 6, faults)
-    desks[2].pod.inside.delete()
+    trials[2].pod.inside.delete()
     faults.plan(3, "fail")  # of the first one: its MAC
-    outcome = podwire("teardown", "--all", "--yes", env=env | faults.env)
+    outcome = cli.run("teardown", "--all", "--yes", env=faults.env)
     assert outcome.rc == 4, outcome
     assert len(re.findall(r"could not be taken back whole", outcome.err)) == 1
-    rows = json.loads(podwire("list", "--json", env=env).out)
-    assert [row["state"] for row in rows] == ["half-done"]
-    assert podwire("teardown", "--all", "--yes", env=env).rc == 0
-    assert json.loads(podwire("list", "--json", env=env).out) == []
-    assert [desk.changed() for desk in (desks[0], desks[1], desks[3])] == ["", "", ""]
+    assert [row["state"] for row in cli.json("list")] == ["half-done"]
+    cli.ok("teardown", "--all", "--yes")
+    assert cli.json("list") == []
+    assert [trial.changed() for trial in (trials[0], trials[1], trials[3])] == ["", "", ""]
 
 
-def test_teardown_twice_is_teardown_once(desk: Desk) -> None:
+def test_teardown_twice_is_teardown_once(trial: Trial) -> None:
     """Also when links, addresses and rules have gone by somebody else's hand meanwhile."""
-    assert desk.apply().rc == 0
-    desk.pod.inside.ip("link del tap0")
-    desk.pod.inside.run("ebtables", "-F")
+    assert trial.apply().rc == 0
+    trial.pod.inside.ip("link del tap0")
+    trial.pod.inside.run("ebtables", "-F")
     for _ in range(2):
-        outcome = desk.teardown()
+        outcome = trial.teardown()
         assert outcome.rc == 0, outcome
-        assert desk.changed() == ""
+        assert trial.changed() == ""
 
 
-def test_what_others_added_since_is_left_alone_and_said(desk: Desk) -> None:
+def test_what_others_added_since_is_left_alone_and_said(trial: Trial) -> None:
     """A rule in our chain, an address and a route: they stay, and all of ours goes."""
-    assert desk.apply().rc == 0
-    desk.pod.inside.run("ebtables", "-A", "FORWARD", "-p", "ARP", "-j", "ACCEPT")
-    outcome = desk.teardown()
+    assert trial.apply().rc == 0
+    trial.pod.inside.run("ebtables", "-A", "FORWARD", "-p", "ARP", "-j", "ACCEPT")
+    outcome = trial.teardown()
     assert (outcome.rc, outcome.err) == (0, ""), outcome
     assert "left alone" in outcome.out
-    assert "-p ARP -j ACCEPT" in desk.pod.inside.run("ebtables-save").out
-    desk.pod.inside.run("ebtables", "--init-table")
-    assert desk.changed() == ""
+    assert "-p ARP -j ACCEPT" in trial.pod.inside.run("ebtables-save").out
+    trial.pod.inside.run("ebtables", "--init-table")
+    assert trial.changed() == ""
 
 
 # --- holders ----------------------------------------------------------------------------------------------------------
@@ -157,11 +155,11 @@ sys.stdin.read()
 
 
 @contextmanager
-def vmm(desk: Desk, tap: str = "tap0") -> Iterator[subprocess.Popen[str]]:
+def vmm(trial: Trial, tap: str = "tap0") -> Iterator[subprocess.Popen[str]]:
     """Start a process, outside the namespace, that has a tap of it open; end it in the end."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDS, desk.pod.inside.path, tap],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", HOLDS, trial.pod.inside.path, tap],
+        env=trial.cli.environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -174,19 +172,19 @@ def vmm(desk: Desk, tap: str = "tap0") -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_a_tap_that_a_vmm_still_holds_is_said_by_process_and_name(desk: Desk) -> None:
+def test_a_tap_that_a_vmm_still_holds_is_said_by_process_and_name(trial: Trial) -> None:
     """It goes all the same: the VM has lost its network, and somebody should know."""
-    assert desk.apply().rc == 0
-    with vmm(desk) as process:
-        outcome = desk.teardown()
+    assert trial.apply().rc == 0
+    with vmm(trial) as process:
+        outcome = trial.teardown()
         assert (outcome.rc, outcome.err) == (0, ""), outcome
         assert f"tap0 is open in process {process.pid} (python" in outcome.out
-        assert desk.changed() == ""
+        assert trial.changed() == ""
 
 
-def test_a_tap_of_the_same_name_in_another_namespace_is_not_meant(make_desk: MakeDesk) -> None:
+def test_a_tap_of_the_same_name_in_another_namespace_is_not_meant(make_trial: MakeTrial) -> None:
     """Every pod has a tap0."""
-    one, other = make_desk(plain), make_desk(plain)
+    one, other = make_trial(plain), make_trial(plain)
     assert one.apply().rc == 0
     assert other.apply().rc == 0
     with vmm(other):
@@ -199,40 +197,40 @@ def test_a_tap_of_the_same_name_in_another_namespace_is_not_meant(make_desk: Mak
 # --- reopening --------------------------------------------------------------------------------------------------------
 
 
-def reopened(desk: Desk) -> Reopened:
+def reopened(trial: Trial) -> Reopened:
     """Do what a runtime does after its restart."""
-    settings = Settings(StateStore(desk.state_dir), load_templates())
-    entry = settings.store.load(PlanId(desk.id))
+    settings = Settings(StateStore(trial.state_dir), load_templates())
+    entry = settings.store.load(PlanId(trial.id))
     assert entry is not None
     return reopen(entry, settings)
 
 
-def test_after_a_restart_the_network_is_rebuilt_and_its_taps_are_open_again(make_desk: MakeDesk) -> None:
+def test_after_a_restart_the_network_is_rebuilt_and_its_taps_are_open_again(make_trial: MakeTrial) -> None:
     """What the plan said of the interfaces, with a descriptor for each tap; then nobody else can have them."""
-    desk = make_desk(two_links)
-    assert desk.apply().rc == 0
-    found = reopened(desk)
+    trial = make_trial(two_links)
+    assert trial.apply().rc == 0
+    found = reopened(trial)
     try:
-        planned = json.loads(desk.plan.read_text())["interfaces"]
+        planned = json.loads(trial.plan.read_text())["interfaces"]
         assert [(one.name, one.mac, one.mtu) for one in found.network.interfaces] == [
             (one["name"], one["mac"], one["mtu"]) for one in planned
         ]
         assert [(tap.name, len(tap.fds), tap.holder) for tap in found.taps] == [("tap0", 1, None), ("tap1", 1, None)]
-        with Opened.open(NetnsPath(str(desk.pod.inside.path))) as namespace, pytest.raises(HostError, match="in use"):
+        with Opened.open(NetnsPath(str(trial.pod.inside.path))) as namespace, pytest.raises(HostError, match="in use"):
             open_tap(InterfaceName("tap0"), namespace=namespace)
-        assert "LOWER_UP" in desk.pod.inside.ip("link show tap0")
+        assert "LOWER_UP" in trial.pod.inside.ip("link show tap0")
     finally:
         found.close()
-    assert desk.teardown().rc == 0
-    assert desk.changed() == ""
+    assert trial.teardown().rc == 0
+    assert trial.changed() == ""
 
 
-def test_taps_that_a_vmm_holds_are_left_to_it(make_desk: MakeDesk) -> None:
+def test_taps_that_a_vmm_holds_are_left_to_it(make_trial: MakeTrial) -> None:
     """The other one is opened."""
-    desk = make_desk(two_links)
-    assert desk.apply().rc == 0
-    with vmm(desk) as process:
-        found = reopened(desk)
+    trial = make_trial(two_links)
+    assert trial.apply().rc == 0
+    with vmm(trial) as process:
+        found = reopened(trial)
         try:
             held, free = found.taps
             assert held.holder is not None
@@ -240,7 +238,7 @@ def test_taps_that_a_vmm_holds_are_left_to_it(make_desk: MakeDesk) -> None:
             assert (free.holder, len(free.fds)) == (None, 1)
         finally:
             found.close()
-    assert desk.teardown().rc == 0
+    assert trial.teardown().rc == 0
 
 
 def _a_bridge_instead(pod: Namespace) -> None:
@@ -263,37 +261,39 @@ SPOILT: list[tuple[Callable[[Namespace], object], str]] = [
 
 
 @pytest.mark.parametrize(("spoil", "why"), SPOILT, ids=["a bridge", "a tun", "no tap", "no link", "no port"])
-def test_what_is_not_as_it_was_recorded_is_an_error(desk: Desk, spoil: Callable[[Namespace], object], why: str) -> None:
+def test_what_is_not_as_it_was_recorded_is_an_error(
+    trial: Trial, spoil: Callable[[Namespace], object], why: str
+) -> None:
     """Each says what, and what takes back the rest."""
-    assert desk.apply().rc == 0
-    spoil(desk.pod.inside)
+    assert trial.apply().rc == 0
+    spoil(trial.pod.inside)
     with pytest.raises(Refused, match=why) as refused:
-        reopened(desk)
-    assert f"podwire teardown {desk.id}" in str(refused.value)
+        reopened(trial)
+    assert f"podwire teardown {trial.id}" in str(refused.value)
 
 
-def test_no_descriptor_stays_open_where_one_tap_cannot_be_opened(make_desk: MakeDesk) -> None:
+def test_no_descriptor_stays_open_where_one_tap_cannot_be_opened(make_trial: MakeTrial) -> None:
     """All or nothing: the first tap is closed when the second one is not as it should be."""
-    desk = make_desk(two_links)
-    assert desk.apply().rc == 0
+    trial = make_trial(two_links)
+    assert trial.apply().rc == 0
     before = len(list(Path("/proc/self/fd").iterdir()))
-    desk.pod.inside.ip("link del tap1")
-    desk.pod.inside.ip("tuntap add dev tap1 mode tap multi_queue")
-    desk.pod.inside.ip("link set tap1 master br1")
+    trial.pod.inside.ip("link del tap1")
+    trial.pod.inside.ip("tuntap add dev tap1 mode tap multi_queue")
+    trial.pod.inside.ip("link set tap1 master br1")
     with pytest.raises(HostError, match="tap1"):
-        reopened(desk)
+        reopened(trial)
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
-    with Opened.open(NetnsPath(str(desk.pod.inside.path))) as namespace:
+    with Opened.open(NetnsPath(str(trial.pod.inside.path))) as namespace:
         for fd in open_tap(InterfaceName("tap0"), namespace=namespace):
             os.close(fd)
 
 
-def test_recover_says_that_nothing_is_to_be_done_where_all_is_well(desk: Desk) -> None:
+def test_recover_says_that_nothing_is_to_be_done_where_all_is_well(trial: Trial) -> None:
     """A wired namespace is no half-done one."""
-    assert desk.apply().rc == 0
-    wired = dump(desk.pod.inside)
-    outcome: Outcome = desk.podwire("recover")
+    assert trial.apply().rc == 0
+    wired = dump(trial.pod.inside)
+    outcome: Outcome = trial.podwire("recover")
     assert outcome.rc == 0
-    assert difference(wired, dump(desk.pod.inside)) == ""
-    assert desk.state() == "wired"
-    assert desk.teardown().rc == 0
+    assert difference(wired, dump(trial.pod.inside)) == ""
+    assert trial.state() == "wired"
+    assert trial.teardown().rc == 0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.situations.commands import Commands, settle, unchanged
 from tests.support import MakeNamespace, eventually
 from tests.support.advertisements import router_advertisement
-from tests.support.dumps import difference, dump
+from tests.support.cli import Cli
+from tests.support.dumps import difference, dump, unchanged
 from tests.support.pods import Build, Pod, also, dual_stack, plain
 from tests.support.ports import Port
 
@@ -45,29 +45,29 @@ ROUTES: dict[str, Build] = {
 
 
 @pytest.mark.parametrize("build", ROUTES.values(), ids=ROUTES)
-def test_09_routes(netns: MakeNamespace, podwire: Commands, build: Build) -> None:
+def test_09_routes(netns: MakeNamespace, cli: Cli, build: Build) -> None:
     """While wired none leaves by the interface; afterwards each is there with all that belongs to it."""
     pod = build(netns("host"), netns("pod"))
-    with podwire.wired(pod):
+    with cli.wired(pod):
         assert "dev eth0" not in pod.inside.ip("-4 route show table all")
 
 
-def test_09_a_gateway_outside_the_subnet(netns: MakeNamespace, podwire: Commands) -> None:
+def test_09_a_gateway_outside_the_subnet(netns: MakeNamespace, cli: Cli) -> None:
     """The only default route is onlink: it comes back, and is the guest's in the result."""
     pod = also(plain, "ip route del default", "ip route add default via 203.0.113.1 dev eth0 onlink")(
         netns("host"), netns("pod")
     )
-    with podwire.wired(pod):
+    with cli.wired(pod):
         assert pod.inside.ip("route show") == "169.254.254.0/24 dev br0 proto kernel scope link src 169.254.254.2 \n"
 
 
-def test_09_a_route_that_could_not_come_back(netns: MakeNamespace, podwire: Commands) -> None:
+def test_09_a_route_that_could_not_come_back(netns: MakeNamespace, cli: Cli) -> None:
     """Named before anything is changed, and with what to do."""
     pod = also(plain, "ip route add 192.0.2.0/24 encap ip id 5 dst 10.1.90.2 via 10.1.90.3 dev eth0")(
         netns("host"), netns("pod")
     )
     with unchanged(pod.inside):
-        sentence = podwire.refused("apply", *podwire.wiring(pod), "--yes")
+        sentence = cli.refused("apply", *cli.wiring(pod), "--yes")
     assert "192.0.2.0/24" in sentence
     assert sentence.endswith("has an encapsulation, which podwire could not bring back: remove it first")
 
@@ -103,26 +103,26 @@ ADDRESSES: dict[str, Build] = {
 
 
 @pytest.mark.parametrize("build", ADDRESSES.values(), ids=ADDRESSES)
-def test_10_addresses(netns: MakeNamespace, podwire: Commands, build: Build) -> None:
+def test_10_addresses(netns: MakeNamespace, cli: Cli, build: Build) -> None:
     """While wired the interface has none, not even a link-local one; afterwards each is there, in its place."""
     pod = build(netns("host"), netns("pod"))
-    with podwire.wired(pod):
+    with cli.wired(pod):
         assert pod.inside.ip("-o addr show dev eth0") == ""
 
 
-def test_10_an_address_that_expires_meanwhile(netns: MakeNamespace, podwire: Commands) -> None:
+def test_10_an_address_that_expires_meanwhile(netns: MakeNamespace, cli: Cli) -> None:
     """It stays away: the network would have taken it back by then."""
     pod = plain(netns("host"), netns("pod"))
-    settle(pod)
+    pod.settle()
     before = dump(pod.inside)
     pod.inside.ip("addr add 192.0.2.5/24 dev eth0 valid_lft 2 preferred_lft 2")
     pod.inside.ip("addr add 198.51.100.5/24 dev eth0 valid_lft 500 preferred_lft 500")
-    podwire.apply(pod)
+    cli.apply(pod)
     eventually(
-        lambda: "192.0.2.5/24" not in podwire.ok("teardown", pod.inside.name, "--dry-run", "--format", "commands"),
+        lambda: "192.0.2.5/24" not in cli.ok("teardown", pod.inside.name, "--dry-run", "--format", "commands"),
         "the end of the address's life",
     )
-    podwire.teardown(pod)
+    cli.teardown(pod)
     assert "198.51.100.5/24" in pod.inside.ip("addr show dev eth0")
     pod.inside.ip("addr del 198.51.100.5/24 dev eth0")
     assert difference(before, dump(pod.inside)) == ""
@@ -143,45 +143,45 @@ def advertise(pod: Pod) -> None:
 def advertised(netns: MakeNamespace) -> Pod:
     """Make a pod that has learnt a prefix and a default route."""
     pod = plain(netns("host"), netns("pod"))
-    settle(pod)
+    pod.settle()
     advertise(pod)
     eventually(lambda: PREFIX in pod.inside.ip("-6 addr show dev eth0"), "an address from the advertisement")
-    settle(pod)
+    pod.settle()
     return pod
 
 
-def test_19_what_was_learnt_comes_back_with_the_next_advertisement(advertised: Pod, podwire: Commands) -> None:
+def test_19_what_was_learnt_comes_back_with_the_next_advertisement(advertised: Pod, cli: Cli) -> None:
     """Address, prefix route and default route go with the wiring, and come back by the network, not by podwire."""
     inside = advertised.inside
     before = dump(inside)
-    podwire.apply(advertised)
+    cli.apply(advertised)
     assert PREFIX not in inside.ip("-6 addr show") + inside.ip("-6 route show")
     assert "proto ra" not in inside.ip("-6 route show")
-    podwire.teardown(advertised)
+    cli.teardown(advertised)
     assert PREFIX not in inside.ip("-6 addr show dev eth0")
     advertise(advertised)
     eventually(lambda: PREFIX in inside.ip("-6 addr show dev eth0"), "an address from the next advertisement")
-    settle(advertised)
+    advertised.settle()
     assert difference(before, dump(inside)) == ""
 
 
-def test_19_the_plan_says_so(advertised: Pod, podwire: Commands) -> None:
+def test_19_the_plan_says_so(advertised: Pod, cli: Cli) -> None:
     """On the way there and on the way back, where no command stands for it."""
-    plan = podwire.plan(advertised)
+    plan = cli.plan(advertised)
     reasons = {change["resource"].get("dst"): change["reason"] for change in plan["changes"]}
     assert reasons["::/0"] == "comes back with the next router advertisement"
     assert reasons[f"{PREFIX}:/64"] == "comes back with its address"
     (learnt,) = (change for change in plan["changes"] if PREFIX in change["resource"].get("address", ""))
     assert learnt["reason"] == "comes back with the next router advertisement"
-    back = podwire.ok("show", podwire.file("plan.json", plan), "--reverse")
+    back = cli.ok("show", cli.file("plan.json", plan), "--reverse")
     assert back.count("comes with the next router advertisement") == 2
     assert back.count("comes with its address") == 1
     assert not any(PREFIX in line for command in plan["reverse_commands"] for line in command["argv"])
 
 
-def test_19_an_advertisement_while_wired(advertised: Pod, podwire: Commands) -> None:
+def test_19_an_advertisement_while_wired(advertised: Pod, cli: Cli) -> None:
     """It is the VM's: neither the interface nor the bridge takes an address from it."""
-    podwire.apply(advertised)
+    cli.apply(advertised)
     with Port.on_tap(advertised.inside, "tap0") as vm:
         advertise(advertised)
         vm.receive(lambda frame: "router advertisement" in str(frame))

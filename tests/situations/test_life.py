@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
-from tests.situations.commands import Commands, ended, sentence_of, unchanged
 from tests.support import Namespace, eventually
-from tests.support.dumps import difference, dump
+from tests.support.cli import Cli, ended, sentence_of
+from tests.support.dumps import difference, dump, unchanged
 from tests.support.pods import Pod
 
 # --- 12 ---------------------------------------------------------------------------------------------------------------
@@ -31,40 +32,37 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize(("name", "line"), FOREIGN.values(), ids=FOREIGN)
-def test_12_a_name_that_is_taken(pod: Pod, podwire: Commands, name: str, line: str) -> None:
+def test_12_a_name_that_is_taken(pod: Pod, cli: Cli, name: str, line: str) -> None:
     """By a link that isn't ours: named, and left as it is."""
     pod.inside.ip(line)
     with unchanged(pod.inside):
-        sentence = podwire.refused("apply", *podwire.wiring(pod), "--yes")
+        sentence = cli.refused("apply", *cli.wiring(pod), "--yes")
     assert sentence == f"{name} is in the namespace already and is not podwire's: rename or remove it"
 
 
-def test_12_ours_is_wired_as_wanted(pod: Pod, podwire: Commands) -> None:
+def test_12_ours_is_wired_as_wanted(pod: Pod, cli: Cli) -> None:
     """Nothing to do, said by plan and by apply."""
-    podwire.apply(pod)
+    cli.apply(pod)
     with unchanged(pod.inside):
-        assert (
-            podwire.ok("apply", *podwire.wiring(pod))
-            == f"{pod.inside.name} is wired as wanted already: nothing to do\n"
-        )
-        assert podwire.run("plan", *podwire.wiring(pod), "--detailed-exitcode").rc == 0
-        assert podwire.plan(pod)["commands"] == []
+        assert cli.ok("apply", *cli.wiring(pod)) == f"{pod.inside.name} is wired as wanted already: nothing to do\n"
+        assert cli.run("plan", *cli.wiring(pod), "--detailed-exitcode").rc == 0
+        assert cli.plan(pod)["commands"] == []
 
 
-def test_12_ours_with_other_options(pod: Pod, podwire: Commands) -> None:
+def test_12_ours_with_other_options(pod: Pod, cli: Cli) -> None:
     """Refused by its id, with what to do first."""
-    podwire.apply(pod)
+    cli.apply(pod)
     name = pod.inside.name
-    assert podwire.refused("plan", *podwire.wiring(pod), "--tap-queues", "2") == (
+    assert cli.refused("plan", *cli.wiring(pod), "--tap-queues", "2") == (
         f"{name} is wired already with other options: tear it down first (podwire teardown {name})"
     )
 
 
-def test_12_ours_without_its_state(pod: Pod, podwire: Commands, tmp_path: Path) -> None:
+def test_12_ours_without_its_state(pod: Pod, cli: Cli, tmp_path: Path) -> None:
     """The alias says whose it is; how it was before can't be known, so it is refused."""
-    podwire.apply(pod)
+    cli.apply(pod)
     (tmp_path / "elsewhere").mkdir()
-    elsewhere = Commands(tmp_path / "elsewhere")
+    elsewhere = evolve(cli, folder=tmp_path / "elsewhere")
     with unchanged(pod.inside):
         sentence = elsewhere.refused("apply", *elsewhere.wiring(pod), "--yes")
     assert sentence.startswith("br0 was made by podwire ")
@@ -108,74 +106,74 @@ def results(pod: Pod) -> dict[str, tuple[dict[str, Any], str]]:
         "interfaces on the host only",
     ],
 )
-def test_13_a_result_that_does_not_fit(pod: Pod, podwire: Commands, case: str) -> None:
+def test_13_a_result_that_does_not_fit(pod: Pod, cli: Cli, case: str) -> None:
     """One sentence that says where in the result, and nothing is changed."""
     result, expected = results(pod)[case]
     with unchanged(pod.inside):
-        assert podwire.refused("apply", *podwire.wiring(Pod(pod.host, pod.inside, result)), "--yes") == expected
+        assert cli.refused("apply", *cli.wiring(Pod(pod.host, pod.inside, result)), "--yes") == expected
 
 
-def test_13_an_address_without_its_interface(pod: Pod, podwire: Commands) -> None:
+def test_13_an_address_without_its_interface(pod: Pod, cli: Cli) -> None:
     """A result that knows interfaces on the host only, but an address: the link that carries it is found."""
     outside = {"name": "veth1234", "mac": "02:00:00:00:00:01"}
     result = {"cniVersion": "1.0.0", "interfaces": [outside], "ips": [{"address": "10.1.90.5/24"}]}
-    with podwire.wired(Pod(pod.host, pod.inside, result)) as wired:
+    with cli.wired(Pod(pod.host, pod.inside, result)) as wired:
         assert [(entry["name"], entry["link"]) for entry in wired["interfaces"]] == [("tap0", "eth0")]
 
 
-def test_13_a_namespace_that_is_gone(pod: Pod, podwire: Commands) -> None:
+def test_13_a_namespace_that_is_gone(pod: Pod, cli: Cli) -> None:
     """By its name or by a process that has ended."""
-    wiring = podwire.wiring(pod)
+    wiring = cli.wiring(pod)
     pod.inside.delete()
-    assert podwire.refused("apply", *wiring, "--yes") == f"there is no network namespace at {pod.inside.path}"
+    assert cli.refused("apply", *wiring, "--yes") == f"there is no network namespace at {pod.inside.path}"
     with subprocess.Popen(["true"]) as process:
         process.wait()
     path = f"/proc/{process.pid}/ns/net"
-    sentence = podwire.refused("plan", *wiring[:2], "--netns", path, "--id", "x")
+    sentence = cli.refused("plan", *wiring[:2], "--netns", path, "--id", "x")
     assert sentence == f"there is no network namespace at {path}"
 
 
 # --- 14 ---------------------------------------------------------------------------------------------------------------
 
 
-def stored_plan(podwire: Commands, pod: Pod) -> Path:
+def stored_plan(cli: Cli, pod: Pod) -> Path:
     """Plan, and return the file."""
-    path = podwire.folder / "plan.json"
-    podwire.ok("plan", *podwire.wiring(pod), "-o", path)
+    path = cli.folder / "plan.json"
+    cli.ok("plan", *cli.wiring(pod), "-o", path)
     return path
 
 
-def test_14_gone_between_plan_and_apply(pod: Pod, podwire: Commands) -> None:
+def test_14_gone_between_plan_and_apply(pod: Pod, cli: Cli) -> None:
     """Refused; and no state is kept of it."""
-    plan = stored_plan(podwire, pod)
+    plan = stored_plan(cli, pod)
     pod.inside.delete()
-    assert podwire.refused("apply", plan, "--yes") == f"there is no network namespace at {pod.inside.path}"
-    assert podwire.json("list") == []
+    assert cli.refused("apply", plan, "--yes") == f"there is no network namespace at {pod.inside.path}"
+    assert cli.json("list") == []
 
 
-def test_14_another_one_between_plan_and_apply(pod: Pod, podwire: Commands) -> None:
+def test_14_another_one_between_plan_and_apply(pod: Pod, cli: Cli) -> None:
     """Of the same name, but not what the plan was made from: stale, and it is left alone."""
-    plan = stored_plan(podwire, pod)
+    plan = stored_plan(cli, pod)
     pod.inside.delete()
     another = Namespace.create(pod.inside.name)
     with unchanged(another):
-        sentence = podwire.refused("apply", plan, "--yes")
+        sentence = cli.refused("apply", plan, "--yes")
     assert sentence.startswith("the plan is stale: ")
     assert sentence.endswith("; plan anew")
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["gone", "another in its place"])
-def test_14_gone_between_apply_and_teardown(pod: Pod, podwire: Commands, *, again: bool) -> None:
+def test_14_gone_between_apply_and_teardown(pod: Pod, cli: Cli, *, again: bool) -> None:
     """Teardown is done: nothing is left to take back, and what has the name now is none of its business."""
-    podwire.apply(pod)
+    cli.apply(pod)
     pod.inside.delete()
     name = pod.inside.name
-    assert [entry["state"] for entry in podwire.json("list")] == ["gone"]
+    assert [entry["state"] for entry in cli.json("list")] == ["gone"]
     if again:
         Namespace.create(name).ip("link set lo up")
-    assert podwire.ok("teardown", name, "--yes") == f"{name}: its namespace is gone, so nothing is left to take back\n"
-    assert podwire.json("list") == []
-    assert podwire.ok("teardown", name, "--yes") == f"{name}: it is torn down already\n"
+    assert cli.ok("teardown", name, "--yes") == f"{name}: its namespace is gone, so nothing is left to take back\n"
+    assert cli.json("list") == []
+    assert cli.ok("teardown", name, "--yes") == f"{name}: it is torn down already\n"
     if again:
         assert "LOOPBACK,UP" in Namespace(name).ip("link show dev lo")
 
@@ -214,48 +212,48 @@ def vmm(pod: Pod) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_15_a_vmm_still_holds_the_tap_at_teardown(pod: Pod, podwire: Commands) -> None:
+def test_15_a_vmm_still_holds_the_tap_at_teardown(pod: Pod, cli: Cli) -> None:
     """The tap goes, since that was asked for; who has lost the network is named."""
     before = dump(pod.inside)
-    podwire.apply(pod)
+    cli.apply(pod)
     with vmm(pod) as process:
-        text = podwire.ok("teardown", pod.inside.name, "--yes")
+        text = cli.ok("teardown", pod.inside.name, "--yes")
         assert f"tap0 is open in process {process.pid} (a-vmm): it has lost its network" in text
         assert process.poll() is None
     assert difference(before, dump(pod.inside)) == ""
 
 
-def test_15_a_vmm_died_and_left_the_tap(pod: Pod, podwire: Commands) -> None:
+def test_15_a_vmm_died_and_left_the_tap(pod: Pod, cli: Cli) -> None:
     """It is ours, so there is nothing to do, and the next VMM opens it."""
-    podwire.apply(pod)
+    cli.apply(pod)
     with vmm(pod) as process:
         process.kill()
     assert "tap0" in pod.inside.ip("link show")
-    assert podwire.ok("apply", *podwire.wiring(pod)).endswith("nothing to do\n")
+    assert cli.ok("apply", *cli.wiring(pod)).endswith("nothing to do\n")
     with vmm(pod):
         assert "LOWER_UP" in pod.inside.ip("link show dev tap0")
 
 
-def test_15_wiring_again_after_a_vmm_died(pod: Pod, podwire: Commands) -> None:
+def test_15_wiring_again_after_a_vmm_died(pod: Pod, cli: Cli) -> None:
     """Teardown and apply, as a runtime does that starts anew."""
     before = dump(pod.inside)
-    podwire.apply(pod)
+    cli.apply(pod)
     with vmm(pod) as process:
         process.kill()
-    podwire.teardown(pod)
+    cli.teardown(pod)
     assert difference(before, dump(pod.inside)) == ""
-    with podwire.wired(pod), vmm(pod):
+    with cli.wired(pod), vmm(pod):
         pass
 
 
-def test_15_a_tap_that_somebody_else_s_vmm_left(pod: Pod, podwire: Commands) -> None:
+def test_15_a_tap_that_somebody_else_s_vmm_left(pod: Pod, cli: Cli) -> None:
     """Persistent, without our alias: nobody knows what it is for, so it is named and left alone."""
     pod.inside.ip("tuntap add dev tap0 mode tap")
-    assert podwire.refused("apply", *podwire.wiring(pod), "--yes") == (
+    assert cli.refused("apply", *cli.wiring(pod), "--yes") == (
         "tap0 is in the namespace already and is not podwire's: rename or remove it"
     )
     pod.inside.ip("link del dev tap0")
-    with podwire.wired(pod):
+    with cli.wired(pod):
         pass
 
 
@@ -292,14 +290,14 @@ def _fdinfo(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["one state directory", "two"])
-def test_16_two_applies_at_once(pod: Pod, podwire: Commands, tmp_path: Path, *, shared: bool) -> None:
+def test_16_two_applies_at_once(pod: Pod, cli: Cli, tmp_path: Path, *, shared: bool) -> None:
     """Both wait for the lock of the namespace; one wires, the other is refused, and one teardown is back."""
     before = dump(pod.inside)
-    plan = stored_plan(podwire, pod)
-    other = podwire if shared else Commands(tmp_path / "other")
+    plan = stored_plan(cli, pod)
+    other = cli if shared else evolve(cli, folder=tmp_path / "other")
     other.folder.mkdir(exist_ok=True)
     holder = lock(pod.inside)
-    with podwire.start("apply", plan, "--yes") as one, other.start("apply", plan, "--yes") as two:
+    with cli.started("apply", plan, "--yes") as one, other.started("apply", plan, "--yes") as two:
         try:
             for process in (one, two):
                 eventually(partial(has_open, process, pod.inside), "both waiting", seconds=15)
@@ -311,17 +309,17 @@ def test_16_two_applies_at_once(pod: Pod, podwire: Commands, tmp_path: Path, *, 
     (refused,) = (outcome for outcome in outcomes if outcome.rc == 1)
     sentence = sentence_of(refused)
     assert sentence.startswith((f"{pod.inside.name} is wired already: ", "the plan is stale: "))
-    winner = podwire if shared or outcomes[0].rc == 0 else other
+    winner = cli if shared or outcomes[0].rc == 0 else other
     winner.teardown(pod)
     assert difference(before, dump(pod.inside)) == ""
 
 
-def test_16_one_that_does_not_want_to_wait(pod: Pod, podwire: Commands) -> None:
+def test_16_one_that_does_not_want_to_wait(pod: Pod, cli: Cli) -> None:
     """It is told who is at it, and nothing is changed."""
     holder = lock(pod.inside)
     try:
         with unchanged(pod.inside):
-            sentence = podwire.refused("apply", *podwire.wiring(pod), "--yes", "--lock-timeout", "0")
+            sentence = cli.refused("apply", *cli.wiring(pod), "--yes", "--lock-timeout", "0")
     finally:
         holder.kill()
         holder.wait()
@@ -335,9 +333,9 @@ def test_16_one_that_does_not_want_to_wait(pod: Pod, podwire: Commands) -> None:
 HIDE = 'empty=$1; shift; while [ "$1" != -- ]; do mount --bind "$empty" "$1" || exit 99; shift; done; shift; exec "$@"'
 
 
-def without(podwire: Commands, *programs: str) -> tuple[str | Path, ...]:
+def without(cli: Cli, *programs: str) -> tuple[str | Path, ...]:
     """Return the command that runs another where these programs aren't installed: files that nobody can run."""
-    empty = podwire.file("empty", "")
+    empty = cli.file("empty", "")
     paths = {os.path.realpath(program if "/" in program else shutil.which(program) or "") for program in programs}
     return "unshare", "--mount", "sh", "-c", HIDE, "sh", empty, *sorted(paths), "--"
 
@@ -351,60 +349,60 @@ def without(podwire: Commands, *programs: str) -> tuple[str | Path, ...]:
         ("sysctl", "procps"),
     ],
 )
-def test_17_a_program_that_is_missing(pod: Pod, podwire: Commands, program: str, package: str) -> None:
+def test_17_a_program_that_is_missing(pod: Pod, cli: Cli, program: str, package: str) -> None:
     """Said before the first change, with the package that has it; `sysctl` only once there is something to set."""
-    wiring = podwire.wiring(pod)
-    through = without(podwire, program)
-    with unchanged(pod.inside), podwire.start("apply", *wiring, "--yes", through=through) as process:
+    wiring = cli.wiring(pod)
+    through = without(cli, program)
+    with unchanged(pod.inside), cli.started("apply", *wiring, "--yes", through=through) as process:
         sentence = sentence_of(ended(process))
     assert sentence.startswith(f"the program {program}")
     assert sentence.endswith(f"is not installed: on Debian it comes with the package {package}")
-    assert podwire.json("list") == []
+    assert cli.json("list") == []
 
 
-def test_17_without_nft(pod: Pod, podwire: Commands) -> None:
+def test_17_without_nft(pod: Pod, cli: Cli) -> None:
     """It only tells which of ebtables' chains exist: without it there is a wiring all the same, and all comes back."""
     before = dump(pod.inside)
-    wiring, through = podwire.wiring(pod), without(podwire, "nft")
+    wiring, through = cli.wiring(pod), without(cli, "nft")
     for words in (("apply", *wiring, "--yes"), ("teardown", pod.inside.name, "--yes")):
-        with podwire.start(*words, through=through) as process:
+        with cli.started(*words, through=through) as process:
             outcome = ended(process)
             assert (outcome.rc, outcome.err) == (0, "")
     assert difference(before, dump(pod.inside)) == ""
 
 
-def test_17_the_legacy_ebtables(pod: Pod, podwire: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_17_the_legacy_ebtables(pod: Pod, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its table is one for the whole machine and not seen by the nf_tables one: refused with what to select."""
-    tools = podwire.folder / "tools"
+    tools = cli.folder / "tools"
     tools.mkdir()
     (tools / "ebtables-legacy-save").write_text("#!/bin/sh\nexit 0\n")
     (tools / "ebtables-legacy-save").chmod(0o755)
     (tools / "ebtables-save").symlink_to("ebtables-legacy-save")
     monkeypatch.setenv("PATH", str(tools), prepend=os.pathsep)
     with unchanged(pod.inside):
-        sentence = podwire.refused("apply", *podwire.wiring(pod), "--yes")
+        sentence = cli.refused("apply", *cli.wiring(pod), "--yes")
     assert sentence == (
         "this host's ebtables is the legacy one: select the nf_tables variant (update-alternatives --config ebtables)"
     )
 
 
-def test_17_a_kernel_without_taps(pod: Pod, podwire: Commands) -> None:
+def test_17_a_kernel_without_taps(pod: Pod, cli: Cli) -> None:
     """/dev/net/tun is no such device: said before the first change, with the module that makes it one."""
-    wiring = podwire.wiring(pod)
-    through = without(podwire, "/dev/net/tun")
-    with unchanged(pod.inside), podwire.start("apply", *wiring, "--yes", through=through) as process:
+    wiring = cli.wiring(pod)
+    through = without(cli, "/dev/net/tun")
+    with unchanged(pod.inside), cli.started("apply", *wiring, "--yes", through=through) as process:
         sentence = sentence_of(ended(process))
     assert "/dev/net/tun" in sentence
     assert "modprobe tun" in sentence
 
 
-def test_17_planning_off_the_host_needs_none_of_them(pod: Pod, podwire: Commands) -> None:
+def test_17_planning_off_the_host_needs_none_of_them(pod: Pod, cli: Cli) -> None:
     """With captured facts a plan takes neither programs nor the namespace."""
-    facts = podwire.file("facts.json", podwire.json("facts", "--netns", pod.inside.name))
-    wiring = podwire.wiring(pod)
+    facts = cli.file("facts.json", cli.json("facts", "--netns", pod.inside.name))
+    wiring = cli.wiring(pod)
     pod.inside.delete()
-    through = without(podwire, "ip", "nsenter", "ebtables", "sysctl", "nft")
-    with podwire.start("plan", *wiring, "--facts", facts, "--json", through=through) as process:
+    through = without(cli, "ip", "nsenter", "ebtables", "sysctl", "nft")
+    with cli.started("plan", *wiring, "--facts", facts, "--json", through=through) as process:
         outcome = ended(process)
     assert (outcome.rc, outcome.err) == (0, "")
     assert json.loads(outcome.out)["interfaces"][0]["name"] == "tap0"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.situations.commands import Commands
 from tests.support import MakeNamespace
+from tests.support.cli import Cli
 from tests.support.cni import Conf, Network, bridge, chain, host_local, ptp
 from tests.support.frames import arp_request, neighbour_solicitation
 from tests.support.pods import HOST_MAC, LINK_LOCAL_GATEWAY, MAC, Pod, also, aws, calico, dual_stack, plain
@@ -61,22 +61,22 @@ PLUGINS = {
 
 
 @pytest.mark.parametrize("conf", PLUGINS.values(), ids=PLUGINS)
-def test_01_one_veth_from_a_real_plugin(netns: MakeNamespace, podwire: Commands, conf: Conf) -> None:
+def test_01_one_veth_from_a_real_plugin(netns: MakeNamespace, cli: Cli, conf: Conf) -> None:
     """The VM is answered, all comes back, and the plugin's DEL finds its pod."""
     network, pod = added(netns, conf)
-    with podwire.wired(pod) as wired:
+    with cli.wired(pod) as wired:
         assert [(entry["name"], entry["link"]) for entry in wired["interfaces"]] == [("tap0", "eth0")]
         answered(pod, wired, "10.1.90.1")
     network.delete(pod.inside, result=pod.result)
     assert "eth0" not in pod.inside.ip("link show")
 
 
-def test_01_with_static_addresses(netns: MakeNamespace, podwire: Commands) -> None:
+def test_01_with_static_addresses(netns: MakeNamespace, cli: Cli) -> None:
     """The plugin `static`: what stands in the configuration."""
     addresses = [{"address": "10.1.90.77/24", "gateway": "10.1.90.1"}]
     ipam = {"type": "static", "addresses": addresses, "routes": [{"dst": "0.0.0.0/0"}]}
     _, pod = added(netns, bridge(ipam))
-    with podwire.wired(pod) as wired:
+    with cli.wired(pod) as wired:
         answered(pod, wired, "10.1.90.1")
 
 
@@ -84,20 +84,20 @@ def test_01_with_static_addresses(netns: MakeNamespace, podwire: Commands) -> No
 
 
 @pytest.mark.parametrize("make", [bridge, ptp])
-def test_02_dual_stack_from_a_real_plugin(netns: MakeNamespace, podwire: Commands, make: Any) -> None:
+def test_02_dual_stack_from_a_real_plugin(netns: MakeNamespace, cli: Cli, make: Any) -> None:
     """The guest is answered in both families, and both come back."""
     _, pod = added(netns, make(DUAL), accept_dad=1)
-    with podwire.wired(pod) as wired:
+    with cli.wired(pod) as wired:
         answered(pod, wired, "10.1.90.1")
         answered(pod, wired, "fd00:1:90::1")
 
 
-def test_02_teardown_asks_nobody_whether_an_address_is_free(netns: MakeNamespace, podwire: Commands) -> None:
+def test_02_teardown_asks_nobody_whether_an_address_is_free(netns: MakeNamespace, cli: Cli) -> None:
     """No duplicate address detection is seen, and when teardown returns no address is tentative."""
     pod = dual_stack(netns("host"), netns("pod"))
-    podwire.apply(pod)
+    cli.apply(pod)
     with Port.on_link(pod.host, pod.host_end()) as wire:
-        podwire.teardown(pod)
+        cli.teardown(pod)
         assert pod.inside.ip("-6 -o addr show tentative") == ""
         assert [str(frame) for frame in wire.frames() if "neighbour solicitation" in str(frame)] == []
 
@@ -105,37 +105,37 @@ def test_02_teardown_asks_nobody_whether_an_address_is_free(netns: MakeNamespace
 # --- 3 ----------------------------------------------------------------------------------------------------------------
 
 
-def test_03_calico_as_it_is(netns: MakeNamespace, podwire: Commands) -> None:
+def test_03_calico_as_it_is(netns: MakeNamespace, cli: Cli) -> None:
     """A guest that takes a /32 and a gateway beyond it is answered by the host's proxy ARP."""
     pod = calico(netns("host"), netns("pod"))
-    with podwire.wired(pod) as wired:
+    with cli.wired(pod) as wired:
         answered(pod, wired, LINK_LOCAL_GATEWAY)
 
 
-def test_03_calico_made_fit_for_a_guest(netns: MakeNamespace, podwire: Commands) -> None:
+def test_03_calico_made_fit_for_a_guest(netns: MakeNamespace, cli: Cli) -> None:
     """With a dummy gateway: a /24, a default route by it; the host answers for that address as well."""
     pod = calico(netns("host"), netns("pod"))
     options = ("--dummy-gateway", "10.1.90.200")
-    result = podwire.plan(pod, *options)["result"]
+    result = cli.plan(pod, *options)["result"]
     assert [(ip["address"], ip["gateway"]) for ip in result["ips"]] == [("10.1.90.5/24", "10.1.90.200")]
     assert [(route["dst"], route["gw"]) for route in result["routes"]] == [("0.0.0.0/0", "10.1.90.200")]
-    with podwire.wired(pod, *options) as wired:
+    with cli.wired(pod, *options) as wired:
         answered(pod, wired, "10.1.90.200")
 
 
-def test_03_calico_with_a_static_neighbour(netns: MakeNamespace, podwire: Commands) -> None:
+def test_03_calico_with_a_static_neighbour(netns: MakeNamespace, cli: Cli) -> None:
     """Where no proxy ARP answers, the guest is told the entry that the pod had."""
     entry = "ip neigh add 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee dev eth0 nud permanent"
     pod = also(calico, entry)(netns("host"), netns("pod"))
-    with podwire.wired(pod) as wired:
+    with cli.wired(pod) as wired:
         told = [{"address": LINK_LOCAL_GATEWAY, "lladdr": "ee:ee:ee:ee:ee:ee"}]
         assert wired["interfaces"][0]["neighbours"] == told
 
 
-def test_03_calico_without_a_gateway_to_use(netns: MakeNamespace, podwire: Commands) -> None:
+def test_03_calico_without_a_gateway_to_use(netns: MakeNamespace, cli: Cli) -> None:
     """Where it is to be made fit, the message says which three ways there are."""
     pod = calico(netns("host"), netns("pod"))
-    sentence = podwire.refused("plan", *podwire.wiring(pod), "--calico-subnet", "24")
+    sentence = cli.refused("plan", *cli.wiring(pod), "--calico-subnet", "24")
     assert sentence == (
         "Calico holds the default route of eth0: a dummy gateway is needed "
         "(--dummy-gateway, --dummy-result or --dummy-conflist)"
@@ -145,18 +145,18 @@ def test_03_calico_without_a_gateway_to_use(netns: MakeNamespace, podwire: Comma
 # --- 4 ----------------------------------------------------------------------------------------------------------------
 
 
-def test_04_aws_vpc_cni(netns: MakeNamespace, podwire: Commands) -> None:
+def test_04_aws_vpc_cni(netns: MakeNamespace, cli: Cli) -> None:
     """The guest is told who its gateway is, since nobody answers for that; entry, rule and table come back."""
     pod = aws(netns("host"), netns("pod"))
-    assert f"{LINK_LOCAL_GATEWAY} is {HOST_MAC}" in podwire.ok("plan", *podwire.wiring(pod))
-    with podwire.wired(pod) as wired:
+    assert f"{LINK_LOCAL_GATEWAY} is {HOST_MAC}" in cli.ok("plan", *cli.wiring(pod))
+    with cli.wired(pod) as wired:
         assert wired["interfaces"][0]["neighbours"] == [{"address": LINK_LOCAL_GATEWAY, "lladdr": HOST_MAC}]
 
 
 # --- 5 ----------------------------------------------------------------------------------------------------------------
 
 
-def test_05_weave(pod: Pod, podwire: Commands) -> None:
+def test_05_weave(pod: Pod, cli: Cli) -> None:
     """Spec 0.2.0 knows no interfaces: what the only veth really has is taken; DNS is kept from the result."""
     weave = {
         "cniVersion": "0.2.0",
@@ -164,21 +164,21 @@ def test_05_weave(pod: Pod, podwire: Commands) -> None:
         "dns": {"nameservers": ["10.1.90.1"]},
     }
     pod = Pod(pod.host, pod.inside, weave)
-    result = podwire.plan(pod)["result"]
+    result = cli.plan(pod)["result"]
     assert [(entry["name"], entry["mac"]) for entry in result["interfaces"]] == [("eth0", MAC)]
     assert [(ip["address"], ip["gateway"], ip["interface"]) for ip in result["ips"]] == [
         ("10.1.90.5/24", "10.1.90.1", 0)
     ]
     assert result["dns"] == {"nameservers": ["10.1.90.1"]}
-    with podwire.wired(pod) as wired:
+    with cli.wired(pod) as wired:
         assert wired["interfaces"][0]["mac"] == MAC
 
 
-def test_05_both_families_without_interfaces(netns: MakeNamespace, podwire: Commands) -> None:
+def test_05_both_families_without_interfaces(netns: MakeNamespace, cli: Cli) -> None:
     """`ip4` and `ip6` of spec 0.2.0: each is matched to the link that carries it."""
     pod = dual_stack(netns("host"), netns("pod"))
     old = {"cniVersion": "0.2.0", "ip4": {"ip": "10.1.90.5/24"}, "ip6": {"ip": "fd00:1:90::5/64"}, "dns": {}}
-    with podwire.wired(Pod(pod.host, pod.inside, old)) as wired:
+    with cli.wired(Pod(pod.host, pod.inside, old)) as wired:
         answered(pod, wired, "10.1.90.1")
         answered(pod, wired, "fd00:1:90::1")
 
@@ -186,7 +186,7 @@ def test_05_both_families_without_interfaces(netns: MakeNamespace, podwire: Comm
 # --- 6 ----------------------------------------------------------------------------------------------------------------
 
 
-def test_06_several_interfaces_in_any_order(netns: MakeNamespace, podwire: Commands) -> None:
+def test_06_several_interfaces_in_any_order(netns: MakeNamespace, cli: Cli) -> None:
     """Numbered by the order of `ips`, one without an IP before them, those on the host's side not at all."""
     pod = plain(netns("host"), netns("pod"))
     pod.add_veth("net1", mac="0a:58:0a:01:5b:05", host_mac="0a:58:0a:01:5b:01")
@@ -199,7 +199,7 @@ def test_06_several_interfaces_in_any_order(netns: MakeNamespace, podwire: Comma
         "interfaces": [{"name": "cni0", "mac": "02:00:00:00:00:01"}, eth0, bare, net1],
         "ips": [ip1 | {"interface": 3}, ip0 | {"interface": 1}],
     }
-    with podwire.wired(Pod(pod.host, pod.inside, shuffled)) as wired:
+    with cli.wired(Pod(pod.host, pod.inside, shuffled)) as wired:
         found = [(entry["name"], entry["link"], entry["dhcp_address"]) for entry in wired["interfaces"]]
         assert found == [
             ("tap0", "bare", "169.254.254.2/24"),
@@ -208,7 +208,7 @@ def test_06_several_interfaces_in_any_order(netns: MakeNamespace, podwire: Comma
         ]
 
 
-def test_06_two_real_plugins_one_after_the_other(netns: MakeNamespace, podwire: Commands) -> None:
+def test_06_two_real_plugins_one_after_the_other(netns: MakeNamespace, cli: Cli) -> None:
     """As a runtime calls them for a pod with a second network, whose result it puts behind the first."""
     network, pod = added(netns, bridge())
     other = Network(pod.host, ptp(host_local("10.1.91.0/24", routes=())) | {"name": "second"})
@@ -219,16 +219,16 @@ def test_06_two_real_plugins_one_after_the_other(netns: MakeNamespace, podwire: 
         "ips": pod.result["ips"] + [ip | {"interface": ip["interface"] + shift} for ip in result["ips"]],
     }
     pod.settle()
-    with podwire.wired(Pod(pod.host, pod.inside, both)) as wired:
+    with cli.wired(Pod(pod.host, pod.inside, both)) as wired:
         assert [(entry["name"], entry["link"]) for entry in wired["interfaces"]] == [("tap0", "eth0"), ("tap1", "net1")]
         answered(pod, wired, "10.1.90.1")
     other.delete(pod.inside, "net1", result=result)
     network.delete(pod.inside, result=pod.result)
 
 
-def test_06_an_address_that_no_interface_carries(pod: Pod, podwire: Commands) -> None:
+def test_06_an_address_that_no_interface_carries(pod: Pod, cli: Cli) -> None:
     """It is named: the result is of another pod, or old."""
     pod.result["ips"].append({"address": "10.1.90.6/24", "interface": 0})
-    assert podwire.refused("plan", *podwire.wiring(pod)) == (
+    assert cli.refused("plan", *cli.wiring(pod)) == (
         "result.ips[1].address: no link of the namespace carries 10.1.90.6/24"
     )

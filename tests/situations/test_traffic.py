@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.situations.commands import Commands, settle, unchanged
 from tests.support import MakeNamespace, Namespace
+from tests.support.cli import Cli
 from tests.support.cni import Network, bridge
+from tests.support.dumps import unchanged
 from tests.support.frames import Frame, arp_request, dhcp_discover, ethernet, ping
 from tests.support.pods import HOST_MAC, MAC, Build, Pod, also, on_host, plain
 from tests.support.ports import Port
@@ -46,14 +47,14 @@ RULESETS = {
 
 @netfilter
 @pytest.mark.parametrize("lines", RULESETS.values(), ids=RULESETS)
-def test_20_the_pod_s_own_firewall(netns: MakeNamespace, podwire: Commands, lines: tuple[str, ...]) -> None:
+def test_20_the_pod_s_own_firewall(netns: MakeNamespace, cli: Cli, lines: tuple[str, ...]) -> None:
     """The VM's frames pass, there and back; the rules are as they were, and in force again afterwards."""
     pod = also(on_host(plain, "ip neigh add 10.1.90.5 lladdr 0a:58:0a:01:5a:05 dev h-eth0"), *lines)(
         netns("host"), netns("pod")
     )
     called = "/proc/sys/net/bridge/bridge-nf-call-iptables"
     assert pod.inside.run("cat", called).out == "1\n"
-    with podwire.wired(pod), Port.on_tap(pod.inside, "tap0") as vm:
+    with cli.wired(pod), Port.on_tap(pod.inside, "tap0") as vm:
         assert pod.inside.run("cat", called).out == "0\n"
         vm.send(ping(MAC, HOST_MAC, "10.1.90.5", "10.1.90.1"))
         vm.receive(lambda frame: str(frame) == "ICMP 10.1.90.1 > 10.1.90.5 echo reply")
@@ -62,7 +63,7 @@ def test_20_the_pod_s_own_firewall(netns: MakeNamespace, podwire: Commands, line
 # --- 21 ---------------------------------------------------------------------------------------------------------------
 
 
-def two_pods(netns: MakeNamespace, podwire: Commands) -> tuple[Pod, Pod]:
+def two_pods(netns: MakeNamespace, cli: Cli) -> tuple[Pod, Pod]:
     """Let the real plugin put two pods on one host bridge, and wire both."""
     host = netns("host")
     host.ip("link set lo up")
@@ -73,8 +74,8 @@ def two_pods(netns: MakeNamespace, podwire: Commands) -> tuple[Pod, Pod]:
         inside.ip("link set lo up")
         pods.append(Pod(host, inside, network.add(inside)))
     for pod in pods:
-        settle(pod)
-        podwire.apply(pod)
+        pod.settle()
+        cli.apply(pod)
     return pods[0], pods[1]
 
 
@@ -83,9 +84,9 @@ def mac_of(namespace: Namespace, link: str) -> str:
     return namespace.ip(f"link show dev {link}").split("link/ether ")[1].split()[0]
 
 
-def test_21_each_answers_for_its_own_dhcp_address_only(netns: MakeNamespace, podwire: Commands) -> None:
+def test_21_each_answers_for_its_own_dhcp_address_only(netns: MakeNamespace, cli: Cli) -> None:
     """Both bridges have the same one; a VM that asks gets one answer, from its own."""
-    one, two = two_pods(netns, podwire)
+    one, two = two_pods(netns, cli)
     mac = one.result["interfaces"][2]["mac"]
     with Port.on_tap(one.inside, "tap0") as vm, Port.on_tap(two.inside, "tap0") as other:
         vm.send(arp_request(mac, "10.1.90.2", DHCP_ADDRESS))
@@ -98,9 +99,9 @@ def test_21_each_answers_for_its_own_dhcp_address_only(netns: MakeNamespace, pod
         assert answers == [f"ARP {DHCP_ADDRESS} is at {mac_of(one.inside, 'br0')}"]
 
 
-def test_21_no_server_in_the_other_s_namespace_is_reachable(netns: MakeNamespace, podwire: Commands) -> None:
+def test_21_no_server_in_the_other_s_namespace_is_reachable(netns: MakeNamespace, cli: Cli) -> None:
     """Not even by one who knows its bridge's MAC; its own a VM does reach."""
-    one, two = two_pods(netns, podwire)
+    one, two = two_pods(netns, cli)
     mac = one.result["interfaces"][2]["mac"]
     with Port.on_tap(one.inside, "tap0") as vm, Port.on_link(two.inside, "eth0") as door:
         frame = ping(mac, mac_of(two.inside, "br0"), "169.254.254.77", DHCP_ADDRESS)
@@ -132,11 +133,11 @@ TABLES: dict[str, Build] = {
 
 
 @pytest.mark.parametrize("build", TABLES.values(), ids=TABLES)
-def test_22_foreign_rules(netns: MakeNamespace, podwire: Commands, build: Build) -> None:
+def test_22_foreign_rules(netns: MakeNamespace, cli: Cli, build: Build) -> None:
     """They stay in place behind ours, which work all the same: the VM's DHCP request doesn't leave the pod."""
     pod = build(netns("host"), netns("pod"))
     foreign = rules_of(pod)
-    with podwire.wired(pod):
+    with cli.wired(pod):
         assert [line for line in rules_of(pod) if "eth0" not in line] == foreign
         with Port.on_tap(pod.inside, "tap0") as vm, Port.on_link(pod.host, "h-eth0") as wire:
             vm.send(dhcp_discover(MAC))
@@ -150,10 +151,10 @@ def rules_of(pod: Pod) -> list[str]:
     return [line for line in pod.inside.run("ebtables-save").out.splitlines() if line.startswith(("-", ":"))]
 
 
-def test_22_a_policy(netns: MakeNamespace, podwire: Commands) -> None:
+def test_22_a_policy(netns: MakeNamespace, cli: Cli) -> None:
     """It stays, and does what its owner wants: here the VM's frames don't pass, as the pod's own wouldn't."""
     pod = also(plain, "ebtables -P FORWARD DROP")(netns("host"), netns("pod"))
-    with podwire.wired(pod), Port.on_tap(pod.inside, "tap0") as vm, Port.on_link(pod.host, "h-eth0") as wire:
+    with cli.wired(pod), Port.on_tap(pod.inside, "tap0") as vm, Port.on_link(pod.host, "h-eth0") as wire:
         assert ":FORWARD DROP" in rules_of(pod)
         vm.send(ethernet(MAC, HOST_MAC, 0x88B5, bytes(46)))
         vm.send(arp_request(MAC, "10.1.90.5", DHCP_ADDRESS))
@@ -161,20 +162,20 @@ def test_22_a_policy(netns: MakeNamespace, podwire: Commands) -> None:
         assert passed_on(wire.frames(), "ethertype 0x88b5") == []
 
 
-def test_22_a_rule_that_came_while_wired(pod: Pod, podwire: Commands) -> None:
+def test_22_a_rule_that_came_while_wired(pod: Pod, cli: Cli) -> None:
     """It is left alone, with the chain that it stands in, and said; everything else is as it was."""
-    podwire.apply(pod)
+    cli.apply(pod)
     pod.inside.run("ebtables", "-A", "FORWARD", "-p", "ARP", "-j", "ACCEPT")
-    text = podwire.ok("teardown", pod.inside.name, "--yes")
+    text = cli.ok("teardown", pod.inside.name, "--yes")
     assert "left alone, since it is not podwire's: ebtables rule '-A FORWARD -p ARP -j ACCEPT'" in text
     assert rules_of(pod) == [":INPUT ACCEPT", ":FORWARD ACCEPT", ":OUTPUT ACCEPT", "-A FORWARD -p ARP -j ACCEPT"]
 
 
-def test_22_a_table_that_cannot_be_read(pod: Pod, podwire: Commands) -> None:
+def test_22_a_table_that_cannot_be_read(pod: Pod, cli: Cli) -> None:
     """With rules of nftables' own that ebtables doesn't know: refused before the first change, with the reason."""
     pod.inside.run("nft", "add", "table", "bridge", "filter")
     pod.inside.run("nft", "add chain bridge filter FORWARD { type filter hook forward priority -200; }")
     pod.inside.run("nft", "add rule bridge filter FORWARD meta mark 5 drop")
     with unchanged(pod.inside):
-        sentence = podwire.refused("apply", *podwire.wiring(pod), "--yes")
+        sentence = cli.refused("apply", *cli.wiring(pod), "--yes")
     assert sentence.startswith(f"the ebtables filter table of {pod.inside.path} cannot be read: ")

@@ -14,6 +14,8 @@ from __future__ import annotations
 import difflib
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from attrs import frozen
 
@@ -139,3 +141,12 @@ def _rank(route: str) -> tuple[str, ...]:
     words = route.split()
     named = [words[words.index(key) + 1] if key in words else "" for key in ("table", "tos", "metric")]
     return (*named, *words[:2])
+
+
+@contextmanager
+def unchanged(*namespaces: Namespace) -> Iterator[None]:
+    """See that nothing is changed in these namespaces."""
+    before = [dump(namespace) for namespace in namespaces]
+    yield
+    for namespace, then in zip(namespaces, before, strict=True):
+        assert difference(then, dump(namespace)) == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shlex
 import threading
 from collections.abc import Callable
@@ -55,15 +56,8 @@ class Namespace:
         self.run("sysctl", "-qw", f"{name}={value}")
 
     def settle(self) -> None:
-        """Wait until duplicate address detection is over, as it is in a pod that has run for a while."""
-        eventually(lambda: not self._probing(), f"the end of address detection in {self.name}")
-
-    def _probing(self) -> bool:
-        lines = self.ip("-6 -o addr show tentative").splitlines()
-        return any("dadfailed" not in line and self._has_carrier(line.split()[1]) for line in lines)
-
-    def _has_carrier(self, link: str) -> bool:
-        return "LOWER_UP" in self.ip(f"link show dev {link}")
+        """Wait until carriers were noticed and address detection is over, as in a pod that has run for a while."""
+        eventually(lambda: _is_settled(self), f"rest in {self.name}")
 
     def inside(self, function: Callable[[], T]) -> T:
         """Call `function` on a thread of its own that has entered the namespace; what it opens there stays there."""
@@ -90,6 +84,40 @@ class MakeNamespace(Protocol):
 
     def __call__(self, hint: str = "ns") -> Namespace:
         """Return a new one."""
+
+
+def _is_settled(namespace: Namespace) -> bool:
+    """Say whether no link lags behind its carrier, and no address is tentative that won't be for long.
+
+    One on a link without a carrier stays so, unless nothing is to be detected.
+    """
+    batch = run(["ip", "-n", namespace.name, "-o", "-batch", "-"], stdin="link show\naddr show tentative\n").out
+    lines = batch.splitlines()
+    links = [line for line in lines if " qdisc " in line]
+    probed = {line.split()[1] for line in lines if " inet6 " in line and "dadfailed" not in line}
+    live = {_name(line) for line in links if "LOWER_UP" in line}
+    return not any(_lags(line) for line in links) and not probed & live and not _undetected(probed, namespace)
+
+
+def _name(link: str) -> str:
+    return link.split()[1].partition("@")[0].rstrip(":")
+
+
+def _undetected(links: set[str], namespace: Namespace) -> bool:
+    """Say whether there is no address detection on some of the links: it ends there without a carrier."""
+
+    def look() -> bool:
+        values = {link: int(Path(f"/proc/sys/net/ipv6/conf/{link}/accept_dad").read_text()) for link in {*links, "all"}}
+        return any(max(values[link], values["all"]) < 1 for link in links)
+
+    return bool(links) and namespace.inside(look)
+
+
+def _lags(link: str) -> bool:
+    """Say whether a link that is up has not noticed yet that it has a carrier, or none."""
+    flags = link.partition("<")[2].partition(">")[0].split(",")
+    states = "UP|UNKNOWN" if "LOWER_UP" in flags else "DOWN|LOWERLAYERDOWN"
+    return "UP" in flags and not re.search(f" state ({states}) ", link)
 
 
 def _set_namespace(path: Path) -> None:

@@ -86,7 +86,7 @@ class Pod:
         self.result["ips"].append(entry)
 
     def settle(self) -> None:
-        """Wait until no address is tentative, on either side."""
+        """Wait until carriers were noticed and no address is tentative, on either side."""
         self.inside.settle()
         self.host.settle()
 

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from attrs import frozen
 
 from executor.cli.commands import COMMANDS
-from tests.support import Outcome, eventually
+from tests.support.running import Outcome, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONPATH = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -44,12 +44,12 @@ class Preloaded:
     def start(cls, folder: Path) -> Iterator[Preloaded]:
         """Start it, and end it in the end."""
         path = folder / "preloaded"
-        code = "import sys; from tests.cli.preloaded import serve; serve(sys.argv[1])"
+        code = "import sys; from tests.support.preloaded import serve; serve(sys.argv[1])"
         environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": PYTHONPATH}
         with subprocess.Popen([sys.executable, "-c", code, path], env=os.environ | environment) as process:
             try:
                 eventually(lambda: path.exists() or process.poll() is not None, "podwire being loaded", seconds=SECONDS)
-                assert process.poll() is None, "podwire cannot be loaded; why stands above"
+                assert process.poll() is None, "podwire cannot be loaded; the reason is above"
                 yield cls(str(path))
             finally:
                 process.kill()

@@ -3,32 +3,35 @@
 cli = Cli(folder, …)
 cli.ok("apply", "--result", result, "--netns", "pod1", "--yes")
 cli.refused("teardown", "pod2")     # the one sentence that it says
+with cli.wired(pod) as network:     # apply, plan once more, and at the end teardown, back to the same dump
+    network["interfaces"][0]["name"]
 with cli.on_terminal("teardown", "pod1") as terminal:
     terminal.answer("goes on: ", "yes")
+
+A run costs what podwire does, and not the start of Python, unless it goes `through` another program or is `started`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import pty
-import select
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
-from tests.cli.preloaded import PYTHONPATH, Preloaded
-from tests.support import Outcome, eventually, run
+from tests.support.dumps import difference, dump
 from tests.support.pods import Pod
+from tests.support.preloaded import PYTHONPATH, Preloaded
+from tests.support.running import Outcome, run
+from tests.support.terminal import Terminal
 
 PODWIRE = (sys.executable, "-m", "executor")
+Json = dict[str, Any]
 
 
 @frozen
@@ -36,7 +39,6 @@ class Cli:
     """The command `podwire`, with a folder and a state directory of its own."""
 
     folder: Path
-    bytecode: Path  # kept for the whole session, or every process would compile all modules anew
     preloaded: Preloaded
 
     @property
@@ -54,19 +56,22 @@ class Cli:
             "TERM": "xterm",
             "PAGER": "",
             "PYTHONPATH": PYTHONPATH,
-            "PYTHONPYCACHEPREFIX": str(self.bytecode),
             "PODWIRE_STATE_DIR": str(self.state_dir),
         }
 
     def run(
-        self, *words: str | Path, stdin: str = "", env: Mapping[str, str] | None = None, through: tuple[str, ...] = ()
+        self,
+        *words: str | Path,
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
+        through: tuple[str | Path, ...] = (),
     ) -> Outcome:
         """Run `podwire WORDS…`, if need be `through` another program, and return how it ended."""
         environment = self.environment | dict(env or {})
         argv = [str(word) for word in words]
         if not through:
             return self.preloaded.run(argv, stdin=stdin, env=environment)
-        return run([*through, *PODWIRE, *argv], stdin=stdin, env=environment, check=False)
+        return run([*through, *PODWIRE, *argv], stdin=stdin, env=environment, timeout=120, check=False)
 
     def ok(self, *words: str | Path, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
         """Run it, see that it says nothing amiss, and return what it prints."""
@@ -83,21 +88,21 @@ class Cli:
         *words: str | Path,
         stdin: str = "",
         env: Mapping[str, str] | None = None,
-        through: tuple[str, ...] = (),
+        through: tuple[str | Path, ...] = (),
         status: int = 1,
     ) -> str:
         """Run it, see that it ends with `status` and one sentence, and return that."""
-        outcome = self.run(*words, stdin=stdin, env=env, through=through)
-        assert outcome.rc == status, outcome
-        assert outcome.out == ""
-        return sentence_in(outcome.err)
+        return sentence_of(self.run(*words, stdin=stdin, env=env, through=through), status)
 
     @contextmanager
-    def started(self, *words: str | Path, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-        """Start it and go on; at the end it is killed, unless it has ended."""
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    def started(
+        self, *words: str | Path, env: Mapping[str, str] | None = None, through: tuple[str | Path, ...] = ()
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Start it, if need be `through` another program, and go on; at the end it is killed, unless it has ended."""
+        argv = [*map(str, through), *PODWIRE, *map(str, words)]
         environment = self.environment | dict(env or {})
-        with subprocess.Popen([*PODWIRE, *map(str, words)], env=environment, text=True, **streams) as process:  # type: ignore[call-overload]
+        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+        with subprocess.Popen(argv, env=environment, stdin=nothing, stdout=pipe, stderr=pipe, text=True) as process:
             try:
                 yield process
             finally:
@@ -106,19 +111,8 @@ class Cli:
     @contextmanager
     def on_terminal(self, *words: str | Path, env: Mapping[str, str] | None = None) -> Iterator[Terminal]:
         """Run it on a terminal of its own, 200 columns wide."""
-        ours, its = pty.openpty()
-        environment = self.environment | dict(env or {})
-        with subprocess.Popen(
-            [*PODWIRE, *map(str, words)],
-            env=environment,
-            preexec_fn=lambda: _sit_down_at(its),  # noqa: PLW1509 -- no other thread is running
-        ) as process:
-            os.close(its)
-            try:
-                yield Terminal(process, ours)
-            finally:
-                process.kill()
-                os.close(ours)
+        with Terminal.opened([*PODWIRE, *map(str, words)], self.environment | dict(env or {})) as terminal:
+            yield terminal
 
     def file(self, name: str, content: object) -> Path:
         """Write a file: text as it is, anything else as JSON."""
@@ -130,6 +124,38 @@ class Cli:
         """Write down what the CNI plugin answered for a pod."""
         return self.file("result.json", pod.result)
 
+    def wiring(self, pod: Pod) -> tuple[str | Path, ...]:
+        """Return the options that name a pod and its result."""
+        return "--result", self.file(f"{pod.inside.name}.json", pod.result), "--netns", pod.inside.name
+
+    def plan(self, pod: Pod, *options: str) -> Json:
+        """Plan, and return the plan."""
+        found: Json = self.json("plan", *self.wiring(pod), *options)
+        return found
+
+    def apply(self, pod: Pod, *options: str) -> Json:
+        """Apply, and return what it says of the network: the interfaces, as a VM needs to know them."""
+        found: Json = self.json("apply", *self.wiring(pod), "--yes", *options)
+        return found
+
+    def teardown(self, pod: Pod) -> Json:
+        """Take the wiring back."""
+        found: Json = self.json("teardown", pod.inside.name, "--yes")
+        return found
+
+    @contextmanager
+    def wired(self, pod: Pod, *options: str) -> Iterator[Json]:
+        """Wire a pod, see that planning again finds nothing to do, and in the end that teardown leaves what was."""
+        pod.settle()
+        before = dump(pod.inside)
+        network = self.apply(pod, *options)
+        assert network["outcome"] == "wired"
+        again = self.run("plan", *self.wiring(pod), *options, "--detailed-exitcode")
+        assert (again.rc, again.err) == (0, ""), again
+        yield network
+        assert self.teardown(pod)["outcome"] == "restored"
+        assert difference(before, dump(pod.inside)) == ""
+
     def wrapper(self, program: str, script: str) -> dict[str, str]:
         """Put a shell script in the place of a program; return the environment in which it is found first."""
         folder = self.folder / "wrappers"
@@ -140,64 +166,26 @@ class Cli:
         return {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
-def _sit_down_at(terminal: int) -> None:
-    """Make this process the leader of a session at the terminal, with Ctrl-C as shells leave it to programs."""
-    os.login_tty(terminal)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def sentence_in(text: str) -> str:
     """Return the one sentence on standard error, without `podwire: `; fail where there is more, or none."""
     assert "Traceback" not in text, text
+    assert "this is a bug" not in text, text
     assert text.startswith("podwire: "), text
     assert text.count("\n") == 1, text
     assert text.endswith("\n"), text
     return text.removeprefix("podwire: ").rstrip("\n")
 
 
-@frozen
-class Terminal:
-    """The other side of a terminal that a command runs on."""
-
-    process: subprocess.Popen[bytes]
-    file: int
-
-    def answer(self, question: str, answer: str) -> str:
-        """Wait for a question and type the answer to it, with the return key; return all that was shown until then."""
-        return self.type(question, f"{answer}\n")
-
-    def type(self, question: str, keys: str) -> str:
-        """Wait for a question and type some keys; return all that was shown until then."""
-        shown = self._read(lambda text: question in text)
-        assert question in shown, shown
-        eventually(self._is_waiting, "podwire waiting for the answer")  # a Ctrl-C just before that would go unheard
-        os.write(self.file, keys.encode())
-        return shown
-
-    def end(self) -> tuple[int, str]:
-        """Wait for the end; return the exit status and what was shown since the last answer."""
-        shown = self._read(lambda _: False)
-        return self.process.wait(), shown
-
-    def _is_waiting(self) -> bool:
-        return Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S"
-
-    def _read(self, enough: Callable[[str], bool], *, seconds: float = 20) -> str:
-        """Return what is shown until it is `enough`, or the command lets go of its terminal."""
-        deadline = time.monotonic() + seconds
-        shown = b""
-        while not enough(shown.decode(errors="replace")):
-            assert select.select([self.file], [], [], deadline - time.monotonic())[0], shown
-            try:
-                shown += os.read(self.file, 65536)
-            except OSError:  # EIO: so it ends, on Linux
-                break
-        return shown.decode().replace("\r\n", "\n")
+def sentence_of(outcome: Outcome, status: int = 1) -> str:
+    """Return the one sentence of a run that ended with `status` and printed nothing else."""
+    assert (outcome.rc, outcome.out) == (status, ""), outcome
+    return sentence_in(outcome.err)
 
 
-def kill(pid: int) -> None:
-    """End one process at once."""
-    os.kill(pid, signal.SIGKILL)
+def ended(process: subprocess.Popen[str], *, seconds: float = 60) -> Outcome:
+    """Wait for a process to end, and return how it did."""
+    out, err = process.communicate(timeout=seconds)
+    return Outcome(process.returncode, out, err)
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:

@@ -1,0 +1,73 @@
+"""What runs, and what a process has open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.support.running import eventually
+
+
+def processes() -> dict[int, str]:
+    """Return every process that there is, but for zombies, with its command line."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            except OSError:  # it has just ended
+                continue
+            if line:
+                found[int(entry.name)] = line
+    return found
+
+
+def see_them_end(before: Mapping[int, str], *, seconds: float = 10) -> None:
+    """Wait until no process is left that was not there `before`."""
+
+    def left() -> dict[int, str]:
+        return {pid: line for pid, line in processes().items() if pid not in before}
+
+    eventually(lambda: not left(), f"the end of {left()}", seconds=seconds)
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process is there and not a zombie."""
+    state, _ = _state_and_parent(pid)
+    return state not in {"Z", "gone"}
+
+
+def children() -> set[int]:
+    """Return the processes, zombies among them, that this one has started.
+
+    What the whole session of tests keeps running (tests.support.preloaded) is none of them.
+    """
+    parents = {int(entry.name): _state_and_parent(int(entry.name))[1] for entry in _processes()}
+    started = {pid for pid, parent in parents.items() if parent == os.getpid()}
+    return {pid for pid in started if not _has_words(pid, b"tests.support.preloaded")}
+
+
+def _processes() -> list[Path]:
+    return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _has_words(pid: int, words: bytes) -> bool:
+    try:
+        return words in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _state_and_parent(pid: int) -> tuple[str, int]:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return "gone", 0
+    state, parent, *_ = stat.rsplit(")", 1)[1].split()
+    return state, int(parent)
+
+
+def descriptors() -> set[int]:
+    """Return the descriptors that this process has open."""
+    return {int(entry.name) for entry in Path("/proc/self/fd").iterdir() if entry.exists()}
