@@ -15,8 +15,8 @@ import pytest
 from executor.netns.namespace import Namespace
 from executor.taps.open import open_tap
 from planner.text.values import InterfaceName, NetnsPath
-from tests.cli.helpers_cli import Cli, sentence_in
 from tests.support import eventually
+from tests.support.cli import Cli, sentence_in
 from tests.support.pods import Pod
 
 MEANT = {
