@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from planner.errors import PodwireError as PodwireError
     from planner.errors import Refused as Refused
     from planner.facts.model import NamespaceFacts as NamespaceFacts
+    from planner.guest.nic import GuestText as GuestText
     from planner.options import PlanOptions as PlanOptions
     from planner.plan.plan import Plan as Plan
     from planner.text.values import PlanId
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 _TYPES = {
     "CniResult": "planner.cni.result",
     "Drift": "executor.operations.repair",
+    "GuestText": "planner.guest.nic",
     "HostError": "executor.errors",
     "InvalidInput": "planner.errors",
     "LogRecord": "executor.state.journal",
@@ -67,6 +69,7 @@ __all__ = [
     "confirm",
     "facts",
     "gc",
+    "guest",
     "list",
     "log",
     "parse_plan",
@@ -192,6 +195,24 @@ def gc(*, settings: Settings | None = None) -> tuple[Outcome, ...]:
     from executor.operations.gc import collect_all
 
     return collect_all(_settings(settings))
+
+
+def guest(
+    plan: Plan | str, format: str = "json", *, interface: str | None = None, settings: Settings | None = None
+) -> GuestText:
+    """Return what a guest, its server or its VMM is to be told of a plan, or of what is wired under an id.
+
+    ``format``: json, dnsmasq, cloud-init, cloud-init-v1, user-data, kernel, qemu, firecracker or cloud-hypervisor.
+    ``interface``: the pod's link or the tap, if only one is meant. Raises InvalidInput, Refused.
+    """
+    from executor.state.status import wired_entry
+    from planner.guest.formats import guest_nics, guest_text
+    from planner.plan.plan import plan_from_json
+
+    if isinstance(plan, str):
+        used = _settings(settings)
+        plan = plan_from_json(wired_entry(_id(plan), used.store).plan, used.templates)
+    return guest_text(guest_nics(plan, interface), format)
 
 
 def list(*, settings: Settings | None = None) -> tuple[Wiring, ...]:

@@ -20,6 +20,7 @@ from attrs import frozen
 from planner.errors import InvalidInput, Refused
 from planner.text.document import Node, load_json
 from planner.text.values import (
+    DomainName,
     InterfaceName,
     IpAddress,
     IpInterface,
@@ -93,8 +94,8 @@ class CniDns:
     """What a resolver in the sandbox is to be told, as in resolv.conf(5)."""
 
     nameservers: tuple[IpAddress, ...] = ()
-    domain: str | None = None
-    search: tuple[str, ...] = ()
+    domain: DomainName | None = None
+    search: tuple[DomainName, ...] = ()
     options: tuple[str, ...] = ()
 
 
@@ -331,8 +332,8 @@ def _read_dns(node: Node) -> CniDns:
     dns = node.field("dns")
     return CniDns(
         nameservers=tuple(server.parse(_nameserver) for server in _list(dns, "nameservers")),
-        domain=_given(dns, "domain", _domain),
-        search=tuple(domain.parse(_domain) for domain in _list(dns, "search")),
+        domain=_given(dns, "domain", DomainName),
+        search=tuple(domain.parse(DomainName) for domain in _list(dns, "search")),
         options=tuple(option.parse(_dns_option) for option in _list(dns, "options")),
     )
 
@@ -346,12 +347,6 @@ def _nameserver(text: str) -> IpAddress:
         return IPv6Address(f"{address}%{InterfaceName(zone)}")
     except ValueError:
         raise ValueError(f"{shown(text)} is not an IP address") from None
-
-
-def _domain(text: str) -> str:
-    if not re.fullmatch(r"(?!-)[A-Za-z0-9._-]{1,255}", text):
-        raise ValueError(f"{shown(text)} is not a domain name")
-    return text
 
 
 def _dns_option(text: str) -> str:
@@ -431,9 +426,9 @@ def _write_route(route: CniRoute) -> dict[str, object]:
 
 
 def _write_dns(dns: CniDns) -> dict[str, object]:
-    lists = {"nameservers": [str(server) for server in dns.nameservers], "search": list(dns.search)}
-    lists["options"] = list(dns.options)
-    return _some(domain=dns.domain) | {key: words for key, words in lists.items() if words}
+    lists = {"nameservers": dns.nameservers, "search": dns.search, "options": dns.options}
+    domain = None if dns.domain is None else str(dns.domain)
+    return _some(domain=domain) | {key: [str(word) for word in words] for key, words in lists.items() if words}
 
 
 def _some(**values: object) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from planner.text.values import IpAddress, IpInterface, IpNetwork, MacAddress
+from planner.text.values import DomainName, IpAddress, IpInterface, IpNetwork, MacAddress
 
 
 @frozen
@@ -41,8 +41,8 @@ class GuestDns:
     """What the guest's resolver is to be told (resolv.conf(5)); a nameserver has no zone, which would be the pod's."""
 
     nameservers: tuple[IpAddress, ...]
-    search: tuple[str, ...]
-    domain: str | None
+    search: tuple[DomainName, ...]
+    domain: DomainName | None
     options: tuple[str, ...]
 
 

@@ -138,6 +138,14 @@ class Keyword(Token):
     what = "a plain word"
 
 
+class DomainName(Token):
+    """The name of a domain, as resolv.conf(5) has it."""
+
+    __slots__ = ()
+    pattern = re.compile(r"(?!-)[A-Za-z0-9._-]{1,255}")
+    what = "a domain name"
+
+
 class Label(Token):
     """The label of an IPv4 address (ip-address(8)): the link's name, perhaps with a colon and a suffix."""
 

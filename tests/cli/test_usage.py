@@ -26,6 +26,7 @@ WHOLE = {
     "check": ("pod1",),
     "confirm": ("pod1",),
     "gc": (),
+    "guest": ("pod1.plan",),
     "completion": ("bash",),
 }
 COMMANDS = tuple(WHOLE)
@@ -38,6 +39,7 @@ MISSING = {
     "teardown": "teardown: give either the ID of a wiring, or --netns, or --all",
     "check": "check: give either the ID of a wiring, or --all",
     "confirm": "missing: ID",
+    "guest": "missing: ID|PLAN",
     "completion": "missing: SHELL",
 }
 

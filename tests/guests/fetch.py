@@ -25,6 +25,28 @@ CHECKOUT = HERE.parents[1]
 
 _KERNEL = "linux-image-cloud-amd64"
 _PACKAGES = ("user-mode-linux", "busybox-static", "isc-dhcp-client", "dhcpcd-base", "tcc")
+# cloud-init renders what podwire writes for it; what it imports for that.
+_CLOUD_INIT = (
+    "cloud-init",
+    "python3-attr",
+    "python3-certifi",
+    "python3-chardet",
+    "python3-configobj",
+    "python3-idna",
+    "python3-jinja2",
+    "python3-json-pointer",
+    "python3-jsonpatch",
+    "python3-jsonschema",
+    "python3-markupsafe",
+    "python3-netifaces",
+    "python3-oauthlib",
+    "python3-pyrsistent",
+    "python3-requests",
+    "python3-serial",
+    "python3-six",
+    "python3-urllib3",
+    "python3-yaml",
+)
 # In the order in which they can be inserted.
 _UML_MODULES = ("crc-ccitt", "ipv6")
 _QEMU_MODULES = (
@@ -109,7 +131,7 @@ def _download(where: Path) -> None:
     )
     if not depends:
         raise FetchError(f"apt-cache knows no kernel behind {_KERNEL}; as root: apt-get update")
-    _run("apt-get", "download", *_PACKAGES, depends[0], cwd=where)
+    _run("apt-get", "download", *_PACKAGES, *_CLOUD_INIT, depends[0], cwd=where)
 
 
 def _furnish(root: Path, made: Path) -> None:
@@ -118,6 +140,7 @@ def _furnish(root: Path, made: Path) -> None:
     shutil.copy(root / "bin/busybox", made / "busybox")  # for the other end: it has a ping
     shutil.copy(_only(root / "boot", "vmlinuz-*"), made / "vmlinuz")
     _compile(root, HERE / "xstate.c", made / "xstate.so")
+    shutil.copytree(root / "usr/lib/python3/dist-packages", made / "cloud-init")
     common = {
         "/init": (HERE / "init.sh").read_bytes(),
         "/udhcpc.sh": (HERE / "udhcpc.sh").read_bytes(),

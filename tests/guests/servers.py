@@ -1,4 +1,4 @@
-"""A DHCP server of the tests' own: dnsmasq with a configuration written by hand."""
+"""A DHCP server that a test starts: dnsmasq with a configuration of podwire's, or of a stranger's."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from planner.guest.formats import guest_nics, guest_text
 from tests.guests.machines import Guest, Nic, ping, qemu, uml
 from tests.guests.servers import dnsmasq
 from tests.support import MakeNamespace
@@ -16,23 +17,6 @@ from tests.support.pods import MAC, plain
 from tests.support.podwire import Podwire
 
 UDHCPC = "udhcpc -i eth0 -n -q -t 20 -T 1 -O mtu -O staticroutes -O search -s /udhcpc.sh"
-# The lease lies outside of the bridge's own subnet, so that its network is shared with the bridge's (dnsmasq(8)).
-SERVER = f"""\
-port=0
-interface=br0
-bind-interfaces
-leasefile-ro
-dhcp-authoritative
-dhcp-range=10.1.90.5,static,255.255.255.0,infinite
-shared-network=br0,10.1.90.5
-dhcp-host={MAC},10.1.90.5
-dhcp-option=option:router,10.1.90.1
-dhcp-option=option:mtu,1500
-dhcp-option=option:dns-server,10.96.0.10
-dhcp-option=option:domain-search,svc.example
-dhcp-option=option:classless-static-route,0.0.0.0/0,10.1.90.1
-"""
-
 Boot = Callable[..., AbstractContextManager[Guest]]
 
 
@@ -42,10 +26,12 @@ def test_a_guest_gets_the_pods_address_and_reaches_its_gateway(
 ) -> None:
     """What came by DHCP is what the pod had; afterwards the pod is as it was."""
     pod = plain(netns("host"), netns("pod"))
+    pod.result["dns"] = {"nameservers": ["10.96.0.10"], "search": ["svc.example"]}
     before = dump(pod.inside)
     podwire = Podwire.on(pod, state_dir)
-    podwire.apply()
-    with dnsmasq(pod.inside, tmp_path, SERVER), boot(pod.inside, Nic("tap0", MAC)) as guest:
+    plan = podwire.apply()
+    server = guest_text(guest_nics(plan), "dnsmasq").text
+    with dnsmasq(pod.inside, tmp_path, server), boot(pod.inside, Nic("tap0", MAC)) as guest:
         guest.run(UDHCPC)
         assert "inet 10.1.90.5/24 " in guest.run("ip -4 addr show dev eth0")
         assert "default via 10.1.90.1 dev eth0" in guest.run("ip route")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from planner.cni.result import VERSIONS, CniDns, CniInterface, CniIp, CniResult, CniRoute, parse_result
 from planner.errors import InvalidInput, Refused
 from planner.text.document import Node
-from planner.text.values import InterfaceName, MacAddress
+from planner.text.values import DomainName, InterfaceName, MacAddress
 
 Json = dict[str, Any]
 Place = tuple[str | int, ...]
@@ -167,7 +167,7 @@ class TestReading:
             ),
             dns=CniDns(
                 nameservers=(ip_address("10.96.0.10"), ip_address("fe80::1%eth0")),
-                search=("a.svc.cluster.local", "."),
+                search=(DomainName("a.svc.cluster.local"), DomainName(".")),
                 options=("ndots:5",),
             ),
         )

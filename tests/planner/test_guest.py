@@ -12,7 +12,7 @@ from planner.facts.model import NamespaceFacts
 from planner.guest.model import Guest
 from planner.options import PlanOptions
 from planner.plan.plan import guests, parse_plan, plan_to_json
-from planner.text.values import parse_address, parse_interface
+from planner.text.values import DomainName, parse_address, parse_interface
 from tests.planner.builders import address, namespace, neighbour, plan_of, result, route, templates, veth
 
 
@@ -194,7 +194,8 @@ class TestWhatTheResultAdds:
     def test_dns(self) -> None:
         """Of every interface; a zone is the name of a link of the pod, and means nothing to the guest."""
         servers = (parse_address("10.96.0.10"), parse_interface("fe80::1/128").ip)
-        dns = CniDns(servers, "cluster.local", ("a.cluster.local", "b"), ("ndots:5",))
+        search = (DomainName("a.cluster.local"), DomainName("b"))
+        dns = CniDns(servers, DomainName("cluster.local"), search, ("ndots:5",))
         (guest,) = told(namespace(veth(), address("10.1.90.5/24")), evolve(result({"eth0": ["10.1.90.5/24"]}), dns=dns))
         assert [str(server) for server in guest.dns.nameservers] == ["10.96.0.10", "fe80::1"]
         assert (guest.dns.domain, guest.dns.search, guest.dns.options) == (

@@ -10,6 +10,7 @@ COMMANDS = {
     "facts": "print what is in a namespace, as JSON",
     "plan": "show what would be done; touches nothing",
     "show": "show a stored plan, or its reverse",
+    "guest": "print what the guest, its DHCP server or its VMM is to be told",
     "apply": "wire a namespace as a plan says",
     "teardown": "take a wiring back, exactly",
     "list": "show what is wired here",

@@ -1,0 +1,83 @@
+"""guest: what a VM's guest, its DHCP server and its VMM are to be told."""
+
+from __future__ import annotations
+
+import argparse
+
+from executor.cli.options import add_common
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from planner.plan.plan import Plan
+
+FORMATS = (
+    "json",
+    "dnsmasq",
+    "cloud-init",
+    "user-data",
+    "kernel",
+    "qemu",
+    "firecracker",
+    "cloud-hypervisor",
+)
+EXAMPLES = """\
+podwire guest pod1 --format cloud-init > network-config
+qemu-system-x86_64 ... $(podwire guest pod1 --format qemu)"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("what", metavar="ID|PLAN", help="a wiring, or the file of a stored plan, - for standard input")
+    text = "only this interface: the pod's link or the tap (default: all)"
+    parser.add_argument("--interface", metavar="X", help=text)
+    text = "of cloud-init's network configuration: 1 or 2 (default 2)"
+    parser.add_argument("--version", dest="config_version", metavar="N", help=text)
+    add_common(parser, FORMATS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print it; what the format cannot say is said on standard error."""
+    from executor.cli.output import complain, put
+    from planner.guest.formats import guest_nics, guest_text
+
+    form = _format(arguments)
+    told = guest_text(guest_nics(_plan(arguments), arguments.interface), form)
+    put(told.text)
+    for note in told.notes:
+        complain(note, 0)
+    return 0
+
+
+def _format(arguments: argparse.Namespace) -> str:
+    from planner.errors import InvalidInput
+    from planner.text.values import shown
+
+    form: str = arguments.format
+    version = arguments.config_version
+    if version is None:
+        return form
+    if form != "cloud-init":
+        raise InvalidInput("--version: only cloud-init's network configurations have versions")
+    if version not in ("1", "2"):
+        raise InvalidInput(f"--version: {shown(version)} is neither 1 nor 2")
+    return "cloud-init-v1" if version == "1" else form
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    """Return the plan of a wiring that is recorded, or that in a file, which is looked for if there is no such id."""
+    import os
+
+    from executor.cli.files import read_file
+    from executor.cli.settings import require_root, store_of
+    from executor.netns.naming import parse_id
+    from executor.state.status import wired_entry
+    from executor.templates import load_templates
+    from planner.plan.plan import parse_plan, plan_from_json
+
+    templates = load_templates()
+    is_file = arguments.what == "-" or "/" in arguments.what or os.path.isfile(arguments.what)
+    if is_file and not (os.geteuid() == 0 and arguments.what in store_of(arguments).ids()):
+        return parse_plan(read_file(arguments.what, "plan"), templates)
+    plan_id = parse_id(arguments.what)
+    require_root("what is wired is written down for root only")
+    return plan_from_json(wired_entry(plan_id, store_of(arguments)).plan, templates)
