@@ -28,4 +28,5 @@ class Settings:
     timeout: float = 30.0
     lock_timeout: float = 10.0
     requested_by: str = ""
+    allow_host_netns: bool = False
     listeners: tuple[Listener, ...] = ()

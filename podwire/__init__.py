@@ -14,11 +14,12 @@ with every command that is run. All but ``plan`` from captured facts, ``parse_pl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from executor.errors import HostError as HostError
     from executor.errors import NamespaceGone as NamespaceGone
     from executor.errors import RollbackIncomplete as RollbackIncomplete
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from planner.options import PlanOptions as PlanOptions
     from planner.plan.plan import Plan as Plan
     from planner.text.values import PlanId
-
-    Result = CniResult | Mapping[str, Any] | str | bytes
 
 _TYPES = {
     "CniResult": "planner.cni.result",
@@ -101,7 +100,7 @@ def facts(netns: str, *, settings: Settings | None = None) -> NamespaceFacts:
 
 
 def plan(
-    result: Result | Sequence[Result],
+    result: CniResult | Mapping[str, Any] | str | bytes,
     netns: str,
     *,
     id: str | None = None,
@@ -109,7 +108,7 @@ def plan(
     facts: NamespaceFacts | None = None,
     settings: Settings | None = None,
 ) -> Plan:
-    """Return the plan that wires the links of a CNI result, or of several, in a namespace or as ``facts`` describe it.
+    """Return the plan that wires the links of a CNI result in a namespace, or in one that ``facts`` describe.
 
     ``id`` is by default the base name of ``netns``. Raises InvalidInput, Refused, NamespaceGone, HostError.
     """
@@ -243,14 +242,9 @@ def _id(text: str) -> PlanId:
     return parse_id(text)
 
 
-def _result(given: Result | Sequence[Result]) -> CniResult:
-    from planner.cni.merge import merge_results
+def _result(result: CniResult | Mapping[str, Any] | str | bytes) -> CniResult:
     from planner.cni.result import CniResult, parse_result
 
-    if isinstance(given, CniResult):
-        return given
-    if isinstance(given, (str, bytes)):
-        return parse_result(given)
-    if isinstance(given, Mapping):
-        return parse_result(json.dumps(given))
-    return merge_results([_result(one) for one in given])
+    if isinstance(result, CniResult):
+        return result
+    return parse_result(result if isinstance(result, (str, bytes)) else json.dumps(result))

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import NoReturn
 
 VARIABLE = "PODWIRE_SANDBOX"
-PRIVATE = (Path("/run/netns"), Path("/run/cni"), Path("/var/lib/podwire"), Path("/var/lib/cni"))
+# Tells podwire that no namespace that is wired in the sandbox lives outside of it: what can't be seen here is gone.
+VOUCHED = "PODWIRE_PID_NAMESPACE"
+PRIVATE = (Path("/run/netns"), Path("/run/podwire"), Path("/run/cni"), Path("/var/lib/podwire"), Path("/var/lib/cni"))
 TUN = Path("/dev/net/tun")
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x0002_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000
@@ -71,6 +73,10 @@ def _network_namespace() -> str:
     return str(Path("/proc/self/ns/net").readlink())
 
 
+def _process_namespace() -> str:
+    return str(Path("/proc/self/ns/pid").readlink())
+
+
 def _check_tun() -> None:
     if not TUN.exists():
         raise SandboxError(f"{TUN} is missing, so there are no taps; as root: modprobe tun")
@@ -115,7 +121,7 @@ def _become_init(argv: list[str], mask: set[int | signal.Signals]) -> NoReturn:
     if command == 0:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
-            os.execvpe(argv[0], argv, os.environ | {VARIABLE: _network_namespace()})  # noqa: S606 -- no shell wanted
+            os.execvpe(argv[0], argv, os.environ | {VARIABLE: _network_namespace(), VOUCHED: _process_namespace()})  # noqa: S606 -- no shell wanted
         except OSError as error:
             _say(f"sandbox: {argv[0]}: {error.strerror}")
             os._exit(127)
@@ -156,7 +162,7 @@ def _make_private(path: Path) -> None:
     if not path.is_dir():
         _lay_out_anew(path.parent)
         path.mkdir()
-    _mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
+    _mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700" if path.name == "podwire" else "mode=0755")
 
 
 def _lay_out_anew(folder: Path) -> None:

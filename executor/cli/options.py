@@ -142,8 +142,7 @@ def add_talk(parser: argparse.ArgumentParser) -> None:
 
 def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """Add what says how a namespace is to be wired."""
-    text = "the CNI result, - for standard input; again for each further network of the pod"
-    parser.add_argument("--result", action="append", required=required, metavar="FILE", help=text)
+    parser.add_argument("--result", required=required, metavar="FILE", help="the CNI result, - for standard input")
     add_netns(parser, required=required)
     parser.add_argument("--id", metavar="ID", help="what to call the wiring (default: the base name of the namespace)")
     parser.add_argument("--wiring", metavar="NAME", help="how the VM is joined to the pod's links (default bridge)")
@@ -152,6 +151,8 @@ def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
     )
     parser.add_argument("--tap-queues", metavar="N", help="queues of each tap (default 1)")
     parser.add_argument("--tap-vnet-hdr", action="store_true", help="taps with the virtio-net header")
+    text = "wire it although it is the network of the host itself"
+    parser.add_argument("--allow-host-netns", action="store_true", help=text)
     _add_calico(parser)
     text = "the bridge's own address, for a DHCP server; again for further bridges (default 169.254.254.2/24 …)"
     parser.add_argument("--dhcp-address", action="append", default=[], metavar="ADDR", help=text)

@@ -29,6 +29,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         lock_timeout=getattr(arguments, "lock_timeout", 0.0),
         requested_by=_what_was_asked(),
         listeners=(_say_command,) if getattr(arguments, "verbose", False) else (),
+        allow_host_netns=getattr(arguments, "allow_host_netns", False),
     )
 
 

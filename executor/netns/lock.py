@@ -1,16 +1,32 @@
-"""Waiting for a lock on an open file (flock(2), exclusive), but not for ever."""
+"""Locks that only root can take: files in a folder of podwire's own, one a namespace, locked by flock(2).
+
+What others can open is never what is locked: anybody may open a namespace file (0444) and lock it for good. Programs
+inherit the open file, so that the lock lasts as long as the last change that may still happen.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import os
+import stat
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
+from executor.errors import HostError, Locked
+from planner.text.values import shown
+
+_DEFAULT_RUN_DIR = "/run/podwire"
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 
 
 def locked_within(fd: int, seconds: float) -> bool:
-    """Lock the open file ``fd`` within ``seconds``, 0 for at once or not at all; say whether it is locked now."""
+    """Lock the open file ``fd`` within ``seconds``, 0 for at once or not at all; say whether it is locked now.
+
+    Raises HostError where the kernel has no lock to give (ENOLCK).
+    """
     deadline = time.monotonic() + seconds
     pause = _FIRST_PAUSE
     while not _try_lock(fd):
@@ -27,4 +43,134 @@ def _try_lock(fd: int) -> bool:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise HostError(f"nothing can be locked here: {error.strerror}") from None
     return True
+
+
+class LockFile:
+    """A lock that is held until ``release``, and after that by programs that have inherited ``fd``."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self._path = path
+        self.fd = fd
+
+    @classmethod
+    def take(cls, name: str, seconds: float, what: str) -> LockFile:
+        """Take the lock ``name`` within ``seconds``.
+
+        Raises Locked, which says who is changing ``what``, or HostError where the folder is not one that only we can
+        write to.
+        """
+        path = _run_dir() / name
+        while True:
+            lock = cls(path, _open(path))
+            try:
+                lock._wait(seconds, what)
+                if os.fstat(lock.fd).st_nlink:  # else whoever had it has removed the file while we waited
+                    return lock
+            except BaseException:
+                os.close(lock.fd)
+                raise
+            os.close(lock.fd)
+
+    def _wait(self, seconds: float, what: str) -> None:
+        if not locked_within(self.fd, seconds):
+            raise Locked(f"{what} is being changed by {_holder(self.fd)}: try again when that has ended")
+
+    def release(self) -> None:
+        """Let go of the lock. Its file goes too, unless somebody has it: a program of ours, or who waited for it."""
+        fd, self.fd = self.fd, -1
+        os.close(fd)  # not LOCK_UN, which would unlock for a program that is still running
+        with suppress(OSError, HostError):
+            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if _try_lock(fd) and os.fstat(fd).st_nlink:
+                    self._path.unlink()
+            finally:
+                os.close(fd)
+
+
+def _run_dir() -> Path:
+    """Return the folder of the locks, made where it is missing. Raises HostError where others could get at it."""
+    directory = Path(os.environ.get("PODWIRE_RUN_DIR") or _DEFAULT_RUN_DIR)
+    with suppress(FileExistsError):
+        try:
+            directory.mkdir(mode=0o700)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise HostError(
+                f"the folder of locks {shown(str(directory), 200)} cannot be made: {error.strerror}"
+            ) from None
+    found = directory.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+        if found.st_mode & 0o055:  # as whatever laid the machine out made it
+            directory.chmod(0o700)
+    else:
+        raise HostError(
+            f"the folder of locks {shown(str(directory), 200)} has to be a directory that is ours alone (mode 0700)"
+        )
+    return directory
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise HostError(f"the lock {shown(str(path), 200)} cannot be opened: {error.strerror}") from None
+
+
+def _holder(fd: int) -> str:
+    """Say for a person which process holds the lock on the file of ``fd``.
+
+    The kernel names the one that took it, which may be gone while a program that it started still holds the descriptor;
+    inside a pid namespace it is 0 then.
+    """
+    holders = dict(_processes_with_lock(os.fstat(fd)))
+    for pid, taken_by in holders.items():
+        if pid == taken_by:
+            return f"process {pid} ({command_name(pid)})"
+    for pid, taken_by in holders.items():
+        parent = f"process {taken_by}" if taken_by else "a process"
+        return f"process {pid} ({command_name(pid)}), left running by {parent} that is gone"
+    return "a process that cannot be seen from here"
+
+
+def _processes_with_lock(file: os.stat_result) -> Iterator[tuple[int, int]]:
+    """Yield each process that has a flock on ``file`` through one of its descriptors, and the one that took it."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            for fd in _descriptors(process):
+                with suppress(OSError):  # closed while we looked
+                    yield from ((int(process.name), taker) for taker in _takers(process, fd, file))
+
+
+def _descriptors(process: Path) -> list[str]:
+    try:
+        return [link.name for link in (process / "fd").iterdir()]
+    except OSError:
+        return []  # it ended while we looked, or is not ours to look at
+
+
+def _takers(process: Path, fd: str, file: os.stat_result) -> Iterator[int]:
+    """Yield the processes that took a flock on ``file`` which the descriptor ``fd`` of ``process`` shares.
+
+    Its fdinfo says so (proc(5)): ``lock: 1: FLOCK ADVISORY WRITE 4242 00:04:4026532281 0 EOF``.
+    """
+    found = (process / "fd" / fd).stat()
+    if (found.st_dev, found.st_ino) != (file.st_dev, file.st_ino):
+        return
+    for line in (process / "fdinfo" / fd).read_text(encoding="ascii", errors="replace").splitlines():
+        words = line.split()
+        if words[:1] == ["lock:"] and words[2:3] == ["FLOCK"]:
+            yield int(words[5])
+
+
+def command_name(pid: int) -> str:
+    """Return what a process is called, fit for a message (proc(5), comm)."""
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return "just ended"
+    return shown(name.strip()).strip("'\"")

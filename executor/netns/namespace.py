@@ -1,7 +1,7 @@
 """A network namespace, opened: what it is, a thread inside it, and the lock that keeps two changes apart.
 
-One descriptor serves for all of it. Programs are started with it (``nsenter --net=/proc/self/fd/N``), so that they go
-where podwire looked, whatever happens to the path meanwhile; and the lock is on it, so that they hold the lock too.
+Programs are started with its descriptor (``nsenter --net=/proc/self/fd/N``), so that they go where podwire looked,
+whatever happens to the path meanwhile; and with that of the lock, so that they hold the lock too.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from functools import cache
 from pathlib import Path
 from typing import Self, TypeVar
 
-from attrs import define
+from attrs import define, field
 
-from executor.errors import HostError, Locked, NamespaceGone
-from executor.netns.lock import locked_within
-from planner.text.values import NetnsPath, shown
+from executor.errors import HostError, NamespaceGone
+from executor.netns.handle import libc
+from executor.netns.lock import LockFile
+from planner.text.values import NetnsPath
 
 T = TypeVar("T")
 
@@ -45,12 +46,13 @@ class Namespace:
     """A network namespace held open: it stays the same one, and alive, until it is closed.
 
     ``fd`` is closed on exec; programs get it because they are started with it. ``cookie`` names the namespace for the
-    time of this boot, unlike its inode number, which the next namespace reuses.
+    time of this boot, unlike its inode number, which the next namespace reuses. ``path`` leads to it, or once did.
     """
 
     path: NetnsPath
     fd: int
     cookie: int
+    _lock: LockFile | None = field(default=None, init=False)
 
     @classmethod
     def open(cls, path: NetnsPath) -> Self:
@@ -58,7 +60,12 @@ class Namespace:
 
         Raises NamespaceGone where nothing is there, HostError if it is no network namespace or cannot be entered.
         """
-        namespace = cls(path, _open_namespace(path), cookie=0)
+        return cls.taken_over(path, _open_namespace(path))
+
+    @classmethod
+    def taken_over(cls, path: NetnsPath, fd: int) -> Self:
+        """Return the namespace that ``fd`` has open, which is the returned one's from now on. Raises HostError."""
+        namespace = cls(path, fd, cookie=0)
         try:
             namespace.cookie = namespace.call(_own_cookie)
         except BaseException:
@@ -66,8 +73,18 @@ class Namespace:
             raise
         return namespace
 
+    @property
+    def inode(self) -> int:
+        """Return the number that ``/proc/PID/ns/net`` names it by: ``net:[4026531833]``."""
+        return os.fstat(self.fd).st_ino
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """Return the descriptors that programs in it are started with: its own, and that of the lock that we hold."""
+        return (self.fd,) if self._lock is None else (self.fd, self._lock.fd)
+
     def close(self) -> None:
-        """Let go of the namespace, and of its lock; a second time does nothing."""
+        """Let go of the namespace; a second time does nothing."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
@@ -90,8 +107,8 @@ class Namespace:
 
         def work() -> None:
             try:
-                self._enter()
-                results.append(function())
+                with self._entered():
+                    results.append(function())
             except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
                 errors.append(error)
             finally:
@@ -106,32 +123,32 @@ class Namespace:
 
     @contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
-        """Keep every other podwire out of this namespace, by whatever path it comes (flock(2), exclusive).
+        """Keep every other podwire out of this namespace, by whatever path it comes.
 
         Waits up to ``timeout`` seconds, 0 for not at all; then raises Locked, which says who has it. Programs that
-        were started with ``fd`` hold the lock with us: it lasts until the last of them has ended, whether we leave
+        were started in it meanwhile hold the lock with us: it lasts until the last of them has ended, whether we leave
         here, crash or are killed.
         """
-        if not locked_within(self.fd, timeout):
-            raise Locked(f"{self.path} is being changed by {_lock_holder(self.fd)}: try again when that has ended")
+        self._lock = LockFile.take(f"netns-{self.cookie}", timeout, self.path)
         try:
             yield
         finally:
-            self._let_go()
+            lock, self._lock = self._lock, None
+            lock.release()
 
-    def _enter(self) -> None:
-        """Move the calling thread, and it alone, into the namespace."""
-        if _libc().setns(self.fd, _CLONE_NEWNET) != 0:
-            code = ctypes.get_errno()
-            why = "that needs root (CAP_SYS_ADMIN)" if code == errno.EPERM else os.strerror(code)
-            raise HostError(f"{self.path} cannot be entered: {why}")
-
-    def _let_go(self) -> None:
-        # LOCK_UN would also unlock for a program that is still running, since it shares the open file description. A
-        # fresh description in the same place leaves the old one, and its lock, to whoever has it.
-        fresh = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
-        os.dup2(fresh, self.fd, inheritable=False)
-        os.close(fresh)
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        """Move the calling thread, and it alone, into the namespace, and out again: it ends some time after that."""
+        own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if libc().setns(self.fd, _CLONE_NEWNET) != 0:
+                code = ctypes.get_errno()
+                why = "that needs root (CAP_SYS_ADMIN)" if code == errno.EPERM else os.strerror(code)
+                raise HostError(f"{self.path} cannot be entered: {why}")
+            yield
+            libc().setns(own, _CLONE_NEWNET)
+        finally:
+            os.close(own)
 
 
 def _open_namespace(path: NetnsPath) -> int:
@@ -165,6 +182,17 @@ def _is_network_namespace(fd: int) -> bool:
         return False
 
 
+def is_of_the_host(namespace: Namespace) -> bool:
+    """Say whether this is the network that podwire itself runs in, or process 1: the host's own, by whatever path."""
+    found = os.fstat(namespace.fd)
+    for path in ("/proc/self/ns/net", "/proc/1/ns/net"):
+        with suppress(OSError):  # who may not look at process 1 may not change its network either
+            own = os.stat(path)
+            if (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino):
+                return True
+    return False
+
+
 def _not_a_namespace(path: NetnsPath) -> HostError:
     return HostError(f"{path} is not a network namespace")
 
@@ -177,63 +205,3 @@ def _own_cookie() -> int:
             raise HostError(f"the kernel does not tell namespaces apart ({error.strerror}): Linux 5.14 does") from None
     cookie: int = struct.unpack("=Q", packed)[0]
     return cookie
-
-
-@cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _lock_holder(fd: int) -> str:
-    """Say for a person which process holds the lock on the file of ``fd``.
-
-    The kernel names the one that took it, which may be gone while a program that it started still holds the descriptor;
-    inside a pid namespace it is 0 then.
-    """
-    holders = dict(_processes_with_lock(os.fstat(fd)))
-    for pid, taken_by in holders.items():
-        if pid == taken_by:
-            return f"process {pid} ({command_name(pid)})"
-    for pid, taken_by in holders.items():
-        parent = f"process {taken_by}" if taken_by else "a process"
-        return f"process {pid} ({command_name(pid)}), left running by {parent} that is gone"
-    return "a process that cannot be seen from here"
-
-
-def _processes_with_lock(file: os.stat_result) -> Iterator[tuple[int, int]]:
-    """Yield each process that has a flock on ``file`` through one of its descriptors, and the one that took it."""
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            for fd in _descriptors(process):
-                with suppress(OSError):  # closed while we looked
-                    yield from ((int(process.name), taker) for taker in _takers(process, fd, file))
-
-
-def _descriptors(process: Path) -> list[str]:
-    try:
-        return [link.name for link in (process / "fd").iterdir()]
-    except OSError:
-        return []  # it ended while we looked, or is not ours to look at
-
-
-def _takers(process: Path, fd: str, file: os.stat_result) -> Iterator[int]:
-    """Yield the processes that took a flock on ``file`` which the descriptor ``fd`` of ``process`` shares.
-
-    Its fdinfo says so (proc(5)): ``lock: 1: FLOCK ADVISORY WRITE 4242 00:04:4026532281 0 EOF``.
-    """
-    found = (process / "fd" / fd).stat()
-    if (found.st_dev, found.st_ino) != (file.st_dev, file.st_ino):
-        return
-    for line in (process / "fdinfo" / fd).read_text(encoding="ascii", errors="replace").splitlines():
-        words = line.split()
-        if words[:1] == ["lock:"] and words[2:3] == ["FLOCK"]:
-            yield int(words[5])
-
-
-def command_name(pid: int) -> str:
-    """Return what a process is called, fit for a message (proc(5), comm)."""
-    try:
-        name = Path(f"/proc/{pid}/comm").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return "just ended"
-    return shown(name.strip()).strip("'\"")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from attrs import evolve
 
 from executor.errors import HostError, NamespaceGone
+from executor.netns.find import find_namespace
 from executor.netns.namespace import Namespace
 from executor.observe.observe import observe_once
 from planner.facts.model import Elsewhere, NamespaceFacts
@@ -17,14 +18,14 @@ HOST = NetnsPath("/proc/self/ns/net")
 
 
 def open_elsewhere(other: Elsewhere) -> Namespace:
-    """Open another namespace. Raises NamespaceGone if it is not there, HostError if it cannot be opened."""
+    """Open another namespace, wherever it lives now. Raises NamespaceGone, or HostError if it cannot be opened."""
+    if other.netns is not None and other.cookie:
+        return find_namespace(other.netns, other.cookie)
     namespace = Namespace.open(other.netns or HOST)
     if other.cookie in (0, namespace.cookie):
         return namespace
     namespace.close()
-    if other.netns is None:
-        raise HostError("podwire runs in another network namespace than the one that is the host's in the plan")
-    raise NamespaceGone(f"the namespace that was at {other.netns} is gone: another one is there")
+    raise HostError("podwire runs in another network namespace than the one that is the host's in the plan")
 
 
 def with_elsewhere(facts: NamespaceFacts, others: Iterable[Elsewhere], *, timeout: float) -> NamespaceFacts:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from attrs import evolve
 
 from executor.errors import ExecutorError, HostError, RollbackIncomplete, RolledBack
-from executor.netns.namespace import boot_id
+from executor.netns.namespace import Namespace, boot_id
 from executor.operations.commit_confirm import new_token, start_watcher
 from executor.operations.operation import Failure, Operation, check_programs, open_operation
 from executor.operations.outcome import MEANWHILE, Outcome
+from executor.operations.plan import plan_of, refuse_the_hosts
 from executor.operations.rollback import half_done, roll_back_and_delete
 from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
-from executor.state.status import is_gone, is_half_done
+from executor.state.status import is_gone, is_half_done, open_recorded
 from executor.state.store import APPLYING, WIRED, AtomicWrite, WiringRecord
 from planner.changes.change import Change, pending
 from planner.changes.lookup import Lookup
 from planner.errors import PlannerError, Refused, StalePlan
 from planner.facts.model import NamespaceFacts, differences
 from planner.kinds.kind import equivalent
-from planner.plan.plan import Plan, plan_from_json
+from planner.plan.plan import Plan
 from planner.plan.render import Command
 
 
@@ -38,7 +40,8 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
     if not plan.changes:
         return Outcome("unchanged", plan.id, sentence=f"{plan.netns} is wired as wanted already")
     check_programs((*plan.commands, *plan.reverse_commands))
-    with open_operation(settings, plan.netns, plan.id) as operation:
+    with open_operation(settings, partial(Namespace.open, plan.netns), plan.id) as operation:
+        refuse_the_hosts(operation.namespace, settings)
         operation.prefetch_facts()
         operation.enter_others(plan)
         refuse_other_wirings(plan, operation)
@@ -60,11 +63,11 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
 def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
     """Carry on an apply that was killed, to its end. Raises what ``apply`` does."""
     started = time.monotonic()
-    with open_operation(settings, entry.netns, entry.id) as operation:
+    with open_operation(settings, partial(open_recorded, entry), entry.id) as operation:
         now = settings.store.load(entry.id)
-        if now is None or not is_half_done(now):
+        if now is None or not is_half_done(now) or not now.is_of(operation.namespace.cookie, boot_id()):
             return Outcome("nothing", entry.id, sentence=MEANWHILE)  # whoever was at it has finished while we waited
-        plan = plan_from_json(now.plan, settings.templates)
+        plan = plan_of(now, operation.namespace.path, settings.templates)
         operation.enter_others(plan)
         facts = operation.observe()
         refuse_unreadable(facts)

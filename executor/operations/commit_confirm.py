@@ -7,11 +7,11 @@ terminal and the podwire that applied. It knows the wiring that it watches by a 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 from attrs import evolve
 
@@ -26,6 +26,9 @@ from planner.text.values import PlanId
 
 # The watcher waits longer for the lock than people do: an apply that hangs must end first.
 _LOCK_TIMEOUT = 600.0
+# What keeps it from taking the change back may pass: it tries again, ever more seldom, until the change is no longer
+# there to be taken back.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 60.0
 # It forks and ends: what goes on is nobody's child, so that a program that uses podwire has none to collect.
 _START = """\
 import os, sys
@@ -94,11 +97,14 @@ def main(job: str) -> None:
         lock_timeout=_LOCK_TIMEOUT,
         requested_by=f"nobody confirmed within {words['seconds']:g} s",
     )
-    try:
-        _take_back(PlanId(words["id"]), words["token"], settings)
-    except (ExecutorError, PlannerError):
-        # Nobody listens here; the entry stays, so that list shows it and recover tries again.
-        os._exit(1)
+    pause = _FIRST_PAUSE
+    while True:
+        # Nobody listens here; meanwhile list shows the wiring as half done, and recover may be quicker.
+        with suppress(ExecutorError, PlannerError, OSError, MemoryError):
+            _take_back(PlanId(words["id"]), words["token"], settings)
+            return
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _take_back(plan_id: PlanId, token: str, settings: Settings) -> None:

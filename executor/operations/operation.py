@@ -196,6 +196,7 @@ class Operation:
             id=plan.id,
             netns=self.namespace.path,
             cookie=self.namespace.cookie,
+            inode=self.namespace.inode,
             boot_id=boot_id(),
             status=status,
             applied_at=time.time(),
@@ -234,18 +235,24 @@ class Operation:
         ready = self._ready.pop((command.netns, command.argv), None) if PrestartedProcess.takes(stdin) else None
         if ready and stdin:
             return ready.feed(stdin)
-        return start_program(command.argv, namespace=namespace, stdin=stdin, timeout=self.settings.timeout)
+        return start_program(
+            command.argv,
+            namespace=namespace,
+            stdin=stdin,
+            timeout=self.settings.timeout,
+            pass_fds=self.namespace.inherited,  # also on the host: it holds the lock with us
+        )
 
 
 @contextmanager
-def open_operation(settings: Settings, netns: NetnsPath, plan_id: PlanId) -> Iterator[Operation]:
-    """Open and lock a namespace for changing it under an id.
+def open_operation(settings: Settings, opening: Callable[[], Namespace], plan_id: PlanId) -> Iterator[Operation]:
+    """Open (by ``opening``) and lock a namespace for changing it under an id.
 
     Raises NamespaceGone, HostError, or Locked after ``lock_timeout`` where somebody else is at it.
     """
     settings.store.prepare()
     with (
-        Namespace.open(netns) as namespace,
+        opening() as namespace,
         namespace.lock(settings.lock_timeout),
         stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would be told «nothing changed»
         Journal.open(settings.store.journal_path(plan_id), lock_timeout=settings.lock_timeout) as journal,

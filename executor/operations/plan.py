@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import random
 
-from executor.netns.namespace import Namespace, boot_id
+from executor.netns.namespace import Namespace, boot_id, is_of_the_host
 from executor.observe.elsewhere import with_elsewhere
 from executor.observe.observe import observe_once
 from executor.settings import Settings
-from executor.state.store import WIRED, StateStore
+from executor.state.store import WIRED, StateStore, WiringRecord
 from planner.cni.result import CniResult
 from planner.errors import Refused
 from planner.facts.model import NamespaceFacts
 from planner.options import PlanOptions
-from planner.plan.plan import Plan, plan_from_json
+from planner.plan.plan import Plan, moved_to, plan_from_json
 from planner.plan.render import Templates
 from planner.planning import make_plan
 from planner.text.values import NetnsPath, PlanId
@@ -28,6 +28,7 @@ def plan_namespace(
     differently, NamespaceGone, HostError.
     """
     with Namespace.open(netns) as namespace:
+        refuse_the_hosts(namespace, settings)
         recorded = _recorded_plan(plan_id, namespace, settings.store, settings.templates)
         facts = observe_once(namespace, timeout=settings.timeout)
     if recorded is not None:
@@ -60,6 +61,20 @@ def plan_from_facts(
     )
 
 
+def refuse_the_hosts(namespace: Namespace, settings: Settings) -> None:
+    """Raise Refused for the network that the host itself lives in, by whatever path, unless that is allowed."""
+    if is_of_the_host(namespace) and not settings.allow_host_netns:
+        raise Refused(
+            f"{namespace.path} is the host's own network namespace (podwire's, or that of process 1), not a pod's:"
+            " --allow-host-netns wires it all the same"
+        )
+
+
+def plan_of(entry: WiringRecord, netns: NetnsPath, templates: Templates) -> Plan:
+    """Return the plan that an entry holds, for its namespace as ``netns`` leads to it now."""
+    return moved_to(plan_from_json(entry.plan, templates), netns, templates)
+
+
 def _recorded_plan(plan_id: PlanId, namespace: Namespace, store: StateStore, templates: Templates) -> Plan | None:
     """Return the plan that was applied to this very namespace. Raises Refused if it is another's, or half done."""
     for entry in store.concerning(plan_id, namespace.cookie):
@@ -71,5 +86,5 @@ def _recorded_plan(plan_id: PlanId, namespace: Namespace, store: StateStore, tem
         if entry.id != plan_id:
             raise Refused(f"{namespace.path} is wired already, as {entry.id}: podwire teardown {entry.id} first")
         if is_here:
-            return plan_from_json(entry.plan, templates)
+            return plan_of(entry, namespace.path, templates)
     return None

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from executor.observe.elsewhere import with_elsewhere
-from executor.observe.observe import observe_netns
 from executor.operations.apply import roll_forward
 from executor.operations.outcome import GONE, Outcome
-from executor.operations.rollback import RECOVER, restore, way_back
+from executor.operations.rollback import RECOVER, look, restore, way_back
 from executor.settings import Settings
 from executor.state.status import is_gone, is_half_done, refuse_unknown
 from executor.state.store import APPLYING, StateStore, WiringRecord
 from planner.changes.change import pending
 from planner.errors import PodwireError
-from planner.plan.plan import Plan, plan_from_json, with_changes
+from planner.plan.plan import Plan, with_changes
 from planner.text.values import PlanId
 
 
@@ -62,7 +60,5 @@ def _half_done(plan_id: PlanId, store: StateStore) -> WiringRecord | Outcome:
 
 
 def _way_on(entry: WiringRecord, settings: Settings) -> Plan:
-    plan = plan_from_json(entry.plan, settings.templates)
-    facts = observe_netns(entry.netns, timeout=settings.timeout)
-    facts = with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout)
+    plan, facts = look(entry, settings)
     return with_changes(plan, pending(plan.changes, facts), settings.templates)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from attrs import evolve, frozen
 
 from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete, RolledBack
 from executor.netns.namespace import boot_id
-from executor.observe.elsewhere import with_elsewhere
-from executor.observe.observe import observe_netns
 from executor.operations.apply import refuse_unreadable, verify_applied
 from executor.operations.operation import Failure, Operation, check_programs, open_operation
 from executor.operations.outcome import Outcome
-from executor.operations.rollback import left_to_restore
+from executor.operations.plan import plan_of
+from executor.operations.rollback import left_to_restore, look
 from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
-from executor.state.status import is_gone, wired_entry
+from executor.state.status import is_gone, open_recorded, wired_entry
 from executor.state.store import WIRED, WiringRecord
 from planner.changes.change import lost_links, without_lost_links
 from planner.drift import drifted, moved_by_nature
 from planner.errors import PlannerError, Refused
 from planner.facts.model import NamespaceFacts
-from planner.plan.plan import Plan, plan_from_json, with_changes
+from planner.plan.plan import Plan, with_changes
 from planner.text.values import PlanId
 
 _NOTHING_LEFT = "nothing was left to repair"
@@ -56,9 +56,7 @@ def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
         raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
     if is_gone(entry):
         raise NamespaceGone(f"the namespace of {entry.id} is gone: podwire gc forgets it")
-    plan = plan_from_json(entry.plan, settings.templates)
-    facts = observe_netns(entry.netns, timeout=settings.timeout)
-    facts = with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout)
+    plan, facts = look(entry, settings)
     return Drift(_repair_plan(plan, facts, settings), moved_by_nature(plan, facts), lost_links(plan.changes, facts))
 
 
@@ -68,11 +66,11 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
     Raises RolledBack, or RollbackIncomplete where going back failed too.
     """
     started = time.monotonic()
-    with open_operation(settings, entry.netns, entry.id) as operation:
+    with open_operation(settings, partial(open_recorded, entry), entry.id) as operation:
         now = settings.store.load(entry.id)
         if now is None or now.status != WIRED or not now.is_of(operation.namespace.cookie, boot_id()):
             return Outcome("nothing", entry.id, sentence=_NOTHING_LEFT)
-        recorded = plan_from_json(now.plan, settings.templates)
+        recorded = plan_of(now, operation.namespace.path, settings.templates)
         operation.enter_others(recorded)
         facts = operation.observe()
         _refuse_gone(recorded, facts)
@@ -80,7 +78,7 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
         if not plan.changes:
             return Outcome("unchanged", entry.id, sentence=_NOTHING_LEFT)
         check_programs((*plan.commands, *plan.reverse_commands))
-        operation.emit(Began("check --fix", entry.id, entry.netns, settings.requested_by))
+        operation.emit(Began("check --fix", entry.id, plan.netns, settings.requested_by))
         failure = _carry_out(plan, operation)
         if failure is not None:
             raise _take_back(plan, failure, operation)

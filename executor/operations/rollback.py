@@ -8,27 +8,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from attrs import evolve, frozen
 
 from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete
 from executor.netns.namespace import boot_id
-from executor.observe.elsewhere import HOST, with_elsewhere
-from executor.observe.observe import observe_netns
+from executor.observe.elsewhere import open_elsewhere, with_elsewhere
+from executor.observe.observe import observe_once
 from executor.operations.calico_gateway import give_back_gateway
 from executor.operations.operation import Operation, check_programs, open_operation
 from executor.operations.outcome import GONE, MEANWHILE, Outcome
+from executor.operations.plan import plan_of
 from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.journal import Journal
-from executor.state.status import is_gone, is_half_done
+from executor.state.status import is_gone, is_half_done, open_recorded
 from executor.state.store import TEARING_DOWN, WiringRecord
 from executor.taps.holders import tap_holders
 from planner.changes.change import Change, lost_links, pending, without_lost_links
 from planner.errors import PlannerError
 from planner.facts.model import NamespaceFacts
 from planner.kinds.kind import kind_of
-from planner.plan.plan import Plan, changes_back, plan_from_json, with_changes
+from planner.plan.plan import Plan, changes_back, with_changes
 from planner.plan.render import Templates
 
 RECOVER = "recover"
@@ -50,9 +52,8 @@ def restore(entry: WiringRecord, settings: Settings, verb: str, *, unconfirmed: 
     A failed command does not stop the others. Raises RollbackIncomplete if something is not as it was in the end; the
     state is kept then. A namespace that is gone has nothing left to take back.
     """
-    if not is_gone(entry):
-        with suppress(NamespaceGone):  # just now
-            return _restore(entry, settings, verb, unconfirmed)
+    with suppress(NamespaceGone):
+        return _restore(entry, settings, verb, unconfirmed)
     _restore_elsewhere(entry, settings, verb)
     return _forget(entry, settings)
 
@@ -60,35 +61,33 @@ def restore(entry: WiringRecord, settings: Settings, verb: str, *, unconfirmed: 
 def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: str | None) -> Outcome:
     """Do what ``restore`` says. Raises NamespaceGone where there is nothing to do it in any more."""
     started = time.monotonic()
-    with open_operation(settings, entry.netns, entry.id) as operation:
+    with open_operation(settings, partial(open_recorded, entry), entry.id) as operation:
         operation.prefetch_facts()
         now = settings.store.load(entry.id)
         if now is None or (unconfirmed is not None and now.confirm_token != unconfirmed):
             return Outcome("nothing", entry.id, sentence=MEANWHILE)
         if verb == RECOVER and not is_half_done(now):
             return Outcome("nothing", entry.id, sentence=MEANWHILE)  # whoever was at it has finished while we waited
-        entry = now
-        if not entry.is_of(operation.namespace.cookie, boot_id()):
-            raise NamespaceGone(f"the namespace of {entry.id} is gone")
+        if not now.is_of(operation.namespace.cookie, boot_id()):
+            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # the id is another wiring's by now
+        entry, netns = now, operation.namespace.path
         (tearing_down,) = settings.store.atomic_writes(entry, TEARING_DOWN)
         with tearing_down:
             tearing_down.write()
-            plan = plan_from_json(entry.plan, settings.templates)
+            plan = plan_of(entry, netns, settings.templates)
             operation.enter_others(plan, may_be_gone=True)
             facts = operation.observe()
             check_programs(plan.reverse_commands)
             tearing_down.commit()
         holders = _tap_holders(plan, operation)
-        way = roll_back_and_delete(
-            plan, lambda: facts, Began(verb, entry.id, entry.netns, settings.requested_by), operation
-        )
+        way = roll_back_and_delete(plan, lambda: facts, Began(verb, entry.id, netns, settings.requested_by), operation)
         if way.problems:
             operation.emit(Ended("half-done", "; ".join(way.problems)))
             raise RollbackIncomplete(half_done(plan, way))
         operation.emit(Ended("restored", ""))
     give_back_gateway(entry.id, settings)
     notes = (*holders, *_notes(plan, facts))
-    as_before = f"{entry.netns} is as it was before{' the wiring' if verb == RECOVER else ''}"
+    as_before = f"{netns} is as it was before{' the wiring' if verb == RECOVER else ''}"
     return Outcome("restored", entry.id, way.commands, time.monotonic() - started, notes, as_before)
 
 
@@ -141,10 +140,16 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
 
 def way_back(entry: WiringRecord, settings: Settings) -> Plan:
     """Return what ``restore`` would run now. Raises NamespaceGone, HostError."""
-    plan = plan_from_json(entry.plan, settings.templates)
-    facts = observe_netns(entry.netns, timeout=settings.timeout)
-    facts = with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout)
+    plan, facts = look(entry, settings)
     return left_to_restore(plan, facts, settings.templates)
+
+
+def look(entry: WiringRecord, settings: Settings) -> tuple[Plan, NamespaceFacts]:
+    """Return the plan of an entry, and what is in its namespace now. Raises NamespaceGone, HostError."""
+    with open_recorded(entry) as namespace:
+        plan = plan_of(entry, namespace.path, settings.templates)
+        facts = observe_once(namespace, timeout=settings.timeout)
+    return plan, with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout)
 
 
 def left_to_restore(plan: Plan, facts: NamespaceFacts, templates: Templates) -> Plan:
@@ -166,12 +171,12 @@ def _restore_elsewhere(entry: WiringRecord, settings: Settings, verb: str) -> No
     """Take back what a wiring, whose own namespace is gone, has changed in others. Raises RollbackIncomplete."""
     if entry.boot_id != boot_id():
         return  # no namespace outlives the machine
-    plan = plan_from_json(entry.plan, settings.templates)
+    plan = plan_of(entry, entry.netns, settings.templates)
     for other in plan.facts.elsewhere:
         changes = tuple(change for change in plan.changes if change.netns == other.netns)
         part = with_changes(evolve(plan, facts=other.facts or plan.facts), changes, settings.templates)
-        with suppress(NamespaceGone), open_operation(settings, other.netns or HOST, entry.id) as operation:
-            if operation.namespace.cookie != other.cookie or settings.store.load(entry.id) != entry:
+        with suppress(NamespaceGone), open_operation(settings, partial(open_elsewhere, other), entry.id) as operation:
+            if settings.store.load(entry.id) != entry:
                 continue
             operation.emit(Began(verb, entry.id, operation.namespace.path, settings.requested_by))
             way = _go_back(part, operation.observe(), operation)

@@ -97,7 +97,7 @@ class ChildProcess:
         kept = set(pass_fds)
         program = [find_program(argv[0]), *argv[1:]]
         if namespace is not None:
-            kept.add(namespace.fd)
+            kept.update(namespace.inherited)
             program = [find_program("nsenter"), f"--net=/proc/self/fd/{namespace.fd}", *program]
         pid = _spawn(program, streams, kept)
         try:

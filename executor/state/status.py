@@ -6,20 +6,33 @@ import time
 
 from attrs import frozen
 
-from executor.errors import NamespaceGone
+from executor.errors import HostError, NamespaceGone
+from executor.netns.find import find_namespace
 from executor.netns.namespace import Namespace, boot_id
 from executor.state.store import WIRED, StateStore, WiringRecord
 from planner.errors import InvalidInput, PodwireError, Refused
 from planner.text.values import NetnsPath, PlanId
 
 
+def open_recorded(entry: WiringRecord) -> Namespace:
+    """Open the namespace of an entry, at its path or wherever it lives now.
+
+    Raises NamespaceGone where it is proven to be gone, HostError where it cannot be found or opened.
+    """
+    if entry.boot_id != boot_id():
+        raise NamespaceGone(f"the namespace of {entry.id} is gone: the machine was started anew")
+    return find_namespace(entry.netns, entry.cookie, entry.inode)
+
+
 def is_gone(entry: WiringRecord) -> bool:
-    """Say whether the namespace of an entry is not there any more; another one under its name does not count."""
+    """Say whether it is proven that the namespace of an entry is gone; what stands at its path now does not count."""
     try:
-        with Namespace.open(entry.netns) as namespace:
-            return not entry.is_of(namespace.cookie, boot_id())
+        open_recorded(entry).close()
     except NamespaceGone:
         return True
+    except HostError:
+        return False
+    return False
 
 
 @frozen

@@ -28,6 +28,7 @@ DEFAULT_STATE_DIR = "/var/lib/podwire"
 _ENTRY_VERSION = 1
 APPLYING, WIRED, TEARING_DOWN = "applying", "wired", "tearing-down"
 _STATUSES = (APPLYING, WIRED, TEARING_DOWN)
+_CONFIRMING = ("confirm_by", "confirm_token")
 _NUMBERS = itertools.count(1)
 _as_json = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -36,8 +37,9 @@ _as_json = json.JSONEncoder(separators=(",", ":")).encode
 class WiringRecord:
     """One wiring: which namespace (path, cookie, boot), how far it is, and the plan as a document.
 
-    ``applied_at`` and ``confirm_by`` are seconds since the epoch. The plan is parsed by those who need it. Until it
-    is confirmed, ``confirm_token`` names the wiring to the process that will take it back.
+    ``inode`` is the number of the namespace, 0 in entries of earlier versions. ``applied_at`` and ``confirm_by`` are
+    seconds since the epoch. The plan is parsed by those who need it. Until it is confirmed, ``confirm_token`` names the
+    wiring to the process that will take it back.
     """
 
     id: PlanId
@@ -49,6 +51,7 @@ class WiringRecord:
     plan: Node
     confirm_by: float | None = None
     confirm_token: str | None = None
+    inode: int = 0
 
     def is_of(self, cookie: int, boot_id: str) -> bool:
         """Say whether the wiring is of this very namespace; one of the same name may be another."""
@@ -91,6 +94,7 @@ class StateStore:
                 "id": str(entry.id),
                 "netns": str(entry.netns),
                 "cookie": entry.cookie,
+                "inode": entry.inode,
                 "boot_id": entry.boot_id,
                 "status": status,
                 "applied_at": entry.applied_at,
@@ -276,9 +280,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _entry(node: Node, plan_id: PlanId) -> WiringRecord:
-    node.only(
-        "version", "id", "netns", "cookie", "boot_id", "status", "applied_at", "confirm_by", "confirm_token", "plan"
-    )
+    node.only("version", "id", "netns", "cookie", "inode", "boot_id", "status", "applied_at", *_CONFIRMING, "plan")
     version, status = node.field("version"), node.field("status")
     if version.integer() != _ENTRY_VERSION:
         raise version.error(f"this podwire reads entries of version {_ENTRY_VERSION} only")
@@ -297,4 +299,5 @@ def _entry(node: Node, plan_id: PlanId) -> WiringRecord:
         plan=plan,
         confirm_by=node.maybe("confirm_by", Node.number),
         confirm_token=node.maybe("confirm_token", Node.text),
+        inode=node.maybe("inode", lambda item: item.integer(0, 2**32 - 1)) or 0,
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from executor.netns.namespace import Namespace, command_name
+from executor.netns.lock import command_name
+from executor.netns.namespace import Namespace
 from planner.text.values import InterfaceName
 
 _TUN = "/dev/net/tun"
@@ -38,7 +39,7 @@ def tap_holders(taps: Collection[InterfaceName], namespace: Namespace) -> tuple[
 
     Each descriptor of /dev/net/tun names its device in its fdinfo (proc(5)); a copy of it tells the namespace.
     """
-    inode = os.fstat(namespace.fd).st_ino
+    inode = namespace.inode
     found = [
         Holder(name, pid, command_name(pid))
         for pid, fd in _tun_descriptors()

@@ -6,9 +6,9 @@ import os
 
 from attrs import frozen
 
-from executor.netns.namespace import Namespace
 from executor.observe.observe import observe_once
 from executor.settings import Settings
+from executor.state.status import open_recorded
 from executor.state.store import WiringRecord
 from executor.taps.holders import Holder, tap_holders
 from executor.taps.open import open_tap
@@ -46,8 +46,8 @@ def reopen(entry: WiringRecord, settings: Settings) -> Reopened:
 
     Raises Refused where it is not as it was recorded, NamespaceGone, or HostError where a tap cannot be opened.
     """
-    plan = plan_from_json(entry.plan, settings.templates)
-    with Namespace.open(entry.netns) as namespace:
+    with open_recorded(entry) as namespace:
+        plan = plan_from_json(entry.plan, settings.templates)
         network = recover_container_side_network(plan, observe_once(namespace, timeout=settings.timeout))
         held = {holder.tap: holder for holder in tap_holders([tap.name for tap in network.interfaces], namespace)}
         taps: list[OpenTap] = []

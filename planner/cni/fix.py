@@ -8,9 +8,8 @@ from planner.cni.links import EXTRACTED_VERSION, VETH, extract_link_info, find_v
 from planner.cni.result import CniInterface, CniResult
 from planner.errors import InvalidInput
 from planner.facts.model import LinkFact, NamespaceFacts
-from planner.text.values import IpInterface, is_ipv6_link_local
+from planner.text.values import IpInterface
 
-_MOST_SHOWN = 3
 _WITHOUT_INTERFACES = ("0.1.0", "0.2.0")
 
 
@@ -55,16 +54,8 @@ def _carrier(result: CniResult, position: int, facts: NamespaceFacts) -> LinkFac
     named = None if ip.interface is None else result.interfaces[ip.interface].name
     link = facts.link(named if named in names else names[0]) if names else None
     if link is None:
-        sentence = f"result.ips[{position}].address: no link of the namespace carries {_text(ip.address)}"
-        fits = any(facts.carriers(other.address) for other in result.ips)
-        raise InvalidInput(sentence if fits else f"{sentence}, {_what_it_has(facts)}: is this another pod's result?")
+        raise InvalidInput(f"result.ips[{position}].address: no link of the namespace carries {_text(ip.address)}")
     return link
-
-
-def _what_it_has(facts: NamespaceFacts) -> str:
-    found = [fact.resource for fact in facts.addresses if fact.resource.link != "lo"]
-    shown = [f"{_text(one.address)} on {one.link}" for one in found if not is_ipv6_link_local(one.address)]
-    return f"but {', '.join(shown[:_MOST_SHOWN])}" if shown else "nor any other address"
 
 
 def _text(address: IpInterface) -> str:

@@ -85,6 +85,14 @@ def with_changes(plan: Plan, changes: tuple[Change, ...], templates: Templates) 
     )
 
 
+def moved_to(plan: Plan, netns: NetnsPath, templates: Templates) -> Plan:
+    """Return the plan for the same namespace, which another path leads to now."""
+    if netns == plan.netns:
+        return plan
+    changes = tuple(evolve(change, netns=netns) if change.netns == plan.netns else change for change in plan.changes)
+    return with_changes(evolve(plan, netns=netns), changes, templates)
+
+
 def reverse_after(plan: Plan, elapsed: float, templates: Templates) -> Plan:
     """Return the reverse of ``plan``, ``elapsed`` seconds later."""
     return with_changes(plan.reverse(), changes_back(plan, elapsed), templates)

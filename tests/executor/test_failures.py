@@ -14,7 +14,6 @@ from attrs import evolve
 from executor.errors import RollbackIncomplete, RolledBack
 from executor.operations.rollback import restore
 from executor.state.events import Event, Listener, Ran, Running
-from executor.state.status import is_gone
 from planner.errors import StalePlan
 from planner.formats import render_text
 from planner.plan.plan import Plan
@@ -381,28 +380,17 @@ def test_what_was_learnt_from_a_router_comes_back_from_the_router(netns: MakeNam
     assert lasting_difference(learnt, pod.inside) == ""
 
 
-# --- a namespace that goes, or an id that is used anew, between two looks ---------------------------------------------
+# --- a namespace that has gone, or an id that is used anew ------------------------------------------------------------
 
 
-@pytest.fixture
-def looked_a_moment_ago(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let podwire find the namespace when it looks for the first time, whether it is there or not."""
-    first = iter([False])
-    monkeypatch.setattr(
-        "executor.operations.rollback.is_gone", lambda entry: next(first, None) is None and is_gone(entry)
-    )
-
-
-@pytest.mark.usefixtures("looked_a_moment_ago")
-def test_a_namespace_that_goes_while_podwire_comes_is_gone(podwire: Podwire) -> None:
-    """As one that was gone before: forgotten, and no error."""
+def test_a_namespace_that_went_is_gone(podwire: Podwire) -> None:
+    """It is forgotten, and no error."""
     podwire.apply()
     podwire.pod.inside.delete()
     assert podwire.teardown().what == "gone"
     assert podwire.entry is None
 
 
-@pytest.mark.usefixtures("looked_a_moment_ago")
 def test_another_namespace_under_the_name_is_gone_too(podwire: Podwire) -> None:
     """And is left alone."""
     podwire.apply()

@@ -24,6 +24,7 @@ from typing import Any
 
 from attrs import frozen
 
+from tests import sandbox
 from tests.support.dumps import difference, dump
 from tests.support.pods import Pod
 from tests.support.preloaded import PYTHONPATH, Preloaded
@@ -57,6 +58,7 @@ class Cli:
             "PAGER": "",
             "PYTHONPATH": PYTHONPATH,
             "PODWIRE_STATE_DIR": str(self.state_dir),
+            sandbox.VOUCHED: os.environ[sandbox.VOUCHED],
         }
 
     def run(
