@@ -29,6 +29,9 @@ def add_common(parser: argparse.ArgumentParser, formats: tuple[str, ...] = _SHOR
     text = " or ".join(formats) if len(formats) < _MANY else f"one of {', '.join(formats)}"
     parser.add_argument("--format", type=OneOf(formats), default=formats[0], metavar="F", help=text)
     parser.add_argument("--json", action="store_true", help="the same as --format json")
+    colours = OneOf(("auto", "always", "never"))
+    text = "colours in text: auto (on a terminal), always or never"
+    parser.add_argument("--color", "--colour", type=colours, default="auto", metavar="WHEN", help=text)
     parser.add_argument(
         "--state-dir",
         default=os.environ.get("PODWIRE_STATE_DIR") or DEFAULT_STATE_DIR,
@@ -122,6 +125,11 @@ def _netns_of_process(text: str) -> str:
     if not (text.isascii() and text.isdecimal() and 0 < int(text[:20]) < _MAX_PID):
         raise argparse.ArgumentTypeError(f"{quoted(text)} is not the number of a process")
     return f"/proc/{int(text)}/ns/net"
+
+
+def add_summary(parser: argparse.ArgumentParser) -> None:
+    """Add the short preview."""
+    parser.add_argument("--summary", action="store_true", help="as text only how many of each kind, and the taps")
 
 
 def add_yes(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from executor.cli.output import put
@@ -10,9 +11,9 @@ from planner.errors import Refused
 from planner.plan.plan import Plan
 
 
-def agree(plan: Plan, notes: tuple[str, ...] = ()) -> None:
+def agree(arguments: argparse.Namespace, plan: Plan, notes: tuple[str, ...] = ()) -> None:
     """Show a plan, and sentences on what comes of it, and ask. Raises what ``ask`` does."""
-    preview = plan_text(plan) + "".join(f"{note}\n" for note in notes)
+    preview = plan_text(plan, arguments) + "".join(f"{note}\n" for note in notes)
     ask(preview, f"{'take this back' if plan.is_reverse else 'do this'} in {plan.netns}")
 
 

@@ -43,7 +43,7 @@ class Report:
             return
         self._documents.append(plan_to_json(found))
         if self._form != "json":
-            print_plan(found, self._form, self._templates)
+            print_plan(found, self._arguments, self._templates)
 
     def of_each(self, ids: Iterable[PlanId], work: Callable[[PlanId], None], *, nothing: str) -> int:
         """Do ``work`` for every id, print the document, and return the worst exit status; ``nothing`` is for no id.

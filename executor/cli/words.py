@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Options that stand before the command too, and whether a value follows.
-_ANYWHERE = {"--json": False, "--format": True, "--state-dir": True}
+_ANYWHERE = {"--json": False, "--format": True, "--state-dir": True, "--color": True, "--colour": True}
 _COMMANDS = {
     "add": "apply",
     "connect": "apply",

@@ -7,13 +7,17 @@ from attrs import frozen
 
 @frozen
 class Style:
-    """How parts of a text are marked; each attribute is a pair of strings put around."""
+    """How parts of a text are marked (each a pair of strings put around), and how many columns wide it is to be.
+
+    Without ``width`` a line is as long as it is: it goes to a file or a program.
+    """
 
     added: tuple[str, str] = ("", "")
     removed: tuple[str, str] = ("", "")
     changed: tuple[str, str] = ("", "")
     strong: tuple[str, str] = ("", "")
     faint: tuple[str, str] = ("", "")
+    width: int | None = None
 
     def sign(self, sign: str) -> tuple[str, str]:
         """Return the marks of ``+``, ``-`` or ``~``."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from planner.changes.change import Change
 from planner.formats.ansi import PLAIN, Style, paint
+from planner.formats.fit import continued, fit
 from planner.formats.markup import clean
 from planner.formats.plan_words import input_lines
 from planner.formats.words import drift_words_of, subject_of, words_of
@@ -48,10 +50,10 @@ def render_drift(
 def _change_lines(change: Change, netns: str, width: int, style: Style) -> list[str]:
     sign, what = _DRIFT[change.sign]
     first, *more = _words(change, netns)
-    subject = paint(style.strong, f"{subject_of(change):<{width}}")
-    text = f"{first} {what}".rstrip()
-    lines = [f"  {paint(style.sign(sign), sign)} {subject}  {clean(text)}"]
-    return lines + [f"    {'':<{width}}  {clean(line)}" for line in more]
+    text = f"{sign} {subject_of(change):<{width}}  {clean(f'{first} {what}'.rstrip())}"
+    texts = [f"  {text}", *(f"    {'':<{width}}  {clean(line)}" for line in more)]
+    pieces = (piece for line in texts for piece in fit(line, style.width, hang=width + 6))
+    return [paint(style.sign(sign), piece) for piece in pieces]
 
 
 def _words(change: Change, netns: str) -> list[str]:
@@ -66,8 +68,9 @@ def _repair_lines(index: int, commands: Sequence[Command], style: Style) -> list
         if index in command.changes and index < max(command.changes):
             lines.append(paint(style.faint, "      repaired together with what follows"))
         elif index in command.changes:
-            lines.append(paint(style.faint, "      repair  ") + command.line)
-            lines += [f"              {line}" for line in input_lines(command)]
+            head, words = paint(style.faint, "      repair  "), [shlex.quote(word) for word in command.argv]
+            lines += continued(head, words, style.width, hang=18)
+            lines += [piece for line in input_lines(command) for piece in fit(f"{'':<14}{line}", style.width)]
     return lines or [paint(style.faint, "      no command repairs this by itself: tear down and apply again")]
 
 

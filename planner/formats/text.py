@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from itertools import groupby
+
+from attrs import evolve
 
 from planner.changes.change import Change
 from planner.formats.ansi import PLAIN, Style, paint
+from planner.formats.fit import continued, fit
 from planner.formats.words import subject_of, words_of
 from planner.kinds.kind import kind_of
 from planner.network import VmInterface
@@ -16,6 +20,11 @@ from planner.wiring.base import wiring_named
 # A reason stands beside its command where that is no longer than this, else it would be far away.
 _COMMAND_WIDTH = 66
 _WORDS_WIDTH = 52
+_INDENT = 7
+# On a terminal that is narrower than this, reasons have lines of their own.
+_NARROW = 120
+# So many changes in a row of which the same is said are said in one.
+_MANY = 3
 
 
 def render_text(plan: Plan, *, style: Style = PLAIN) -> str:
@@ -28,8 +37,26 @@ def render_text(plan: Plan, *, style: Style = PLAIN) -> str:
     lines += _change_lines(plan, style)
     lines += _command_lines(plan, style)
     if not plan.is_reverse:
-        lines += ["", *(_vm_line(interface, style) for interface in plan.interfaces)]
-    return "\n".join([*lines, "", _totals(plan), ""])
+        said = (_vm_line(interface, style) for interface in plan.interfaces)
+        lines += ["", *(piece for text in said for line in text.splitlines() for piece in fit(line, style.width))]
+    return "\n".join([*lines, "", *fit(_totals(plan), style.width), ""])
+
+
+def render_summary(plan: Plan, *, style: Style = PLAIN) -> str:
+    """Return what a plan does in some lines: how many of each kind, and why; what the VM opens; the totals."""
+    lines = render_text(evolve(plan, changes=(), commands=()), style=style).splitlines()[:2]
+    found: dict[tuple[str, str], list[Change]] = {}
+    for change in plan.changes:
+        found.setdefault((change.sign, kind_of(change.resource).name), []).append(change)
+    for (sign, name), changes in found.items():
+        subjects = dict.fromkeys(subject for change in changes if (subject := subject_of(change)) != name)
+        reasons = {reason_of(change, plan) for change in changes}
+        text = paint(style.sign(sign), f"{sign} {len(changes):>3} {name:<12} {', '.join(subjects)}".rstrip())
+        why = paint(style.faint, reasons.pop()) if len(reasons) == 1 else ""
+        lines += fit(f"  {text}  {why}".rstrip(), style.width, hang=21)
+    if not plan.is_reverse:
+        lines += ["", *(piece for each in plan.interfaces for piece in fit(_vm_line(each, style), style.width))]
+    return "\n".join([*lines, "", *fit(_totals(plan), style.width), ""])
 
 
 def reason_of(change: Change, plan: Plan) -> str:
@@ -42,16 +69,36 @@ def reason_of(change: Change, plan: Plan) -> str:
 
 
 def _change_lines(plan: Plan, style: Style) -> list[str]:
+    """Return the changes, a line each and more if it takes more; what several in a row have in common is said once."""
     width = max(len(subject_of(change)) for change in plan.changes)
-    lines = []
-    for change in plan.changes:
-        first, *more = words_of(change, plan.netns)
-        sign = paint(style.sign(change.sign), change.sign)
-        subject = paint(style.strong, f"{subject_of(change):<{width}}")
-        reason = paint(style.faint, reason_of(change, plan))
-        lines.append(f"  {sign} {subject}  {first:<{_WORDS_WIDTH}}  {reason}".rstrip())
-        lines += [f"    {'':<{width}}  {line}" for line in more]
+    is_narrow = style.width is not None and style.width < _NARROW
+    lines: list[str] = []
+    for reason, run in groupby(plan.changes, key=lambda change: reason_of(change, plan)):
+        changes = list(run)
+        for (words, sign), alike in groupby(changes, key=lambda change: (words_of(change, plan.netns), change.sign)):
+            for subjects in _folded([subject_of(change) for change in alike]):
+                texts = [*words, *([f"the same of {', '.join(subjects[1:])}"] if len(subjects) > 1 else [])]
+                beside = "" if is_narrow else reason
+                lines += _painted(f"{sign} {subjects[0]:<{width}}", texts, beside, style.sign(sign), style)
+        if is_narrow and reason:
+            said = reason if len(changes) == 1 else f"all {len(changes)}: {reason}"
+            lines += fit(f"{'':<{width + 6}}{paint(style.faint, said)}", style.width, hang=width + 6)
     return lines
+
+
+def _folded(subjects: list[str]) -> list[list[str]]:
+    """Return the subjects of which the same is said: many of them together, few each by itself."""
+    return [subjects] if len(subjects) >= _MANY else [[subject] for subject in subjects]
+
+
+def _painted(head: str, texts: list[str], reason: str, marks: tuple[str, str], style: Style) -> list[str]:
+    """Return the lines of one change: all of what is said in its colour, the reason beside the first."""
+    hang = len(head) + 4
+    first, *more = (line for text in texts for line in fit(f"{'':<{hang}}{text}", style.width, hang=hang))
+    said = f"{head}  {first[hang:]}"
+    pad = " " * max(0, _WORDS_WIDTH - len(first[hang:])) + "  " if reason else ""
+    beside = f"  {paint(marks, said)}{pad}{paint(style.faint, reason)}".rstrip()
+    return [*fit(beside, style.width, hang=hang), *(paint(marks, line) for line in more)]
 
 
 def _command_lines(plan: Plan, style: Style) -> list[str]:
@@ -68,12 +115,16 @@ def _command_lines(plan: Plan, style: Style) -> list[str]:
 
 
 def _command_with_reason(head: str, command: Command, reason: str, style: Style) -> list[str]:
-    """Return a command with its reason beside it, or below where it is long: as a comment, so that it can be copied."""
+    """Return a command with its reason beside it, or below if it is long: as a comment, so that it can be copied."""
     comment = paint(style.faint, f"# {reason}") if reason else ""
-    beside = comment and len(command.line) <= _COMMAND_WIDTH
-    lines = [f"{head}{command.line:<{_COMMAND_WIDTH}} {comment}" if beside else head + command.line]
-    lines += [f"       | {line}" for line in (command.stdin or "").splitlines()]
-    return [*lines, f"       {comment}"] if comment and not beside else lines
+    beside = f"{head}{command.line:<{_COMMAND_WIDTH}} {comment}"
+    is_beside = reason and len(command.line) <= _COMMAND_WIDTH and fit(beside, style.width) == [beside]
+    if is_beside:
+        lines = [beside]
+    else:
+        lines = continued(head, [shlex.quote(word) for word in command.argv], style.width, hang=_INDENT + 4)
+    lines += [piece for line in (command.stdin or "").splitlines() for piece in fit(f"       | {line}", style.width)]
+    return lines if is_beside or not reason else [*lines, *fit(f"{'':<{_INDENT}}{comment}", style.width)]
 
 
 def _why(command: Command, plan: Plan, said: set[int]) -> str:

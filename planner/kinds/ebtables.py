@@ -154,19 +154,18 @@ def _observe(seen: Seen, _resource: EbtablesRules, like: RulesState) -> RulesSta
 
 
 def _words(change: ChangeLike) -> list[str]:
-    found: dict[str, int] = {}
+    """Return what the rules keep out, a line for each way and in it the links that it is about."""
+    found: dict[str, list[str]] = {}
     for rule in change.known_state.rules:
-        found[_rule_words(rule)] = found.get(_rule_words(rule), 0) + 1
-    lines = [f"{count} times: {text}" if count > 1 else text for text, count in found.items()]
+        found.setdefault(_rule_words(rule), []).append(rule.in_link or rule.out_link or "any link")
+    lines = [text.format(", ".join(links)) for text, links in found.items()]
     return lines or [f"{_brought_along(change.known_state) or 'no rule'}, empty"]
 
 
 def _rule_words(rule: DropRule) -> str:
     if rule.udp_port is not None:
-        return f"no {'DHCPv6' if rule.protocol == 'IPv6' else 'DHCP'} request leaves by {rule.out_link}"
-    if rule.in_link:
-        return f"nothing from {rule.in_link} reaches the bridge itself"
-    return f"nothing of the bridge itself leaves by {rule.out_link}"
+        return f"no {'DHCPv6' if rule.protocol == 'IPv6' else 'DHCP'} request leaves by {{}}"
+    return "nothing from {} reaches the bridge itself" if rule.in_link else "nothing of the bridge itself leaves by {}"
 
 
 def _drift(change: ChangeLike) -> list[str]:

@@ -62,7 +62,7 @@ def test_a_terminal_gets_colours_and_nothing_else_does(cli: Cli, plan: Path) -> 
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "TERM=dumb"])
 def test_colours_can_be_declined(cli: Cli, plan: Path, env: dict[str, str]) -> None:
     """By https://no-color.org, and by a terminal that knows none."""
-    assert on_terminal(cli, plan, **env) == cli.ok("show", plan)
+    assert on_terminal(cli, plan, COLUMNS="300", **env) == cli.ok("show", plan)
 
 
 def test_an_empty_no_color_declines_nothing(cli: Cli, plan: Path) -> None:

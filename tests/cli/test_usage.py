@@ -70,8 +70,8 @@ WRONG = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_option_is_refused(cli: Cli, command: str) -> None:
     """In a sentence that names it and says where to look."""
-    said = cli.refused(command, *WHOLE[command], "--colourful")
-    assert said == f"'--colourful' is unknown here (see podwire {command} --help)"
+    said = cli.refused(command, *WHOLE[command], "--nonsense")
+    assert said == f"'--nonsense' is unknown here (see podwire {command} --help)"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from planner.formats import COLOURED, render_commands, render_script, render_text
+from planner.formats import COLOURED, Style, render_commands, render_script, render_text
+from planner.formats.text import render_summary
 from planner.options import PlanOptions
 from planner.plan.plan import Plan
 from planner.plan.render import Command, Templates
@@ -92,7 +93,12 @@ class TestText:
         """Resources that appear, change and disappear, as many as the totals say."""
         plan = plan_named(name, reverse=reverse)
         lines = render_text(plan).splitlines()
-        signs = [line[2] for line in lines if re.match(r"  [-+~] \S", line)]
+        signs: list[str] = []
+        for line in lines:
+            if re.match(r"  [-+~] \S", line):
+                signs.append(line[2])
+            elif found := re.match(r" +the same of (.*)", line):
+                signs += signs[-1] * len(found[1].split(", "))
         assert signs == [change.sign for change in plan.changes]
         for sign, verb in (("+", "add"), ("~", "change"), ("-", "remove")):
             if signs.count(sign):
@@ -121,6 +127,46 @@ class TestText:
     def test_every_change_of_a_wiring_has_a_reason(self, name: str) -> None:
         """Whoever approves the plan reads why."""
         assert all(change.reason for change in SITUATIONS[name].plan().changes)
+
+    @ALL
+    @BOTH_WAYS
+    @pytest.mark.parametrize("width", [80, 100, 119, 120, 200])
+    def test_it_fits_a_terminal_and_no_word_is_broken(self, name: str, width: int, *, reverse: bool) -> None:
+        """What is longer goes on below; commands behind a backslash, so that they can still be copied."""
+        plan = plan_named(name, reverse=reverse)
+        text = render_text(plan, style=Style(width=width))
+        assert [line for line in text.splitlines() if len(line) > width] == []
+        words = re.sub(r"(?m)( \\|, all \d+:)$|^ +all \d+: ", " ", text).split()
+        assert {*render_text(plan).split()} - {*words} == set()
+        joined = text.replace(" \\\n", " ")
+        numbered = re.findall(r"^ {0,4}(\d+)  (.*)$", joined, re.MULTILINE)
+        assert [tuple(shlex.split(line, comments=True)) for _, line in numbered] == [c.argv for c in plan.commands]
+
+    def test_below_120_columns_reasons_have_lines_of_their_own(self) -> None:
+        """One for several changes in a row, with their number."""
+        plan = plan_named("routes", reverse=False)
+        narrow = render_text(plan, style=Style(width=119)).splitlines()
+        assert not any(re.match(r"  [-+~] .* moves to the VM$", line) for line in narrow)
+        assert any(re.fullmatch(r" +all \d+: moves to the VM", line) for line in narrow)
+        wide = render_text(plan, style=Style(width=120)).splitlines()
+        assert any(re.match(r"  [-+~] .* moves to the VM$", line) for line in wide)
+
+    def test_the_whole_line_of_a_change_is_coloured(self) -> None:
+        """Not its sign alone; the reason is faint."""
+        lines = render_text(plan_named("plain", reverse=False), style=COLOURED).splitlines()
+        (line,) = (line for line in lines if "master none" in line)
+        assert re.fullmatch(r"  \x1b\[33m~ eth0 .* master none → br0\x1b\[0m +\x1b\[2m.*\x1b\[0m", line), repr(line)
+
+    @ALL
+    @BOTH_WAYS
+    def test_the_summary_counts(self, name: str, *, reverse: bool) -> None:
+        """What there is of each kind adds up to the plan's changes; no command is shown."""
+        plan = plan_named(name, reverse=reverse)
+        lines = render_summary(plan).splitlines()
+        counts = [int(found[1]) for line in lines if (found := re.match(r"  [-+~] +(\d+) \w", line))]
+        assert sum(counts) == len(plan.changes)
+        assert lines[-1] == render_text(plan).splitlines()[-1]
+        assert not any(line.startswith(("    1  ", "  in /")) for line in lines)
 
     def test_the_vm_is_told_what_to_open(self) -> None:
         """The tap with the guest's MAC, MTU and queues, and where a DHCP server may listen."""

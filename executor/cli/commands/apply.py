@@ -86,10 +86,10 @@ def _apply(plan: Plan, arguments: argparse.Namespace, settings: Settings) -> int
     from planner.text.codec import to_json
 
     if arguments.dry_run:
-        print_plan(plan, arguments.format, settings.templates)
+        print_plan(plan, arguments, settings.templates)
         return 0
     if plan.changes and not arguments.yes:
-        agree(plan)
+        agree(arguments, plan)
     outcome = apply(plan, settings, confirm_within=arguments.confirm_within)
     if arguments.format == "json":
         more = {"netns": str(plan.netns), "interfaces": to_json(plan.interfaces)}

@@ -116,12 +116,12 @@ def _fix(drift: Drift, arguments: argparse.Namespace, settings: Settings) -> int
 
 def _text(drift: Drift, arguments: argparse.Namespace) -> str:
     from executor.cli.errors import pasteable
-    from executor.cli.previews import wanted_style
+    from executor.cli.previews import style_of
     from planner.formats import render_drift
 
     plan = drift.plan
     text = render_drift(
-        plan.changes, plan.commands, plan_id=plan.id, netns=plan.netns, gone=drift.gone, style=wanted_style()
+        plan.changes, plan.commands, plan_id=plan.id, netns=plan.netns, gone=drift.gone, style=style_of(arguments)
     )
     head, _, more = text.partition("\n")
     return f"{head}\n{pasteable(more, arguments)}" + "".join(f"  {note}\n" for note in drift.notes)

@@ -46,8 +46,8 @@ def _candidates(before: list[str], last: str, arguments: argparse.Namespace) -> 
 
 
 def _values(option: argparse.Action, arguments: argparse.Namespace) -> list[str]:
-    if option.dest == "format":
-        return list(getattr(option.type, "words", ()))
+    if words := getattr(option.type, "words", ()):
+        return list(words)
     if option.dest in ("netns", "dummy_netns"):
         return _names("/run/netns")
     if option.dest == "wiring":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import PLAN_FORMATS, add_common, add_limits, add_wiring
+from executor.cli.options import PLAN_FORMATS, add_common, add_limits, add_summary, add_wiring
 
 EXAMPLES = """\
 podwire plan --result result.json --netns pod1 -o pod1.plan
@@ -16,6 +16,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_wiring(parser, required=True)
     parser.add_argument("--facts", metavar="FILE", help="plan from captured facts, without root or the namespace")
     parser.add_argument("-o", "--output", metavar="PLAN", help="also write the plan to a file, for apply")
+    add_summary(parser)
     text = "exit with 2 where there are changes, 0 where there are none"
     parser.add_argument("--detailed-exitcode", action="store_true", help=text)
     add_common(parser, PLAN_FORMATS)
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     plan = plan_here(arguments, read_result(arguments))
     if arguments.output is not None:
         write_plan(plan, arguments.output)
-    print_plan(plan, arguments.format, load_templates())
+    print_plan(plan, arguments, load_templates())
     if arguments.output is not None and arguments.format == "text" and plan.changes:
         put(_next_steps(arguments.output))
     return PENDING if arguments.detailed_exitcode and plan.changes else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import PLAN_FORMATS, add_common
+from executor.cli.options import PLAN_FORMATS, add_common, add_summary
 
 EXAMPLES = """\
 podwire show pod1.plan --reverse
@@ -15,6 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("plan", metavar="PLAN", help="the file of a stored plan, - for standard input")
     parser.add_argument("--reverse", action="store_true", help="show what takes it back")
+    add_summary(parser)
     add_common(parser, PLAN_FORMATS)
 
 
@@ -27,5 +28,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     templates = load_templates()
     plan = parse_plan(read_file(arguments.plan, "plan"), templates)
-    print_plan(plan.reverse() if arguments.reverse else plan, arguments.format, templates)
+    print_plan(plan.reverse() if arguments.reverse else plan, arguments, templates)
     return 0

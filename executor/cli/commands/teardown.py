@@ -29,6 +29,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Take back what is named, after asking, or with --dry-run show what would be run."""
+    from functools import partial
+
     from executor.cli.prompt import agree
     from executor.cli.report import Report
     from executor.cli.settings import require_root, settings_of
@@ -46,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             report.would_run(preview_teardown(plan_id, settings))
         else:
-            report.ended(teardown(plan_id, settings, agree=None if arguments.yes else agree))
+            report.ended(teardown(plan_id, settings, agree=None if arguments.yes else partial(agree, arguments)))
 
     if arguments.netns is not None:
         ids = ids_in(resolve_netns(arguments.netns), settings.store)
