@@ -6,7 +6,7 @@ from attrs import evolve
 
 from planner.changes.change import pending
 from planner.cni.calico import DEFAULT_SUBNET, fix_calico_networking
-from planner.cni.fix import validate_and_fix_cni_result
+from planner.cni.fix import passed_over, validate_and_fix_cni_result
 from planner.cni.links import container_interfaces
 from planner.cni.result import CniResult
 from planner.errors import Refused
@@ -66,7 +66,10 @@ def _plan(
     network, changes = setup_container_side_network(
         fixed, facts, owner=owner, options=options, chosen=chosen, netns=netns
     )
-    bare = Plan(plan_id, netns, network.result, options, chosen, facts, network.interfaces, changes, (), ())
+    notes = tuple(passed_over(result, facts, netns).values())
+    bare = Plan(
+        plan_id, netns, network.result, options, chosen, facts, network.interfaces, changes, (), (), notes=notes
+    )
     return with_changes(bare, changes, templates)
 
 

@@ -1,4 +1,7 @@
-"""Making a CNI result say what is true: plugins leave interfaces out, number them wrongly, or know none (Weave)."""
+"""Making a CNI result say what is true: plugins leave interfaces out, number them wrongly, or know none (Weave).
+
+What a result says is obeyed: an address that it gives to a link is on that link, or the result is refused.
+"""
 
 from __future__ import annotations
 
@@ -8,54 +11,114 @@ from planner.cni.links import EXTRACTED_VERSION, VETH, extract_link_info, find_v
 from planner.cni.result import CniInterface, CniResult
 from planner.errors import InvalidInput
 from planner.facts.model import LinkFact, NamespaceFacts
-from planner.text.values import IpInterface
+from planner.text.values import InterfaceName, IpInterface, is_ipv6_link_local
 
 _WITHOUT_INTERFACES = ("0.1.0", "0.2.0")
+_LOOPBACK = "lo"
 
 
 def validate_and_fix_cni_result(result: CniResult, facts: NamespaceFacts, sandbox: str) -> CniResult:
     """Return ``result`` with each address matched to the link of the namespace that carries it.
 
-    A result that knows no interface of its one address, or no routes (Weave, spec 0.2.0), is replaced by what the only
-    veth really has; its DNS is kept. ``sandbox`` is the path of the namespace. On a namespace that is wired already
-    the recorded facts are handed in. Raises InvalidInput for a result without an address, or with one that no link
-    carries. Reference: ValidateAndFixCNIResult.
+    ``sandbox`` is the path of the namespace; what is ``passed_over`` is left out. A result with one address that names
+    no link in the sandbox (Weave, spec 0.2.0) is replaced by what the only veth really has, if that carries the
+    address; its DNS is kept. On a namespace that is wired already the recorded facts are handed in. Raises InvalidInput
+    for a result with neither an address nor a link, or with an address that its link, or any, does not carry.
+    Reference: ValidateAndFixCNIResult.
     """
-    if not result.ips:
-        raise InvalidInput("result: it has no IP address, so there is nothing to give to the VM")
-    if _knows_too_little(result) and sum(link.type == VETH for link in facts.links) == 1:
-        return _from_the_veth(result, facts, sandbox)
-    fixed = result if result.version not in _WITHOUT_INTERFACES else evolve(result, version=EXTRACTED_VERSION)
-    for position in range(len(result.ips)):
-        fixed = _match_ip(fixed, position, _carrier(result, position, facts), sandbox)
+    fixed = _without(result, set(passed_over(result, facts, sandbox)))
+    if not fixed.ips and not fixed.sandboxed_interfaces():
+        raise InvalidInput(
+            "result: it has no IP address and names no link in the namespace, so there is nothing to give to the VM"
+        )
+    veths = [link for link in facts.links if link.type == VETH]
+    is_nameless = len(fixed.ips) == 1 and not fixed.sandboxed_interfaces()
+    if is_nameless and len(veths) == 1 and veths[0].name in facts.carriers(fixed.ips[0].address):
+        return evolve(extract_link_info(find_veth(facts.links), facts, sandbox), dns=fixed.dns)
+    if fixed.version in _WITHOUT_INTERFACES:
+        fixed = evolve(fixed, version=EXTRACTED_VERSION)
+    for position in range(len(fixed.ips)):
+        fixed = _match_ip(fixed, position, _carrier(fixed, position, facts), sandbox)
     return fixed
 
 
-def _knows_too_little(result: CniResult) -> bool:
-    if len(result.ips) != 1:
-        return False
-    index = result.ips[0].interface
-    is_inside = index is not None and result.interfaces[index].sandbox is not None
-    return not is_inside or not result.routes
+def passed_over(result: CniResult, facts: NamespaceFacts, sandbox: str) -> dict[int, str]:
+    """Return which interfaces of a result are none to wire, by their index, and why (a sentence each)."""
+    ours = _our_sandboxes(result, sandbox)
+    why = {}
+    for index, interface in enumerate(result.interfaces):
+        if interface.sandbox is None:
+            continue
+        if interface.name == _LOOPBACK:
+            why[index] = "lo of the result is passed over: it is the namespace's own"
+        elif interface.socket_path is not None:
+            why[index] = f"{interface.name} of the result is passed over: it is a socket, which the VMM opens itself"
+        elif interface.sandbox not in ours:
+            why[index] = f"{interface.name} of the result is passed over: it is in another sandbox"
+        elif interface.pci_id is not None and facts.link(interface.name) is None:
+            why[index] = f"{interface.name} of the result is passed over: it is a device without a link"
+    return why
 
 
-def _from_the_veth(result: CniResult, facts: NamespaceFacts, sandbox: str) -> CniResult:
-    veth = find_veth(facts.links)
-    found = extract_link_info(veth, facts, sandbox)
-    if not found.ips:
-        raise InvalidInput(f"result.ips[0].address: {veth.name}, the only veth of the namespace, has no address")
-    return evolve(found, dns=result.dns)
+def _our_sandboxes(result: CniResult, sandbox: str) -> set[str]:
+    """Return the sandboxes of a result that mean the namespace: its path, else all paths, else all.
+
+    Runtimes name one namespace by several paths. An id of theirs is a sandbox too, of what isn't in the namespace
+    (Firecracker's tap in the VM).
+    """
+    named = {interface.sandbox for interface in result.interfaces if interface.sandbox is not None}
+    same = {name for name in named if _plain(name) == _plain(sandbox)}
+    return same or {name for name in named if name.startswith("/")} or named
+
+
+def _plain(path: str) -> str:
+    return path.replace("/var/run/", "/run/", 1) if path.startswith("/var/run/") else path
+
+
+def _without(result: CniResult, left_out: set[int]) -> CniResult:
+    """Return the result without some interfaces and their addresses, the others numbered anew."""
+    if not left_out:
+        return result
+    kept = [index for index in range(len(result.interfaces)) if index not in left_out]
+    number = {index: position for position, index in enumerate(kept)}
+    ips = tuple(
+        ip if ip.interface is None else evolve(ip, interface=number[ip.interface])
+        for ip in result.ips
+        if ip.interface is None or ip.interface in number
+    )
+    return evolve(result, interfaces=tuple(result.interfaces[index] for index in kept), ips=ips)
 
 
 def _carrier(result: CniResult, position: int, facts: NamespaceFacts) -> LinkFact:
-    """Return the link that carries exactly the address at ``position``; of several the one that the result names."""
+    """Return the link that carries exactly the address at ``position``: its own, else another one that is named.
+
+    Only an address of which the result doesn't say a link in the sandbox may be that of a link which it doesn't name.
+    """
     ip = result.ips[position]
-    names = facts.carriers(ip.address)
-    named = None if ip.interface is None else result.interfaces[ip.interface].name
-    link = facts.link(named if named in names else names[0]) if names else None
+    carriers = tuple(name for name in facts.carriers(ip.address) if facts.link(name))
+    given = None if ip.interface is None else result.interfaces[ip.interface]
+    own = given.name if given is not None and given.sandbox else None
+    named = [interface.name for interface in result.sandboxed_interfaces()]
+    candidates = [name for name in (own, *named) if name in carriers] or ([] if own else carriers)
+    link = facts.link(candidates[0]) if candidates and candidates[0] else None
     if link is None:
-        raise InvalidInput(f"result.ips[{position}].address: no link of the namespace carries {_text(ip.address)}")
+        raise InvalidInput(f"result.ips[{position}].address: {_mismatch(ip.address, own, facts)}")
     return link
+
+
+def _mismatch(address: IpInterface, own: InterfaceName | None, facts: NamespaceFacts) -> str:
+    """Return why an address of the result is no link's, or not that of its ``own`` link; and what is there."""
+    carriers = facts.carriers(address)
+    if own is not None and carriers and facts.link(carriers[0]):
+        return f"{own} does not carry {address.with_prefixlen}, which is {carriers[0]}'s ({_addresses_on(own, facts)})"
+    said = f"no link of the namespace carries {address.with_prefixlen}"
+    return said if own is None or facts.link(own) is None else f"{said} ({_addresses_on(own, facts)})"
+
+
+def _addresses_on(name: InterfaceName, facts: NamespaceFacts) -> str:
+    found = [fact.resource.address for fact in facts.addresses_of(name)]
+    shown = [_text(address) for address in found if not is_ipv6_link_local(address)]
+    return f"{name} has {', '.join(shown) or 'no address'}"
 
 
 def _text(address: IpInterface) -> str:

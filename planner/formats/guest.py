@@ -1,19 +1,34 @@
-"""The box of the VM: what the guest has on its end of a tap."""
+"""What a guest must be told of its interfaces, as words."""
 
 from __future__ import annotations
 
-from planner.formats.picture.boxes import Box, Line, Snapshot, captioned
-from planner.kinds.link import Link
-from planner.network import VmInterface
+from planner.guest.model import Guest, GuestDns
+from planner.plan.plan import Plan, guests
 
 
-def vm_box(interface: VmInterface, side: Snapshot) -> Box | None:
-    """Return the VM's own interface, which there is as soon as there is a tap."""
-    tap = Link(interface.name)
-    if side.state(tap) is None:
-        return None
-    guest = side.guests[interface.name]
-    lines = [Line(guest.mac), *(Line(str(address)) for address in guest.addresses)]
-    lines += captioned("routes", (Line(str(route)) for route in guest.routes))
-    lines += captioned("neighbours", (Line(str(neighbour)) for neighbour in guest.neighbours))
-    return Box("vm", "VM", f"opens {interface.name} · mtu {guest.mtu}", side.sign(tap), tuple(lines))
+def guest_words(guest: Guest) -> dict[str, list[str]]:
+    """Return what a guest needs beside MAC and MTU, by what it is; what there is nothing of is left out."""
+    found = {
+        "addresses": [str(address) for address in guest.addresses],
+        "routes": [str(route) for route in guest.routes],
+        "neighbours": [str(neighbour) for neighbour in guest.neighbours],
+        "DNS": _dns(guest.dns),
+    }
+    return {name: words for name, words in found.items() if words}
+
+
+def _dns(dns: GuestDns) -> list[str]:
+    words = [str(server) for server in dns.nameservers]
+    words += [f"domain {dns.domain}"] if dns.domain else []
+    words += [f"search {' '.join(dns.search)}"] if dns.search else []
+    return words + ([f"options {' '.join(dns.options)}"] if dns.options else [])
+
+
+def told_lines(plan: Plan) -> list[str]:
+    """Return what the guest must be told, a line each, for every interface of a plan; then the plan's notes."""
+    lines = []
+    for interface, guest in zip(plan.interfaces, guests(plan), strict=True):
+        words = [f"mac {guest.mac}, mtu {guest.mtu}"]
+        words += [f"{what} {', '.join(values)}" for what, values in guest_words(guest).items()]
+        lines += [f"guest of {interface.name}: {line}" for line in words]
+    return [*lines, *plan.notes]

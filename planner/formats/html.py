@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from markupsafe import Markup
 
+from planner.formats.guest import guest_words
 from planner.formats.pages import Pages
 from planner.formats.picture.palette import mark
 from planner.formats.picture.scene import picture_of
@@ -14,7 +15,7 @@ from planner.formats.svg import picture_element
 from planner.formats.undo import pairs_of, totals
 from planner.formats.words import place_of, subject_of, words_of
 from planner.network import VmInterface
-from planner.plan.plan import Plan
+from planner.plan.plan import Plan, guests
 
 
 def render_html(plan: Plan, pages: Pages) -> str:
@@ -27,7 +28,8 @@ def render_html(plan: Plan, pages: Pages) -> str:
         picture=_picture(plan),
         pairs=pairs_of(plan),
         way=way_of(plan),
-        opens={} if plan.is_reverse else _opens(plan.interfaces),
+        opens={} if plan.is_reverse else _opens(plan),
+        notes=() if plan.is_reverse else plan.notes,
         subject_of=subject_of,
         words_of=words_of,
         mark=mark,
@@ -44,14 +46,17 @@ def _picture(plan: Plan) -> Markup | None:
     return Markup(str(picture_element(picture, f"{title_of(plan)}: the namespace before and after")))  # noqa: S704
 
 
-def _opens(interfaces: Iterable[VmInterface]) -> dict[str, list[str]]:
+def _opens(plan: Plan) -> dict[str, list[str]]:
     """Return the columns of the table of the VM's interfaces, less those that nothing stands in."""
-    columns = {head: [cell(one) for one in interfaces] for head, cell in _COLUMNS.items()}
+    columns = {head: [cell(one) for one in plan.interfaces] for head, cell in _COLUMNS.items()}
+    told = [guest_words(guest) for guest in guests(plan)]
+    for what in ("addresses", "routes", "neighbours", "DNS"):
+        columns[f"the guest's {what}"] = ["\n".join(words.get(what, ())) for words in told]
     return {head: cells for head, cells in columns.items() if any(cells)}
 
 
 def _server(interface: VmInterface) -> str:
-    return f"{interface.dhcp_address.ip} on {interface.bridge}" if interface.dhcp_address else ""
+    return f"{interface.dhcp_address.ip} on {interface.bridge or interface.name}" if interface.dhcp_address else ""
 
 
 _COLUMNS: dict[str, Callable[[VmInterface], str]] = {
@@ -62,5 +67,4 @@ _COLUMNS: dict[str, Callable[[VmInterface], str]] = {
     "queues": lambda one: str(one.queues) if one.queues > 1 else "",
     "vnet header": lambda one: "yes" if one.vnet_hdr else "",
     "a DHCP server listens on": _server,
-    "the guest needs the neighbours": lambda one: "\n".join(f"{n.address} is {n.lladdr}" for n in one.neighbours),
 }

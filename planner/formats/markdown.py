@@ -6,6 +6,7 @@ import re
 
 from planner.changes.change import Change
 from planner.formats.commands import shell_line
+from planner.formats.guest import guest_words
 from planner.formats.markup import clean
 from planner.formats.mermaid import render_mermaid
 from planner.formats.picture.scene import picture_of
@@ -13,9 +14,10 @@ from planner.formats.plan_words import NOTHING, title_of, way_of
 from planner.formats.text import reason_of
 from planner.formats.undo import totals
 from planner.formats.words import subject_of, words_of
+from planner.guest.model import Guest
 from planner.kinds.shown import counted
 from planner.network import VmInterface
-from planner.plan.plan import Plan
+from planner.plan.plan import Plan, guests
 from planner.plan.render import Command
 
 # After these GitHub would see a mention, a reference or a link. An empty comment is not seen, and parts them.
@@ -31,6 +33,9 @@ def render_markdown(plan: Plan) -> str:
     parts.append(f"In {code(plan.netns)}: {prose(totals(plan))}.")
     if plan.interfaces and not plan.is_reverse:
         parts.append(f"The VM opens {'; '.join(map(_interface, plan.interfaces))}.")
+        told = (_guest(one, guest) for one, guest in zip(plan.interfaces, guests(plan), strict=True))
+        parts += [words for words in told if words]
+        parts += [f"{prose(note)}." for note in plan.notes]
     parts.append(_table(plan))
     picture = picture_of(plan)
     if picture.lanes:
@@ -69,6 +74,12 @@ def _numbered(text: str) -> str:
 
 def _interface(interface: VmInterface) -> str:
     return f"{code(interface.name)} for {code(interface.link)}, with MAC {code(interface.mac)}, MTU {interface.mtu}"
+
+
+def _guest(interface: VmInterface, guest: Guest) -> str:
+    """Return what the guest must be told of an interface, as a list."""
+    told = [f"- {what}: {code(', '.join(words))}" for what, words in guest_words(guest).items()]
+    return "\n".join([f"Its guest is told of {code(interface.name)}:", *told]) if told else ""
 
 
 def _table(plan: Plan) -> str:

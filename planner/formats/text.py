@@ -10,10 +10,10 @@ from attrs import evolve
 from planner.changes.change import Change
 from planner.formats.ansi import PLAIN, Style, paint
 from planner.formats.fit import continued, fit
+from planner.formats.guest import guest_words
 from planner.formats.words import subject_of, words_of
 from planner.kinds.kind import kind_of
-from planner.network import VmInterface
-from planner.plan.plan import Plan
+from planner.plan.plan import Plan, guests
 from planner.plan.render import Command
 from planner.wiring.base import wiring_named
 
@@ -25,6 +25,8 @@ _INDENT = 7
 _NARROW = 120
 # So many changes in a row of which the same is said are said in one.
 _MANY = 3
+# What a guest is told of one kind is on one line if that is no longer than this.
+_TOLD_WIDTH = 100
 
 
 def render_text(plan: Plan, *, style: Style = PLAIN) -> str:
@@ -37,8 +39,8 @@ def render_text(plan: Plan, *, style: Style = PLAIN) -> str:
     lines += _change_lines(plan, style)
     lines += _command_lines(plan, style)
     if not plan.is_reverse:
-        said = (_vm_line(interface, style) for interface in plan.interfaces)
-        lines += ["", *(piece for text in said for line in text.splitlines() for piece in fit(line, style.width))]
+        lines += ["", *(piece for line in _vm_lines(plan, style) for piece in fit(line, style.width))]
+        lines += [piece for note in plan.notes for piece in fit(f"  {note}", style.width)]
     return "\n".join([*lines, "", *fit(_totals(plan), style.width), ""])
 
 
@@ -55,7 +57,7 @@ def render_summary(plan: Plan, *, style: Style = PLAIN) -> str:
         why = paint(style.faint, reasons.pop()) if len(reasons) == 1 else ""
         lines += fit(f"  {text}  {why}".rstrip(), style.width, hang=21)
     if not plan.is_reverse:
-        lines += ["", *(piece for each in plan.interfaces for piece in fit(_vm_line(each, style), style.width))]
+        lines += ["", *(piece for line in _vm_lines(plan, style, brief=True) for piece in fit(line, style.width))]
     return "\n".join([*lines, "", *fit(_totals(plan), style.width), ""])
 
 
@@ -136,16 +138,25 @@ def _why(command: Command, plan: Plan, said: set[int]) -> str:
     return "; ".join(dict.fromkeys(filter(None, (reason_of(plan.changes[index], plan) for index in first))))
 
 
-def _vm_line(interface: VmInterface, style: Style) -> str:
-    name = paint(style.strong, interface.name)
-    text = f"  the VM opens {name} with mac {interface.mac}, mtu {interface.mtu}"
-    if interface.queues > 1:
-        text += f", {interface.queues} queues"
-    if interface.dhcp_address:
-        text += f"; a DHCP server for it can listen on {interface.bridge}, {interface.dhcp_address.ip}"
-    for neighbour in interface.neighbours:
-        text += f"\n  the guest needs a neighbour entry there: {neighbour.address} is {neighbour.lladdr}"
-    return text
+def _vm_lines(plan: Plan, style: Style, *, brief: bool = False) -> list[str]:
+    """Return what the VM opens, and what its guest must be told unless it is to be ``brief``."""
+    lines = []
+    for interface, guest in zip(plan.interfaces, guests(plan), strict=True):
+        name = paint(style.strong, interface.name)
+        text = f"  the VM opens {name} with mac {guest.mac}, mtu {guest.mtu}"
+        if interface.queues > 1:
+            text += f", {interface.queues} queues"
+        if not guest.addresses:
+            text += "; its guest asks the network for an address"
+        elif interface.dhcp_address:
+            server = interface.bridge or interface.name
+            text += f"; a DHCP server for it can listen on {server}, {interface.dhcp_address.ip}"
+        lines.append(text)
+        for what, words in ({} if brief else guest_words(guest)).items():
+            together = ", ".join(words)
+            first, *more = [together] if len(together) <= _TOLD_WIDTH else words
+            lines += [f"    {what:<10}  {first}", *(f"{'':16}{word}" for word in more)]
+    return lines
 
 
 def _totals(plan: Plan) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, ClassVar
 
 from attrs import frozen
@@ -77,12 +77,13 @@ class EbtablesFacts:
     problem: str | None = None
 
 
-def block_rules(link: InterfaceName, *, ipv6: bool) -> tuple[DropRule, ...]:
+def block_rules(link: InterfaceName, *, served: Collection[int]) -> tuple[DropRule, ...]:
     """Return the rules that keep the pod's port ``link`` apart from the bridge's own stack and DHCP requests inside.
 
-    ``ipv6`` says that the guest has IPv6 addresses: its DHCPv6 requests (RFC 8415, port 547) stay inside as well.
+    ``served`` are the families (4, 6) of which the guest is given addresses here; of others its requests go out, to a
+    server of the network (RFC 2131, port 67; RFC 8415, port 547).
     """
-    families = ("IPv4", "IPv6") if ipv6 else ("IPv4",)
+    families = [f"IPv{family}" for family in (4, 6) if family in served]
     return (
         DropRule(chain=INPUT, in_link=link),
         DropRule(chain=OUTPUT, out_link=link),

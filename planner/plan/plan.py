@@ -35,7 +35,8 @@ class Plan:
 
     ``result`` is the CNI result as it was fixed, ``facts`` what was observed when planning (before any wiring),
     ``chosen`` what was allocated. A namespace that is wired as wanted already gives a plan without changes.
-    ``is_reverse`` is the direction: whether the plan wires, or takes a wiring back.
+    ``is_reverse`` is the direction: whether the plan wires, or takes a wiring back. ``notes`` are sentences on what
+    else was found while planning.
     """
 
     id: PlanId
@@ -49,6 +50,7 @@ class Plan:
     commands: tuple[Command, ...]
     reverse_commands: tuple[Command, ...]
     is_reverse: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def facts_digest(self) -> str:
@@ -137,6 +139,8 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
     }
     if plan.is_reverse:
         document["direction"] = _REVERSE
+    if plan.notes:
+        document["notes"] = list(plan.notes)
     return document | {"checksum": _checksum(document)}
 
 
@@ -171,7 +175,7 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
     if not (isinstance(node.value, dict) and {"version", "changes", "checksum"} <= node.value.keys()):
         raise node.error("this is not a plan that podwire wrote")
     keys = ("version", "id", "netns", "result", "options", "facts_digest", "interfaces", "changes", "commands")
-    node.only(*keys, "reverse_commands", "chosen", "facts", "direction", "checksum")
+    node.only(*keys, "reverse_commands", "chosen", "facts", "direction", "notes", "checksum")
     version = node.field("version")
     if version.integer() != PLAN_VERSION:
         raise version.error(f"this podwire reads plans of version {PLAN_VERSION} only")
@@ -190,6 +194,7 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
         commands=commands,
         reverse_commands=reverse_commands,
         is_reverse=node.maybe("direction", _is_reverse) or False,
+        notes=node.optional("notes", lambda notes: notes.each(_note), ()),
     )
     _check_changes(node, plan)
     return plan
@@ -199,6 +204,12 @@ def _is_reverse(node: Node) -> bool:
     if node.text() != _REVERSE:
         raise node.error(f"{shown(node.value)} is not {_REVERSE}")
     return True
+
+
+def _note(node: Node) -> str:
+    if not node.text().isprintable():
+        raise node.error("a note is one line of text")
+    return node.text()
 
 
 def _rendered(changes: tuple[Change, ...], node: Node, templates: Templates) -> tuple[Command, ...]:

@@ -129,21 +129,20 @@ def _block(links: tuple[LinkFact, ...], facts: NamespaceFacts, owner: WiringTag,
     """Return the ebtables rules of the wiring: pod network and bridges don't talk, DHCP requests stay inside."""
     if facts.ebtables.problem:
         raise Refused(facts.ebtables.problem)
-    rules = tuple(rule for link in links for rule in block_rules(link.name, ipv6=_has_ipv6_address(link, facts)))
+    served = {link.name: _served(link, facts) for link in links}
+    rules = tuple(rule for name, families in served.items() for rule in block_rules(name, served=families))
     there = next((line for line in facts.ebtables.rules if read_rule(line) in rules), None)
     if there is not None:
         raise Refused(f"the ebtables rule «{there}» stands there already and is not podwire's: remove it first")
     state = new_rules(rules, facts.ebtables)
-    return Change(
-        EbtablesRules(owner.id), None, state, "pod network and bridge don't talk; leases come from here only", netns
-    )
+    reason = "pod network and bridge don't talk" + ("; leases come from here only" if any(served.values()) else "")
+    return Change(EbtablesRules(owner.id), None, state, reason, netns)
 
 
-def _has_ipv6_address(link: LinkFact, facts: NamespaceFacts) -> bool:
-    return any(
-        fact.resource.address.version == 6 and not is_ipv6_link_local(fact.resource.address)
-        for fact in facts.addresses_of(link.name)
-    )
+def _served(link: LinkFact, facts: NamespaceFacts) -> set[int]:
+    """Return the families in which a link has addresses; in the others it is a wire, and the network serves the VM."""
+    found = (fact.resource.address for fact in facts.addresses_of(link.name))
+    return {address.version for address in found if not is_ipv6_link_local(address)}
 
 
 def _lost(interface: VmInterface, facts: NamespaceFacts) -> str | None:

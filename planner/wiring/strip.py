@@ -10,6 +10,7 @@ from planner.changes.change import Change
 from planner.errors import Refused
 from planner.facts.kernel_routes import explicit_routes
 from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
+from planner.guest.needs import moves_to_guest
 from planner.kinds.link_attributes import AddrGenMode, AddrGenModeState
 from planner.kinds.route import KERNEL, MAIN_TABLE, Route
 from planner.kinds.sysctl import Sysctl, SysctlState
@@ -128,7 +129,9 @@ def _route_reason(fact: RouteFact, names: set[InterfaceName]) -> str:
     if fact.state.learnt:
         own = fact.resource.protocol == KERNEL
         return "comes back with its address" if own else "comes back with the next router advertisement"
-    return "moves to the VM" if names & set(fact.resource.links) else "would go with its source address"
+    if not names & set(fact.resource.links):
+        return "would go with its source address"
+    return "moves to the VM" if moves_to_guest(fact) else "the VM has no use for it"
 
 
 def remove_neighbours(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:

@@ -52,10 +52,11 @@ def fails_on(real: str, marks: str) -> str:
 def test_a_stored_plan_is_applied_and_taken_back_exactly(cli: Cli, pod: Pod, plan: Path) -> None:
     """What is said tells the user what comes next: which tap to open, and to tear down before the plugin's DEL."""
     name, before = pod.inside.name, dump(pod.inside)
-    first, second = cli.ok("apply", plan, "--yes").splitlines()
+    first, *told, last = cli.ok("apply", plan, "--yes").splitlines()
     assert first.startswith(f"wired {name}: ")
     assert first.endswith("; the VM opens tap0")
-    assert second == f"before the CNI plugin's DEL: podwire teardown {name}"
+    assert "guest of tap0: addresses 10.1.90.5/24" in told
+    assert last == f"before the CNI plugin's DEL: podwire teardown {name}"
     assert "master br0" in pod.inside.ip("link show eth0")
     assert cli.ok("teardown", name, "--yes").startswith(f"{name}: {pod.inside.path} is as it was before (")
     assert difference(before, dump(pod.inside)) == ""

@@ -23,7 +23,7 @@ from tests.planner.builders import address, ebtables, namespace, plan_of, veth
 from tests.planner.kernel_model import rule_line
 
 ETH0 = InterfaceName("eth0")
-OURS = block_rules(ETH0, ipv6=True)
+OURS = block_rules(ETH0, served={4, 6})
 LINES = tuple(rule_line(rule) for rule in OURS)
 CHAINS = {"INPUT": "ACCEPT", "FORWARD": "ACCEPT", "OUTPUT": "ACCEPT"}
 # As the real ebtables-save printed the rules of a wiring (1.8.9).
@@ -46,7 +46,7 @@ class TestRules:
 
     def test_pod_network_and_bridge_do_not_talk_and_requests_stay_inside(self) -> None:
         """In for the bridge, out from the bridge, and DHCP requests out by the pod's port: dropped."""
-        assert [rule_line(rule) for rule in block_rules(ETH0, ipv6=False)] == [
+        assert [rule_line(rule) for rule in block_rules(ETH0, served={4})] == [
             "-A INPUT -i eth0 -j DROP",
             "-A OUTPUT -o eth0 -j DROP",
             "-A FORWARD -p IPv4 -o eth0 --ip-proto udp --ip-dport 67 -j DROP",

@@ -77,7 +77,7 @@ def results(pod: Pod) -> dict[str, tuple[dict[str, Any], str]]:
     """Return results that don't fit the pod, and what is said of each."""
     there, ip = pod.result["interfaces"][0], pod.result["ips"][0]
     outside = {"name": "veth1234", "mac": "02:00:00:00:00:01"}
-    no_ip = "result: it has no IP address, so there is nothing to give to the VM"
+    no_ip = "result: it has no IP address and names no link in the namespace, so there is nothing to give to the VM"
     return {
         "an interface that is gone": (
             pod.result | {"interfaces": [there, there | {"name": "net1"}]},
@@ -85,7 +85,7 @@ def results(pod: Pod) -> dict[str, tuple[dict[str, Any], str]]:
         ),
         "an address that is gone": (
             pod.result | {"ips": [ip, {"address": "10.1.91.5/24", "interface": 0}]},
-            "result.ips[1].address: no link of the namespace carries 10.1.91.5/24",
+            "result.ips[1].address: no link of the namespace carries 10.1.91.5/24 (eth0 has 10.1.90.5/24)",
         ),
         "an empty result": (
             {"cniVersion": "1.0.0"},

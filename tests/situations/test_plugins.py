@@ -230,5 +230,5 @@ def test_06_an_address_that_no_interface_carries(pod: Pod, cli: Cli) -> None:
     """It is named: the result is of another pod, or old."""
     pod.result["ips"].append({"address": "10.1.90.6/24", "interface": 0})
     assert cli.refused("plan", *cli.wiring(pod)) == (
-        "result.ips[1].address: no link of the namespace carries 10.1.90.6/24"
+        "result.ips[1].address: no link of the namespace carries 10.1.90.6/24 (eth0 has 10.1.90.5/24)"
     )

@@ -11,9 +11,9 @@ from typing import Literal
 
 from attrs import frozen
 
-from planner.formats.guest import vm_box
 from planner.formats.picture import boxes
 from planner.formats.picture.boxes import Box, Place, Snapshot
+from planner.formats.picture.vm import vm_box
 from planner.formats.text import reason_of
 from planner.formats.words import subject_of, words_of
 from planner.kinds.kind import Resource, kind_of
