@@ -51,7 +51,7 @@ def on_terminal(cli: Cli, plan: Path, **env: str) -> str:
 
 def test_a_terminal_gets_colours_and_nothing_else_does(cli: Cli, plan: Path) -> None:
     """They are all that differs, and come only in pairs."""
-    plain, coloured = cli.ok("show", plan), on_terminal(cli, plan)
+    plain, coloured = cli.ok("show", plan), on_terminal(cli, plan, COLUMNS="300")
     assert "\x1b" not in plain
     assert COLOUR.sub("", coloured) == plain
     marks = COLOUR.findall(coloured)
