@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from planner.text.values import IpAddress, IpInterface, Keyword
+from planner.text.values import InterfaceName, IpAddress, IpInterface, Keyword, MacAddress
 
 DEFAULT_WIRING = Keyword("bridge")
 
@@ -14,7 +14,8 @@ class PlanOptions:
     """Options of ``plan`` and ``apply``.
 
     Ids are numeric; ``dhcp_addresses`` go to the bridges in their order; ``calico_subnet`` counts bits.
-    ``wiring`` names how the VM is joined to the links (planner/wiring).
+    ``wiring`` names how the VM is joined to the links (planner/wiring). Names, and the guest's MACs and MTUs, go to the
+    interfaces in their order; those that are not given are allocated, or are the link's own.
     """
 
     tap_owner: int | None = None
@@ -25,6 +26,10 @@ class PlanOptions:
     dummy_gateway: IpAddress | None = None
     calico_subnet: int | None = None
     wiring: Keyword = DEFAULT_WIRING
+    tap_names: tuple[InterfaceName, ...] = ()
+    bridge_names: tuple[InterfaceName, ...] = ()
+    guest_macs: tuple[MacAddress, ...] = ()
+    guest_mtus: tuple[int, ...] = ()
 
     @property
     def fixes_calico(self) -> bool:

@@ -10,6 +10,10 @@ PLAN_FORMATS = ("text", "commands", "script", "json", "markdown", "html", "svg")
 # What a stored plan says itself, by the name of its attribute.
 WIRING_OPTIONS = (
     "wiring",
+    "tap_name",
+    "bridge_name",
+    "guest_mac",
+    "guest_mtu",
     "tap_owner",
     "tap_queues",
     "tap_vnet_hdr",
@@ -18,6 +22,17 @@ WIRING_OPTIONS = (
     "dummy_gateway",
     "dummy_result",
     "dummy_netns",
+)
+# Given again for further interfaces, in their order.
+_FOR_EACH = (
+    (
+        "--tap-name",
+        "NAME",
+        "what to call the tap; again for further interfaces (default: the first free of tap0, …)",
+    ),
+    ("--bridge-name", "NAME", "what to call the bridge, likewise (default: the first free of br0, …)"),
+    ("--guest-mac", "MAC", "the guest's MAC address, likewise (default: that of the pod's link)"),
+    ("--guest-mtu", "MTU", "the guest's MTU, likewise; at most that of the pod's link, which is the default"),
 )
 _SHORT = ("text", "json")
 _MANY = 3
@@ -154,6 +169,8 @@ def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
     add_netns(parser, required=required)
     parser.add_argument("--id", metavar="ID", help="what to call the wiring (default: the base name of the namespace)")
     parser.add_argument("--wiring", metavar="NAME", help="how the VM is joined to the pod's links (default bridge)")
+    for option, metavar, text in _FOR_EACH:
+        parser.add_argument(option, action="append", default=[], metavar=metavar, help=text)
     parser.add_argument(
         "--tap-owner", metavar="USER[:GROUP]", help="who may open the taps besides root, by name or number"
     )

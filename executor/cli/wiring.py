@@ -8,6 +8,7 @@ import pwd
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 from executor.cli.files import read_file
 from executor.cli.settings import require_root, settings_of
@@ -22,14 +23,26 @@ from planner.facts.document import parse_facts
 from planner.options import DEFAULT_WIRING, PlanOptions
 from planner.plan.plan import Plan
 from planner.text.document import load_json
-from planner.text.values import IpAddress, IpInterface, Keyword, parse_address, parse_interface, shown
+from planner.text.values import (
+    InterfaceName,
+    IpAddress,
+    IpInterface,
+    Keyword,
+    MacAddress,
+    parse_address,
+    parse_interface,
+    shown,
+)
 from planner.wiring.base import wiring_named
+
+T = TypeVar("T")
 
 _MAX_ID = 2**32 - 2
 # What useradd(8) takes for a name.
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
 _MAX_QUEUES = 256
 _IPV4_BITS = 32
+_MIN_MTU, _MAX_MTU = 68, 65535  # RFC 791; a tap's (tun.c)
 _LONGEST_SUBNET = 30
 _GATEWAYS = ("dummy_gateway", "dummy_result", "dummy_conflist")
 
@@ -80,7 +93,26 @@ def _plan_options(arguments: argparse.Namespace, dummy_gateway: IpAddress | None
         dummy_gateway=dummy_gateway,
         calico_subnet=_calico_subnet(arguments.calico_subnet),
         wiring=DEFAULT_WIRING if arguments.wiring is None else Keyword(wiring_named(arguments.wiring).name),
+        tap_names=_each(arguments.tap_name, "--tap-name", InterfaceName),
+        bridge_names=_each(arguments.bridge_name, "--bridge-name", InterfaceName),
+        guest_macs=_each(arguments.guest_mac, "--guest-mac", _unicast),
+        guest_mtus=tuple(_number(text, "--guest-mtu", _MIN_MTU, _MAX_MTU) for text in arguments.guest_mtu),
     )
+
+
+def _each(texts: list[str], option: str, parser: Callable[[str], T]) -> tuple[T, ...]:
+    try:
+        return tuple(parser(text) for text in texts)
+    except ValueError as error:
+        raise InvalidInput(f"{option}: {error}") from None
+
+
+def _unicast(text: str) -> MacAddress:
+    """Return the MAC address of one station (IEEE 802: the lowest bit of the first octet is 0)."""
+    mac = MacAddress(text)
+    if int(mac[:2], 16) & 1 or not int(mac.replace(":", ""), 16):
+        raise ValueError(f"{mac} is not the address of one station")
+    return mac
 
 
 def _calico_subnet(text: str | None) -> int | None:

@@ -9,7 +9,7 @@ from typing import Protocol
 from attrs import frozen
 
 from planner.errors import InvalidInput, Refused
-from planner.facts.model import NamespaceFacts
+from planner.facts.model import LinkFact, NamespaceFacts
 from planner.options import PlanOptions
 from planner.text.values import InterfaceName, IpInterface, MacAddress
 
@@ -83,3 +83,76 @@ def _free_link_local(facts: NamespaceFacts, given: Collection[IpInterface]) -> I
         if isinstance(network, IPv4Network) and network.prefixlen >= 24 and network.network_address.is_link_local
     }
     return (IPv4Interface(f"169.254.{third}.2/24") for third in range(254, 0, -1) if third not in taken)
+
+
+# How names that the user chooses are asked for, by the prefix of those that are allocated.
+_NAME_OPTIONS = {"tap": "--tap-name", "br": "--bridge-name"}
+
+
+def refuse_more_than(count: int, options: PlanOptions, prefixes: Collection[str]) -> None:
+    """Raise InvalidInput for options of more interfaces than are wired, or of what the wiring does not make."""
+    if options.bridge_names and "br" not in prefixes:
+        raise InvalidInput(f"--bridge-name: the wiring {options.wiring} makes no bridge")
+    given = {
+        "--tap-name": options.tap_names,
+        "--bridge-name": options.bridge_names,
+        "--guest-mac": options.guest_macs,
+        "--guest-mtu": options.guest_mtus,
+    }
+    for option, values in given.items():
+        if len(values) > count:
+            raise InvalidInput(f"{option}: {len(values)} are given, but only {count} interfaces are wired")
+
+
+def _names_given(options: PlanOptions) -> dict[str, tuple[InterfaceName, ...]]:
+    return {"tap": options.tap_names, "br": options.bridge_names}
+
+
+def link_names(
+    prefixes: tuple[str, ...], count: int, facts: NamespaceFacts, options: PlanOptions
+) -> tuple[tuple[InterfaceName, ...], ...]:
+    """Return the names of the links to make, one for each prefix and interface: those given, else prefix and number.
+
+    The number is the first from the interface's position on with which all of its names are free. Raises Refused if a
+    name that was given is taken.
+    """
+    taken = {name for link in facts.links for name in (link.name, *link.altnames)}
+    given = _names_given(options)
+    for option, names in ((_NAME_OPTIONS[prefix], given[prefix]) for prefix in given):
+        for position, name in enumerate(names):
+            if name in taken:
+                what = "is given twice" if name in names[:position] else "is the name of a link already"
+                raise Refused(f"{option}: {name} {what}")
+            taken.add(name)
+    found = []
+    for position in range(count):
+        own = {prefix: given[prefix][position] for prefix in given if position < len(given[prefix])}
+        number = position
+        while any(f"{prefix}{number}" in taken for prefix in prefixes if prefix not in own):
+            number += 1
+        names = tuple(own.get(prefix) or InterfaceName(f"{prefix}{number}") for prefix in prefixes)
+        taken.update(names)
+        found.append(names)
+    return tuple(found)
+
+
+def guest_hardware(
+    links: tuple[LinkFact, ...], facts: NamespaceFacts, options: PlanOptions
+) -> list[tuple[LinkFact, MacAddress, int]]:
+    """Return each link with the MAC and the MTU of its guest: those given, else the link's own.
+
+    Raises Refused for a MAC that another link or guest has, or an MTU that the link cannot carry.
+    """
+    found: list[tuple[LinkFact, MacAddress, int]] = []
+    for position, link in enumerate(links):
+        if link.mac is None:
+            raise Refused(f"{link.name} has no MAC address")
+        mac = options.guest_macs[position] if position < len(options.guest_macs) else link.mac
+        mtu = options.guest_mtus[position] if position < len(options.guest_mtus) else link.mtu
+        others = {other.mac for other in facts.links if other.name != link.name} | {known for _, known, _ in found}
+        if mac != link.mac and mac in others:
+            raise Refused(f"--guest-mac: {mac} is another link's")
+        if mtu > link.mtu:
+            raise Refused(f"--guest-mtu: {mtu} is more than the {link.mtu} of {link.name}")
+        found.append((link, mac, mtu))
+    return found

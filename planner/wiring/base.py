@@ -21,7 +21,7 @@ from planner.guest.needs import guests_of
 from planner.network import ContainerSideNetwork, VmInterface
 from planner.options import PlanOptions
 from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath, shown
-from planner.wiring.allocate import Allocation, dhcp_addresses
+from planner.wiring.allocate import Allocation, dhcp_addresses, guest_hardware, link_names, refuse_more_than
 from planner.wiring.links import WiringTag
 
 
@@ -72,7 +72,7 @@ class Wiring:
 
     ``name``: what ``--wiring`` calls it, and the options of a plan. ``title``: how a preview calls it.
     ``unfit``: why it cannot serve a link, None if it can.
-    ``prefixes``: what it allocates, a name for each (``tap`` and a number); ``macs``: how many MACs, for each link.
+    ``prefixes``: what it allocates, a name for each (``tap``, ``br``, and a number); ``macs``: how many MACs a link.
     ``interface``: what the VM gets for a link. ``changes``: the changes that wire all links of a request; the way
     back is their inverse.
     ``strays``: what has come to wired links since and does not belong there, as the changes that remove it. That is
@@ -141,7 +141,8 @@ def setup_container_side_network(
     """
     wiring = wiring_named(options.wiring)
     links = _links_to_wire(result, facts, wiring)
-    guests = guests_of([(link, *_mac_and_mtu(link)) for link in links], result, facts)
+    refuse_more_than(len(links), options, wiring.prefixes)
+    guests = guests_of(guest_hardware(links, facts, options), result, facts)
     request = WiringRequest(_slots(links, guests, facts, options, chosen, wiring), facts, owner, options, netns)
     interfaces = tuple(wiring.interface(slot, request) for slot in request.slots)
     return ContainerSideNetwork(result, netns, interfaces), wiring.changes(request)
@@ -171,13 +172,6 @@ def _refusal(unfit: Unfit, link: LinkFact, facts: NamespaceFacts, wiring: Wiring
     return f"{unfit.why}: {instead}" if instead else unfit.why
 
 
-def _mac_and_mtu(link: LinkFact) -> tuple[MacAddress, int]:
-    """Return what the guest gets: the link's own."""
-    if link.mac is None:
-        raise Refused(f"{link.name} has no MAC address")
-    return link.mac, link.mtu
-
-
 def _slots(
     links: tuple[LinkFact, ...],
     guests: tuple[Guest, ...],
@@ -187,16 +181,11 @@ def _slots(
     wiring: Wiring,
 ) -> tuple[Slot, ...]:
     addresses = dhcp_addresses(facts, options, len(links))
-    taken = {name for link in facts.links for name in (link.name, *link.altnames)}
-    slots = []
-    for position, (link, address, guest) in enumerate(zip(links, addresses, guests, strict=True)):
-        names = tuple(InterfaceName(f"{prefix}{position}") for prefix in wiring.prefixes)
-        for name in names:
-            if name in taken:
-                raise Refused(f"{name} is in the namespace already and is not podwire's: rename or remove it")
-        macs = chosen.macs[position * wiring.macs :][: wiring.macs]
-        slots.append(Slot(position, link, names, macs, address, guest))
-    return tuple(slots)
+    names = link_names(wiring.prefixes, len(links), facts, options)
+    return tuple(
+        Slot(position, link, own, chosen.macs[position * wiring.macs :][: wiring.macs], address, guest)
+        for position, (link, own, address, guest) in enumerate(zip(links, names, addresses, guests, strict=True))
+    )
 
 
 def tap_interface(

@@ -6,10 +6,13 @@ phases go over all links before the next begins, so that the inverse order is ri
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from planner.changes.change import Change
 from planner.errors import Refused
 from planner.facts.model import LinkFact, NamespaceFacts
 from planner.kinds.ebtables import EbtablesRules, block_rules, new_rules, read_rule
+from planner.kinds.link_attributes import AddrGenMode
 from planner.kinds.sysctl import Sysctl, SysctlState
 from planner.network import VmInterface
 from planner.text.values import NetnsPath, SysctlKey, SysctlValue, is_ipv6_link_local
@@ -75,17 +78,30 @@ def _interface(slot: Slot, request: WiringRequest) -> VmInterface:
 def _changes(request: WiringRequest) -> tuple[Change, ...]:
     """Return the changes in their phases. The MAC comes before the ports: the VM has the old one from then on."""
     links, facts, netns = request.links, request.facts, request.netns
-    stripped = strip_links(links, facts, netns)
+    stripped = tuple(_with_reason(change, request) for change in strip_links(links, facts, netns))
     return (
         *stripped,
         _block(links, facts, request.tag, netns),
-        *(change for slot in request.slots for change in set_hardware_addr(slot.link, slot.macs[0], netns)),
+        *(change for slot in request.slots for change in _new_mac(slot, netns)),
         *_only_bridged(facts, netns),
         *(as_host_can(change, facts) for slot in request.slots for change in _made_for(slot, request)),
         *(change for slot in request.slots for change in enslave((slot.link,), slot.names[0], netns)),
         *bring_up(links, netns, "carries the VM's frames"),
         *loopback_up(facts, {change.resource for change in stripped}, netns),
     )
+
+
+def _new_mac(slot: Slot, netns: NetnsPath) -> tuple[Change, ...]:
+    if slot.guest.mac == slot.link.mac:
+        return set_hardware_addr(slot.link, slot.macs[0], netns)
+    return set_hardware_addr(slot.link, slot.macs[0], netns, "the VM has a MAC of its own; nobody uses the old one")
+
+
+def _with_reason(change: Change, request: WiringRequest) -> Change:
+    """Return a change of stripping; a VM with another MAC chooses another link-local address than the link's."""
+    others = {slot.link.name for slot in request.slots if slot.guest.mac != slot.link.mac}
+    is_of_other = isinstance(change.resource, AddrGenMode) and change.resource.link in others
+    return evolve(change, reason="the VM has a link-local address of its own") if is_of_other else change
 
 
 def _made_for(slot: Slot, request: WiringRequest) -> tuple[Change, Change]:

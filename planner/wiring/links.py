@@ -48,7 +48,9 @@ class WiringTag:
         return Alias.of(self.id)
 
 
-def set_hardware_addr(link: LinkFact, mac: MacAddress, netns: NetnsPath) -> tuple[Change, ...]:
+def set_hardware_addr(
+    link: LinkFact, mac: MacAddress, netns: NetnsPath, reason: str = "the VM takes the old one"
+) -> tuple[Change, ...]:
     """Return the change that gives ``link`` another MAC; none where it has it.
 
     The link goes down for it only where the driver needs that. Reference: SetHardwareAddr. Raises Refused for a link
@@ -60,7 +62,7 @@ def set_hardware_addr(link: LinkFact, mac: MacAddress, netns: NetnsPath) -> tupl
         return ()
     via_down = link.type not in _LIVE_MAC and link.up
     states = (MacState(link.mac, via_down), MacState(mac, via_down))
-    return (Change(Mac(link.name), *states, "the VM takes the old one", netns),)
+    return (Change(Mac(link.name), *states, reason, netns),)
 
 
 def create_tap(

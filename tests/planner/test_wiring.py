@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_interface
 
 import pytest
@@ -17,9 +18,11 @@ from planner.kinds.neighbour import Neighbour
 from planner.kinds.route import Route
 from planner.kinds.sysctl import Sysctl
 from planner.options import PlanOptions
+from planner.text.values import InterfaceName, MacAddress
 from planner.wiring.bridge import _UNBRIDGEABLE
 from tests.planner.builders import (
     ID,
+    POD_MAC,
     address,
     namespace,
     neighbour,
@@ -80,27 +83,6 @@ class TestRefusals:
         with pytest.raises(InvalidInput, match="it has no IP address"):
             plan_of(namespace(veth()), given)
 
-    @pytest.mark.parametrize(
-        "link",
-        [
-            pytest.param(of_type("bridge", "br0"), id="bridge"),
-            pytest.param(of_type("tun", "tap0"), id="tap"),
-            pytest.param(evolve(veth("net1"), altnames=("br0",)), id="altname"),
-            pytest.param(evolve(veth("net1"), altnames=("x", "tap0")), id="second-altname"),
-        ],
-    )
-    def test_a_name_that_is_taken(self, link: LinkFact) -> None:
-        """br0 or tap0 is there, perhaps as another name of a link, and is not ours."""
-        name = next(name for name in (link.name, *link.altnames) if name in ("br0", "tap0"))
-        assert refusal(namespace(veth(), link, ADDRESS)) == (
-            f"{name} is in the namespace already and is not podwire's: rename or remove it"
-        )
-
-    def test_the_names_of_other_positions_may_be_taken(self) -> None:
-        """br1 is nobody's business where one link is wired."""
-        facts = namespace(veth(), of_type("bridge", "br1"), ADDRESS)
-        assert plan_of(facts, result({"eth0": ["10.1.90.5/24"]})).interfaces[0].bridge == "br0"
-
     def test_a_link_of_ours_without_a_record(self) -> None:
         """The alias says that podwire made it; the sentence says what to do."""
         facts = namespace(veth(), evolve(of_type("bridge", "br0"), alias="podwire:pod7"), ADDRESS)
@@ -129,6 +111,96 @@ class TestRefusals:
         """They would be one resource in two changes."""
         twins = (route("10.9.0.0/16 dev eth0 mtu 1400"), route("10.9.0.0/16 dev eth0 mtu 1300"))
         assert refusal(namespace(veth(), ADDRESS, *twins)).startswith("route 10.9.0.0/16 dev eth0 is there twice")
+
+
+class TestNames:
+    """The first number from the link's position on with which all names are free; or what the user says."""
+
+    @pytest.mark.parametrize(
+        ("link", "number"),
+        [
+            pytest.param(of_type("bridge", "br0"), 1, id="bridge"),
+            pytest.param(of_type("tun", "tap0"), 1, id="tap"),
+            pytest.param(evolve(veth("net1"), altnames=("br0",)), 1, id="altname"),
+            pytest.param(evolve(veth("net1"), altnames=("br1", "tap0")), 2, id="second-altname"),
+            pytest.param(of_type("bridge", "br1"), 0, id="another-number"),
+        ],
+    )
+    def test_a_number_that_is_taken_is_skipped(self, link: LinkFact, number: int) -> None:
+        """By a link, or as another name of one; tap and bridge keep one number."""
+        (interface,) = plan_of(namespace(veth(), link, ADDRESS), result({"eth0": ["10.1.90.5/24"]})).interfaces
+        assert (interface.name, interface.bridge) == (f"tap{number}", f"br{number}")
+
+    def test_the_pods_own_link_may_have_such_a_name(self) -> None:
+        """slirp4netns and pasta call it tap0."""
+        (interface,) = plan_of(namespace(of_type("tun", "tap0"), address("10.0.2.100/24", "tap0"))).interfaces
+        assert (interface.link, interface.name, interface.bridge) == ("tap0", "tap1", "br1")
+
+    def test_several_links_skip_what_was_just_allocated(self) -> None:
+        """Position 0 takes the 1, so position 1 takes the 2."""
+        facts = namespace(veth(), veth("net1", mac="02:42:0a:09:00:05"), of_type("bridge", "br0"), ADDRESS)
+        given = result({"eth0": ["10.1.90.5/24"], "net1": []})
+        assert [one.name for one in plan_of(facts, given).interfaces] == ["tap1", "tap2"]
+
+    def test_given_ones_go_to_the_interfaces_in_their_order(self) -> None:
+        """The others are numbered; a plan with them is planned again as it was."""
+        facts = namespace(veth(), veth("net1", mac="02:42:0a:09:00:05"), ADDRESS)
+        given = result({"net1": [], "eth0": ["10.1.90.5/24"]})
+        options = PlanOptions(
+            tap_names=(InterfaceName("vm0"),), bridge_names=(InterfaceName("lan0"), InterfaceName("x"))
+        )
+        plan = plan_of(facts, given, options)
+        assert [(one.name, one.bridge) for one in plan.interfaces] == [("vm0", "lan0"), ("tap1", "x")]
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            (PlanOptions(tap_names=(InterfaceName("eth0"),)), "--tap-name: eth0 is the name of a link already"),
+            (
+                PlanOptions(tap_names=(InterfaceName("a"),), bridge_names=(InterfaceName("a"),)),
+                "--bridge-name: a is the name of a link already",
+            ),
+            (
+                PlanOptions(guest_mtus=(1501,)),
+                "--guest-mtu: 1501 is more than the 1500 of eth0",
+            ),
+            (
+                PlanOptions(guest_macs=(MacAddress("02:42:0a:09:00:05"),)),
+                "--guest-mac: 02:42:0a:09:00:05 is another link's",
+            ),
+        ],
+        ids=["taken", "both", "mtu", "mac"],
+    )
+    def test_what_cannot_be_is_refused(self, options: PlanOptions, sentence: str) -> None:
+        """With the option that is wrong."""
+        facts = namespace(veth(), veth("net1", mac="02:42:0a:09:00:05"), ADDRESS)
+        with pytest.raises(Refused, match=f"^{re.escape(sentence)}$"):
+            plan_of(facts, result({"eth0": ["10.1.90.5/24"]}), options)
+
+    @pytest.mark.parametrize(
+        ("options", "name"),
+        [
+            (PlanOptions(tap_names=(InterfaceName("a"), InterfaceName("b"))), "--tap-name"),
+            (PlanOptions(bridge_names=(InterfaceName("a"), InterfaceName("b"))), "--bridge-name"),
+            (PlanOptions(guest_mtus=(1400, 1400)), "--guest-mtu"),
+            (PlanOptions(guest_macs=(POD_MAC, POD_MAC)), "--guest-mac"),
+        ],
+    )
+    def test_more_than_there_are_interfaces_are_refused(self, options: PlanOptions, name: str) -> None:
+        """Somebody who gives two means something by it."""
+        with pytest.raises(InvalidInput, match=f"^{name}: 2 are given, but only 1 interfaces are wired$"):
+            plan_of(namespace(veth(), ADDRESS), options=options)
+
+    def test_the_guests_hardware_is_what_the_user_says(self) -> None:
+        """The tap keeps the link's MTU, so that no frame is lost; no reason says that the VM takes the link's MAC."""
+        mac = MacAddress("02:00:5e:00:00:01")
+        plan = plan_of(namespace(veth(), ADDRESS), options=PlanOptions(guest_macs=(mac,), guest_mtus=(1400,)))
+        (interface,) = plan.interfaces
+        assert interface.guest is not None
+        assert (interface.mac, interface.mtu, interface.guest.mac, interface.guest.mtu) == (mac, 1400, mac, 1400)
+        assert [change.after.mtu for change in plan.changes if isinstance(change.after, LinkState)] == [1500, 1500]
+        assert "the VM takes the old one" not in [change.reason for change in plan.changes]
+        assert not any("the same" in change.reason for change in plan.changes)
 
 
 class TestDhcpAddress:

@@ -16,28 +16,55 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.support import Namespace, eventually
+from tests.support import MakeNamespace, Namespace, eventually
 from tests.support.cli import Cli, ended, sentence_of
 from tests.support.dumps import difference, dump, unchanged
-from tests.support.pods import Pod
+from tests.support.frames import arp_request
+from tests.support.pods import Pod, one_link
+from tests.support.ports import Port
 
 # --- 12 ---------------------------------------------------------------------------------------------------------------
 
 FOREIGN = {
-    "br0": ("br0", "link add name br0 type bridge"),
-    "tap0": ("tap0", "tuntap add dev tap0 mode tap"),
-    "br0 that is no bridge": ("br0", "link add br0 type veth peer name other"),
-    "tap0 as another name of lo": ("tap0", "link property add dev lo altname tap0"),
+    "br0": "link add name br0 type bridge",
+    "tap0": "tuntap add dev tap0 mode tap",
+    "br0 that is no bridge": "link add br0 type veth peer name other",
+    "tap0 as another name of lo": "link property add dev lo altname tap0",
 }
 
 
-@pytest.mark.parametrize(("name", "line"), FOREIGN.values(), ids=FOREIGN)
-def test_12_a_name_that_is_taken(pod: Pod, cli: Cli, name: str, line: str) -> None:
-    """By a link that isn't ours: named, and left as it is."""
+@pytest.mark.parametrize("line", FOREIGN.values(), ids=FOREIGN)
+def test_12_a_name_that_is_taken(pod: Pod, cli: Cli, line: str) -> None:
+    """By a link that isn't ours: it is left as it is, and the next number is taken."""
     pod.inside.ip(line)
-    with unchanged(pod.inside):
-        sentence = cli.refused("apply", *cli.wiring(pod), "--yes")
-    assert sentence == f"{name} is in the namespace already and is not podwire's: rename or remove it"
+    with cli.wired(pod) as network:
+        assert [(one["name"], one["bridge"]) for one in network["interfaces"]] == [("tap1", "br1")]
+
+
+def test_12_the_pod_s_own_link_is_called_tap0(netns: MakeNamespace, cli: Cli) -> None:
+    """As slirp4netns and pasta call it."""
+    pod = one_link("tap0")(netns("host"), netns("pod"))
+    with cli.wired(pod) as network:
+        assert [(one["link"], one["name"], one["bridge"]) for one in network["interfaces"]] == [("tap0", "tap1", "br1")]
+
+
+def test_12_names_and_the_guest_s_hardware_as_asked_for(pod: Pod, cli: Cli) -> None:
+    """The guest's frames pass with its own MAC; what can't be is refused with the option that is wrong."""
+    mac = "02:00:5e:00:00:01"
+    options = ("--tap-name", "vm0", "--bridge-name", "lan0", "--guest-mac", mac, "--guest-mtu", "1400")
+    with cli.wired(pod, *options) as network, Port.on_tap(pod.inside, "vm0") as vm:
+        (one,) = network["interfaces"]
+        assert (one["name"], one["bridge"], one["mac"], one["mtu"]) == ("vm0", "lan0", mac, 1400)
+        vm.send(arp_request(mac, "10.1.90.5", "10.1.90.1"))
+        assert vm.receive(lambda frame: str(frame).startswith("ARP 10.1.90.1 is at ")).dst == mac
+    for option, value, sentence in (
+        ("--tap-name", "eth0", "--tap-name: eth0 is the name of a link already"),
+        ("--tap-name", "a b", "--tap-name: 'a b' is not an interface name"),
+        ("--guest-mac", "01:00:5e:00:00:01", "--guest-mac: 01:00:5e:00:00:01 is not the address of one station"),
+        ("--guest-mtu", "1501", "--guest-mtu: 1501 is more than the 1500 of eth0"),
+        ("--guest-mtu", "67", "--guest-mtu: '67' is not a number from 68 to 65535"),
+    ):
+        assert cli.refused("plan", *cli.wiring(pod), option, value).startswith(sentence)
 
 
 def test_12_ours_is_wired_as_wanted(pod: Pod, cli: Cli) -> None:
