@@ -165,7 +165,7 @@ def test_every_option_is_described(cli: Cli) -> None:
 LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
-@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "docs/install.md"])
 def test_links_lead_somewhere(page: str) -> None:
     """Those inside the repository."""
     path = ROOT / page

@@ -132,3 +132,33 @@ def test_the_wheel_holds_what_a_library_user_imports(dist: Path) -> None:
     """With what tells a type checker that it is typed (PEP 561)."""
     names = run(sys.executable, "-m", "zipfile", "-l", next(dist.glob("*.whl"))).stdout
     assert {"podwire/__init__.py", "podwire/py.typed"} <= set(names.split())
+
+
+def test_the_wheel_holds_man_page_and_completions(dist: Path) -> None:
+    """Where pip puts them, man and the shells find them."""
+    names = run(sys.executable, "-m", "zipfile", "-l", next(dist.glob("*.whl"))).stdout
+    folder = f"podwire-{__version__}.data/data/share"
+    for name in (
+        "man/man8/podwire.8",
+        "bash-completion/completions/podwire",
+        "zsh/site-functions/_podwire",
+        "fish/vendor_completions.d/podwire.fish",
+    ):
+        assert f"{folder}/{name}" in names
+
+
+def test_a_wheel_is_installed_and_removed_whole(dist: Path, tmp_path: Path) -> None:
+    """By pip, into an environment of its own: command, library, man page; nothing stays of it."""
+    venv = tmp_path / "venv"
+    assert run(sys.executable, "-m", "venv", "--system-site-packages", venv).returncode == 0
+    pip = (venv / "bin/python", "-m", "pip", "--disable-pip-version-check", "--quiet")
+    installed = run(*pip, "install", "--no-deps", "--no-index", next(dist.glob("*.whl")))
+    assert installed.returncode == 0, installed.stderr
+    assert run(venv / "bin/podwire", "--version").stdout == f"podwire {__version__}\n"
+    assert (venv / "share/man/man8/podwire.8").exists()
+    assert "complete -F" in run(venv / "bin/podwire", "completion", "bash").stdout
+    found = run(venv / "bin/python", "-I", "-c", "import podwire; print(podwire.__file__)").stdout
+    assert found.startswith(str(venv))
+    assert run(*pip, "uninstall", "--yes", "podwire").returncode == 0
+    left = [path for path in venv.rglob("*podwire*") if "__pycache__" not in path.parts]
+    assert left == []

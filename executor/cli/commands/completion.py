@@ -9,35 +9,8 @@ from executor.cli.options import OneOf, add_common
 EXAMPLES = """\
 source <(podwire completion bash)
 podwire completion fish | source"""
-_SCRIPTS = {
-    "bash": """\
-# podwire: completion for bash.  source <(podwire completion bash)
-_podwire() {
-  local IFS=$'\\n'
-  COMPREPLY=($(podwire complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
-  [[ ${#COMPREPLY[@]} -gt 0 ]] || compopt -o default
-}
-complete -F _podwire podwire
-""",
-    "zsh": """\
-#compdef podwire
-# podwire: completion for zsh.  source <(podwire completion zsh)
-_podwire() {
-  local -a found
-  found=("${(@f)$(podwire complete -- "${(@)words[2,$CURRENT]}" 2>/dev/null)}")
-  [[ -n ${found[1]} ]] && compadd -- "${found[@]}" || _files
-}
-compdef _podwire podwire
-""",
-    "fish": """\
-# podwire: completion for fish.  podwire completion fish | source
-function __podwire
-    set -l words (commandline -opc) (commandline -ct)
-    podwire complete -- $words[2..-1] 2>/dev/null
-end
-complete -c podwire -a '(__podwire)'
-""",
-}
+# By the names under which the shells look for them.
+_FILES = {"bash": "podwire", "zsh": "_podwire", "fish": "podwire.fish"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +21,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the lines that make a shell complete podwire's words."""
+    from importlib import resources
+
     from executor.cli.output import put
 
-    put(_SCRIPTS[arguments.shell])
+    folder = resources.files("executor.cli") / "completions"
+    put((folder / _FILES[arguments.shell]).read_text(encoding="utf-8"))
     return 0
