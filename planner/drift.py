@@ -27,6 +27,7 @@ def drifted(plan: Plan, facts: NamespaceFacts) -> tuple[Change, ...]:
 
 
 def moved_by_nature(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
-    """Return sentences on what differs because the wiring is used: no drift."""
+    """Return sentences on what is no drift: what differs because the wiring is used, and who else sees its frames."""
     taps = (facts.link(interface.name) for interface in plan.interfaces)
-    return tuple(f"{tap.name} has a carrier: a VM has it open (no drift)" for tap in taps if tap and tap.carrier)
+    used = (f"{tap.name} has a carrier: a VM has it open (no drift)" for tap in taps if tap and tap.carrier)
+    return (*used, *plan.hazards(facts))

@@ -66,11 +66,9 @@ def _plan(
     network, changes = setup_container_side_network(
         fixed, facts, owner=owner, options=options, chosen=chosen, netns=netns
     )
-    notes = tuple(passed_over(result, facts, netns).values())
-    bare = Plan(
-        plan_id, netns, network.result, options, chosen, facts, network.interfaces, changes, (), (), notes=notes
-    )
-    return with_changes(bare, changes, templates)
+    bare = Plan(plan_id, netns, network.result, options, chosen, facts, network.interfaces, changes, (), ())
+    notes = (*passed_over(result, facts, netns).values(), *bare.hazards(facts))
+    return with_changes(evolve(bare, notes=notes), changes, templates)
 
 
 def _again(

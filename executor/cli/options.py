@@ -168,7 +168,7 @@ def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--result", required=required, metavar="FILE", help="the CNI result, - for standard input")
     add_netns(parser, required=required)
     parser.add_argument("--id", metavar="ID", help="what to call the wiring (default: the base name of the namespace)")
-    parser.add_argument("--wiring", metavar="NAME", help="how the VM is joined to the pod's links (default bridge)")
+    parser.add_argument("--wiring", metavar="NAME", help="how the VM is joined to the pod: bridge (default) or tc")
     for option, metavar, text in _FOR_EACH:
         parser.add_argument(option, action="append", default=[], metavar=metavar, help=text)
     parser.add_argument(

@@ -16,6 +16,7 @@ from attrs import evolve
 from executor.errors import HostError
 from executor.netns.namespace import Namespace
 from executor.observe.ebtables import EbtablesSave
+from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_qdiscs
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, one_line
 from planner.errors import InvalidInput
@@ -89,13 +90,13 @@ class Observation:
         """Return all but the rules, which another program tells meanwhile."""
         session = self._session
         assert session is not None  # noqa: S101  called once
-        sysctls = self._namespace.call(_read_sysctls)
+        sysctls, qdiscs, hooks = self._namespace.call(lambda: (_read_sysctls(), read_qdiscs(), read_netfilter_hooks()))
         links, addresses, routes4, routes6, neighbours, proxies = _answers(session, _QUESTIONS)
         route_text = None
         if '"metrics"' in routes4 + routes6:
             routes4, routes6, route_text = _with_text(routes4, routes6, self._namespace, session, self._timeout)
         self._session = None
-        return read_probes(
+        found = read_probes(
             ProbeOutput(
                 links=_numeric_owners(links),
                 addresses=addresses,
@@ -111,6 +112,8 @@ class Observation:
                 observed_at=time.time(),
             )
         )
+        filters = read_all_filters(qdiscs, self._namespace, self._timeout)
+        return evolve(found, others=(*found.others, *qdiscs, *filters), hooks=hooks)
 
 
 def observe_netns(netns: NetnsPath, *, timeout: float) -> NamespaceFacts:

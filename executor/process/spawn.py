@@ -19,7 +19,14 @@ from executor.errors import HostError
 from executor.netns.namespace import Namespace
 
 # Debian's packages. ebtables is in iptables: the package of that name has only the legacy one, which podwire refuses.
-_PACKAGES = {"ip": "iproute2", "bridge": "iproute2", "nft": "nftables", "nsenter": "util-linux", "sysctl": "procps"}
+_PACKAGES = {
+    "ip": "iproute2",
+    "bridge": "iproute2",
+    "tc": "iproute2",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "sysctl": "procps",
+}
 
 # What Python ignores, so that its children would (and SIGCHLD, which whoever started podwire may have ignored).
 _NOT_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
+from planner.facts.hooks import NetfilterHook
 from planner.kinds.address import Address, AddressState
 from planner.kinds.ebtables import EbtablesFacts
 from planner.kinds.kind import Resource, State, canonical, kind_of, resource_from_json
@@ -36,7 +37,8 @@ class LinkFact:
     """A link as it was seen. ``type`` is the kernel's kind (``veth``), or ``ether``, ``loopback``, … where it has none.
 
     ``port_settings`` names what somebody set of it as a port of ``master``. ``parent`` is the link that a macvlan or
-    ipvlan stands on, where that is in the namespace as well.
+    ipvlan stands on, if that is in the namespace as well. ``xdp`` says how an XDP program is attached (``xdpgeneric``).
+    ``queue_length`` is how many frames may wait (txqueuelen); what does not change it does not depend on it.
     ``parent_device`` is a PCI address where ``parent_bus`` is ``pci``; ``carrier`` moves by itself.
     """
 
@@ -56,6 +58,8 @@ class LinkFact:
     parent_device: Keyword | None = None
     device: BridgeDevice | TapDevice | None = None
     carrier: bool = False
+    xdp: Keyword | None = None
+    queue_length: int | None = None
 
     @property
     def up(self) -> bool:
@@ -145,6 +149,7 @@ class NamespaceFacts:
     ebtables: EbtablesFacts = EbtablesFacts()  # noqa: RUF009  an immutable value
     sysctls: tuple[LinkSysctl, ...] = ()
     others: tuple[ResourceFact, ...] = ()
+    hooks: tuple[NetfilterHook, ...] = ()
     observed_at: float = 0.0
     elsewhere: tuple[Elsewhere, ...] = ()
 
@@ -225,6 +230,8 @@ def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
 
 def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
     """Return the facts less what moves by itself (KERNEL: timers, carrier, lifetimes, the order of routes)."""
+    # Left out if there are none, so that plans of earlier versions keep their digest.
+    further = {"others": [_settled_json(fact) for fact in facts.others], "hooks": to_json(facts.hooks)}
     return {
         "links": [_without_carrier(link) for link in sorted(facts.links, key=lambda link: link.name)],
         "addresses": [_settled_json(fact) for fact in facts.addresses],
@@ -232,12 +239,13 @@ def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
         "neighbours": sorted((_settled_json(fact) for fact in facts.neighbours), key=json.dumps),
         "ebtables": to_json(facts.ebtables),
         "sysctls": sorted((setting.key, setting.value) for setting in facts.sysctls),
-    } | ({"others": [_settled_json(fact) for fact in facts.others]} if facts.others else {})
+    } | {key: value for key, value in further.items() if value}
 
 
 def _without_carrier(link: LinkFact) -> dict[str, Any]:
     found: dict[str, Any] = to_json(link)
     found.pop("carrier", None)
+    found.pop("queue_length", None)
     return found
 
 
@@ -268,6 +276,7 @@ def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
         found |= {str(fact.resource): to_json(canonical(fact.state)) for fact in kind}
     found |= {f"sysctl {setting.key}": {"value": str(setting.value)} for setting in facts.sysctls}
     found["the ebtables filter table"] = to_json(facts.ebtables)
+    found |= {str(hook): to_json(hook) for hook in facts.hooks}
     return found
 
 

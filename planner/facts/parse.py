@@ -79,6 +79,8 @@ _PORT_DEFAULTS = {
     "isolated": False,
     "locked": False,
 }
+# XDP_ATTACHED_SKB and XDP_ATTACHED_HW of <linux/if_link.h>; others are attached to the driver.
+_XDP_MODES = {2: Keyword("xdpgeneric"), 3: Keyword("xdpoffload")}
 _PORT_COSTS = (0, 1, 2, 4, 19, 100)
 _ADDRESS_FLAGS = ("home", "mngtmpaddr", "nodad", "optimistic", "noprefixroute", "autojoin")
 _NEIGHBOUR_FLAGS = ("router", "extern_learn", "managed")
@@ -202,7 +204,14 @@ def _link(node: Node) -> LinkFact:
         parent_device=node.maybe("parentdev", _keyword),
         device=_device(kind, info.optional("info_data", lambda found: found, Node({}, info.path))),
         carrier="LOWER_UP" in flags,
+        xdp=node.maybe("xdp", _xdp_mode),
+        queue_length=node.optional("txqlen", Node.integer, 0),  # left out if it is 0
     )
+
+
+def _xdp_mode(node: Node) -> Keyword:
+    """Return the word by which ``ip link set`` names the way in which an XDP program is attached."""
+    return _XDP_MODES.get(node.optional("mode", Node.integer, 0), Keyword("xdp"))
 
 
 def _port_settings(info: Node) -> tuple[Keyword, ...]:

@@ -27,6 +27,8 @@ _NARROW = 120
 _MANY = 3
 # What a guest is told of one kind is on one line if that is no longer than this.
 _TOLD_WIDTH = 100
+# Of a command that does more than this, the changes say why.
+_MOST_REASONS = 3
 
 
 def render_text(plan: Plan, *, style: Style = PLAIN) -> str:
@@ -135,7 +137,8 @@ def _why(command: Command, plan: Plan, said: set[int]) -> str:
     said.update(first)
     if len(command.changes) > 1 and not command.is_joined:
         return ", ".join(subject_of(plan.changes[index]) for index in first)
-    return "; ".join(dict.fromkeys(filter(None, (reason_of(plan.changes[index], plan) for index in first))))
+    reasons = dict.fromkeys(filter(None, (reason_of(plan.changes[index], plan) for index in first)))
+    return "; ".join(reasons) if len(reasons) <= _MOST_REASONS else ""
 
 
 def _vm_lines(plan: Plan, style: Style, *, brief: bool = False) -> list[str]:

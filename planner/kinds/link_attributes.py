@@ -88,6 +88,24 @@ class AddrGenMode:
         return f"address generation of {self.link}"
 
 
+@frozen
+class QueueLengthState:
+    """How many frames may wait to be sent; 0 is no queue."""
+
+    length: int
+
+
+@frozen
+class QueueLength:
+    """The length of a link's transmit queue. ``ip link set dev eth0 txqueuelen 1000`` (ip-link(8))."""
+
+    TAG: ClassVar = {"kind": "txqueuelen"}
+    link: InterfaceName
+
+    def __str__(self) -> str:
+        return f"queue length of {self.link}"
+
+
 def _observe_mac(seen: Seen, resource: Mac, like: MacState) -> MacState | None:
     link = seen.links.get(resource.link)
     return MacState(mac=link.mac, via_down=like.via_down) if link and link.mac else None
@@ -108,6 +126,11 @@ def _observe_addrgenmode(seen: Seen, resource: AddrGenMode, _like: Any) -> AddrG
     return AddrGenModeState(mode=link.addrgenmode) if link and link.addrgenmode else None
 
 
+def _observe_queue(seen: Seen, resource: QueueLength, _like: Any) -> QueueLengthState | None:
+    link = seen.links.get(resource.link)
+    return QueueLengthState(length=link.queue_length) if link and link.queue_length is not None else None
+
+
 def _shown(*options: str) -> Callable[[InterfaceName], list[str]]:
     return lambda link: ["ip", *options, "-o", "link", "show", "dev", link]
 
@@ -126,6 +149,11 @@ def _look_at_admin(resource: Admin, state: AdminState) -> Iterator[Look]:
 
 def _look_at_addrgenmode(resource: AddrGenMode, state: AddrGenModeState) -> Iterator[Look]:
     yield _shown("-d")(resource.link), word(f"addrgenmode {state.mode}")
+
+
+def _look_at_queue(resource: QueueLength, state: QueueLengthState) -> Iterator[Look]:
+    # A link without a queue shows none.
+    yield _shown()(resource.link), rf" qlen {state.length}[ \\]" if state.length else "! qlen "
 
 
 def _of_a_link(
@@ -190,4 +218,12 @@ ADDRGENMODE = _of_a_link(
     observe=_observe_addrgenmode,
     looks=_look_at_addrgenmode,
     words=lambda change: [f"address generation {arrow(change, 'mode')}"],
+)
+QUEUE_LENGTH = _of_a_link(
+    "txqueuelen",
+    QueueLength,
+    QueueLengthState,
+    observe=_observe_queue,
+    looks=_look_at_queue,
+    words=lambda change: [f"queue length {arrow(change, 'length')}"],
 )

@@ -24,6 +24,7 @@ from planner.text.document import Node, load_json
 from planner.text.values import NetnsPath, PlanId, shown
 from planner.wiring.allocate import Allocation
 from planner.wiring.base import wiring_named
+from planner.wiring.obstacles import hazards
 
 PLAN_VERSION = 1
 _REVERSE = "reverse"
@@ -56,6 +57,11 @@ class Plan:
     def facts_digest(self) -> str:
         """Return the digest of the facts that the plan was made from."""
         return self.facts.digest()
+
+    def hazards(self, facts: NamespaceFacts) -> tuple[str, ...]:
+        """Return sentences on what else sees the VM's frames and may drop them, by facts of the plan's namespace."""
+        links = (interface.link for interface in self.interfaces)
+        return hazards(links, facts, {change.resource for change in self.changes})
 
     def reverse(self) -> Plan:
         """Return the plan that takes this one back at once; its own reverse is this plan."""

@@ -23,6 +23,7 @@ from planner.options import PlanOptions
 from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath, shown
 from planner.wiring.allocate import Allocation, dhcp_addresses, guest_hardware, link_names, refuse_more_than
 from planner.wiring.links import WiringTag
+from planner.wiring.obstacles import refuse_dead_end
 
 
 @frozen
@@ -158,6 +159,7 @@ def _links_to_wire(result: CniResult, facts: NamespaceFacts, wiring: Wiring) -> 
         link = facts.link(interface.name)
         if link is None:
             raise InvalidInput(f"result.interfaces: {interface.name} is not in the namespace")
+        refuse_dead_end(link, facts)
         if unfit := wiring.unfit(link, facts):
             raise Refused(_refusal(unfit, link, facts, wiring))
         links.append(link)

@@ -200,7 +200,7 @@ def test_a_macvlan_is_refused(netns: MakeNamespace, state_dir: Path) -> None:
     host.ip("link add uplink type bridge")
     macvlan: Conf = {"cniVersion": "1.0.0", "name": "pods", "type": "macvlan", "master": "uplink", "ipam": STATIC}
     pod = Pod(host, inside, Network(host, macvlan).add(inside))
-    with pytest.raises(Refused, match=r"^eth0 is of type macvlan: .*use a bridge or ptp plugin"):
+    with pytest.raises(Refused, match=r"^eth0 is of type macvlan: .*use --wiring tc$"):
         Podwire.on(pod, state_dir).plan()
 
 

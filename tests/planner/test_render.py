@@ -15,7 +15,7 @@ from planner.errors import RenderError
 from planner.kinds.address import Address, AddressState
 from planner.kinds.kind import kinds
 from planner.kinds.link import BridgeDevice, Link, LinkState, TapDevice, VethDevice
-from planner.kinds.link_attributes import AddrGenMode, Admin, Mac, MacState, Master, MasterState
+from planner.kinds.link_attributes import AddrGenMode, Admin, Mac, MacState, Master, MasterState, QueueLength
 from planner.kinds.sysctl import Sysctl, SysctlState
 from planner.plan.render import Command, Templates, quote
 from planner.text.values import InterfaceName, Keyword, Label, MacAddress, NetnsPath, SysctlKey, SysctlValue
@@ -26,7 +26,7 @@ ETH0 = InterfaceName("eth0")
 FILES = sorted((Path(__file__).parents[2] / "templates").glob("*.j2"))
 KINDS = kinds()
 # What stands as long as its link does can only change.
-ONLY_CHANGES = {Sysctl, Mac, Master, Admin, AddrGenMode}
+ONLY_CHANGES = {Sysctl, Mac, Master, Admin, AddrGenMode, QueueLength}
 
 
 def made_of(source: str) -> Templates:
@@ -74,12 +74,12 @@ class TestFiles:
         assert "'{{" not in text
         assert '"{{' not in text
 
-    def test_they_run_no_program_but_four(self) -> None:
-        """A reviewer knows everything that podwire can ever do: ip, sysctl and ebtables."""
+    def test_they_run_no_program_but_five(self) -> None:
+        """A reviewer knows everything that podwire can ever do: ip, sysctl, tc and ebtables."""
         starts = {
             line.split()[1] for file in FILES for line in file.read_text().splitlines() if line.startswith(("$ ", "& "))
         }
-        assert starts == {"ip", "sysctl", "ebtables", "ebtables-restore"}
+        assert starts == {"ip", "sysctl", "tc", "ebtables", "ebtables-restore"}
 
 
 class TestStrictness:

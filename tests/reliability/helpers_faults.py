@@ -18,7 +18,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-PROGRAMS = ("ip", "ebtables-restore", "ebtables", "sysctl")
+PROGRAMS = ("ip", "ebtables-restore", "ebtables", "sysctl", "tc")
 
 # What a misbehaving command does. `fail`: nothing, and says so. `late`: what it should, and then fails. `end`: an `ip`
 # ends as by an argument that it cannot parse. `kill`, `SIGINT`, …: that signal to podwire, then what it should. `hang`:
@@ -124,7 +124,7 @@ def take_input():
     given = b""
     while chunk := os.read(0, 65536):
         given += chunk
-    if not given and (NAME == "ebtables-restore" or "-p" in sys.argv):
+    if not given and (NAME == "ebtables-restore" or "-p" in sys.argv or "-batch" in sys.argv):
         sys.exit(0)
     file = os.memfd_create("input")
     os.write(file, given)
@@ -133,6 +133,8 @@ def take_input():
 
 
 def be_program():
+    if "show" in sys.argv:
+        os.execv(REAL, sys.argv)
     take_input()
     if counted() == int(AT):
         if ACTION == "late":

@@ -33,11 +33,11 @@ class Trial:
     before: Dump = field(repr=False)
 
     @classmethod
-    def on(cls, pod: Pod, cli: Cli) -> Trial:
-        """Plan the wiring of a pod; nothing is changed yet."""
+    def on(cls, pod: Pod, cli: Cli, *options: str) -> Trial:
+        """Plan the wiring of a pod with these options; nothing is changed yet."""
         cli.folder.mkdir(exist_ok=True)
         trial = cls(pod, cli, cli.folder / "plan.json", dump(pod.inside))
-        trial.ok("plan", "--result", cli.result_of(pod), "--netns", pod.inside.name, "-o", trial.plan)
+        trial.ok("plan", "--result", cli.result_of(pod), "--netns", pod.inside.name, *options, "-o", trial.plan)
         return trial
 
     @property

@@ -387,6 +387,17 @@ def test_17_a_program_that_is_missing(pod: Pod, cli: Cli, program: str, package:
     assert cli.json("list") == []
 
 
+def test_17_without_tc(pod: Pod, cli: Cli) -> None:
+    """It is needed by the wiring of that name only."""
+    through, wiring = without(cli, "tc"), cli.wiring(pod)
+    words = ("apply", *wiring, "--wiring", "tc", "--yes")
+    with unchanged(pod.inside), cli.started(*words, through=through) as process:
+        assert sentence_of(ended(process)).endswith("is not installed: on Debian it comes with the package iproute2")
+    with cli.started("apply", *wiring, "--yes", through=through) as process:
+        assert ended(process).rc == 0
+    cli.teardown(pod)
+
+
 def test_17_without_nft(pod: Pod, cli: Cli) -> None:
     """It only tells which of ebtables' chains exist: without it there is a wiring all the same, and all comes back."""
     before = dump(pod.inside)

@@ -79,9 +79,14 @@ def test_08_macvlan(netns: MakeNamespace, cli: Cli, mode: str) -> None:
         sentence = cli.refused("apply", *cli.wiring(pod), "--yes")
     assert sentence == (
         "eth0 is of type macvlan: a macvlan takes only frames for its own MAC, so the VM's would never arrive "
-        "(a passthru one would change its parent's MAC, which is the host's NIC): "
-        "use a bridge or ptp plugin, or hand over an SR-IOV VF"
+        "(a passthru one would change its parent's MAC, which is the host's NIC): use --wiring tc"
     )
+    with cli.wired(pod, "--wiring", "tc") as wired, Port.on_tap(inside, "tap0") as vm:
+        mac, address = wired["interfaces"][0]["mac"], pod.result["ips"][0]["address"].split("/")[0]
+        if mode in ("bridge", "passthru"):  # the others talk to nobody on this host
+            host.ip("addr add 10.1.90.250/24 dev far")
+            vm.send(arp_request(mac, address, "10.1.90.250"))
+            vm.receive(lambda frame: str(frame).startswith("ARP 10.1.90.250 is at"))
 
 
 @pytest.mark.parametrize(

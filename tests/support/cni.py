@@ -80,6 +80,11 @@ class Network:
             result = json.loads(self._call(plugin, result, _environment("ADD", pod, ifname, args)))
         return result
 
+    def check(self, pod: Namespace, ifname: str = "eth0", *, result: Conf, args: str = "") -> None:
+        """CHECK: call each plugin in order with the `result` of ADD."""
+        for plugin in self._plugins():
+            self._call(plugin, result, _environment("CHECK", pod, ifname, args))
+
     def delete(self, pod: Namespace, ifname: str = "eth0", *, result: Conf | None = None, args: str = "") -> None:
         """DEL: call each plugin in the reverse order, with the `result` of ADD where it is given."""
         for plugin in reversed(self._plugins()):

@@ -18,6 +18,7 @@ from attrs import evolve, frozen
 from executor.observe.observe import observe_netns
 from executor.operations.apply import apply
 from executor.operations.outcome import Outcome
+from executor.operations.repair import Drift, drift_of, repair
 from executor.operations.rollback import restore
 from executor.settings import Settings
 from executor.state.events import Listener
@@ -86,6 +87,18 @@ class Podwire:
         wanted = self.plan() if plan is None else plan
         apply(wanted, evolve(self.settings, listeners=listeners))
         return wanted
+
+    def drift(self) -> Drift:
+        """Return in what the wiring is not as it was applied."""
+        entry = self.entry
+        assert entry is not None, "nothing is recorded"
+        return drift_of(entry, self.settings)
+
+    def repair(self) -> Outcome:
+        """Put right what is not as it was applied."""
+        entry = self.entry
+        assert entry is not None, "nothing is recorded"
+        return repair(entry, self.settings)
 
     def teardown(self, *listeners: Listener) -> Outcome:
         """Take the wiring back."""

@@ -27,6 +27,7 @@ from planner.kinds.link_attributes import (
 from planner.kinds.neighbour import Neighbour, NeighbourState
 from planner.kinds.route import Route
 from planner.kinds.sysctl import Sysctl, SysctlState
+from planner.kinds.tc_filter import TcFilter, rules_words
 from planner.network import VmInterface
 from planner.plan.plan import Plan, guests
 
@@ -115,6 +116,7 @@ def link_box(interface: VmInterface, side: Snapshot) -> Box:
         *_addresses(interface, side),
         *captioned("routes", _routes(interface, side)),
         *captioned("neighbours", _neighbours(interface, side)),
+        *captioned("filters", _filters(interface.link, side)),
     ]
     sign = "~" if any(line.sign for line in lines) else ""
     kind = fact.type if fact else "link"
@@ -171,6 +173,12 @@ def _neighbours(interface: VmInterface, side: Snapshot) -> Iterator[Line]:
             yield Line(f"{resource.address}{where}", side.sign(resource))
 
 
+def _filters(link: str, side: Snapshot) -> Iterator[Line]:
+    for resource in side.changed(TcFilter):
+        if resource.link == link:
+            yield Line(rules_words(side.state(resource)), side.sign(resource), "words")
+
+
 def _learnt(state: Any) -> str:
     return " (advertised)" if state.learnt else ""
 
@@ -216,6 +224,7 @@ def _made_box(place: Place, resource: Link, side: Snapshot) -> Box | None:
     if isinstance(state, LinkState):
         lines += [Line(str(address)) for address in state.addresses]
     lines += [Line(words, face="words") for words in _device_words(state.device)]
+    lines += captioned("filters", _filters(resource.name, side))
     return Box(place, resource.name, f"{place} · mtu {state.mtu}", side.sign(resource), tuple(lines))
 
 

@@ -106,6 +106,8 @@ def _wires(interface: VmInterface, side: Snapshot) -> list[Wire]:
     made = side.state(tap)
     if getattr(made, "master", None) == interface.bridge:
         wires.append(Wire("bridge", "tap", side.sign(tap)))
+    elif interface.bridge is None and made is not None:
+        wires.append(Wire("link", "tap", side.sign(tap)))
     return [*wires, Wire("tap", "vm", side.sign(tap))]
 
 

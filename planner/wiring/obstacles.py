@@ -1,0 +1,103 @@
+"""What stands between the pod's interface and the VM: links whose frames lead nowhere, and who sees frames first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from planner.errors import Refused
+from planner.facts.hooks import NetfilterHook
+from planner.facts.model import LinkFact, NamespaceFacts
+from planner.kinds.ebtables import ACCEPT, FORWARD
+from planner.kinds.kind import Resource
+from planner.kinds.link import Link
+from planner.kinds.link_attributes import Master
+from planner.kinds.tc_filter import FilterState, TcFilter, rules_words
+from planner.text.values import InterfaceName, MacAddress
+
+_ZERO_MAC = MacAddress("00:00:00:00:00:00")
+
+
+def refuse_dead_end(link: LinkFact, facts: NamespaceFacts) -> None:
+    """Raise Refused if a VM's frames would not get anywhere by ``link``, whatever the wiring; it says what to do."""
+    if link.type == "tun" and link.mac is not None and not link.carrier:
+        # One that a program has open (slirp4netns, pasta) is a way to somewhere.
+        why = "it is a tap already, made for a program that opens it: give it to the VMM as it is"
+        raise Refused(f"{link.name} can't be wired: {why}")
+    if link.type == "dummy":
+        raise Refused(f"{link.name} can't be wired: what is sent to a dummy goes nowhere, so a VM would reach nobody")
+    if link.type == "netkit" and (link.mac in (None, _ZERO_MAC) or "NOARP" in link.flags):
+        raise Refused(
+            f"{link.name} can't be wired: it is a netkit in L3 mode, which carries no Ethernet frames: "
+            "make the pod's interface a veth, or a netkit in L2 mode"
+        )
+    if link.mac == _ZERO_MAC:
+        raise Refused(f"{link.name} can't be wired: its MAC is {link.mac}, which no VM can have: set one first")
+    if link.xdp is not None:
+        raise Refused(
+            f"{link.name} has an XDP program, and what that lets through can't be told: "
+            f"detach it first (ip link set dev {link.name} {link.xdp} off)"
+        )
+    for found, state in filters_of(link.name, facts):
+        if state.redirects_all:
+            raise Refused(
+                f"a {found} takes every frame away before the VM sees it, as a runtime that ended leaves it: remove it "
+                f"first (tc filter del dev {link.name} {found.direction} pref {found.pref})"
+            )
+
+
+def filters_of(link: str, facts: NamespaceFacts) -> list[tuple[TcFilter, FilterState]]:
+    """Return the tc filters of a link in the order in which the kernel tries them."""
+    found = [
+        (fact.resource, fact.state)
+        for fact in facts.others
+        if isinstance(fact.resource, TcFilter) and fact.resource.link == link
+    ]
+    return sorted(found, key=lambda pair: pair[0].pref)
+
+
+def hazards(links: Iterable[InterfaceName], facts: NamespaceFacts, ours: Collection[Resource]) -> tuple[str, ...]:
+    """Return a sentence for each filter, hook and policy in the namespace that sees the VM's frames and may drop them.
+
+    ``links`` are the pod's interfaces, ``ours`` what podwire makes of them. Nothing sees what a filter of ours takes
+    away before, and chains of bridges see only what is bridged.
+    """
+    wired = tuple(links)
+    bridged = any(Master(name) in ours for name in wired)
+    policies = (chain for chain in facts.ebtables.chains if chain.name == FORWARD and chain.policy != ACCEPT)
+    return (
+        *(note for name in wired for note in _port(name, facts, ours)),
+        *(note for name in wired for note in _filters(name, facts, ours)),
+        *(f"the {hook} sees the VM's frames" for hook in facts.hooks if _matters(hook, wired, ours)),
+        *(
+            f"the ebtables chain {chain.name} has the policy {chain.policy}, for the VM's frames too"
+            for chain in policies
+            if bridged
+        ),
+    )
+
+
+def _port(name: InterfaceName, facts: NamespaceFacts, ours: Collection[Resource]) -> Iterator[str]:
+    link = facts.link(name)
+    if link is not None and link.master is not None and Link(link.master) not in ours:
+        what = "and leaves it" if Master(name) in ours else "which sees none of its frames then"
+        yield f"{name} is a port of {link.master}, {what}"
+
+
+def _filters(name: InterfaceName, facts: NamespaceFacts, ours: Collection[Resource]) -> Iterator[str]:
+    for found, state in filters_of(name, facts):
+        if found not in ours and not any(_is_behind(found, own) for own in ours if isinstance(own, TcFilter)):
+            yield f"a {found} sees the VM's frames: {rules_words(state)}"
+
+
+def _is_behind(found: TcFilter, own: TcFilter) -> bool:
+    return (found.link, found.direction) == (own.link, own.direction) and found.pref > own.pref
+
+
+def _matters(hook: NetfilterHook, links: Collection[InterfaceName], ours: Collection[Resource]) -> bool:
+    """Say whether a hook sees frames of the links: tc comes before the ingress hook of netdev, and before bridges."""
+    if hook.does_nothing:
+        return False
+    if hook.family == "bridge":
+        return any(Master(name) in ours for name in links)
+    taken = {own.link for own in ours if isinstance(own, TcFilter)} if hook.hook == "ingress" else set()
+    return not (set(hook.devices) - taken).isdisjoint(links)
