@@ -113,7 +113,7 @@ class StateStore:
 
     def delete(self, plan_id: PlanId) -> None:
         """Forget an id; one that is not there is forgotten already."""
-        _delete(self._path(plan_id))
+        delete_document(self._path(plan_id))
 
     def ids(self) -> tuple[PlanId, ...]:
         """Return the ids that have an entry, sorted."""
@@ -143,7 +143,7 @@ class StateStore:
 
     def delete_dummy(self, plan_id: PlanId) -> None:
         """Forget what CNI plugins were asked for: it was given back."""
-        _delete(self._dummies / f"{plan_id}.json")
+        delete_document(self._dummies / f"{plan_id}.json")
 
     def dummy_ids(self) -> tuple[PlanId, ...]:
         """Return the ids that have a dummy gateway, sorted."""
@@ -187,7 +187,8 @@ def _check_directory(directory: Path) -> None:
         raise HostError(f"the state directory {shown(str(directory))} cannot be written")
 
 
-def _delete(path: Path) -> None:
+def delete_document(path: Path) -> None:
+    """Remove what ``AtomicWrite`` wrote, and what it left if it was killed; nothing there is fine. Raises HostError."""
     try:
         for name in _half_written(path):
             path.with_name(name).unlink(missing_ok=True)

@@ -114,14 +114,20 @@ class Trial:
         return self._run(self.subject.plugin, given, self.conf() if conf is None else conf)
 
     def prepare(self, command: str = "ADD") -> Conf | None:
-        """Call the plugins before this one; return the last result of ADD, None where there is none."""
+        """Call the plugins before this one; return the last result of ADD, None where there is none.
+
+        One that is too old for the version is called in its latest: from 1.0.0 to 1.1.0 results only got more keys.
+        """
         result: Conf | None = None
         for conf in self.subject.before if command == "ADD" else reversed(self.subject.before):
-            variables = {"CNI_COMMAND": command, **self.identity()}
-            answer = self._run(self.subject.file_of(conf["type"]), variables, self._conf(conf, result))
+            plugin = self.subject.file_of(conf["type"])
+            said = self._run(plugin, {"CNI_COMMAND": "VERSION"}, {"cniVersion": self.version}).document()
+            spoken = max(version for version in said["supportedVersions"] if version <= self.version)
+            given = self._conf(conf, result) | {"cniVersion": spoken}
+            answer = self._run(plugin, {"CNI_COMMAND": command, **self.identity()}, given)
             if not answer.ok:
                 raise AssertionError(f"{conf['type']}, which comes before it, failed {command}; {answer}")
-            result = answer.document() if command == "ADD" else None
+            result = answer.document() | {"cniVersion": self.version} if command == "ADD" else None
         return result
 
     def add(self) -> Conf:

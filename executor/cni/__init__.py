@@ -1,0 +1,58 @@
+"""``podwire-cni``: podwire as a chained CNI plugin, called by a container runtime (CNI specification, section 2).
+
+It reads its variables and a configuration, does what the command line does through the same ``executor/operations/``,
+and answers in JSON on standard output. Logs go to standard error, and to ``podwire log``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from executor.cni.errors import BUG, CniError, code_of
+
+VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
+
+
+def main() -> int:
+    """Do what CNI_COMMAND says and return the exit status. It never raises."""
+    try:
+        answer = _answer()
+    except CniError as error:
+        return _failed(error)
+    except KeyboardInterrupt:
+        return _failed(CniError(code_of(KeyboardInterrupt()), "interrupted, nothing was changed"))
+    except Exception as error:  # whatever it is, a runtime gets an error object
+        if os.environ.get("PODWIRE_TRACEBACK"):
+            raise
+        return _failed(CniError(BUG, f"this is a bug, please report it: {type(error).__name__} {str(error)[:200]}"))
+    if answer is not None:
+        _put(answer)
+    return 0
+
+
+def _answer() -> dict[str, Any] | None:
+    """Return what there is to answer, None for nothing. Raises CniError."""
+    if os.environ.get("CNI_COMMAND") == "VERSION":
+        return {"cniVersion": VERSIONS[-1], "supportedVersions": list(VERSIONS)}
+    from executor.cni.call import read_call  # noqa: PLC0415  VERSION needs none of it
+    from executor.cni.verbs import carry_out  # noqa: PLC0415
+
+    return carry_out(read_call(os.environ, sys.stdin.buffer))
+
+
+def _failed(error: CniError) -> int:
+    """Say what went wrong as the specification wants it (section 5, Error), and on standard error."""
+    answer: dict[str, Any] = {"cniVersion": error.version or VERSIONS[-1], "code": error.code, "msg": error.message}
+    if error.details:
+        answer["details"] = error.details
+    _put(answer)
+    sys.stderr.write(f"podwire-cni: {error.message}\n")
+    return 1
+
+
+def _put(answer: dict[str, Any]) -> None:
+    sys.stdout.write(f"{json.dumps(answer)}\n")
+    sys.stdout.flush()

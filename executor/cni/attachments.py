@@ -1,0 +1,76 @@
+"""Which attachment a wiring belongs to, and of which network: what GC must know, kept beside the state.
+
+STATE-DIR/attachments/ID.json   written before anything is changed for it, removed when nothing is left
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+
+from attrs import frozen
+
+from executor.cni.call import Attachment, Call
+from executor.errors import HostError
+from executor.state.store import AtomicWrite, StateStore, delete_document
+from planner.errors import PodwireError
+from planner.text.document import load_json
+from planner.text.values import PlanId
+
+
+@frozen
+class Known:
+    """An attachment that something was done for; None where what was written down cannot be read any more."""
+
+    plan_id: PlanId
+    attachment: Attachment | None
+    network: str | None
+
+
+class Attachments:
+    """The attachments of a state directory."""
+
+    def __init__(self, store: StateStore) -> None:
+        self._folder = store.directory / "attachments"
+
+    def save(self, call: Call) -> None:
+        """Write down that something is about to be done for a call. Raises HostError."""
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise HostError(f"{self._folder} cannot be made: {error.strerror}") from None
+        document = {
+            "containerID": call.attachment.container,
+            "ifname": call.attachment.ifname,
+            "network": call.conf.network,
+            "pod": call.pod,
+        }
+        path = self._folder / f"{call.attachment.plan_id}.json"
+        with AtomicWrite(path, lambda: json.dumps(document)) as written:
+            written.commit()
+
+    def forget(self, plan_id: PlanId) -> None:
+        """Forget an attachment; one that is not there is forgotten already. Raises HostError."""
+        delete_document(self._folder / f"{plan_id}.json")
+
+    def all(self) -> tuple[Known, ...]:
+        """Return all that are known, sorted."""
+        try:
+            names = sorted(os.listdir(self._folder))
+        except FileNotFoundError:
+            return ()
+        found = []
+        for name in names:
+            with contextlib.suppress(ValueError):  # a file that is being written
+                if name.endswith(".json"):
+                    found.append(self._known(PlanId(name.removesuffix(".json"))))
+        return tuple(found)
+
+    def _known(self, plan_id: PlanId) -> Known:
+        try:
+            document = load_json((self._folder / f"{plan_id}.json").read_bytes(), f"attachment {plan_id}")
+            container, ifname, network = (document.field(key).text() for key in ("containerID", "ifname", "network"))
+        except (OSError, PodwireError):
+            return Known(plan_id, None, None)
+        return Known(plan_id, Attachment(container, ifname), network)

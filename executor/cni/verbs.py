@@ -1,0 +1,274 @@
+"""What a runtime can ask of the plugin (CNI specification 1.1.0, section 2, "CNI operations"), verb by verb."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from attrs import evolve
+
+from executor.cni.attachments import Attachments
+from executor.cni.call import Attachment, Call, container_id, interface_name
+from executor.cni.conf import LOG_LEVELS
+from executor.cni.errors import (
+    BAD_CONFIGURATION,
+    BAD_VARIABLES,
+    HALF_DONE,
+    NOT_AS_ADDED,
+    NOT_AVAILABLE,
+    OWN_NAMESPACE,
+    TRY_AGAIN_LATER,
+    CniError,
+    code_of,
+)
+from executor.cni.result import result_of
+from executor.errors import HostError, NamespaceGone, RollbackIncomplete
+from executor.netns.namespace import Namespace, boot_id
+from executor.settings import Settings
+from executor.state.events import Event, Ran
+from executor.state.status import open_recorded
+from executor.state.store import TEARING_DOWN, WIRED, StateStore, WiringRecord
+from planner.changes.change import Change
+from planner.cni.result import CniResult
+from planner.errors import InvalidInput, PodwireError, StalePlan
+from planner.kinds.kind import kind_of
+from planner.kinds.link import LinkState
+from planner.plan.plan import Plan
+from planner.text.document import Node
+from planner.text.values import NetnsPath, PlanId
+
+# The kernel may finish an address while a plan is being made: then it is made again, but not for ever.
+_TRIES = 3
+# What plugins that come later in the chain change of the pod's interface by right (tuning(8) of the CNI plugins).
+_OTHERS_MAY_CHANGE = ("mac", "mtu")
+
+
+def carry_out(call: Call) -> dict[str, Any] | None:
+    """Do what is asked for and return the answer, None for none. Raises CniError."""
+    settings = _settings(call)
+    try:
+        answer = _VERBS[call.verb](call, settings)
+    except PodwireError as error:
+        failure = CniError(code_of(error), str(error))
+    except CniError as error:
+        failure = error
+    else:
+        _log(call, "info", "done")
+        return answer
+    failure.version = call.conf.version
+    raise failure
+
+
+def _add(call: Call, settings: Settings) -> dict[str, Any]:
+    """Wire the pod's interfaces; a repeated ADD answers as the first did."""
+    from executor.operations.plan import plan_of  # noqa: PLC0415  DEL plans nothing
+
+    netns, previous = _namespace(call), CniResult.parse(_previous(call))
+    plan_id, known = call.attachment.plan_id, Attachments(settings.store)
+    settings.store.prepare()
+    _take_back_what_is_left(call, settings)
+    known.save(call)
+    try:
+        _wire(previous, netns, call, settings)
+        entry = settings.store.load(plan_id)
+        if entry is None:  # somebody tore it down at once
+            raise StalePlan(f"{plan_id} is not wired any more")
+        return result_of(call, plan_of(entry, netns, settings.templates))
+    except PodwireError:
+        if plan_id not in settings.store.ids():
+            known.forget(plan_id)
+        raise
+
+
+def _check(call: Call, settings: Settings) -> None:
+    """Look whether the VM still has what ADD gave to it; what later plugins changed by right does not count."""
+    from executor.operations.repair import drift_of  # noqa: PLC0415  the other verbs need none of it
+
+    _namespace(call)
+    CniResult.parse(_previous(call))
+    entry = settings.store.load(call.attachment.plan_id)
+    if entry is None:
+        raise CniError(NOT_AS_ADDED, f"{call.attachment.plan_id} is not wired")
+    drifted = drift_of(entry, settings).plan.changes
+    missing = [change for change in drifted if change.after and not _is_a_later_plugins(change)]
+    if missing:
+        names = ", ".join(str(change.resource) for change in missing)
+        raise CniError(NOT_AS_ADDED, f"{entry.id} is not as it was added: {names}")
+
+
+def _is_a_later_plugins(change: Change) -> bool:
+    """Say whether a change of what was applied may be a later plugin's doing; a bridge takes over its ports' MTU."""
+    if isinstance(change.before, LinkState):
+        return evolve(change.before, mtu=change.after.mtu) == change.after if change.after else False
+    return kind_of(change.resource).name in _OTHERS_MAY_CHANGE
+
+
+def _delete(call: Call, settings: Settings) -> None:
+    """Take back what ADD did, by the attachment alone; what is unknown, half there or gone is done."""
+    _forget(call.attachment.plan_id, call.netns, call, settings)
+
+
+def _gc(call: Call, settings: Settings) -> None:
+    """Take back what was done in this network for attachments that the runtime does not list; go on past errors."""
+    if call.conf.valid is None:
+        raise CniError(BAD_CONFIGURATION, "configuration: 'cni.dev/valid-attachments' is missing")
+    valid = {_attachment(node).plan_id for node in call.conf.valid}
+    problems = []
+    for known in Attachments(settings.store).all():
+        if known.network == call.conf.network and known.plan_id not in valid:
+            try:
+                _forget(known.plan_id, None, call, settings)
+            except (PodwireError, CniError) as error:
+                problems.append(f"{known.plan_id}: {error}")
+    if problems:
+        raise CniError(HALF_DONE, f"{len(problems)} could not be taken back", "; ".join(problems))
+
+
+def _status(_call: Call, settings: Settings) -> None:
+    """Say whether an ADD could be served: privileges, programs, the kernel's taps, a state directory to write to."""
+    from executor.process.run import find_program  # noqa: PLC0415
+    from executor.taps.open import check_taps  # noqa: PLC0415
+
+    try:
+        if os.geteuid() != 0:
+            raise CniError(NOT_AVAILABLE, "this needs root")
+        for program in ("nsenter", "ip", "ebtables-save", "ebtables-restore", "sysctl"):
+            find_program(program)
+        check_taps()
+        boot_id()
+        Namespace.open(NetnsPath("/proc/self/ns/net")).close()
+        settings.store.prepare()
+    except PodwireError as error:
+        raise CniError(NOT_AVAILABLE, str(error)) from None
+
+
+_VERBS: dict[str, Callable[[Call, Settings], dict[str, Any] | None]] = {
+    "ADD": _add,
+    "CHECK": _check,
+    "DEL": _delete,
+    "GC": _gc,
+    "STATUS": _status,
+}
+
+
+def _wire(previous: CniResult, netns: NetnsPath, call: Call, settings: Settings) -> None:
+    """Plan and apply; nothing is done where it is wired so already."""
+    from executor.operations.apply import apply  # noqa: PLC0415  DEL applies nothing
+    from executor.operations.plan import plan_namespace  # noqa: PLC0415
+
+    def planned() -> Plan:
+        return plan_namespace(
+            previous, plan_id=call.attachment.plan_id, netns=netns, options=call.conf.options, settings=settings
+        )
+
+    for _ in range(_TRIES - 1):
+        try:
+            apply(planned(), settings)
+        except StalePlan as stale:
+            _log(call, "warning", str(stale))
+        else:
+            return
+    apply(planned(), settings)
+
+
+def _take_back_what_is_left(call: Call, settings: Settings) -> None:
+    """Take back what an ADD or DEL that was killed has left of this attachment."""
+    plan_id = call.attachment.plan_id
+    try:
+        entry = settings.store.load(plan_id)
+    except InvalidInput:
+        entry = None
+    if plan_id in settings.store.ids() and (entry is None or entry.status != WIRED):
+        _forget(plan_id, call.netns, call, settings)
+
+
+def _forget(plan_id: PlanId, netns: NetnsPath | None, call: Call, settings: Settings) -> None:
+    """Take a wiring back and forget it, whatever is left of it.
+
+    If it cannot be taken back whole the runtime is told to try again. The second time it is abandoned: a container
+    must not be kept for ever, and the namespace goes next.
+    """
+    from executor.operations.abandon import abandon  # noqa: PLC0415  ADD takes nothing back, mostly
+    from executor.operations.rollback import restore  # noqa: PLC0415
+
+    entry = _entry(plan_id, settings.store, call)
+    try:
+        if entry is not None and not _is_lost(entry):
+            _log(call, "info", restore(entry, settings, "teardown").sentence)
+        elif plan_id in settings.store.ids():
+            opening = partial(Namespace.open, netns) if netns and entry is None else None
+            _log(call, "warning", abandon(plan_id, opening, settings).sentence)
+        else:
+            settings.store.delete(plan_id)  # what an ADD was writing when it was killed
+    except RollbackIncomplete as error:
+        if entry is None or entry.status != TEARING_DOWN:
+            raise CniError(TRY_AGAIN_LATER, str(error)) from None
+        _log(call, "warning", f"{error}; {abandon(plan_id, partial(open_recorded, entry), settings).sentence}")
+    Attachments(settings.store).forget(plan_id)
+
+
+def _is_lost(entry: WiringRecord) -> bool:
+    """Say whether nobody can find the namespace, nor prove that it is gone: then the runtime has deleted it."""
+    try:
+        open_recorded(entry).close()
+    except NamespaceGone:
+        return False
+    except HostError:
+        return True
+    return False
+
+
+def _entry(plan_id: PlanId, store: StateStore, call: Call) -> WiringRecord | None:
+    """Return what is recorded, None if that is nothing or cannot be read."""
+    try:
+        return store.load(plan_id)
+    except InvalidInput as error:
+        _log(call, "warning", str(error))
+        return None
+
+
+def _namespace(call: Call) -> NetnsPath:
+    """Return the namespace, which must not be the one that the plugin itself runs in. Raises CniError."""
+    assert call.netns is not None  # noqa: S101  the verb requires it
+    try:
+        is_own = os.path.samefile(call.netns, "/proc/self/ns/net")
+    except OSError as error:
+        raise CniError(BAD_VARIABLES, f"CNI_NETNS: {call.netns} cannot be used: {error.strerror}") from None
+    if is_own:
+        raise CniError(OWN_NAMESPACE, f"CNI_NETNS: {call.netns} is the namespace that podwire-cni runs in")
+    return call.netns
+
+
+def _previous(call: Call) -> Node:
+    if call.conf.previous is None:
+        what = "podwire-cni is chained behind a plugin that makes the interface, and wires what that answered"
+        raise CniError(BAD_CONFIGURATION, "configuration: 'prevResult' is missing", what)
+    return call.conf.previous
+
+
+def _attachment(node: Node) -> Attachment:
+    return Attachment(
+        container_id(node.field("containerID").text(), f"{node.path}.containerID"),
+        interface_name(node.field("ifname").text(), f"{node.path}.ifname"),
+    )
+
+
+def _settings(call: Call) -> Settings:
+    def listen(event: Event) -> None:
+        if isinstance(event, Ran):
+            _log(call, "debug", f"{event.command.line}: {event.reply.rc}")
+
+    return Settings(
+        store=StateStore(call.conf.state_dir),
+        requested_by=f"podwire-cni {call.verb} in network {call.conf.network} for {call.pod}",
+        listeners=(listen,),
+    )
+
+
+def _log(call: Call, level: str, sentence: str) -> None:
+    """Say something on standard error, if the configuration wants to hear of it."""
+    if LOG_LEVELS.index(level) <= LOG_LEVELS.index(call.conf.log_level):
+        sys.stderr.write(f"podwire-cni: {level}: {call.verb} {call.pod}: {sentence}\n")

@@ -1,0 +1,290 @@
+"""What the verbs of podwire-cni do and answer: by the CNI specification, and for the result by Firecracker's SDK."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from executor.netns.namespace import Namespace
+from executor.taps.open import open_tap
+from planner.text.values import InterfaceName, NetnsPath
+from tests.cni.helpers_cni import BRIDGE, PLUGIN, PTP, Attached, attached
+from tests.conformance.__main__ import cases, verdict
+from tests.conformance.rules import Rule, supported_versions
+from tests.conformance.trial import Conf, Subject
+from tests.support.cni import host_local
+from tests.support.running import run
+
+VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
+SUBJECT = Subject(PLUGIN, {"type": "podwire-cni"}, (BRIDGE,))
+
+
+@pytest.mark.parametrize(
+    ("rule", "version"), [pytest.param(*case, id=f"{case[0].name}-{case[1]}") for case in cases(VERSIONS)]
+)
+def test_it_keeps_every_rule(rule: Rule, version: str) -> None:
+    """Of the conformance kit, in each version."""
+    assert not verdict(rule, SUBJECT, version).startswith("broken"), verdict(rule, SUBJECT, version)
+
+
+def test_version_reads_no_input() -> None:
+    """A runtime may leave standard input open."""
+    with subprocess.Popen(
+        [PLUGIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"CNI_COMMAND": "VERSION"}
+    ) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.read())
+    assert tuple(said["supportedVersions"]) == VERSIONS == supported_versions(SUBJECT)
+
+
+# --- the result -------------------------------------------------------------------------------------------------------
+
+
+def configuration_of_the_vm(result: Conf, container: str, netns: str) -> Conf:
+    """Return what firecracker-go-sdk takes from a result (cni/vmconf, StaticNetworkConfFrom; cni/internal, VMTapPair).
+
+    There is exactly one interface whose sandbox is the VM's id; exactly one other has its name, and is the tap. The
+    VM's address is the one whose interface is the former.
+    """
+    interfaces = result["interfaces"]
+    (index,) = (at for at, one in enumerate(interfaces) if one.get("sandbox") == container)
+    vm = interfaces[index]
+    (tap,) = (one for one in interfaces if one["name"] == vm["name"] and one.get("sandbox") != container)
+    (address,) = (ip for ip in result["ips"] if ip.get("interface") == index)
+    assert tap["sandbox"] == netns
+    return {"tap": tap["name"], "mac": vm["mac"], "address": address["address"], "gateway": address["gateway"]}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_firecracker_reads_the_configuration_of_the_vm_from_the_result(version: str, tmp_path: Path) -> None:
+    """Unchanged, as behind tc-redirect-tap."""
+    with attached(tmp_path / "state", version=version) as pod:
+        (eth0,) = (one for one in pod.previous["interfaces"] if one["name"] == "eth0")
+        result = pod.add()
+        vm = configuration_of_the_vm(result, pod.trial.pod.name, str(pod.trial.pod.path))
+        assert vm == {"tap": "tap0", "mac": eth0["mac"], "address": "10.1.90.2/24", "gateway": "10.1.90.1"}
+        link = json.loads(pod.trial.pod.ip("-j link show dev tap0"))[0]
+        assert link["mtu"] == 1500
+        (tap,) = (one for one in result["interfaces"] if one["name"] == "tap0" and one["sandbox"].startswith("/"))
+        assert tap["mac"] == link["address"]
+        assert ("mtu" in tap) == (version == "1.1.0")
+
+
+def test_what_only_the_plugin_before_knows_is_handed_on(pod: Attached) -> None:
+    """AWS's plugin notes in its result what its DEL needs, as an interface that is none."""
+    note = {"name": "dummy0123456789a", "mac": "7", "sandbox": "3"}
+    pod.previous["interfaces"].append(note)
+    pod.previous["x-own"] = {"a": 1}
+    result = pod.add()
+    assert note in result["interfaces"]
+    assert result["x-own"] == {"a": 1}
+    assert [ip["interface"] for ip in result["ips"]] == [2, 5]
+
+
+def test_the_neighbours_that_a_guest_needs_are_said(pod: Attached) -> None:
+    """Behind AWS's plugin the gateway answers no ARP: the pod has a permanent entry."""
+    pod.trial.pod.ip("neigh add 10.1.90.77 lladdr 02:00:00:00:00:77 dev eth0 nud permanent")
+    (vm,) = (one for one in pod.add()["interfaces"] if one.get("sandbox") == pod.trial.pod.name)
+    assert vm["neighbours"] == [{"address": "10.1.90.77", "lladdr": "02:00:00:00:00:77"}]
+
+
+def test_both_families_are_said_of_the_vm(tmp_path: Path) -> None:
+    """Each address once more, for the pseudo-interface."""
+    dual: Conf = BRIDGE | {"ipam": host_local("10.1.90.0/24", "fd00:1:90::/64", routes=("0.0.0.0/0", "::/0"))}
+    with attached(tmp_path / "state", before=(dual,)) as pod:
+        result = pod.add()
+        own = [ip["address"] for ip in result["ips"] if result["interfaces"][ip["interface"]]["name"] == "tap0"]
+        assert own == [ip["address"] for ip in pod.previous["ips"]]
+        assert len(own) == 2
+
+
+def test_a_repeated_add_answers_as_the_first_did(pod: Attached) -> None:
+    """A runtime that missed the answer asks again."""
+    assert pod.add() == pod.add()
+
+
+def test_another_configuration_for_the_same_attachment_is_refused(pod: Attached) -> None:
+    """Nothing is changed under a VM that may run."""
+    pod.add()
+    answer = pod.trial.call("ADD", pod.conf(tapOwner=1000))
+    assert answer.document()["code"] == 100
+    assert "other options" in answer.document()["msg"]
+
+
+def test_the_keys_of_the_configuration_reach_the_tap(pod: Attached) -> None:
+    """`tapOwner`, `tapGroup`, `queues`, `vnetHdr`."""
+    pod.add(tapOwner=54321, tapGroup=54322, queues=4, vnetHdr=True)
+    found = json.loads(pod.trial.pod.ip("-j -d link show dev tap0"))[0]["linkinfo"]["info_data"]
+    assert (str(found["user"]), str(found["group"])) == ("54321", "54322")
+    assert found["multi_queue"]
+    assert found["vnet_hdr"]
+
+
+def test_the_arguments_of_tc_redirect_tap_are_understood(pod: Attached) -> None:
+    """Whoever calls that one passes them in CNI_ARGS; they go before the configuration."""
+    args = "IgnoreUnknown=true;TC_REDIRECT_TAP_NAME=vmtap;TC_REDIRECT_TAP_UID=54321;TC_REDIRECT_TAP_GID=54322"
+    answer = pod.trial.call("ADD", pod.conf(tapName="other"), env={"CNI_ARGS": args})
+    assert answer.ok, answer
+    found = json.loads(pod.trial.pod.ip("-j -d link show dev vmtap"))[0]["linkinfo"]["info_data"]
+    assert (str(found["user"]), str(found["group"])) == ("54321", "54322")
+    assert [one["name"] for one in answer.document()["interfaces"]][-2:] == ["vmtap", "vmtap"]
+
+
+# --- CHECK, GC, STATUS ------------------------------------------------------------------------------------------------
+
+
+def check(pod: Attached) -> Conf:
+    """CHECK; return the error, empty for none."""
+    answer = pod.trial.call("CHECK", pod.trial.conf(pod.trial.results[-1]))
+    return {} if answer.ok else answer.document()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "link set eth0 mtu 1400",
+        "link set eth0 address 02:00:00:00:00:07",
+        "addr add 192.0.2.7/24 dev eth0",
+        "route add 192.0.2.0/24 dev lo",
+    ],
+)
+def test_check_tolerates_what_later_plugins_change(pod: Attached, line: str) -> None:
+    """Such as `tuning`, `sbr` and `static`."""
+    pod.add()
+    pod.trial.pod.ip(line)
+    assert check(pod) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "name"), [("link del tap0", "tap0"), ("link set eth0 nomaster", "eth0"), ("link set tap0 down", "tap0")]
+)
+def test_check_says_what_is_missing(pod: Attached, line: str, name: str) -> None:
+    """By the name of the link."""
+    pod.add()
+    pod.trial.pod.ip(line)
+    error = check(pod)
+    assert error["code"] == 104
+    assert name in error["msg"]
+
+
+def gc(pod: Attached, *valid: Conf, **changed: object) -> Conf:
+    """GC, in version 1.1.0; return the error, empty for none."""
+    conf = pod.trial.conf() | {"cniVersion": "1.1.0", "cni.dev/valid-attachments": list(valid), **changed}
+    answer = pod.trial.call("GC", conf, without=["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"])
+    return {} if answer.ok else answer.document()
+
+
+def test_gc_leaves_other_networks_alone(pod: Attached) -> None:
+    """Each network of a host is collected by itself, and all of them are in one state directory."""
+    pod.add()
+    assert gc(pod, name="other") == {}
+    assert check(pod) == {}
+    assert gc(pod) == {}
+    assert pod.left() == ""
+
+
+def test_gc_understands_both_names_of_the_list(pod: Attached) -> None:
+    """As libcni sends them: `cni.dev/valid-attachments` and, for older plugins, `cni.dev/attachments`."""
+    pod.add()
+    valid = {"containerID": pod.trial.pod.name, "ifname": "eth0"}
+    assert gc(pod, **{"cni.dev/attachments": [valid]}) == {}
+    assert check(pod) == {}
+
+
+def test_gc_without_a_list_is_an_error(pod: Attached) -> None:
+    """Taking it for an empty one would take the network from every VM."""
+    pod.add()
+    assert gc(pod, **{"cni.dev/valid-attachments": None})["code"] == 7
+    assert check(pod) == {}
+
+
+def test_gc_goes_on_past_errors_and_reports_them(tmp_path: Path) -> None:
+    """One attachment that cannot be taken back keeps no other one."""
+    state = tmp_path / "state"
+    with attached(state) as first, attached(state) as second:
+        first.add()
+        second.add()
+        ids = sorted([first.trial.pod.name, second.trial.pod.name])
+        stuck, free = (first, second) if ids[0] == first.trial.pod.name else (second, first)
+        stuck.trial.pod.ip("link add tap9 type bridge")
+        entry = state / "wirings" / f"{stuck.trial.pod.name}-eth0.json"
+        (state / "attachments" / entry.name).chmod(0o600)
+        entry.unlink()
+        entry.mkdir()  # what stands in its place can be neither read nor removed
+        error = gc(first)
+        assert error["code"] == 103
+        assert stuck.trial.pod.name in error["details"]
+        entry.rmdir()
+        assert free.left().count(free.trial.pod.name) == 0
+
+
+def test_status_says_what_is_missing(tmp_path: Path) -> None:
+    """With code 50: an ADD could not be served."""
+    (tmp_path / "file").write_text("")
+    conf = {"cniVersion": "1.1.0", "name": "pods", "type": "podwire-cni", "stateDir": str(tmp_path / "file")}
+    answer = run([PLUGIN], stdin=json.dumps(conf), env={"CNI_COMMAND": "STATUS"}, check=False)
+    assert answer.rc == 1
+    assert json.loads(answer.out)["code"] == 50
+
+
+# --- logs -------------------------------------------------------------------------------------------------------------
+
+
+def test_podwire_log_says_for_which_pod_a_command_was_run(pod: Attached) -> None:
+    """Its name comes with CNI_ARGS."""
+    args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=vm1;K8S_POD_INFRA_CONTAINER_ID=x"
+    answer = pod.trial.call("ADD", pod.conf(logLevel="debug"), env={"CNI_ARGS": args})
+    assert answer.ok
+    assert "podwire-cni: debug: ADD pod default/vm1: ip link set dev eth0 master br0: 0\n" in answer.outcome.err
+    log = run([sys.executable, "-m", "executor", "log", "--json", "--state-dir", pod.state], env=dict(os.environ)).out
+    assert {entry["id"] for entry in json.loads(log)} == {f"{pod.trial.pod.name}-eth0"}
+    text = run([sys.executable, "-m", "executor", "log", "--state-dir", pod.state], env=dict(os.environ)).out
+    assert "podwire-cni ADD in network pods for pod default/vm1" in text
+
+
+def test_at_level_error_nothing_is_said_that_went_well(pod: Attached) -> None:
+    """A runtime copies standard error to its own log."""
+    assert pod.trial.call("ADD", pod.conf(logLevel="error")).outcome.err == ""
+
+
+# --- chains -----------------------------------------------------------------------------------------------------------
+
+TUNING: Conf = {"type": "tuning", "mtu": 1400, "sysctl": {"net.ipv4.conf.eth0.arp_filter": "1"}}
+PORTMAP: Conf = {
+    "type": "portmap",
+    "runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]},
+}
+BANDWIDTH: Conf = {"type": "bandwidth", "ingressRate": 10**6, "ingressBurst": 10**6}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [(BRIDGE,), (PTP,), (BRIDGE, TUNING), (BRIDGE, PORTMAP), (PTP, TUNING, PORTMAP)],
+    ids=lambda chain: "+".join(conf["type"] for conf in chain),
+)
+def test_a_chain_leaves_nothing_on_the_host(before: tuple[Conf, ...], tmp_path: Path) -> None:
+    """With ipMasq: a plugin finds what to unmasquerade by the addresses on the interface, which are back by then."""
+    with attached(tmp_path / "state", before=before) as pod:
+        pod.add()
+        assert "10.1.90.2" in pod.trial.host.run("nft", "list", "ruleset").out
+        pod.delete()
+        assert pod.left() == ""
+        pod.trial.prepare("DEL")
+        assert "10.1.90" not in pod.trial.host.run("nft", "list", "ruleset").out
+
+
+def test_a_vm_that_runs_does_not_keep_it_from_being_deleted(pod: Attached) -> None:
+    """A kubelet stops the sandbox with what is in it."""
+    pod.add()
+    with Namespace.open(NetnsPath(str(pod.trial.pod.path))) as namespace:
+        (fd,) = open_tap(InterfaceName("tap0"), namespace=namespace)
+    try:
+        pod.delete()
+    finally:
+        os.close(fd)
+    assert pod.left() == ""
