@@ -14,12 +14,11 @@ with every command that is run. All but ``plan`` from captured facts, ``parse_pl
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from executor.errors import HostError as HostError
     from executor.errors import NamespaceGone as NamespaceGone
     from executor.errors import RollbackIncomplete as RollbackIncomplete
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
     from planner.options import PlanOptions as PlanOptions
     from planner.plan.plan import Plan as Plan
     from planner.text.values import PlanId
+
+    Result = CniResult | Mapping[str, Any] | str | bytes
 
 _TYPES = {
     "CniResult": "planner.cni.result",
@@ -100,7 +101,7 @@ def facts(netns: str, *, settings: Settings | None = None) -> NamespaceFacts:
 
 
 def plan(
-    result: CniResult | Mapping[str, Any] | str | bytes,
+    result: Result | Sequence[Result],
     netns: str,
     *,
     id: str | None = None,
@@ -108,7 +109,7 @@ def plan(
     facts: NamespaceFacts | None = None,
     settings: Settings | None = None,
 ) -> Plan:
-    """Return the plan that wires the links of a CNI result in a namespace, or in one that ``facts`` describe.
+    """Return the plan that wires the links of a CNI result, or of several, in a namespace or as ``facts`` describe it.
 
     ``id`` is by default the base name of ``netns``. Raises InvalidInput, Refused, NamespaceGone, HostError.
     """
@@ -242,9 +243,14 @@ def _id(text: str) -> PlanId:
     return parse_id(text)
 
 
-def _result(result: CniResult | Mapping[str, Any] | str | bytes) -> CniResult:
+def _result(given: Result | Sequence[Result]) -> CniResult:
+    from planner.cni.merge import merge_results
     from planner.cni.result import CniResult, parse_result
 
-    if isinstance(result, CniResult):
-        return result
-    return parse_result(result if isinstance(result, (str, bytes)) else json.dumps(result))
+    if isinstance(given, CniResult):
+        return given
+    if isinstance(given, (str, bytes)):
+        return parse_result(given)
+    if isinstance(given, Mapping):
+        return parse_result(json.dumps(given))
+    return merge_results([_result(one) for one in given])

@@ -165,7 +165,8 @@ def add_talk(parser: argparse.ArgumentParser) -> None:
 
 def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """Add what says how a namespace is to be wired."""
-    parser.add_argument("--result", required=required, metavar="FILE", help="the CNI result, - for standard input")
+    text = "the CNI result, - for standard input; again for each further network of the pod"
+    parser.add_argument("--result", action="append", required=required, metavar="FILE", help=text)
     add_netns(parser, required=required)
     parser.add_argument("--id", metavar="ID", help="what to call the wiring (default: the base name of the namespace)")
     parser.add_argument("--wiring", metavar="NAME", help="how the VM is joined to the pod: bridge (default) or tc")

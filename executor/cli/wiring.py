@@ -17,6 +17,7 @@ from executor.operations.calico_gateway import Conflist, dummy_gateway, observed
 from executor.operations.plan import plan_from_facts, plan_namespace
 from executor.settings import Settings
 from executor.templates import load_templates
+from planner.cni.merge import merge_results
 from planner.cni.result import CniResult, parse_result
 from planner.errors import InvalidInput
 from planner.facts.document import parse_facts
@@ -48,8 +49,13 @@ _GATEWAYS = ("dummy_gateway", "dummy_result", "dummy_conflist")
 
 
 def read_result(arguments: argparse.Namespace) -> CniResult:
-    """Return the CNI result that --result names."""
-    return parse_result(read_file(arguments.result, "CNI result"))
+    """Return what the CNI results that --result names say together."""
+    names = arguments.result
+    if names.count("-") > 1:
+        raise InvalidInput("--result: standard input holds one result")
+    whats = ["result"] if len(names) == 1 else [f"result {number}" for number in range(1, len(names) + 1)]
+    results = [parse_result(read_file(name, "CNI result"), what) for name, what in zip(names, whats, strict=True)]
+    return merge_results(results)
 
 
 def plan_here(arguments: argparse.Namespace, result: CniResult, gateway: IpAddress | None = None) -> Plan:

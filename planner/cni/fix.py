@@ -102,7 +102,9 @@ def _carrier(result: CniResult, position: int, facts: NamespaceFacts) -> LinkFac
     candidates = [name for name in (own, *named) if name in carriers] or ([] if own else carriers)
     link = facts.link(candidates[0]) if candidates and candidates[0] else None
     if link is None:
-        raise InvalidInput(f"result.ips[{position}].address: {_mismatch(ip.address, own, facts)}")
+        is_strange = not any(facts.carriers(other.address) for other in result.ips)
+        question = ": is this another pod's result?" if is_strange else ""
+        raise InvalidInput(f"result.ips[{position}].address: {_mismatch(ip.address, own, facts)}{question}")
     return link
 
 

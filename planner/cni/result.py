@@ -136,19 +136,27 @@ class CniResult:
         return tuple(interface for interface in self.interfaces if interface.sandbox is not None)
 
 
-def parse_result(text: bytes | str) -> CniResult:
-    """Return the CNI result in ``text``, which may be anything; InvalidInput, with the path, where it is none."""
+def parse_result(text: bytes | str, what: str = "result") -> CniResult:
+    """Return the CNI result in ``text``, which may be anything; InvalidInput, with the path, if it is none.
+
+    An entry of libcni's cache (libcni, api.go: cachedInfo) holds one. ``what`` is what messages call it.
+    """
     try:
-        return CniResult.parse(load_json(text, "result"))
+        node = load_json(text, what)
+        is_cached = isinstance(node.value, dict) and node.value.get("kind") == _CACHE and node.has("result")
+        return CniResult.parse(node.field("result") if is_cached else node)
     except RecursionError:
         # Just short of what load_json takes for too deep, quoting the element in a message is one level too many.
-        raise InvalidInput("result is nested too deeply") from None
+        raise InvalidInput(f"{what} is nested too deeply") from None
 
 
 # Which document is it?
 
+_CACHE = "cniCacheV1"
 _OTHER_DOCUMENTS = {
-    "result": "this is an entry of libcni's cache; pass the value of its 'result'",
+    "facts_digest": "this is a plan of podwire: podwire apply and podwire show take it, as an argument of their own",
+    "links": "this is what podwire facts prints, for --facts",
+    "result": "the result is in its 'result'; pass that",
     "plugins": "this is a list of network configurations, not what a plugin answered to ADD",
     "type": "this is a network configuration, not what a plugin answered to ADD",
     "supportedVersions": "this is what a plugin answered to VERSION, not to ADD",

@@ -107,7 +107,12 @@ TEXTS = {
     ),
     "a network configuration": ('{"name": "pods", "type": "bridge"}', "this is a network configuration"),
     "a list of configurations": ('{"name": "pods", "plugins": []}', "this is a list of network configurations"),
-    "an entry of libcni's cache": ('{"kind": "cniCacheV1", "result": {}}', "pass the value of its 'result'"),
+    "an empty entry of libcni's cache": (
+        '{"kind": "cniCacheV1", "result": {}}',
+        "result.result: this is not a CNI result",
+    ),
+    "a plan": ('{"version": 1, "facts_digest": "", "result": {}}', "this is a plan of podwire: podwire apply and"),
+    "facts": ('{"version": 1, "links": [], "addresses": []}', "this is what podwire facts prints, for --facts"),
     "an unknown version": ('{"cniVersion": "2.0.0", "ips": []}', "'2.0.0' is not a CNI version that podwire knows"),
     "no address": ('{"cniVersion": "1.0.0", "interfaces": [], "ips": []}', "result: it has no IP address"),
 }

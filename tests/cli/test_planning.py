@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -78,7 +79,8 @@ def test_a_namespace_can_be_named_in_three_ways(cli: Cli, pod: Pod, result: Path
     assert cli.json("plan", "--result", result, "--netns", path)["id"] == name
     by_process = f"/proc/{os.getpid()}/ns/net"
     assert "--id" in cli.refused("plan", "--result", result, "--netns", by_process)
-    assert "no link" in cli.refused("plan", "--result", result, "--netns", by_process, "--id", "pod")
+    refusal = cli.refused("plan", "--result", result, "--netns", by_process, "--id", "pod")
+    assert "is the host's own network namespace" in refusal
 
 
 def test_the_result_may_come_through_a_pipe(cli: Cli, pod: Pod, result: Path) -> None:
@@ -211,3 +213,33 @@ def test_a_wiring_is_chosen_by_its_name(cli: Cli, pod: Pod, result: Path) -> Non
         assert cli.json(*words, "bridge")["options"] == {}
         assert "wiring: 'teleport' is none of bridge" in cli.refused(*words, "teleport")
         assert "bridge" in cli.ok("complete", "--", "plan", "--wiring", "").splitlines()
+
+
+def test_a_pod_of_two_networks_has_two_results(cli: Cli, pod: Pod, result: Path) -> None:
+    """Each is the answer of a plugin of its own; together they are one wiring, applied, known again and taken back."""
+    before = copy.deepcopy(pod.result)
+    pod.add_veth("net1", mac="0a:58:0a:01:5b:05", host_mac="0a:58:0a:01:5b:01")
+    pod.add_address("10.1.91.5/24", link="net1")
+    second = copy.deepcopy(pod.result)
+    index = next(index for index, link in enumerate(second["interfaces"]) if link["name"] == "net1")
+    second |= {
+        "interfaces": [second["interfaces"][index]],
+        "ips": [ip | {"interface": 0} for ip in second["ips"] if ip["interface"] == index],
+        "routes": [],
+    }
+    cached = {"kind": "cniCacheV1", "ifName": "net1", "result": second}
+    words = ("--result", result, "--result", cli.file("net1.json", json.dumps(cached)), "--netns", pod.inside.name)
+    assert before == json.loads(result.read_text())
+    plan = cli.json("plan", *words)
+    assert [(each["link"], each["name"]) for each in plan["interfaces"]] == [("eth0", "tap0"), ("net1", "tap1")]
+    untouched = dump(pod.inside)
+    cli.ok("apply", *words, "--yes")
+    assert "nothing to do" in cli.ok("apply", *words, "--yes")
+    cli.ok("teardown", pod.inside.name, "--yes")
+    assert difference(untouched, dump(pod.inside)) == ""
+    assert "eth0 is an interface of several results" in cli.refused(
+        "plan", "--result", result, "--result", result, "--netns", pod.inside.name
+    )
+    assert "standard input holds one result" in cli.refused(
+        "plan", "--result", "-", "--result", "-", "--netns", pod.inside.name, stdin="{}"
+    )

@@ -30,7 +30,12 @@ def test_the_first_word_is_a_command(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_options_and_their_words_are_offered(capsys: pytest.CaptureFixture[str]) -> None:
     """Those of the command that was typed, and the formats that it has."""
-    assert complete(capsys, "plan", "--tap") == ["--tap-owner", "--tap-queues", "--tap-vnet-hdr"]
+    assert complete(capsys, "plan", "--tap") == [
+        "--tap-name",
+        "--tap-owner",
+        "--tap-queues",
+        "--tap-vnet-hdr",
+    ]
     assert complete(capsys, "show", "--format", "s") == ["script", "svg"]
     assert complete(capsys, "list", "--format", "") == ["json", "text"]
 

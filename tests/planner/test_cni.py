@@ -308,9 +308,9 @@ class TestOtherDocuments:
                 id="previous-result",
             ),
             pytest.param(
-                {"kind": "cniCacheV1", "ifName": "eth0", "result": BRIDGE},
-                "this is an entry of libcni's cache; pass the value of its 'result'",
-                id="cache-entry",
+                {"ifName": "eth0", "result": BRIDGE},
+                "the result is in its 'result'; pass that",
+                id="a-result-inside",
             ),
             pytest.param(
                 {"cniVersion": "0.4.0", "name": "dbnet", "plugins": []},
