@@ -18,10 +18,12 @@ from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.status import is_gone, open_recorded, wired_entry
 from executor.state.store import WIRED, WiringRecord
+from executor.taps.holders import tap_holders
 from planner.changes.change import lost_links, without_lost_links
 from planner.drift import drifted, moved_by_nature
 from planner.errors import PlannerError, Refused
 from planner.facts.model import NamespaceFacts
+from planner.kinds.link import destroyed_taps
 from planner.plan.plan import Plan, with_changes
 from planner.text.values import PlanId
 
@@ -77,6 +79,7 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
         plan = _repair_plan(recorded, facts, settings)
         if not plan.changes:
             return Outcome("unchanged", entry.id, sentence=_NOTHING_LEFT)
+        _refuse_held_taps(plan, operation)
         check_programs((*plan.commands, *plan.reverse_commands))
         operation.emit(Began("check --fix", entry.id, plan.netns, settings.requested_by))
         failure = _carry_out(plan, operation)
@@ -95,6 +98,12 @@ def _repair_plan(plan: Plan, facts: NamespaceFacts, settings: Settings) -> Plan:
 def _refuse_gone(plan: Plan, facts: NamespaceFacts) -> None:
     if gone := lost_links(plan.changes, facts):
         raise Refused(f"{', '.join(gone)} of {plan.id} is gone, which no command repairs: podwire teardown {plan.id}")
+
+
+def _refuse_held_taps(plan: Plan, operation: Operation) -> None:
+    """Refuse a repair that would take a running VM's tap away."""
+    for holder in tap_holders(destroyed_taps(plan.changes), operation.namespace):
+        raise Refused(f"{holder}, which would lose its network: nothing was repaired; end that first")
 
 
 def _carry_out(plan: Plan, operation: Operation) -> Failure | None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from planner.errors import InvalidInput
 from planner.kinds.ebtables import ACCEPT, Chain, EbtablesFacts
 from planner.text.document import Node
 from planner.text.values import Keyword, shown
+
+_LONGEST_RULE = 500
+_POLICIES = ("ACCEPT", "DROP", "RETURN", "CONTINUE")
+_odd = re.compile(r"[^A-Za-z0-9_.:/+-]")
+_LONGEST_NAME = 64
 
 
 def read_save(save: str, chains: Node | None) -> EbtablesFacts:
@@ -50,23 +57,30 @@ def _filter_table(save: str) -> tuple[dict[Keyword, Keyword], tuple[str, ...]]:
         elif not line or line.startswith("#") or table not in ("filter", ""):
             continue
         elif line.startswith(":"):
-            name, policy = _words(line[1:], 2)
+            name, policy = _chain(line[1:])
             policies[name] = policy
-        elif line.startswith("-A ") and line.isprintable():
-            rules.append(line)
+        elif line.startswith("-A "):
+            rules.append(line if line.isprintable() else shown(line, _LONGEST_RULE))
         else:
             raise InvalidInput(f"ebtables-save printed a line that podwire does not know: {shown(line)}")
     return policies, tuple(rules)
 
 
-def _words(text: str, count: int) -> list[Keyword]:
-    words = text.split()
-    if len(words) != count:
+def _chain(text: str) -> tuple[Keyword, Keyword]:
+    """Return the name and the policy of a chain. One of an odd name is a stranger's: it only counts as being there."""
+    name, _, policy = text.rpartition(" ")
+    if policy not in _POLICIES or not name.strip():
         raise InvalidInput(f"ebtables-save printed a line that podwire does not know: {shown(text)}")
     try:
-        return [Keyword(word) for word in words]
+        return Keyword(_plain(name)), Keyword(policy)
     except ValueError as error:
         raise InvalidInput(f"ebtables-save: {error}") from None
+
+
+def _plain(name: str) -> str:
+    """Return the name of a chain as a plain word, the same if it is one."""
+    found = _odd.sub("_", name)
+    return (found if found[:1].isalnum() else f"x{found}")[:_LONGEST_NAME]
 
 
 def _existing_chains(chains: Node) -> set[str]:
@@ -76,5 +90,5 @@ def _existing_chains(chains: Node) -> set[str]:
         if item.has("chain"):
             chain = item.field("chain")
             if chain.field("table").text() == "filter" and chain.field("family").text() == "bridge":
-                found.add(chain.field("name").text())
+                found.add(_plain(chain.field("name").text()))
     return found

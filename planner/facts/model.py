@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from attrs import evolve, frozen
 
 from planner.facts.hooks import NetfilterHook
+from planner.facts.opaque import Opaque
 from planner.kinds.address import Address, AddressState
 from planner.kinds.ebtables import EbtablesFacts
 from planner.kinds.kind import Resource, State, canonical, kind_of, resource_from_json
@@ -137,8 +138,8 @@ read_with(Elsewhere, _elsewhere)
 class NamespaceFacts:
     """Everything that planning looks at. ``observed_at`` is seconds since the epoch, for lifetimes that tick.
 
-    ``elsewhere`` are the other namespaces that a plan has changes in. What it depends on there is no more than how the
-    resources of these changes are, so they are no part of the digest.
+    ``opaque`` is what could not be read. ``elsewhere`` are the other namespaces that a plan has changes in. What it
+    depends on there is no more than how the resources of these changes are, so they are no part of the digest.
     """
 
     version: int
@@ -151,6 +152,7 @@ class NamespaceFacts:
     others: tuple[ResourceFact, ...] = ()
     hooks: tuple[NetfilterHook, ...] = ()
     observed_at: float = 0.0
+    opaque: tuple[Opaque, ...] = ()
     elsewhere: tuple[Elsewhere, ...] = ()
 
     # Asked for each link of a wiring: looking through all of them would cost with the square of the links.
@@ -199,6 +201,10 @@ class NamespaceFacts:
         """Return the names of the links that carry exactly this address."""
         return tuple(self._links_by_address.get(address, ()))
 
+    def opaque_on(self, link: str) -> tuple[str, ...]:
+        """Return what of a link could not be read, in words."""
+        return tuple(thing.why for thing in self.opaque if thing.link == link)
+
     def routes_of(self, link: str) -> tuple[RouteFact, ...]:
         """Return the routes that leave by a link, in the kernel's order."""
         return tuple(fact for fact in self.routes if link in fact.resource.links)
@@ -231,7 +237,11 @@ def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
 def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
     """Return the facts less what moves by itself (KERNEL: timers, carrier, lifetimes, the order of routes)."""
     # Left out if there are none, so that plans of earlier versions keep their digest.
-    further = {"others": [_settled_json(fact) for fact in facts.others], "hooks": to_json(facts.hooks)}
+    further = {
+        "others": [_settled_json(fact) for fact in facts.others],
+        "hooks": to_json(facts.hooks),
+        "opaque": [to_json(thing) for thing in facts.opaque if thing.link is not None],
+    }
     return {
         "links": [_without_carrier(link) for link in sorted(facts.links, key=lambda link: link.name)],
         "addresses": [_settled_json(fact) for fact in facts.addresses],
@@ -246,6 +256,8 @@ def _without_carrier(link: LinkFact) -> dict[str, Any]:
     found: dict[str, Any] = to_json(link)
     found.pop("carrier", None)
     found.pop("queue_length", None)
+    if isinstance(link.device, TapDevice):
+        found["device"]["vnet_hdr"] = False  # whoever opens a tap decides on that
     return found
 
 
@@ -275,6 +287,7 @@ def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
     for kind in (facts.addresses, facts.routes, facts.neighbours, facts.others):
         found |= {str(fact.resource): to_json(canonical(fact.state)) for fact in kind}
     found |= {f"sysctl {setting.key}": {"value": str(setting.value)} for setting in facts.sysctls}
+    found |= {f"what podwire cannot read on {thing.link}": {"it": thing.why} for thing in facts.opaque if thing.link}
     found["the ebtables filter table"] = to_json(facts.ebtables)
     found |= {str(hook): to_json(hook) for hook in facts.hooks}
     return found

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
@@ -26,6 +28,7 @@ from planner.facts.model import (
     ResourceFact,
     RouteFact,
 )
+from planner.facts.opaque import Readable
 from planner.kinds.address import Address, AddressState
 from planner.kinds.ebtables import EbtablesFacts
 from planner.kinds.kind import kinds
@@ -121,28 +124,44 @@ class ProbeOutput:
 
 def read_probes(answers: ProbeOutput) -> NamespaceFacts:
     """Return the facts in ``answers``; InvalidInput where a program printed what it never prints."""
-    links = tuple(_remembered(_link, node) for node in _objects(answers.links, "ip link"))
+    readable = Readable()
+    link_nodes = _objects(answers.links, "ip link")
+    links = tuple(readable.each(link_nodes, partial(_remembered, _link)))
+    readable.check(link_nodes, _odd_master)
     noarp_links = {link.name: link.mac for link in links if "NOARP" in link.flags or "LOOPBACK" in link.flags}
-    routes = _routes(answers)
+    routes = _routes(answers, readable)
     down = {link.name for link in links if not link.up}
-    addresses = tuple(
-        AddressFact(Address(link, *identity), state)
-        for node in _objects(answers.addresses, "ip addr")
-        for link in [node.field("ifname").parse(InterfaceName)]
-        for identity, state in [_remembered(_address, item) for item in node.field("addr_info").items() if item.value]
-    )
+    addresses = tuple(_addresses(_objects(answers.addresses, "ip addr"), readable))
     return NamespaceFacts(
         version=FACTS_VERSION,
         links=links,
         addresses=absent_prefixes(addresses, {fact.resource for fact in routes if not fact.state.metrics}, down),
         # IPv6 routes that have expired stay listed for up to a minute, with a time below 0.
         routes=tuple(fact for fact in routes if fact.state.expires != 0),
-        neighbours=_neighbours(answers, noarp_links),
+        neighbours=tuple(_neighbours(answers, noarp_links, readable)),
         ebtables=read_rules(answers.ebtables_save, answers.nft_chains, answers.ebtables_problem),
-        sysctls=tuple(_setting(key, value) for key, value in answers.sysctls.items()),
+        sysctls=tuple(_settings(answers.sysctls)),
         others=tuple(ResourceFact(resource, state) for kind in kinds() for resource, state in kind.read(answers)),
         observed_at=answers.observed_at,
+        opaque=tuple(dict.fromkeys(readable.opaque)),
     )
+
+
+def _addresses(nodes: Iterable[Node], readable: Readable) -> Iterator[AddressFact]:
+    read = partial(_remembered, _address)
+    for link, items in readable.each(nodes, _addresses_of_link):
+        for identity, state in readable.each((item for item in items if item.value), read, link):
+            yield AddressFact(Address(link, *identity), state)
+
+
+def _addresses_of_link(node: Node) -> tuple[InterfaceName, Iterable[Node]]:
+    return node.field("ifname").parse(InterfaceName), node.field("addr_info").items()
+
+
+def _settings(sysctls: Mapping[str, str]) -> Iterator[LinkSysctl]:
+    for key, value in sysctls.items():
+        with suppress(InvalidInput):  # of a link whose name podwire does not take
+            yield _setting(key, value)
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -193,9 +212,9 @@ def _link(node: Node) -> LinkFact:
         mtu=node.field("mtu").integer(),
         flags=tuple(flag for flag in flags if flag not in _MOVING_FLAGS),
         mac=node.maybe("address", lambda mac: mac.parse(MacAddress)) if is_ether else None,
-        master=node.maybe("master", lambda master: master.parse(InterfaceName)),
+        master=node.maybe("master", _other_link),
         port_settings=_port_settings(info),
-        parent=node.maybe("link", lambda parent: parent.parse(InterfaceName)) if kind in _STACKED else None,
+        parent=node.maybe("link", _other_link) if kind in _STACKED else None,
         alias=node.maybe("ifalias", Node.text),
         group=node.optional("group", _keyword, Keyword("default")),
         addrgenmode=node.maybe("inet6_addr_gen_mode", _keyword),
@@ -212,6 +231,18 @@ def _link(node: Node) -> LinkFact:
 def _xdp_mode(node: Node) -> Keyword:
     """Return the word by which ``ip link set`` names the way in which an XDP program is attached."""
     return _XDP_MODES.get(node.optional("mode", Node.integer, 0), Keyword("xdp"))
+
+
+def _other_link(node: Node) -> InterfaceName | None:
+    """Return a link that another one names, None for one of an odd name: the other is there all the same."""
+    with suppress(InvalidInput):
+        return node.parse(InterfaceName)
+    return None
+
+
+def _odd_master(node: Node) -> None:
+    """Raise InvalidInput for a link that is a port of one of an odd name."""
+    node.maybe("master", lambda master: master.parse(InterfaceName))
 
 
 def _port_settings(info: Node) -> tuple[Keyword, ...]:
@@ -277,26 +308,30 @@ def _lifetime(node: Node) -> int | None:
     return None if seconds == FOREVER else seconds
 
 
-def _routes(answers: ProbeOutput) -> tuple[RouteFact, ...]:
-    metrics = _metrics_by_line(answers.route_text or "")
-    facts = [
-        (node, _remembered(read, node))
+def _routes(answers: ProbeOutput, readable: Readable) -> tuple[RouteFact, ...]:
+    lines = _lines(answers.route_text or "")
+    nodes = [
+        (node, read)
         for text, read in ((answers.routes4, _ipv4_route), (answers.routes6, _ipv6_route))
         for node in _objects(text, "ip route")
     ]
-    if len(metrics) != len(facts):
-        return tuple(_without_metrics(node, fact) for node, fact in facts)
+    told = lines if len(lines) == len(nodes) else [None] * len(nodes)
     return tuple(
-        evolve(fact, state=evolve(fact.state, metrics=found)) if node.has("metrics") else fact
-        for (node, fact), found in zip(facts, metrics, strict=True)
+        _with_metrics(node, fact, line)
+        for (node, read), line in zip(nodes, told, strict=True)
+        for fact in readable.each((node,), partial(_remembered, read))
     )
 
 
-def _without_metrics(node: Node, fact: RouteFact) -> RouteFact:
-    """Return the fact, marked where it has metrics that only the text form would tell."""
-    if not node.has("metrics") or fact.state.unsupported:
+def _with_metrics(node: Node, fact: RouteFact, line: str | None) -> RouteFact:
+    """Return the fact with the metrics of its line of text, marked if it has some and there is none that tells."""
+    if not node.has("metrics"):
         return fact
-    return evolve(fact, state=evolve(fact.state, unsupported="metrics that could not be read"))
+    with suppress(ValueError):
+        if line is not None:
+            return evolve(fact, state=evolve(fact.state, metrics=_metrics(line.split("\\")[0].split())))
+    unsupported = fact.state.unsupported or "metrics that could not be read"
+    return evolve(fact, state=evolve(fact.state, unsupported=unsupported))
 
 
 def _ipv4_route(node: Node) -> RouteFact:
@@ -376,16 +411,13 @@ def _unsupported(node: Node) -> str | None:
     return f"«{min(keys)[:20]}»" if keys else None
 
 
-def _metrics_by_line(text: str) -> list[tuple[RouteMetric, ...]]:
-    """Return the metrics of each route in the text form, which is nearly the input language (ip-route(8))."""
-    lines = [line for line in text.splitlines() if line and not line[0].isspace()]
-    try:
-        return [_metrics(line.split("\\")[0].split()) for line in lines]
-    except ValueError as error:
-        raise InvalidInput(f"ip route: {error}") from None
+def _lines(text: str) -> list[str]:
+    """Return the line of each route in the text form."""
+    return [line for line in text.splitlines() if line and not line[0].isspace()]
 
 
 def _metrics(words: list[str]) -> tuple[RouteMetric, ...]:
+    """Return the metrics in the text form of a route, which is nearly the input language (ip-route(8))."""
     found = []
     for index, word in enumerate(words[:-1]):
         if word in _METRICS and words[index - 1] not in ("dev", "table", "proto", "scope"):
@@ -396,28 +428,38 @@ def _metrics(words: list[str]) -> tuple[RouteMetric, ...]:
     return tuple(found)
 
 
-def _neighbours(answers: ProbeOutput, noarp_links: Mapping[InterfaceName, str | None]) -> tuple[NeighbourFact, ...]:
-    """Return what somebody set: noarp entries the kernel makes itself for multicast, broadcast and without ARP."""
-    entries = []
-    for node in _objects(answers.neighbours, "ip neigh"):
-        states = node.maybe("state", Node.texts) or ()
-        link, address = _neighbour_identity(node)
-        kept = next((state for state in _KEPT_NEIGHBOURS if state in states), None)
-        if kept is None or address.is_multicast:
-            continue
-        if kept == "NOARP" and _kernel_made(node.optional("lladdr", Node.text, ""), link, noarp_links):
-            continue
-        state = NeighbourState(
-            lladdr=node.maybe("lladdr", lambda mac: mac.parse(MacAddress)),
-            state=Keyword(kept.lower()),
-            flags=_neighbour_flags(node),
-            protocol=node.maybe("protocol", _keyword),
-        )
-        entries.append(NeighbourFact(Neighbour(link, address), state))
-    for node in _objects(answers.proxies, "ip neigh proxy"):
-        state = NeighbourState(flags=_neighbour_flags(node), protocol=node.maybe("protocol", _keyword))
-        entries.append(NeighbourFact(Neighbour(*_neighbour_identity(node), proxy=True), state))
-    return tuple(entries)
+def _neighbours(
+    answers: ProbeOutput, noarp_links: Mapping[InterfaceName, str | None], readable: Readable
+) -> Iterator[NeighbourFact]:
+    """Yield what somebody set: noarp entries the kernel makes itself for multicast, broadcast and without ARP."""
+    for fact in readable.each(_objects(answers.neighbours, "ip neigh"), partial(_neighbour, noarp_links=noarp_links)):
+        if fact is not None:
+            yield fact
+    yield from readable.each(_objects(answers.proxies, "ip neigh proxy"), _proxy)
+
+
+def _neighbour(node: Node, noarp_links: Mapping[InterfaceName, str | None]) -> NeighbourFact | None:
+    states = node.maybe("state", Node.texts) or ()
+    kept = next((state for state in _KEPT_NEIGHBOURS if state in states), None)
+    if kept is None:
+        return None
+    link, address = _neighbour_identity(node)
+    if address.is_multicast:
+        return None
+    if kept == "NOARP" and _kernel_made(node.optional("lladdr", Node.text, ""), link, noarp_links):
+        return None
+    state = NeighbourState(
+        lladdr=node.maybe("lladdr", lambda mac: mac.parse(MacAddress)),
+        state=Keyword(kept.lower()),
+        flags=_neighbour_flags(node),
+        protocol=node.maybe("protocol", _keyword),
+    )
+    return NeighbourFact(Neighbour(link, address), state)
+
+
+def _proxy(node: Node) -> NeighbourFact:
+    state = NeighbourState(flags=_neighbour_flags(node), protocol=node.maybe("protocol", _keyword))
+    return NeighbourFact(Neighbour(*_neighbour_identity(node), proxy=True), state)
 
 
 def _kernel_made(mac: str, link: InterfaceName, noarp_links: Mapping[InterfaceName, str | None]) -> bool:
@@ -438,8 +480,11 @@ def _neighbour_flags(node: Node) -> tuple[Keyword, ...]:
 def read_rules(save: str | None, nft_chains: str | None, problem: str | None) -> EbtablesFacts:
     """Return what ``ebtables-save`` printed, and ``nft -j list chains bridge`` where it was asked.
 
-    Where there is no ``save``, ``problem`` says why. Raises InvalidInput as ``read_probes`` does.
+    Where there is no ``save``, ``problem`` says why; it also does where that is not what ebtables-save prints.
     """
     if save is None:
         return EbtablesFacts(problem=problem)
-    return read_save(save, None if nft_chains is None else _json(nft_chains, "nft list chains"))
+    try:
+        return read_save(save, None if nft_chains is None else _json(nft_chains, "nft list chains"))
+    except InvalidInput as error:
+        return EbtablesFacts(problem=str(error))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from attrs import evolve, frozen
@@ -86,6 +86,8 @@ def _observe(seen: Seen, resource: Link, like: LinkState) -> LinkState | Foreign
         return None
     # Of a pair only this end is seen from here.
     device = like.device if isinstance(like.device, VethDevice) and link.type == "veth" else link.device
+    if isinstance(device, TapDevice) and isinstance(like.device, TapDevice):
+        device = evolve(device, vnet_hdr=like.device.vnet_hdr)  # whoever opened it last decides on that (tun.c)
     if device is None or link.mac is None or not _could_be_ours(link, device, like):
         return Foreign(resource.name)
     return evolve(
@@ -161,6 +163,17 @@ def _owners(change: ChangeLike) -> Iterator[PlanId]:
 def _features(change: ChangeLike) -> tuple[str, ...]:
     states = (change.before, change.after)
     return (TAPS,) if any(state is not None and isinstance(state.device, TapDevice) for state in states) else ()
+
+
+def destroyed_taps(changes: Iterable[ChangeLike]) -> tuple[InterfaceName, ...]:
+    """Return the taps that ``changes`` remove, if only to make them anew: whoever has one open loses it."""
+    return tuple(
+        change.resource.name
+        for change in changes
+        if isinstance(change.before, LinkState)
+        and isinstance(change.before.device, TapDevice)
+        and (change.after is None or change.after.device != change.before.device)
+    )
 
 
 def _group(change: ChangeLike) -> int | None:

@@ -156,6 +156,8 @@ def _links_to_wire(result: CniResult, facts: NamespaceFacts, wiring: Wiring) -> 
         raise InvalidInput("result.interfaces: none is in the sandbox, so there is nothing to wire")
     links = []
     for interface in interfaces:
+        if opaque := facts.opaque_on(interface.name):
+            raise Refused(f"{interface.name} has what podwire could not bring back ({opaque[0]}): remove it first")
         link = facts.link(interface.name)
         if link is None:
             raise InvalidInput(f"result.interfaces: {interface.name} is not in the namespace")

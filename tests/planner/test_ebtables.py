@@ -197,7 +197,15 @@ class TestSave:
         assert [chain.name for chain in facts.chains] == ["INPUT"]
         assert facts.rules == ()
 
-    @pytest.mark.parametrize("line", ["hello", ":INPUT", ":INPUT ACCEPT now", ":IN'PUT ACCEPT", "-A INPUT \x1b[2J"])
+    @pytest.mark.parametrize("line", ["chain", "chaîne ü", "two words", ";", "-A"])
+    def test_a_chain_of_an_odd_name_is_there_and_no_more(self, line: str) -> None:
+        """It keeps the table from being removed; nothing is ever done to it."""
+        facts = read_save(f"*filter\n:{line} RETURN\n-A {line} \x1b[2J -j DROP\n", None)
+        (chain,) = facts.chains
+        assert chain.name.isascii()
+        assert all(rule.isprintable() for rule in facts.rules)
+
+    @pytest.mark.parametrize("line", ["hello", ":INPUT", ":INPUT ACCEPT now"])
     def test_an_unknown_line_is_refused(self, line: str) -> None:
         """What ebtables-save does not print is not read as something else."""
         with pytest.raises(InvalidInput, match="ebtables-save") as refused:
