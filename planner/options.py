@@ -14,6 +14,7 @@ class PlanOptions:
     """Options of ``plan`` and ``apply``.
 
     Ids are numeric; ``dhcp_addresses`` go to the bridges in their order; ``calico_subnet`` counts bits.
+    ``serve_dhcp``: podwire will serve the guest, so that the pod network must not.
     ``wiring`` names how the VM is joined to the links (planner/wiring). Names, and the guest's MACs and MTUs, go to the
     interfaces in their order; those that are not given are allocated, or are the link's own.
     """
@@ -30,6 +31,7 @@ class PlanOptions:
     bridge_names: tuple[InterfaceName, ...] = ()
     guest_macs: tuple[MacAddress, ...] = ()
     guest_mtus: tuple[int, ...] = ()
+    serve_dhcp: bool = False
 
     @property
     def fixes_calico(self) -> bool:

@@ -67,6 +67,7 @@ __all__ = [
     "apply",
     "check",
     "confirm",
+    "dhcp",
     "facts",
     "gc",
     "guest",
@@ -188,6 +189,16 @@ def confirm(id: str, *, settings: Settings | None = None) -> bool:
     from executor.operations import commit_confirm
 
     return commit_confirm.confirm(_id(id), _settings(settings))
+
+
+def dhcp(id: str, *, settings: Settings | None = None) -> tuple[str, ...]:
+    """Serve the guest of a wiring, by a process that goes on until teardown; return what it serves, in sentences.
+
+    Raises InvalidInput, Refused, HostError.
+    """
+    from executor.guest.daemon import start_server
+
+    return start_server(_id(id), _settings(settings))
 
 
 def gc(*, settings: Settings | None = None) -> tuple[Outcome, ...]:

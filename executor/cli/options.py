@@ -18,6 +18,7 @@ WIRING_OPTIONS = (
     "tap_queues",
     "tap_vnet_hdr",
     "dhcp_address",
+    "serve_dhcp",
     "calico_subnet",
     "dummy_gateway",
     "dummy_result",
@@ -179,6 +180,8 @@ def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--tap-vnet-hdr", action="store_true", help="taps with the virtio-net header")
     text = "wire it although it is the network of the host itself"
     parser.add_argument("--allow-host-netns", action="store_true", help=text)
+    text = "keep from the guest what the pod network would serve it: podwire dhcp will (DHCP, router advertisements)"
+    parser.add_argument("--serve-dhcp", action="store_true", help=text)
     _add_calico(parser)
     text = "the bridge's own address, for a DHCP server; again for further bridges (default 169.254.254.2/24 …)"
     parser.add_argument("--dhcp-address", action="append", default=[], metavar="ADDR", help=text)

@@ -95,6 +95,7 @@ def _plan_options(arguments: argparse.Namespace, dummy_gateway: IpAddress | None
         tap_owner_group=group,
         tap_queues=queues,
         tap_vnet_hdr=arguments.tap_vnet_hdr,
+        serve_dhcp=arguments.serve_dhcp,
         dhcp_addresses=tuple(_dhcp_address(text) for text in arguments.dhcp_address),
         dummy_gateway=dummy_gateway,
         calico_subnet=_calico_subnet(arguments.calico_subnet),

@@ -9,7 +9,7 @@ from planner.text.values import PlanId
 
 @frozen
 class Outcome:
-    """``what``: wired, unchanged, restored, repaired, gone or nothing. ``commands`` were run in ``seconds``.
+    """``what``: wired, unchanged, restored, repaired, served, gone or nothing. ``commands`` were run in ``seconds``.
 
     ``sentence`` says the same to a person; ``notes`` are further sentences.
     """

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
+from executor.guest.record import is_to_serve_again
 from executor.operations.apply import roll_forward
 from executor.operations.outcome import GONE, Outcome
 from executor.operations.rollback import RECOVER, look, restore, way_back
@@ -21,7 +24,7 @@ def recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Ou
     """
     entry = _half_done(plan_id, settings.store)
     if isinstance(entry, Outcome):
-        return entry
+        return _serve_again(plan_id, settings) or entry
     if forward and entry.status == APPLYING and not is_gone(entry):
         return roll_forward(entry, settings)
     return restore(entry, settings, RECOVER)
@@ -31,15 +34,31 @@ def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = Fals
     """Return the plan that ``recover`` would carry out, or its outcome if there is nothing to run."""
     entry = _half_done(plan_id, settings.store)
     if isinstance(entry, Outcome):
+        if is_to_serve_again(plan_id, settings.store):
+            return evolve(entry, sentence="its guest would be served again")
         return entry
     if is_gone(entry):
         return Outcome("gone", plan_id, sentence=GONE)
     return _way_on(entry, settings) if forward and entry.status == APPLYING else way_back(entry, settings)
 
 
-def half_done_ids(store: StateStore) -> tuple[PlanId, ...]:
-    """Return the ids that are half done. One whose entry is damaged may be: that is said when its turn comes."""
-    return tuple(plan_id for plan_id in store.ids() if _may_be_half_done(plan_id, store))
+def ids_to_recover(store: StateStore) -> tuple[PlanId, ...]:
+    """Return the ids that are half done, or whose guest is not served any more since the server was killed.
+
+    One whose entry is damaged may be: that is said when its turn comes.
+    """
+    return tuple(
+        plan_id for plan_id in store.ids() if _may_be_half_done(plan_id, store) or is_to_serve_again(plan_id, store)
+    )
+
+
+def _serve_again(plan_id: PlanId, settings: Settings) -> Outcome | None:
+    """Start what served the guest of a wiring and was killed; None if nothing was."""
+    if not is_to_serve_again(plan_id, settings.store):
+        return None
+    from executor.guest.daemon import start_server  # noqa: PLC0415  a recovery seldom needs it
+
+    return Outcome("served", plan_id, notes=start_server(plan_id, settings), sentence="its guest is served again")
 
 
 def _may_be_half_done(plan_id: PlanId, store: StateStore) -> bool:

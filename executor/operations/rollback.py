@@ -13,6 +13,7 @@ from functools import partial
 from attrs import evolve, frozen
 
 from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete
+from executor.guest.record import stop_server
 from executor.netns.namespace import boot_id
 from executor.observe.elsewhere import open_elsewhere, with_elsewhere
 from executor.observe.observe import observe_once
@@ -32,6 +33,7 @@ from planner.facts.model import NamespaceFacts
 from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan, changes_back, with_changes
 from planner.plan.render import Templates
+from planner.text.values import PlanId
 
 RECOVER = "recover"
 
@@ -79,7 +81,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             facts = operation.observe()
             check_programs(plan.reverse_commands)
             tearing_down.commit()
-        holders = _tap_holders(plan, operation)
+        holders = (*_stop_serving(entry.id, settings), *_tap_holders(plan, operation))
         way = roll_back_and_delete(plan, lambda: facts, Began(verb, entry.id, netns, settings.requested_by), operation)
         if way.problems:
             operation.emit(Ended("half-done", "; ".join(way.problems)))
@@ -107,6 +109,11 @@ def roll_back_and_delete(
         way = RollbackResult(0, (str(error),))
     operation.best_effort = True  # how it ended is told, even where it cannot be written down
     return way
+
+
+def _stop_serving(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
+    """End who serves the guest, and say so."""
+    return ("its guest is not served any more",) if stop_server(plan_id, settings.store) else ()
 
 
 def _tap_holders(plan: Plan, operation: Operation) -> tuple[str, ...]:
@@ -192,6 +199,7 @@ def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
         now = settings.store.load(entry.id)
         if now is not None and not is_gone(now):
             return Outcome("nothing", entry.id, sentence=MEANWHILE)
+        stop_server(entry.id, settings.store)
         settings.store.delete(entry.id)
     give_back_gateway(entry.id, settings)
     return Outcome("gone", entry.id, sentence=GONE)

@@ -2,6 +2,7 @@
 
 STATE-DIR/wirings/ID.json     one entry a wiring, replaced as a whole and synced: it outlives the machine
 STATE-DIR/dummies/ID.json     what was asked of CNI plugins for it, and is to be given back
+STATE-DIR/dhcp/ID.json         who serves its guest (executor.guest.record); ID.log is what that says
 STATE-DIR/journal/ID.jsonl    what was run for it, before and after each command (executor.state.journal)
 """
 
@@ -65,11 +66,12 @@ class StateStore:
         self.directory = Path(directory or os.environ.get("PODWIRE_STATE_DIR") or DEFAULT_STATE_DIR)
         self._wirings = self.directory / "wirings"
         self._dummies = self.directory / "dummies"
+        self._servers = self.directory / "dhcp"
         self.journals = self.directory / "journal"
 
     def prepare(self) -> None:
         """Make the directories, readable by root only. Raises HostError where that cannot be."""
-        for directory in (self.directory, self._wirings, self._dummies, self.journals):
+        for directory in (self.directory, self._wirings, self._dummies, self._servers, self.journals):
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
@@ -148,6 +150,10 @@ class StateStore:
     def dummy_ids(self) -> tuple[PlanId, ...]:
         """Return the ids that have a dummy gateway, sorted."""
         return _ids_in(self._dummies, ".json")
+
+    def server_file(self, plan_id: PlanId, kind: str = "json") -> Path:
+        """Return where it stands who serves the guest of an id, or with ``kind`` log what that says."""
+        return self._servers / f"{plan_id}.{kind}"
 
     def journal_path(self, plan_id: PlanId) -> Path:
         """Return where the journal of an id is, or would be."""

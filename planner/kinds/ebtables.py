@@ -18,22 +18,32 @@ ACCEPT = Keyword("ACCEPT")
 INPUT, FORWARD, OUTPUT = Keyword("INPUT"), Keyword("FORWARD"), Keyword("OUTPUT")
 _PORT_OPTION = {"IPv4": ("--ip-proto", "--ip-dport"), "IPv6": ("--ip6-proto", "--ip6-dport")}
 _DHCP_SERVER_PORT = {"IPv4": 67, "IPv6": 547}
+_DHCP_CLIENT_PORT = {"IPv4": 68, "IPv6": 546}
+_IPV6 = Keyword("IPv6")
+# As ebtables(8) calls them (RFC 4861, section 4).
+ADVERTISEMENT, REDIRECT = Keyword("router-advertisement"), Keyword("redirect")
+SOLICITATION = Keyword("router-solicitation")
 
 _RULE = re.compile(
     r"-A (?P<chain>\S+)(?: -p (?P<protocol>IPv4|IPv6))?(?: -i (?P<in_link>\S+))?(?: -o (?P<out_link>\S+))?"
-    r"(?: (?P<proto>--ip6?-proto) udp (?P<option>--ip6?-dport) (?P<udp_port>\d{1,5}))? -j DROP"
+    r"(?: (?P<proto>--ip6?-proto) udp (?P<option>--ip6?-dport) (?P<udp_port>\d{1,5}))?"
+    r"(?: --ip6-proto ipv6-icmp --ip6-icmp-type (?P<icmpv6_type>[a-z-]+))? -j DROP"
 )
 
 
 @frozen
 class DropRule:
-    """A rule that drops frames, in the terms of ebtables(8): by port of the bridge, and perhaps by UDP destination."""
+    """A rule that drops frames, in the terms of ebtables(8).
+
+    By port of the bridge, and perhaps by UDP destination or by type of ICMPv6.
+    """
 
     chain: Keyword
     in_link: InterfaceName | None = None
     out_link: InterfaceName | None = None
     protocol: Keyword | None = None
     udp_port: int | None = None
+    icmpv6_type: Keyword | None = None
 
 
 @frozen
@@ -94,6 +104,29 @@ def block_rules(link: InterfaceName, *, served: Collection[int]) -> tuple[DropRu
     )
 
 
+def served_rules(link: InterfaceName, *, served: Collection[int], routers: bool) -> tuple[DropRule, ...]:
+    """Return the rules that keep from the guest what others would serve it, if podwire does: it has one server.
+
+    No DHCP answer of the families that are ``served`` comes in by the pod's port ``link``. With ``routers`` those of
+    the pod network are kept from telling it anything (RFC 4861), and from being asked.
+    """
+    families = [f"IPv{family}" for family in (4, 6) if family in served]
+    answers = tuple(
+        DropRule(chain=FORWARD, protocol=Keyword(family), in_link=link, udp_port=_DHCP_CLIENT_PORT[family])
+        for family in families
+    )
+    if not routers:
+        return answers
+    return (
+        *answers,
+        *(
+            DropRule(chain=FORWARD, protocol=_IPV6, in_link=link, icmpv6_type=kind)
+            for kind in (ADVERTISEMENT, REDIRECT)
+        ),
+        DropRule(chain=FORWARD, protocol=_IPV6, out_link=link, icmpv6_type=SOLICITATION),
+    )
+
+
 def new_rules(rules: tuple[DropRule, ...], facts: EbtablesFacts) -> RulesState:
     """Return the state in which ``rules`` stand in the table, with the chains and the table that they bring along."""
     there = {chain.name for chain in facts.chains}
@@ -113,6 +146,8 @@ def read_rule(line: str) -> DropRule | None:
     protocol, port = found["protocol"], found["udp_port"]
     if (port is not None) and (protocol is None or (found["proto"], found["option"]) != _PORT_OPTION[protocol]):
         return None
+    if found["icmpv6_type"] is not None and (protocol != _IPV6 or port is not None):
+        return None
     try:
         return DropRule(
             chain=Keyword(found["chain"]),
@@ -120,6 +155,7 @@ def read_rule(line: str) -> DropRule | None:
             out_link=InterfaceName(found["out_link"]) if found["out_link"] else None,
             protocol=Keyword(protocol) if protocol else None,
             udp_port=int(port) if port else None,
+            icmpv6_type=Keyword(found["icmpv6_type"]) if found["icmpv6_type"] else None,
         )
     except ValueError:
         return None
@@ -164,8 +200,12 @@ def _words(change: ChangeLike) -> list[str]:
 
 
 def _rule_words(rule: DropRule) -> str:
+    way = "comes in by {}" if rule.in_link else "leaves by {}"
+    if rule.icmpv6_type is not None:
+        return f"no {rule.icmpv6_type.replace('-', ' ')} {way}"
     if rule.udp_port is not None:
-        return f"no {'DHCPv6' if rule.protocol == 'IPv6' else 'DHCP'} request leaves by {{}}"
+        dhcp = "DHCPv6" if rule.protocol == _IPV6 else "DHCP"
+        return f"no {dhcp} {'answer' if rule.in_link else 'request'} {way}"
     return "nothing from {} reaches the bridge itself" if rule.in_link else "nothing of the bridge itself leaves by {}"
 
 
@@ -192,6 +232,8 @@ def _rule_line(rule: DropRule) -> str:
     if rule.udp_port is not None:
         ip = "ip6" if rule.protocol == "IPv6" else "ip"
         words += [f"--{ip}-proto", "udp", f"--{ip}-dport", str(rule.udp_port)]
+    if rule.icmpv6_type is not None:
+        words += ["--ip6-proto", "ipv6-icmp", "--ip6-icmp-type", rule.icmpv6_type]
     return " ".join([*words, "-j", "DROP"])
 
 

@@ -6,19 +6,22 @@ phases go over all links before the next begins, so that the inverse order is ri
 
 from __future__ import annotations
 
+from ipaddress import ip_interface
+
 from attrs import evolve
 
 from planner.changes.change import Change
 from planner.errors import Refused
 from planner.facts.model import LinkFact, NamespaceFacts
-from planner.kinds.ebtables import EbtablesRules, block_rules, new_rules, read_rule
+from planner.guest.icmpv6 import SERVER_LINK_LOCAL
+from planner.kinds.ebtables import DropRule, EbtablesRules, block_rules, new_rules, read_rule, served_rules
 from planner.kinds.link_attributes import AddrGenMode
+from planner.kinds.route import KERNEL
 from planner.kinds.sysctl import Sysctl, SysctlState
 from planner.network import VmInterface
-from planner.text.values import NetnsPath, SysctlKey, SysctlValue, is_ipv6_link_local
+from planner.text.values import IpInterface, NetnsPath, SysctlKey, SysctlValue, is_ipv6_link_local
 from planner.wiring.base import Slot, Unfit, Wiring, WiringRequest, register, tap_interface
 from planner.wiring.links import (
-    WiringTag,
     as_host_can,
     bring_up,
     create_bridge,
@@ -81,7 +84,7 @@ def _changes(request: WiringRequest) -> tuple[Change, ...]:
     stripped = tuple(_with_reason(change, request) for change in strip_links(links, facts, netns))
     return (
         *stripped,
-        _block(links, facts, request.tag, netns),
+        _block(request),
         *(change for slot in request.slots for change in _new_mac(slot, netns)),
         *_only_bridged(facts, netns),
         *(as_host_can(change, facts) for slot in request.slots for change in _made_for(slot, request)),
@@ -112,7 +115,7 @@ def _made_for(slot: Slot, request: WiringRequest) -> tuple[Change, Change]:
         slot.link.mtu,
         mac=bridge_mac,
         owner=request.tag,
-        addresses=(slot.dhcp_address,),
+        addresses=(slot.dhcp_address, *_addresses_to_serve(slot, request)),
         netns=request.netns,
         reason=f"joins {slot.link.name} and {tap}; its address is for a DHCP server",
     )
@@ -141,18 +144,43 @@ def _only_bridged(facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]
     )
 
 
-def _block(links: tuple[LinkFact, ...], facts: NamespaceFacts, owner: WiringTag, netns: NetnsPath) -> Change:
+def _addresses_to_serve(slot: Slot, request: WiringRequest) -> tuple[IpInterface, ...]:
+    """Return the addresses that a DHCPv6 server on the bridge needs: dnsmasq wants a link-local and another one."""
+    ipv6 = any(address.version == 6 for address in slot.guest.addresses)
+    if not (request.options.serve_dhcp and ipv6):
+        return ()
+    return (SERVER_LINK_LOCAL, ip_interface(f"fd70:6f64:7769:{slot.position:x}::1/64"))
+
+
+def _block(request: WiringRequest) -> Change:
     """Return the ebtables rules of the wiring: pod network and bridges don't talk, DHCP requests stay inside."""
+    facts = request.facts
     if facts.ebtables.problem:
         raise Refused(facts.ebtables.problem)
-    served = {link.name: _served(link, facts) for link in links}
-    rules = tuple(rule for name, families in served.items() for rule in block_rules(name, served=families))
+    rules = tuple(rule for slot in request.slots for rule in _rules(slot, request))
     there = next((line for line in facts.ebtables.rules if read_rule(line) in rules), None)
     if there is not None:
         raise Refused(f"the ebtables rule «{there}» stands there already and is not podwire's: remove it first")
     state = new_rules(rules, facts.ebtables)
-    reason = "pod network and bridge don't talk" + ("; leases come from here only" if any(served.values()) else "")
-    return Change(EbtablesRules(owner.id), None, state, reason, netns)
+    served = any(_served(link, facts) for link in request.links)
+    reason = "pod network and bridge don't talk" + ("; leases come from here only" if served else "")
+    return Change(EbtablesRules(request.tag.id), None, state, reason, request.netns)
+
+
+def _rules(slot: Slot, request: WiringRequest) -> tuple[DropRule, ...]:
+    """Return the rules of one link. Routers that the pod itself listened to are the guest's too."""
+    name, served = slot.link.name, _served(slot.link, request.facts)
+    rules = block_rules(name, served=served)
+    if not (request.options.serve_dhcp and served):
+        return rules
+    return (*rules, *served_rules(name, served=served, routers=not _listens_to_routers(slot.link, request.facts)))
+
+
+def _listens_to_routers(link: LinkFact, facts: NamespaceFacts) -> bool:
+    """Say whether a link has what router advertisements gave it."""
+    learnt = [fact.state.learnt for fact in facts.addresses_of(link.name)]
+    learnt += [fact.state.learnt for fact in facts.routes_of(link.name) if fact.resource.protocol != KERNEL]
+    return any(learnt)
 
 
 def _served(link: LinkFact, facts: NamespaceFacts) -> set[int]:

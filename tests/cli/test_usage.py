@@ -25,6 +25,7 @@ WHOLE = {
     "recover": ("pod1",),
     "check": ("pod1",),
     "confirm": ("pod1",),
+    "dhcp": ("pod1",),
     "gc": (),
     "guest": ("pod1.plan",),
     "completion": ("bash",),
@@ -39,6 +40,7 @@ MISSING = {
     "teardown": "teardown: give either the ID of a wiring, or --netns, or --all",
     "check": "check: give either the ID of a wiring, or --all",
     "confirm": "missing: ID",
+    "dhcp": "missing: ID",
     "guest": "missing: ID|PLAN",
     "completion": "missing: SHELL",
 }

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from planner.errors import Refused
+from planner.options import PlanOptions
 from planner.plan.plan import Plan
 from tests.support import MakeNamespace, Namespace
 from tests.support.cni import Conf, Network, bridge, chain, complete, host_local, ptp, quick
 from tests.support.dumps import difference, dump, lasting_difference
 from tests.support.pods import Build, Pod, also, dual_stack
-from tests.support.podwire import Podwire
+from tests.support.podwire import NO_OPTIONS, Podwire
 from tests.support.situations import SITUATIONS
 
 
@@ -24,10 +25,17 @@ def test_everything_comes_back(netns: MakeNamespace, state_dir: Path, build: Bui
     round_trip(build(netns("host"), netns("pod")), state_dir)
 
 
-def round_trip(pod: Pod, state_dir: Path) -> Plan:
+def test_what_serves_a_guest_comes_and_goes(netns: MakeNamespace, state_dir: Path) -> None:
+    """The rules that keep others from serving it, and the bridge's addresses, none of which is ever tentative."""
+    options = PlanOptions(serve_dhcp=True)
+    plan = round_trip(dual_stack(netns("host"), netns("pod")), state_dir, options)
+    assert any("router-advertisement" in (command.stdin or "") for command in plan.commands)
+
+
+def round_trip(pod: Pod, state_dir: Path, options: PlanOptions = NO_OPTIONS) -> Plan:
     """Wire the pod and take it back, and compare the raw dumps; return the plan."""
     podwire = Podwire.on(pod, state_dir)
-    plan = podwire.plan()
+    plan = podwire.plan(options)
     for interface in plan.interfaces:
         probe_slowly(pod.inside, interface.link)
     before, probed = dump(pod.inside), tentative(pod.inside)
@@ -36,7 +44,7 @@ def round_trip(pod: Pod, state_dir: Path) -> Plan:
 
     for interface in plan.interfaces:
         assert_stripped(pod.inside, interface.link)
-    assert podwire.plan().changes == (), "planning a second time finds something to do"
+    assert podwire.plan(options).changes == (), "planning a second time finds something to do"
 
     podwire.teardown()
 

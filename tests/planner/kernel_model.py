@@ -319,6 +319,8 @@ def rule_line(rule: DropRule) -> str:
     if rule.udp_port:
         ip = {"IPv4": "ip", "IPv6": "ip6"}[rule.protocol or ""]
         words.append(f"--{ip}-proto udp --{ip}-dport {rule.udp_port}")
+    if rule.icmpv6_type:
+        words.append(f"--ip6-proto ipv6-icmp --ip6-icmp-type {rule.icmpv6_type}")
     return " ".join([*words, "-j DROP"])
 
 

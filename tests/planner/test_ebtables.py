@@ -15,6 +15,7 @@ from planner.kinds.ebtables import (
     new_rules,
     observed_rules,
     read_rule,
+    served_rules,
 )
 from planner.text.document import Node
 from planner.text.values import InterfaceName, Keyword
@@ -55,6 +56,21 @@ class TestRules:
     def test_a_guest_with_ipv6_has_dhcpv6_kept_inside_as_well(self) -> None:
         """Port 547 is DHCPv6's (RFC 8415)."""
         assert LINES[-1] == "-A FORWARD -p IPv6 -o eth0 --ip6-proto udp --ip6-dport 547 -j DROP"
+
+    def test_a_guest_that_podwire_serves_hears_no_other_server(self) -> None:
+        """DHCP and DHCPv6 answers (ports 68 and 546), advertisements and redirects come in no more; none is asked."""
+        assert [rule_line(rule) for rule in served_rules(ETH0, served={4, 6}, routers=True)] == [
+            "-A FORWARD -p IPv4 -i eth0 --ip-proto udp --ip-dport 68 -j DROP",
+            "-A FORWARD -p IPv6 -i eth0 --ip6-proto udp --ip6-dport 546 -j DROP",
+            "-A FORWARD -p IPv6 -i eth0 --ip6-proto ipv6-icmp --ip6-icmp-type router-advertisement -j DROP",
+            "-A FORWARD -p IPv6 -i eth0 --ip6-proto ipv6-icmp --ip6-icmp-type redirect -j DROP",
+            "-A FORWARD -p IPv6 -o eth0 --ip6-proto ipv6-icmp --ip6-icmp-type router-solicitation -j DROP",
+        ]
+
+    @pytest.mark.parametrize("rule", served_rules(ETH0, served={4, 6}, routers=True), ids=rule_line)
+    def test_each_is_known_again(self, rule: DropRule) -> None:
+        """As it is printed."""
+        assert read_rule(rule_line(rule)) == rule
 
     def test_what_ebtables_prints_of_ours_is_known_again(self) -> None:
         """The rules of a wiring, read from what the real program printed, are those rules."""

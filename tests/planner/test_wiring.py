@@ -11,7 +11,7 @@ from attrs import evolve
 from planner.errors import InvalidInput, Refused
 from planner.facts.model import LinkFact, NamespaceFacts
 from planner.kinds.address import Address
-from planner.kinds.ebtables import EbtablesFacts, EbtablesRules
+from planner.kinds.ebtables import EBTABLES, EbtablesFacts, EbtablesRules
 from planner.kinds.link import Link, LinkState, TapDevice
 from planner.kinds.link_attributes import AddrGenMode, Admin, Mac, Master
 from planner.kinds.neighbour import Neighbour
@@ -395,3 +395,38 @@ class TestWhatTheRuntimeNeeds:
         plan = plan_of(namespace(veth(), ADDRESS), options=options)
         states = [change.after for change in plan.changes if isinstance(change.after, LinkState)]
         assert states[1].device == device
+
+
+class TestServing:
+    """--serve-dhcp: what podwire serves the guest, nobody else may."""
+
+    SERVED = PlanOptions(serve_dhcp=True)
+
+    @staticmethod
+    def rules(facts: NamespaceFacts, options: PlanOptions | None = None) -> list[str]:
+        """Return the rules of the wiring, in words."""
+        (change,) = (c for c in plan_of(facts, options=options).changes if isinstance(c.resource, EbtablesRules))
+        return EBTABLES.words(change)
+
+    def test_answers_and_routers_are_kept_out(self) -> None:
+        """Beside what every wiring drops."""
+        facts = namespace(veth(), ADDRESS)
+        assert [line for line in self.rules(facts, self.SERVED) if line not in self.rules(facts)] == [
+            "no DHCP answer comes in by eth0",
+            "no router advertisement comes in by eth0",
+            "no redirect comes in by eth0",
+            "no router solicitation leaves by eth0",
+        ]
+
+    def test_routers_that_the_pod_listened_to_are_the_guests_too(self) -> None:
+        """It would have no IPv6 otherwise."""
+        facts = namespace(veth(), ADDRESS, address("2001:db8::5/64", learnt=True))
+        assert not any("router" in line for line in self.rules(facts, self.SERVED))
+
+    def test_a_bridge_that_serves_ipv6_has_addresses_for_that(self) -> None:
+        """A link-local one, and one in which dnsmasq finds a range."""
+        facts = namespace(veth(), ADDRESS, address("fd00:1:90::5/64"))
+        made = {change.resource: change.after for change in plan_of(facts, options=self.SERVED).changes}
+        bridge = made[Link(InterfaceName("br0"))]
+        assert isinstance(bridge, LinkState)
+        assert [str(one) for one in bridge.addresses] == ["169.254.254.2/24", "fe80::5a54/64", "fd70:6f64:7769::1/64"]

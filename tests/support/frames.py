@@ -22,6 +22,7 @@ ICMPV6_NAMES = {
     134: "router advertisement",
     135: "neighbour solicitation",
     136: "neighbour advertisement",
+    137: "redirect",
     143: "MLDv2 report",
 }
 
@@ -148,12 +149,45 @@ def neighbour_solicitation(src_mac: str, src: str, target: str) -> bytes:
     return icmpv6(src_mac, f"33:33:ff:{low.hex(':')}", src, group, message)
 
 
+def neighbour_advertisement(mac: str, src: str, dst_mac: str, dst: str) -> bytes:
+    """Answer `dst`, which has asked, that `src` is at `mac` (RFC 4861, section 4.4)."""
+    message = struct.pack("!BBHI", 136, 0, 0, 0x6000_0000) + _packed(src) + b"\2\1" + _mac(mac)
+    return icmpv6(mac, dst_mac, src, dst, message)
+
+
 def dhcp_discover(mac: str, *, transaction: int = 0x706F_6477) -> bytes:
     """Ask for an IPv4 lease (RFC 2131), as a VM does that has no address yet."""
     fixed = struct.pack("!BBBBIHH16x6s10x192x", 1, 1, 6, 0, transaction, 0, 0x8000, _mac(mac))
     options = b"\x63\x82\x53\x63" + b"\x35\x01\x01" + b"\x37\x03\x01\x03\x06" + b"\xff"
     ends = "0.0.0.0", "255.255.255.255"  # noqa: S104 -- nothing is bound: a client without an address asks everybody
     return ethernet(mac, BROADCAST, ETH_P_IP, _ipv4(*ends, UDP, _udp4(68, 67, fixed + options)))
+
+
+def dhcp_offer(mac: str, server: str, client: str, *, transaction: int = 0x706F_6477) -> bytes:
+    """Offer `client` to everybody who asks for an IPv4 lease, in answer to `dhcp_discover` (RFC 2131)."""
+    head = struct.pack("!BBBBIHH4x", 2, 1, 6, 0, transaction, 0, 0x8000) + _packed(client)
+    fixed = head + struct.pack("!8x6s10x192x", _mac(mac))
+    options = b"\x63\x82\x53\x63" + b"\x35\x01\x02" + b"\x36\x04" + _packed(server) + b"\xff"
+    return ethernet(mac, BROADCAST, ETH_P_IP, _ipv4(server, "255.255.255.255", UDP, _udp4(67, 68, fixed + options)))
+
+
+def dhcpv6_advertise(mac: str, src: str, dst_mac: str, dst: str, *, transaction: int = 0x706F64) -> bytes:
+    """Answer `dhcpv6_solicit` with the least that an advertisement says (RFC 8415)."""
+    message = struct.pack("!I", 2 << 24 | transaction) + struct.pack("!HHHH6s", 2, 10, 3, 1, _mac(mac))
+    datagram = struct.pack("!HHHH", 547, 546, 8 + len(message), 0) + message
+    datagram = datagram[:6] + _checksum(_pseudo_header(src, dst, UDP, datagram) + datagram) + datagram[8:]
+    return ethernet(mac, dst_mac, ETH_P_IPV6, _ipv6(src, dst, UDP, datagram))
+
+
+def router_solicitation(mac: str, src: str) -> bytes:
+    """Ask for routers (RFC 4861, section 4.1)."""
+    return icmpv6(mac, "33:33:00:00:00:02", src, "ff02::2", struct.pack("!BBHI", 133, 0, 0, 0))
+
+
+def redirect(mac: str, src: str, dst_mac: str, dst: str, target: str) -> bytes:
+    """Tell `dst` that another first hop is better for `target` (RFC 4861, section 4.5)."""
+    message = struct.pack("!BBHI", 137, 0, 0, 0) + _packed(src) + _packed(target)
+    return icmpv6(mac, dst_mac, src, dst, message)
 
 
 def dhcpv6_solicit(mac: str, src: str = "fe80::1", *, transaction: int = 0x706F64) -> bytes:

@@ -12,6 +12,7 @@ COMMANDS = {
     "show": "show a stored plan, or its reverse",
     "guest": "print what the guest, its DHCP server or its VMM is to be told",
     "apply": "wire a namespace as a plan says",
+    "dhcp": "serve the guest its addresses and routes",
     "teardown": "take a wiring back, exactly",
     "list": "show what is wired here",
     "log": "show the commands that were run",

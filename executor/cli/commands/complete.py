@@ -42,7 +42,7 @@ def _candidates(before: list[str], last: str, arguments: argparse.Namespace) -> 
         return _values(asked, arguments)
     if last.startswith("-"):
         return [option for option in options if option.startswith("--")]
-    return _ids(arguments) if before[0] in ("teardown", "log", "recover", "check", "confirm", "guest") else []
+    return _ids(arguments) if before[0] in ("teardown", "log", "recover", "check", "confirm", "guest", "dhcp") else []
 
 
 def _values(option: argparse.Action, arguments: argparse.Namespace) -> list[str]:

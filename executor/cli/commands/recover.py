@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.settings import require_root, settings_of
     from executor.netns.naming import parse_id
     from executor.operations.calico_gateway import give_back_orphans
-    from executor.operations.recover import half_done_ids, preview_recover, recover
+    from executor.operations.recover import ids_to_recover, preview_recover, recover
 
     require_root()
     settings = settings_of(arguments)
@@ -46,4 +46,4 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             report.ended(recover(plan_id, settings, forward=arguments.forward))
 
-    return report.of_each(named or half_done_ids(settings.store), work, nothing="nothing is half done")
+    return report.of_each(named or ids_to_recover(settings.store), work, nothing="nothing is half done")

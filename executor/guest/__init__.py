@@ -1,0 +1,1 @@
+"""Serving the guests of wired namespaces, and handing them to VMMs."""

@@ -1,0 +1,155 @@
+"""Who serves the guest of a wiring: one server at most, known by a file that it locks as long as it serves.
+
+STATE-DIR/dhcp/ID.json     which processes these are, and whether to start them again
+STATE-DIR/dhcp/ID.log      what a server says that serves by itself
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from attrs import frozen
+
+from executor.errors import HostError
+from executor.netns.lock import locked_within
+from executor.state.store import StateStore
+from planner.errors import PodwireError, Refused
+from planner.text.codec import from_json, to_json
+from planner.text.document import load_json
+from planner.text.values import PlanId, shown
+
+_ENDS_WITHIN = 5.0
+_MOST = 1 << 16
+_START_TIME_AT = 19  # of /proc/PID/stat, behind the name: field 22 (proc(5))
+
+
+@frozen
+class Process:
+    """A process, and when it was started: another one may have its number by now."""
+
+    pid: int
+    started: int
+
+    @classmethod
+    def of(cls, pid: int) -> Process | None:
+        """Return a process, None if there is none of that number."""
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return None
+        return cls(pid, int(text.rpartition(")")[2].split()[_START_TIME_AT]))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it is still the same."""
+        with suppress(ProcessLookupError):
+            fd = os.pidfd_open(self.pid)
+            try:
+                if Process.of(self.pid) == self:
+                    signal.pidfd_send_signal(fd, number)
+            finally:
+                os.close(fd)
+
+
+@frozen
+class Record:
+    """Who serves a guest: the server first, then what it has started. ``alone``: it is nobody's foreground."""
+
+    processes: tuple[Process, ...] = ()
+    alone: bool = False
+
+
+class RecordFile:
+    """The open and locked file of the one server of a wiring."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, record: Record) -> None:
+        """Write down who serves."""
+        data = json.dumps(to_json(record)).encode()
+        os.pwrite(self._fd, data, 0)
+        os.ftruncate(self._fd, len(data))
+
+
+@contextmanager
+def only_server(plan_id: PlanId, store: StateStore) -> Iterator[RecordFile]:
+    """Be the one server of a wiring; what one that was killed has left running is ended first.
+
+    Raises Refused if there is another one.
+    """
+    store.prepare()
+    path = store.server_file(plan_id)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        if not locked_within(fd, 0):
+            pids = ", ".join(str(process.pid) for process in _read(fd, path).processes[:1])
+            raise Refused(f"{plan_id} is served already, by process {pids or 'that is just starting'}")
+        _kill(_read(fd, path))
+        try:
+            yield RecordFile(fd)
+        finally:  # of one that was killed it stays: recover sees that it is to serve again
+            os.unlink(path)
+    finally:
+        os.close(fd)
+
+
+def stop_server(plan_id: PlanId, store: StateStore) -> bool:
+    """End who serves the guest of a wiring, and forget it; say whether there was anybody. Raises HostError."""
+    path = store.server_file(plan_id)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise HostError(f"{shown(str(path))} cannot be opened: {error.strerror}") from None
+    try:
+        if not _ended(fd, path):
+            raise HostError(f"what serves {plan_id} does not end: {shown(str(path))} names its processes")
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+    finally:
+        os.close(fd)
+    return True
+
+
+def _ended(fd: int, path: Path) -> bool:
+    """End the server and all that it has started; say whether it has ended, which is when it holds no lock any more."""
+    record = _read(fd, path)
+    for process in record.processes[:1]:
+        process.signal(signal.SIGTERM)
+    if not locked_within(fd, _ENDS_WITHIN):
+        _kill(record)
+        return locked_within(fd, _ENDS_WITHIN)
+    _kill(record)
+    return True
+
+
+def is_to_serve_again(plan_id: PlanId, store: StateStore) -> bool:
+    """Say whether a server that served by itself was killed."""
+    path = store.server_file(plan_id)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        return locked_within(fd, 0) and _read(fd, path).alone
+    finally:
+        os.close(fd)
+
+
+def _read(fd: int, path: Path) -> Record:
+    """Return what is written down; what is damaged names nobody."""
+    try:
+        return from_json(Record, load_json(os.pread(fd, _MOST, 0), shown(str(path))))
+    except PodwireError:
+        return Record()
+
+
+def _kill(record: Record) -> None:
+    for process in record.processes:
+        process.signal(signal.SIGKILL)

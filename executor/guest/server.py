@@ -1,0 +1,255 @@
+"""Serving the guest of one wiring: dnsmasq for DHCP, a process for each interface, and router advertisements.
+
+One process an interface: dnsmasq answers a renewal by unicast only on a socket that is bound to its link.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+
+from attrs import define, field, frozen
+
+from executor.errors import HostError
+from executor.guest.packets import IcmpV6Socket
+from executor.guest.routers import link_local_gateway
+from executor.netns.namespace import Namespace
+from executor.process.memory_file import MemoryFile
+from executor.process.spawn import ChildProcess
+from planner.errors import Refused
+from planner.guest.dnsmasq import dnsmasq
+from planner.guest.formats import guest_nics
+from planner.guest.icmpv6 import SERVER_LINK_LOCAL, SOLICITATION, advertised_gateways, advertisement
+from planner.guest.nic import GuestNic
+from planner.kinds.ebtables import ADVERTISEMENT, RulesState
+from planner.plan.plan import Plan
+from planner.text.values import InterfaceName
+
+_STARTED = b"started, version"
+_START_WITHIN = 10.0
+_LOOK_EVERY = 2.0
+_ADVERTISE_EVERY = 200.0  # RFC 4861, section 6.2.1: at most 600 s
+_RESTARTS, _WITHIN = 5, 60.0
+_ARGUMENTS = ("--keep-in-foreground", "--log-facility=-", "--user=nobody", "--pid-file", "--conf-file=-")
+
+Log = Callable[[bytes], None]
+
+
+@frozen
+class Served:
+    """What the guest is served on one interface, and what of it could not be."""
+
+    link: InterfaceName
+    addresses: tuple[str, ...]
+    routers: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Return what is served, and what could not be."""
+        advertised = f", and advertisements of the router {', '.join(self.routers)}" if self.routers else ""
+        return (f"{self.link} is served {' and '.join(self.addresses)}{advertised}", *self.problems)
+
+
+def nics_to_serve(plan: Plan) -> tuple[GuestNic, ...]:
+    """Return the interfaces whose guest has addresses. Raises Refused if the wiring is not made for that."""
+    if not plan.options.serve_dhcp:
+        raise Refused(
+            f"{plan.id} was wired without --serve-dhcp, so the pod network may serve its guest as well: "
+            f"tear it down (podwire teardown {plan.id}) and apply it with that"
+        )
+    found = tuple(nic for nic in guest_nics(plan) if nic.guest.addresses)
+    if not found:
+        raise Refused(f"no interface of {plan.id} has an address, so there is nothing to lease")
+    return found
+
+
+@define(eq=False)
+class _Dnsmasq:
+    """A dnsmasq for one interface, started again if it ends."""
+
+    nic: GuestNic
+    namespace: Namespace
+    log: Log
+    child: ChildProcess = field(init=False)
+    output: int = field(init=False, default=-1)
+    _starts: list[float] = field(factory=list, init=False)
+
+    def start(self) -> None:
+        """Start it and wait until it listens. Raises HostError where it does not, or ended too often."""
+        now = time.monotonic()
+        self._starts = [at for at in self._starts if at > now - _WITHIN] + [now]
+        if len(self._starts) > _RESTARTS:
+            raise HostError(f"dnsmasq for {self.nic.name} ended {_RESTARTS} times within a minute: its log says why")
+        self.output, theirs = os.pipe2(os.O_CLOEXEC)
+        try:
+            with MemoryFile("dnsmasq.conf") as configuration:
+                configuration.write(dnsmasq([self.nic]).text)
+                streams = (configuration.fd, theirs, theirs)
+                self.child = ChildProcess.start(["dnsmasq", *_ARGUMENTS], namespace=self.namespace, streams=streams)
+        finally:
+            os.close(theirs)
+        self._wait()
+
+    def _wait(self) -> None:
+        said = b""
+        deadline = time.monotonic() + _START_WITHIN
+        while _STARTED not in said:
+            if not select.select([self.output], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise HostError(f"dnsmasq for {self.nic.name} did not start within {_START_WITHIN:g} s")
+            read = os.read(self.output, 4096)
+            if not read:
+                last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or ["nothing"]
+                raise HostError(f"dnsmasq for {self.nic.name} did not start, it said: {last[0][:200]}")
+            said += read
+            self.log(read)
+
+    def read(self) -> bool:
+        """Copy what it says to the log; return False once it has closed its output, having ended."""
+        data = os.read(self.output, 4096)
+        self.log(data)
+        return bool(data)
+
+    def end(self) -> None:
+        """End it, and collect it."""
+        if self.output >= 0:
+            os.close(self.output)
+            self.output = -1
+            self.child.kill()
+
+
+@define(eq=False)
+class _Advertiser:
+    """Tells the VM behind one tap of its routers, when it asks and from time to time."""
+
+    nic: GuestNic
+    namespace: Namespace
+    _socket: IcmpV6Socket = field(init=False)
+    _frames: tuple[bytes, ...] = field(init=False, default=())
+
+    def open(self) -> Served:
+        """Find the routers; return what is served."""
+        gateways = advertised_gateways(self.nic)
+        found = {gateway: link_local_gateway(gateway, self.nic.name, self.namespace) for gateway in gateways}
+        known = {gateway: source for gateway, source in found.items() if source is not None}
+        self._socket = IcmpV6Socket(self.namespace, self.nic.interface.name, (SOLICITATION,))
+        mac = self._socket.mac
+        frames = [advertisement(self.nic, gateway, source, mac) for gateway, source in known.items()]
+        # Without a router the guest still has to hear that it is to ask DHCPv6, and what is on the link.
+        self._frames = tuple(frames) or (advertisement(self.nic, None, SERVER_LINK_LOCAL.ip, mac),)
+        missing = [gateway for gateway in gateways if gateway not in known]
+        problems = tuple(f"{one} does not answer, so the guest is not told of it" for one in missing)
+        return Served(self.nic.name, (), tuple(map(str, known)), problems)
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when the guest asks."""
+        return self._socket.fileno()
+
+    def answer(self) -> None:
+        """Advertise if the guest has asked."""
+        if any(True for _ in self._socket.received()):
+            self.advertise()
+
+    def advertise(self) -> None:
+        """Advertise to the guest."""
+        for frame in self._frames:
+            self._socket.send(frame)
+
+    def close(self) -> None:
+        """Stop."""
+        self._socket.close()
+
+
+class Server:
+    """Serves the guest of one wiring, as long as that stands and nobody asks to stop."""
+
+    def __init__(self, plan: Plan, namespace: Namespace, log: Log) -> None:
+        """Take the plan that was applied; nothing is started yet. Raises Refused if it is not made for that."""
+        self._nics = nics_to_serve(plan)
+        self._plan = plan
+        self._namespace = namespace
+        self._log = log
+        self._servers: dict[int, _Dnsmasq] = {}
+        self._advertisers: dict[int, _Advertiser] = {}
+
+    def start(self, stack: ExitStack) -> tuple[Served, ...]:
+        """Start what serves each interface, to be ended by ``stack``; return what is served. Raises HostError."""
+        return tuple(self._start(nic, stack) for nic in self._nics)
+
+    def _start(self, nic: GuestNic, stack: ExitStack) -> Served:
+        server = _Dnsmasq(nic, self._namespace, self._log)
+        stack.callback(server.end)
+        server.start()
+        self._servers[server.output] = server
+        addresses = tuple(str(found[0]) for version in (4, 6) if (found := nic.addresses(version)))
+        if not nic.addresses(6) or not self._keeps_routers_out(nic):
+            return Served(nic.name, addresses, ())
+        advertiser = _Advertiser(nic, self._namespace)
+        served = advertiser.open()
+        stack.callback(advertiser.close)
+        advertiser.advertise()
+        self._advertisers[advertiser.fileno()] = advertiser
+        return Served(nic.name, addresses, served.routers, served.problems)
+
+    def _keeps_routers_out(self, nic: GuestNic) -> bool:
+        """Say whether the guest does not hear the routers of the pod network, so that it hears of them from us."""
+        states = (change.after for change in self._plan.changes if isinstance(change.after, RulesState))
+        rules = (rule for state in states for rule in state.rules)
+        return any(rule.in_link == nic.name and rule.icmpv6_type == ADVERTISEMENT for rule in rules)
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """Return the processes that were started."""
+        return tuple(server.child.pid for server in self._servers.values())
+
+    def run(self, changed: Callable[[], None]) -> None:
+        """Serve until the wiring is gone; ``changed`` is called when a process was started again. Raises HostError."""
+        next_advertisement = time.monotonic() + _ADVERTISE_EVERY
+        while self._is_wired():
+            ready, _, _ = select.select([*self._servers, *self._advertisers], [], [], _LOOK_EVERY)
+            for fd in ready:
+                if fd in self._advertisers:
+                    self._advertisers[fd].answer()
+                elif not self._servers[fd].read():
+                    self._restart(fd)
+                    changed()
+            if time.monotonic() >= next_advertisement:
+                next_advertisement += _ADVERTISE_EVERY
+                for advertiser in self._advertisers.values():
+                    advertiser.advertise()
+
+    def _restart(self, fd: int) -> None:
+        server = self._servers.pop(fd)
+        server.end()
+        self._log(f"dnsmasq for {server.nic.name} ended, and is started again\n".encode())
+        server.start()
+        self._servers[server.output] = server
+
+    def _is_wired(self) -> bool:
+        """Say whether links and taps are still there, and the namespace where it was mounted.
+
+        Our processes keep a namespace alive that nobody else has.
+        """
+        names = [name for nic in self._nics for name in (nic.name, nic.interface.name)]
+
+        def all_there() -> bool:
+            with suppress(OSError):
+                return all(socket.if_nametoindex(name) for name in names)
+            return False
+
+        return self._namespace.call(all_there) and self._is_mounted()
+
+    def _is_mounted(self) -> bool:
+        path = self._plan.netns
+        if path.startswith("/proc/"):
+            return True
+        try:
+            return os.stat(path).st_ino == self._namespace.inode
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True

@@ -1,0 +1,93 @@
+"""The guest hears one server, and that server only the guest: frames on both sides of the wiring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from attrs import frozen
+
+from tests.support import MakeNamespace
+from tests.support.advertisements import router_advertisement
+from tests.support.cli import Cli
+from tests.support.frames import (
+    arp_request,
+    dhcp_discover,
+    dhcp_offer,
+    dhcpv6_advertise,
+    dhcpv6_solicit,
+    neighbour_advertisement,
+    redirect,
+    router_solicitation,
+)
+from tests.support.pods import MAC, Pod, dual_stack
+from tests.support.ports import Port
+
+GUEST = "fe80::858:aff:fe01:5a05"  # what the guest makes of its MAC
+SERVER = "fe80::5a54"
+ROGUE, ROGUE_MAC = "fe80::bad", "02:00:00:00:0b:ad"
+LAST = "ARP who has 10.1.90.5 tell 10.1.90.77"
+
+
+@frozen
+class Sides:
+    """The wire to the pod network, and the VM's end of the tap."""
+
+    wire: Port
+    vm: Port
+
+
+@pytest.fixture
+def served(cli: Cli, netns: MakeNamespace) -> Iterator[Sides]:
+    """Wire a dual-stack pod and serve its guest, who has not asked yet."""
+    pod: Pod = dual_stack(netns("host"), netns("pod"))
+    cli.ok("apply", *cli.wiring(pod), "--serve-dhcp", "--yes")
+    with Port.on_tap(pod.inside, "tap0") as vm, Port.on_link(pod.host, pod.host_end()) as wire:
+        cli.ok("dhcp", pod.inside.name, "--daemon")
+        yield Sides(wire, vm)
+    cli.ok("teardown", pod.inside.name, "--yes")
+
+
+def test_what_strangers_serve_never_reaches_the_guest(served: Sides) -> None:
+    """Advertisements, redirects, and answers of both DHCPs; other frames do."""
+    for frame in (
+        router_advertisement("2001:db8:bad::/64"),
+        redirect(ROGUE_MAC, ROGUE, MAC, GUEST, "2001:db8::1"),
+        dhcp_offer(ROGUE_MAC, "10.1.90.66", "10.1.90.99"),
+        dhcpv6_advertise(ROGUE_MAC, ROGUE, MAC, GUEST),
+        arp_request(ROGUE_MAC, "10.1.90.77", "10.1.90.5"),
+    ):
+        served.wire.send(frame)
+    served.vm.receive(lambda frame: str(frame) == LAST)
+    strangers = {ROGUE_MAC, "02:00:00:00:00:fe"}  # the second is the router's that advertised
+    assert [str(frame) for frame in served.vm.frames() if frame.src in strangers] == [LAST]
+
+
+def test_the_guest_is_answered_and_nobody_on_the_wire_is(served: Sides) -> None:
+    """Who asks from the pod network, whatever MAC it says, gets nothing; the guest's own questions stay inside."""
+    for mac in (ROGUE_MAC, MAC):
+        served.wire.send(dhcp_discover(mac))
+        served.wire.send(dhcpv6_solicit(mac, ROGUE))
+        served.wire.send(router_solicitation(mac, ROGUE))
+    served.vm.send(dhcp_discover(MAC))
+    served.vm.receive(lambda frame: str(frame).startswith("UDP 169.254.254.2:67 > "))
+    served.vm.send(dhcpv6_solicit(MAC, GUEST))
+    asked = served.vm.receive(lambda frame: str(frame) == f"ICMPv6 {SERVER} > ff02::1:ff01:5a05 neighbour solicitation")
+    served.vm.send(neighbour_advertisement(MAC, GUEST, asked.src, SERVER))
+    served.vm.receive(lambda frame: str(frame).startswith(f"UDP [{SERVER}]:547 > "))
+    served.vm.send(router_solicitation(MAC, GUEST))
+    served.vm.receive(lambda frame: "router advertisement" in str(frame))
+    served.vm.send(arp_request(MAC, "10.1.90.5", "10.1.90.1"))
+    served.wire.receive(lambda frame: str(frame) == "ARP who has 10.1.90.1 tell 10.1.90.5")
+    came = [str(frame) for frame in served.wire.frames() if not frame.outgoing]
+    assert not [words for words in came if "router" in words or ":67" in words or ":68" in words]
+    assert not [words for words in came if "546" in words or "547" in words]
+
+
+def test_another_client_behind_the_tap_gets_no_lease(served: Sides) -> None:
+    """The lease is the guest's, by its MAC."""
+    served.vm.send(dhcp_discover("02:00:00:00:00:07"))
+    served.vm.send(dhcp_discover(MAC, transaction=7))
+    served.vm.receive(lambda frame: str(frame).startswith("UDP 169.254.254.2:67 > "))
+    offers = [frame for frame in served.vm.frames() if str(frame).startswith("UDP 169.254.254.2:67 > ")]
+    assert [frame.payload[28:][4:8] for frame in offers] == [b"\0\0\0\7"]
