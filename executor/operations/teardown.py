@@ -12,7 +12,7 @@ from executor.operations.outcome import GONE, Outcome
 from executor.operations.rollback import restore, way_back
 from executor.settings import Settings
 from executor.state.status import is_gone, refuse_unknown
-from executor.state.store import StateStore
+from executor.state.store import StateStore, WiringRecord
 from executor.taps.holders import tap_holders
 from planner.errors import InvalidInput, PodwireError
 from planner.plan.plan import Plan
@@ -64,11 +64,18 @@ def ids_in(netns: NetnsPath, store: StateStore) -> tuple[PlanId, ...]:
     for plan_id in store.ids():
         with suppress(PodwireError):  # damaged: of which namespace it is cannot be known
             entry = store.load(plan_id)
-            if entry and (entry.netns == netns or (cookie is not None and entry.is_of(cookie, boot_id()))):
+            if entry is not None and _is_in(entry, netns, cookie):
                 found.append(plan_id)
     if not found:
         raise InvalidInput(f"netns: nothing is wired in {netns}; podwire list shows what is")
     return tuple(found)
+
+
+def _is_in(entry: WiringRecord, netns: NetnsPath, cookie: int | None) -> bool:
+    """Say whether a wiring is meant by a path: it is of the namespace there, or was, and no other one is meant."""
+    if cookie is not None and entry.is_of(cookie, boot_id()):
+        return True
+    return entry.netns == netns and (cookie is None or is_gone(entry))
 
 
 def _who_would_notice(plan: Plan) -> tuple[str, ...]:

@@ -48,7 +48,10 @@ def render_text(plan: Plan, *, style: Style = PLAIN) -> str:
 
 def render_summary(plan: Plan, *, style: Style = PLAIN) -> str:
     """Return what a plan does in some lines: how many of each kind, and why; what the VM opens; the totals."""
-    lines = render_text(evolve(plan, changes=(), commands=()), style=style).splitlines()[:2]
+    empty = render_text(evolve(plan, changes=(), commands=()), style=style)
+    if not plan.changes:
+        return empty
+    lines = empty.splitlines()[:2]
     found: dict[tuple[str, str], list[Change]] = {}
     for change in plan.changes:
         found.setdefault((change.sign, kind_of(change.resource).name), []).append(change)

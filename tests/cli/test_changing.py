@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import run
 from tests.support.cli import Cli, tree
 from tests.support.dumps import difference, dump
 from tests.support.pods import Pod
@@ -279,3 +280,17 @@ def test_teardown_by_a_namespace_that_is_gone(cli: Cli, pod: Pod, wired: str) ->
     pod.inside.delete()
     assert "its namespace is gone" in cli.ok("teardown", "--netns", wired, "--yes")
     assert cli.json("list") == []
+
+
+def test_teardown_by_a_path_means_what_is_there_now(cli: Cli, pod: Pod, wired: str) -> None:
+    """Another namespace under the name is not the one that was wired, which lives on under another name."""
+    other = pod.inside.path.with_name(f"{wired}-moved")
+    other.touch()
+    run(["mount", "--bind", str(pod.inside.path), str(other)])
+    try:
+        pod.inside.delete()
+        again = type(pod.inside).create(wired)
+        assert f"nothing is wired in {again.path}" in cli.refused("teardown", "--netns", wired, "--yes")
+        assert cli.json("teardown", "--netns", other, "--yes")[0]["outcome"] == "restored"
+    finally:
+        run(["ip", "netns", "del", other.name])

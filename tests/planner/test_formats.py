@@ -181,6 +181,7 @@ class TestText:
         """An empty plan says so instead of listing nothing."""
         again = recorded_again_wired("plain")
         text = render_text(again)
+        assert render_summary(again) == text
         assert "nothing to do" in text
         assert "to add" not in text
 
