@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from planner.cni.documents import FAMILY_KEYS, LIST_KEYS, refuse_other_documents
 from planner.errors import InvalidInput, Refused
 from planner.text.document import Node, load_json
 from planner.text.values import (
@@ -41,11 +42,9 @@ _BY_FAMILY = ("0.1.0", "0.2.0")
 _TAGGED = ("0.3.0", "0.3.1", "0.4.0")
 _UNTAGGED = ("1.0.0", "1.1.0")
 
-_FAMILY_KEYS = ("ip4", "ip6")
-_LIST_KEYS = ("ips", "interfaces")
+_CACHE = "cniCacheV1"
 
 _LABEL = 4096  # PATH_MAX
-_MESSAGE = 300
 
 
 @frozen
@@ -115,7 +114,7 @@ class CniResult:
     @classmethod
     def parse(cls, node: Node) -> CniResult:
         """Return the result in ``node``; InvalidInput where it is none."""
-        _refuse_other_documents(node)
+        refuse_other_documents(node)
         version = _read_version(node)
         _refuse_other_generation(node, version)
         return _read_by_family(node, version) if version in _BY_FAMILY else _read_lists(node, version)
@@ -150,52 +149,6 @@ def parse_result(text: bytes | str, what: str = "result") -> CniResult:
         raise InvalidInput(f"{what} is nested too deeply") from None
 
 
-# Which document is it?
-
-_CACHE = "cniCacheV1"
-_OTHER_DOCUMENTS = {
-    "facts_digest": "this is a plan of podwire: podwire apply and podwire show take it, as an argument of their own",
-    "links": "this is what podwire facts prints, for --facts",
-    "result": "the result is in its 'result'; pass that",
-    "plugins": "this is a list of network configurations, not what a plugin answered to ADD",
-    "type": "this is a network configuration, not what a plugin answered to ADD",
-    "supportedVersions": "this is what a plugin answered to VERSION, not to ADD",
-}
-
-
-def _refuse_other_documents(node: Node) -> None:
-    """Say what ``node`` is where it is something else that is found where people look for a result."""
-    if not isinstance(node.value, dict):
-        raise node.error(f"a CNI result is a JSON object, this is {shown(node.value)}")
-    keys = {key for key, _ in node.members()}
-    if node.has("code") and node.has("msg"):
-        raise node.error(_plugin_error(node))
-    if "prevResult" in keys:
-        raise node.error("this is a network configuration; pass the value of its 'prevResult'")
-    if keys & {*_FAMILY_KEYS, *_LIST_KEYS}:
-        return
-    for key, what in _OTHER_DOCUMENTS.items():
-        if key in keys:
-            raise node.error(what)
-    # A Go plugin prints an empty result as its version and "dns": {}.
-    if not {"cniVersion", "dns"} <= keys:
-        raise node.error("this is not a CNI result: it has none of ips, ip4, ip6 and interfaces")
-
-
-def _plugin_error(node: Node) -> str:
-    """Return the sentence for an error object (CNI specification, Error), quoting what the plugin said."""
-    code = shown(node.field("code").value).strip("'\"")
-    said = [_quoted(node.field(key).value) for key in ("msg", "details") if node.has(key)]
-    return f"this is a plugin's error, not a result: code {code}, {', '.join(said)}"
-
-
-def _quoted(text: object) -> str:
-    """Return ``text`` as ``shown`` does, but with room for what a plugin has to say."""
-    if not isinstance(text, str):
-        return shown(text)
-    return ascii(text[:_MESSAGE]) + ("…" if len(text) > _MESSAGE else "")
-
-
 def _read_version(node: Node) -> str:
     """Return ``cniVersion``, or what the result must be where it is missing.
 
@@ -204,7 +157,7 @@ def _read_version(node: Node) -> str:
     """
     version = _given(node, "cniVersion", str)
     if version is None:
-        return "1.0.0" if any(node.has(key) for key in _LIST_KEYS) else "0.1.0"
+        return "1.0.0" if any(node.has(key) for key in LIST_KEYS) else "0.1.0"
     if version not in VERSIONS:
         raise node.field("cniVersion").error(_unsupported(version))
     return version
@@ -216,7 +169,7 @@ def _unsupported(version: str) -> str:
 
 def _refuse_other_generation(node: Node, version: str) -> None:
     """Refuse a result whose keys are only those of another generation: it would be read as an empty one."""
-    own, other = (_FAMILY_KEYS, _LIST_KEYS) if version in _BY_FAMILY else (_LIST_KEYS, _FAMILY_KEYS)
+    own, other = (FAMILY_KEYS, LIST_KEYS) if version in _BY_FAMILY else (LIST_KEYS, FAMILY_KEYS)
     strange = [key for key in other if node.has(key)]
     if strange and not any(node.has(key) for key in own):
         raise node.error(f"CNI {version} has {' and '.join(own)}, not {' and '.join(strange)}: a wrong cniVersion?")
@@ -228,7 +181,7 @@ def _refuse_other_generation(node: Node, version: str) -> None:
 def _read_by_family(node: Node, version: str) -> CniResult:
     ips: list[CniIp] = []
     routes: list[CniRoute] = []
-    for family, key in zip((4, 6), _FAMILY_KEYS, strict=True):
+    for family, key in zip((4, 6), FAMILY_KEYS, strict=True):
         if node.has(key):
             ip = node.field(key)
             ips.append(CniIp(_read_address(ip, "ip", family), _given(ip, "gateway", parse_address)))
@@ -383,7 +336,7 @@ def _write_by_family(result: CniResult, version: str) -> dict[str, object]:
     if result.interfaces and not result.ips:
         raise Refused(f"a result without addresses can't be written as CNI {version}, which knows no interfaces")
     written: dict[str, object] = {"cniVersion": version}
-    for family, key in zip((4, 6), _FAMILY_KEYS, strict=True):
+    for family, key in zip((4, 6), FAMILY_KEYS, strict=True):
         ip = next((ip for ip in result.ips if ip.address.version == family), None)
         if ip is not None:
             routes = [_some(dst=route.dst, gw=route.gateway) for route in result.routes if route.dst.version == family]
