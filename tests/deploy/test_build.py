@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shutil
 import stat
@@ -65,6 +66,24 @@ def test_the_single_file_runs_by_itself(dist: Path, tmp_path: Path) -> None:
     assert (plan.returncode, plan.stderr) == (0, "")
     assert plan.stdout.startswith("<!DOCTYPE html>")
     assert "ip link set dev eth0 master br0" in plan.stdout
+
+
+@pytest.mark.parametrize(("name", "env"), [("podwire-cni", {}), ("podwire", {"CNI_IFNAME": "eth0"})])
+def test_the_single_file_is_the_plugin_too(dist: Path, tmp_path: Path, name: str, env: dict[str, str]) -> None:
+    """By its name, or since a runtime calls it; wiring by tc is found in it as well."""
+    alone = Path(shutil.copy2(dist / "podwire", tmp_path / name))
+    answer = json.loads(run(alone, env={"CNI_COMMAND": "VERSION"} | env).stdout)
+    assert "1.0.0" in answer["supportedVersions"]
+    facts = (
+        "--result",
+        ROOT / "examples/pod/result.json",
+        "--netns",
+        "pod1",
+        "--facts",
+        ROOT / "examples/pod/facts.json",
+    )
+    plan = run(sys.executable, "-I", shutil.copy2(alone, tmp_path / "other"), "plan", *facts, "--wiring", "tc")
+    assert (plan.returncode, "tc wiring" in plan.stdout) == (0, True), plan.stderr
 
 
 def test_it_holds_nothing_that_ties_it_to_one_python(dist: Path) -> None:

@@ -15,6 +15,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from executor.cni.conf import parse_conf
+from executor.cni.errors import CniError
+from planner.text.document import Node
 from tests.support import eventually
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -114,6 +117,17 @@ def test_a_conflist_chains_podwire_last(path: Path) -> None:
     found = json.loads(path.read_text())
     assert set(found) == {"cniVersion", "name", "plugins"}
     assert [plugin["type"] for plugin in found["plugins"]].index("podwire-cni") == len(found["plugins"]) - 1 > 0
+
+
+@pytest.mark.parametrize("path", sorted((DEPLOY / "conflists").iterdir()), ids=lambda path: path.stem)
+def test_the_plugin_takes_its_part_of_a_conflist(path: Path) -> None:
+    """Read as podwire-cni reads it, which refuses a key that it doesn't know."""
+    found = json.loads(path.read_text())
+    own = {"cniVersion": found["cniVersion"], "name": found["name"], **found["plugins"][-1]}
+    conf = parse_conf(Node(own, "configuration"), "ADD")
+    assert conf.options.wiring == own.get("wiring", "bridge")
+    with pytest.raises(CniError, match="wirring"):
+        parse_conf(Node(own | {"wirring": "tc"}, "configuration"), "ADD")
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing (package systemd)")
