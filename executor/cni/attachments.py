@@ -32,7 +32,7 @@ class Attachments:
     """The attachments of a state directory."""
 
     def __init__(self, store: StateStore) -> None:
-        self._folder = store.directory / "attachments"
+        self._folder = store.attachments
 
     def save(self, call: Call) -> None:
         """Write down that something is about to be done for a call. Raises HostError."""

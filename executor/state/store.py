@@ -3,6 +3,7 @@
 STATE-DIR/wirings/ID.json     one entry a wiring, replaced as a whole and synced: it outlives the machine
 STATE-DIR/dummies/ID.json     what was asked of CNI plugins for it, and is to be given back
 STATE-DIR/dhcp/ID.json         who serves its guest (executor.guest.record); ID.log is what that says
+STATE-DIR/attachments/ID.json for which container and network it was asked (executor.cni.attachments)
 STATE-DIR/journal/ID.jsonl    what was run for it, before and after each command (executor.state.journal)
 """
 
@@ -68,6 +69,7 @@ class StateStore:
         self._dummies = self.directory / "dummies"
         self._servers = self.directory / "dhcp"
         self.journals = self.directory / "journal"
+        self.attachments = self.directory / "attachments"
 
     def prepare(self) -> None:
         """Make the directories, readable by root only. Raises HostError where that cannot be."""
@@ -114,8 +116,9 @@ class StateStore:
         return None if text is None else _entry(load_json(text, f"state entry {plan_id}"), plan_id)
 
     def delete(self, plan_id: PlanId) -> None:
-        """Forget an id; one that is not there is forgotten already."""
+        """Forget an id, and which network it was attached for; one that is not there is forgotten already."""
         delete_document(self._path(plan_id))
+        delete_document(self.attachments / f"{plan_id}.json")
 
     def ids(self) -> tuple[PlanId, ...]:
         """Return the ids that have an entry, sorted."""
