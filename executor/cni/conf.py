@@ -21,7 +21,7 @@ _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SINCE = {"CHECK": "0.4.0", "GC": "1.1.0", "STATUS": "1.1.0"}
 # What a runtime or the specification puts beside the plugin's own keys.
 _COMMON = ("cniVersion", "name", "type", "args", "capabilities", "runtimeConfig", "prevResult", "ipMasq", "ipam", "dns")
-_OWN = ("wiring", "tapName", "tapOwner", "tapGroup", "queues", "vnetHdr", "stateDir", "logLevel")
+OWN_KEYS = ("wiring", "tapName", "tapOwner", "tapGroup", "queues", "vnetHdr", "stateDir", "logLevel")
 _VALID = ("cni.dev/valid-attachments", "cni.dev/attachments")
 LOG_LEVELS = ("error", "warning", "info", "debug")
 MAX_USER = 2**32 - 2
@@ -75,7 +75,7 @@ def _conf(document: Node, version: str) -> NetworkConf:
     if not _NETWORK.fullmatch(network):
         raise document.field("name").error(f"{shown(network)} is not the name of a network")
     for key, member in document.members():
-        if key not in (*_COMMON, *_OWN, *_VALID):
+        if key not in (*_COMMON, *OWN_KEYS, *_VALID):
             raise CniError(UNSUPPORTED_FIELD, f"configuration.{key}: unknown, with the value {_value(member.value)}")
     level = document.optional("logLevel", Node.text, "info")
     if level not in LOG_LEVELS:

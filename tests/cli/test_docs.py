@@ -15,6 +15,7 @@ from contextlib import ExitStack
 import pytest
 from attrs import frozen
 
+from executor.cni.conf import OWN_KEYS
 from tests.support import Namespace, run
 from tests.support.cli import Cli
 from tests.support.pods import Pod, plain
@@ -165,7 +166,10 @@ def test_every_option_is_described(cli: Cli) -> None:
 LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
-@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "docs/install.md"])
+EVERY_PAGE = sorted(str(path.relative_to(ROOT)) for folder in ("", "docs") for path in (ROOT / folder).glob("*.md"))
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE)
 def test_links_lead_somewhere(page: str) -> None:
     """Those inside the repository."""
     path = ROOT / page
@@ -190,9 +194,15 @@ def test_the_map_of_files_is_true() -> None:
     assert tests <= set(folders), sorted(tests - set(folders))
 
 
+def test_every_key_of_the_plugin_is_explained() -> None:
+    """In the table of docs/kubernetes.md, and no other."""
+    table = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", (ROOT / "docs/kubernetes.md").read_text(), re.MULTILINE)
+    assert {key for row in table for key in re.findall(r"\w+", row)} == set(OWN_KEYS)
+
+
 def test_pages_say_nothing_of_this_machine() -> None:
     """No path, no host of a registry, no workplace."""
-    for page in (*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"):
+    for page in EVERY_PAGE:
         text = (ROOT / page).read_text()
         for word in (str(ROOT), "/work/", "../shared", "pypi.org", "/root/"):
             assert word not in text, (page, word)
