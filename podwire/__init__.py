@@ -75,6 +75,7 @@ __all__ = [
     "log",
     "parse_plan",
     "plan",
+    "receive_taps",
     "recover",
     "repair",
     "show",
@@ -156,6 +157,26 @@ def teardown(id: str, *, settings: Settings | None = None) -> Outcome:
     from executor.operations import teardown as operation
 
     return operation.teardown(_id(id), _settings(settings))
+
+
+def receive_taps(path: str) -> tuple[tuple[dict[str, Any], tuple[int, ...]], ...]:
+    """Return the open taps that ``podwire taps ID --socket path`` hands over, for the runtime of a VM.
+
+    Each is its description (tap, link, mac, mtu, queues, vnet_hdr) and a descriptor for each queue, which are the
+    caller's to close. Needs nothing but the standard library. Raises OSError.
+    """
+    import os
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.connect(path)
+        data, fds, _, _ = socket.recv_fds(connection, 1 << 16, 253)
+    for fd in fds:
+        os.set_inheritable(fd, False)  # noqa: FBT003  its only name
+    if not data:
+        raise ConnectionError(f"{path}: no taps were handed over")
+    left = iter(fds)
+    return tuple((one, tuple(next(left) for _ in range(one["queues"]))) for one in json.loads(data))
 
 
 def recover(id: str, *, forward: bool = False, settings: Settings | None = None) -> Outcome:

@@ -13,6 +13,8 @@ COMMANDS = {
     "guest": "print what the guest, its DHCP server or its VMM is to be told",
     "apply": "wire a namespace as a plan says",
     "dhcp": "serve the guest its addresses and routes",
+    "exec": "run a VMM in the namespace, with the taps open",
+    "taps": "hand the open taps to a runtime, over a socket",
     "teardown": "take a wiring back, exactly",
     "list": "show what is wired here",
     "log": "show the commands that were run",

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from executor.cli.options import add_common
 
+_OF_AN_ID = ("teardown", "log", "recover", "check", "confirm", "guest", "dhcp", "exec", "taps")
 EXAMPLES = "podwire complete -- tear"
 
 
@@ -42,7 +43,11 @@ def _candidates(before: list[str], last: str, arguments: argparse.Namespace) -> 
         return _values(asked, arguments)
     if last.startswith("-"):
         return [option for option in options if option.startswith("--")]
-    return _ids(arguments) if before[0] in ("teardown", "log", "recover", "check", "confirm", "guest", "dhcp") else []
+    return (
+        _ids(arguments)
+        if before[0] in ("teardown", "log", "recover", "check", "confirm", "guest", "dhcp", "exec", "taps")
+        else []
+    )
 
 
 def _values(option: argparse.Action, arguments: argparse.Namespace) -> list[str]:

@@ -1,0 +1,36 @@
+"""taps: the open taps are handed to a runtime over a socket."""
+
+from __future__ import annotations
+
+import argparse
+
+from executor.cli.options import add_common
+
+EXAMPLES = "podwire taps pod1 --socket /run/vm1/taps.sock"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("id", metavar="ID", help="the wiring")
+    text = "where to wait for the runtime; root and the user of --tap-owner may connect"
+    parser.add_argument("--socket", required=True, metavar="PATH", help=text)
+    add_common(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Hand the taps over to whoever connects first, and say who that was."""
+    from executor.cli.output import put_done
+    from executor.cli.printing import json_text
+    from executor.cli.settings import require_root, store_of
+    from executor.guest.handover import hand_over
+    from executor.netns.naming import parse_id
+    from executor.settings import Settings
+
+    require_root()
+    plan_id = parse_id(arguments.id)
+    pid = hand_over(plan_id, arguments.socket, Settings(store_of(arguments)))
+    if arguments.format == "json":
+        put_done(json_text({"id": str(plan_id), "pid": pid}))
+    else:
+        put_done(f"{plan_id}: process {pid} has the taps\n")
+    return 0
