@@ -16,7 +16,7 @@ def drifted(plan: Plan, facts: NamespaceFacts) -> tuple[Change, ...]:
     Beside what the plan changed, that is what has come to the pod's interfaces since and does not belong there as long
     as they are wired so.
     """
-    found = pending(plan.changes, facts)
+    found = pending((*plan.inherited, *plan.changes), facts)
     ours = {change.resource for change in plan.changes if change.netns == plan.netns}
     wired = {interface.link for interface in plan.interfaces}
     links = tuple(link for link in facts.links if link.name in wired)

@@ -15,6 +15,7 @@ from planner.network import VmInterface
 from planner.options import PlanOptions
 from planner.plan.plan import Plan, with_changes
 from planner.plan.render import Templates
+from planner.plan.sharing import inherited_from, joined
 from planner.text.values import Alias, NetnsPath, PlanId, shown
 from planner.wiring.allocate import Allocation, RandomBits, allocate
 from planner.wiring.base import setup_container_side_network, wiring_named
@@ -30,18 +31,22 @@ def make_plan(
     options: PlanOptions,
     random: RandomBits,
     templates: Templates,
-    recorded: Plan | None = None,
+    recorded: tuple[Plan, ...] = (),
 ) -> Plan:
     """Return the plan that wires the interfaces of ``result`` in the namespace that ``facts`` describe.
 
-    ``recorded`` is the plan that was applied to the namespace under this id, if any: planning the same again gives a
-    plan without changes. Raises InvalidInput for a result that does not fit the namespace, Refused for one that
-    podwire does not wire, or that is wired already in another way.
+    ``recorded`` are the plans that were applied to the namespace: planning the same again under an id gives a plan
+    without changes, and those of other ids share what the namespace has once. Raises InvalidInput for a result that
+    does not fit the namespace, Refused for one that podwire does not wire, or that is wired already in another way.
     """
-    if recorded is not None:
-        return _again(result, facts, options, templates, recorded)
-    _refuse_unknown_wiring(facts)
-    return _plan(result, facts, plan_id, netns, options, templates, chosen=None, random=random)
+    own = next((plan for plan in recorded if plan.id == plan_id), None)
+    if own is not None:
+        return _again(result, facts, options, templates, own)
+    others = recorded
+    _refuse_unknown_wiring(facts, {Alias.of(other.id) for other in others})
+    _refuse_wired_links(result, others)
+    plan = _plan(result, facts, plan_id, netns, options, templates, chosen=None, random=random)
+    return _beside(plan, others, templates)
 
 
 def _plan(
@@ -71,6 +76,18 @@ def _plan(
     return with_changes(evolve(bare, notes=notes), changes, templates)
 
 
+def _beside(plan: Plan, others: tuple[Plan, ...], templates: Templates) -> Plan:
+    """Return the plan of a wiring that shares the namespace with ``others``."""
+    if not others:
+        return plan
+    inherited = inherited_from(others, plan.changes, plan.netns)
+    ids = ", ".join(other.id for other in others)
+    shared = ", ".join(str(change.resource) for change in inherited)
+    note = f"{ids} is wired here as well; whichever is torn down last brings back {shared}"
+    notes = (*plan.notes, note) if shared else plan.notes
+    return with_changes(evolve(plan, inherited=inherited, notes=notes), joined(plan.changes, others), templates)
+
+
 def _again(
     result: CniResult, facts: NamespaceFacts, options: PlanOptions, templates: Templates, recorded: Plan
 ) -> Plan:
@@ -78,16 +95,21 @@ def _again(
     again = f"tear it down first (podwire teardown {recorded.id})"
     if options != recorded.options:
         raise Refused(f"{recorded.id} is wired already with other options: {again}")
+    another = f"{recorded.id} is wired already from another result: {again}"
+    wired = [one.link for one in recorded.interfaces]
+    named = {interface.name for interface in result.sandboxed_interfaces()}
+    if named and named.isdisjoint(wired):
+        raise Refused(f"{another}, or wire this one beside it under an id of its own (--id)")
     fixed = validate_and_fix_cni_result(result, recorded.facts, recorded.netns)
-    if [link.name for link in container_interfaces(fixed)] != [link.link for link in recorded.interfaces]:
-        raise Refused(f"{recorded.id} is wired already from another result: {again}")
+    if [link.name for link in container_interfaces(fixed)] != wired:
+        raise Refused(another)
     wanted = _plan(
         result, recorded.facts, recorded.id, recorded.netns, options, templates, chosen=recorded.chosen, random=None
     )
     # An earlier version may have wired the same by other changes.
     same = (wanted.result, _bare(wanted)) == (recorded.result, _bare(recorded))
     if wanted.changes != recorded.changes and not same:
-        raise Refused(f"{recorded.id} is wired already from another result: {again}")
+        raise Refused(another)
     drifted = pending(recorded.changes, facts)
     if drifted:
         names = ", ".join(str(change.resource) for change in drifted[:3])
@@ -100,10 +122,20 @@ def _bare(plan: Plan) -> tuple[VmInterface, ...]:
     return tuple(evolve(interface, guest=None) for interface in plan.interfaces)
 
 
-def _refuse_unknown_wiring(facts: NamespaceFacts) -> None:
-    ours = next((link for link in facts.links if Alias.is_ours(link.alias)), None)
+def _refuse_unknown_wiring(facts: NamespaceFacts, known: set[Alias]) -> None:
+    ours = next((link for link in facts.links if Alias.is_ours(link.alias) and link.alias not in known), None)
     if ours is not None and ours.alias is not None:
         raise Refused(
             f"{ours.name} was made by podwire ({shown(ours.alias, 120)}), but that wiring is not recorded here: "
             "name its state directory with --state-dir, or remove the link by hand"
         )
+
+
+def _refuse_wired_links(result: CniResult, others: tuple[Plan, ...]) -> None:
+    """Refuse a link that another wiring has: by its name, or by an address that it had before."""
+    named = {interface.name for interface in result.sandboxed_interfaces()}
+    for other in others:
+        wired = {interface.link for interface in other.interfaces}
+        had = {name for ip in result.ips for name in other.facts.carriers(ip.address)}
+        for name in sorted(wired & (named or had)):
+            raise Refused(f"{name} is wired already, as {other.id}: podwire teardown {other.id} first")

@@ -13,7 +13,7 @@ from executor.netns.namespace import Namespace, boot_id
 from executor.operations.commit_confirm import new_token, start_watcher
 from executor.operations.operation import Failure, Operation, check_programs, open_operation
 from executor.operations.outcome import MEANWHILE, Outcome
-from executor.operations.plan import plan_of, refuse_the_hosts
+from executor.operations.plan import beside, plan_of, refuse_the_hosts
 from executor.operations.rollback import half_done, roll_back_and_delete
 from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
@@ -26,6 +26,7 @@ from planner.facts.model import NamespaceFacts, differences
 from planner.kinds.kind import equivalent
 from planner.plan.plan import Plan
 from planner.plan.render import Command
+from planner.plan.sharing import alone, inherited_from
 
 
 def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None) -> Outcome:
@@ -94,21 +95,33 @@ def _begin_watching(entry: WiringRecord, seconds: float | None, settings: Settin
 
 
 def refuse_other_wirings(plan: Plan, operation: Operation) -> None:
-    """Refuse to wire a namespace, or to use an id, that is wired already; what belongs to a gone one is forgotten."""
+    """Refuse an id that is wired already, or a namespace in which others are wired than when the plan was made.
+
+    What belongs to a gone one is forgotten.
+    """
+    others = []
     for entry in operation.settings.store.concerning(plan.id, operation.namespace.cookie):
         if entry.id != plan.id and not entry.is_of(operation.namespace.cookie, boot_id()):
             continue
         if entry.id == plan.id and is_gone(entry):
             operation.settings.store.delete(entry.id)
             continue
-        raise Refused(_wired_already(entry, plan))
+        if entry.status != WIRED:
+            raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
+        if entry.id == plan.id:
+            raise Refused(f"{entry.id} is wired already: podwire teardown {entry.id} first")
+        others.append(plan_of(entry, operation.namespace.path, operation.settings.templates))
+    _refuse_if_unknown_to(plan, others)
 
 
-def _wired_already(entry: WiringRecord, plan: Plan) -> str:
-    if entry.status != WIRED:
-        return f"{entry.id} is half done: podwire recover {entry.id} first"
-    where = f"{entry.id} is wired already" if entry.id == plan.id else f"{plan.netns} is wired already, as {entry.id}"
-    return f"{where}: podwire teardown {entry.id} first"
+def _refuse_if_unknown_to(plan: Plan, others: Sequence[Plan]) -> None:
+    """Refuse a plan that was made without the other wirings of its namespace, or for a link that one of them has."""
+    for other in others:
+        taken = {one.link for one in other.interfaces} & {one.link for one in plan.interfaces}
+        if taken:
+            raise Refused(f"{min(taken)} is wired already, as {other.id}: podwire teardown {other.id} first")
+    if plan.inherited != inherited_from(others, plan.changes, plan.netns):
+        raise StalePlan(f"the plan is stale: what is wired in {plan.netns} is not what it was; plan anew")
 
 
 def refuse_unreadable(facts: NamespaceFacts) -> None:
@@ -161,6 +174,7 @@ def verify_applied(changes: Sequence[Change], operation: Operation) -> Failure |
 def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack | RollbackIncomplete:
     """Take back what was done, and return what to raise."""
     operation.best_effort = True
+    plan = alone(plan, beside(plan.id, operation.namespace, operation.settings), operation.settings.templates)
     way = roll_back_and_delete(plan, operation.observe, RollingBack(failure.why), operation)
     if way.problems:
         operation.emit(Ended("half-done", "; ".join(way.problems)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 from executor.netns.namespace import Namespace, boot_id, is_of_the_host
 from executor.observe.elsewhere import with_elsewhere
@@ -10,7 +11,7 @@ from executor.observe.observe import observe_once
 from executor.settings import Settings
 from executor.state.store import WIRED, StateStore, WiringRecord
 from planner.cni.result import CniResult
-from planner.errors import Refused
+from planner.errors import PodwireError, Refused
 from planner.facts.model import NamespaceFacts
 from planner.options import PlanOptions
 from planner.plan.plan import Plan, moved_to, plan_from_json
@@ -29,12 +30,18 @@ def plan_namespace(
     """
     with Namespace.open(netns) as namespace:
         refuse_the_hosts(namespace, settings)
-        recorded = _recorded_plan(plan_id, namespace, settings.store, settings.templates)
+        recorded = _recorded_plans(plan_id, namespace, settings.store, settings.templates)
         facts = observe_once(namespace, timeout=settings.timeout)
-    if recorded is not None:
-        facts = with_elsewhere(facts, recorded.facts.elsewhere, timeout=settings.timeout)
+    for own in (plan for plan in recorded if plan.id == plan_id):
+        facts = with_elsewhere(facts, own.facts.elsewhere, timeout=settings.timeout)
     return plan_from_facts(
-        result, facts, plan_id=plan_id, netns=netns, options=options, templates=settings.templates, recorded=recorded
+        result,
+        facts,
+        plan_id=plan_id,
+        netns=netns,
+        options=options,
+        templates=settings.templates,
+        recorded=recorded,
     )
 
 
@@ -46,7 +53,7 @@ def plan_from_facts(
     netns: NetnsPath,
     options: PlanOptions,
     templates: Templates,
-    recorded: Plan | None = None,
+    recorded: tuple[Plan, ...] = (),
 ) -> Plan:
     """Return what wires the links of ``result`` in a namespace that was observed: the host is not looked at."""
     return make_plan(
@@ -75,16 +82,26 @@ def plan_of(entry: WiringRecord, netns: NetnsPath, templates: Templates) -> Plan
     return moved_to(plan_from_json(entry.plan, templates), netns, templates)
 
 
-def _recorded_plan(plan_id: PlanId, namespace: Namespace, store: StateStore, templates: Templates) -> Plan | None:
-    """Return the plan that was applied to this very namespace. Raises Refused if it is another's, or half done."""
+def beside(plan_id: PlanId, namespace: Namespace, settings: Settings) -> tuple[Plan, ...]:
+    """Return the plans of other ids in a namespace, half done or not: what it has once they hold as well.
+
+    One that is damaged is left out: it must keep nobody from going.
+    """
+    found = []
+    for entry in settings.store.beside(plan_id, namespace.cookie):
+        if entry.is_of(namespace.cookie, boot_id()):
+            with suppress(PodwireError):
+                found.append(plan_of(entry, namespace.path, settings.templates))
+    return tuple(found)
+
+
+def _recorded_plans(plan_id: PlanId, namespace: Namespace, store: StateStore, templates: Templates) -> tuple[Plan, ...]:
+    """Return the plans that were applied to this very namespace, of whichever id. Raises Refused for half done ones."""
+    found = []
     for entry in store.concerning(plan_id, namespace.cookie):
-        is_here = entry.is_of(namespace.cookie, boot_id())
-        if not is_here and entry.id != plan_id:
+        if not entry.is_of(namespace.cookie, boot_id()):
             continue
-        if entry.status != WIRED and is_here:
+        if entry.status != WIRED:
             raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
-        if entry.id != plan_id:
-            raise Refused(f"{namespace.path} is wired already, as {entry.id}: podwire teardown {entry.id} first")
-        if is_here:
-            return plan_of(entry, namespace.path, templates)
-    return None
+        found.append(plan_of(entry, namespace.path, templates))
+    return tuple(found)

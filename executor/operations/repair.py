@@ -92,7 +92,7 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
 def _repair_plan(plan: Plan, facts: NamespaceFacts, settings: Settings) -> Plan:
     refuse_unreadable(facts)
     changes = without_lost_links(drifted(plan, facts), facts)
-    return with_changes(evolve(plan, facts=facts), changes, settings.templates)
+    return with_changes(evolve(plan, facts=facts, inherited=()), changes, settings.templates)
 
 
 def _refuse_gone(plan: Plan, facts: NamespaceFacts) -> None:

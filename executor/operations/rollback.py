@@ -20,7 +20,7 @@ from executor.observe.observe import observe_once
 from executor.operations.calico_gateway import give_back_gateway
 from executor.operations.operation import Operation, check_programs, open_operation
 from executor.operations.outcome import GONE, MEANWHILE, Outcome
-from executor.operations.plan import plan_of
+from executor.operations.plan import beside, plan_of
 from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.journal import Journal
@@ -33,6 +33,7 @@ from planner.facts.model import NamespaceFacts
 from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan, changes_back, with_changes
 from planner.plan.render import Templates
+from planner.plan.sharing import alone
 from planner.text.values import PlanId
 
 RECOVER = "recover"
@@ -76,7 +77,8 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
         (tearing_down,) = settings.store.atomic_writes(entry, TEARING_DOWN)
         with tearing_down:
             tearing_down.write()
-            plan = plan_of(entry, netns, settings.templates)
+            others = beside(entry.id, operation.namespace, settings)
+            plan = alone(plan_of(entry, netns, settings.templates), others, settings.templates)
             operation.enter_others(plan, may_be_gone=True)
             facts = operation.observe()
             check_programs(plan.reverse_commands)
@@ -88,8 +90,8 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             raise RollbackIncomplete(half_done(plan, way))
         operation.emit(Ended("restored", ""))
     give_back_gateway(entry.id, settings)
-    notes = (*holders, *_notes(plan, facts))
-    as_before = f"{netns} is as it was before{' the wiring' if verb == RECOVER else ''}"
+    notes = (*holders, *_notes(plan, others, facts))
+    as_before = f"{netns} is as it was before{' the wiring' if verb == RECOVER else ''}{_but_for(others)}"
     return Outcome("restored", entry.id, way.commands, time.monotonic() - started, notes, as_before)
 
 
@@ -148,6 +150,8 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
 def way_back(entry: WiringRecord, settings: Settings) -> Plan:
     """Return what ``restore`` would run now. Raises NamespaceGone, HostError."""
     plan, facts = look(entry, settings)
+    with open_recorded(entry) as namespace:
+        plan = alone(plan, beside(entry.id, namespace, settings), settings.templates)
     return left_to_restore(plan, facts, settings.templates)
 
 
@@ -205,14 +209,25 @@ def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
     return Outcome("gone", entry.id, sentence=GONE)
 
 
-def _notes(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
+def _but_for(others: tuple[Plan, ...]) -> str:
+    return f", but for what is wired there as {', '.join(other.id for other in others)}" if others else ""
+
+
+def _notes(plan: Plan, others: tuple[Plan, ...], facts: NamespaceFacts) -> tuple[str, ...]:
     """Return what could not come back, and what was left alone: rules of others in the chains that came with ours."""
     lost = tuple(f"{link} is gone, and all that it had with it" for link in lost_links(plan.changes, facts))
+    strangers = _left_alone(plan, facts)
+    for other in others:  # what each of the wirings takes for a stranger's is none of theirs
+        known = set(_left_alone(other, facts))
+        strangers = [note for note in strangers if note in known]
+    return (*lost, *strangers)
+
+
+def _left_alone(plan: Plan, facts: NamespaceFacts) -> list[str]:
     made = (change for change in plan.changes if change.after is not None)
-    others = (
+    return [
         note
         for change in made
         if (there := facts.of(change.netns)) is not None
         for note in kind_of(change.resource).left_alone(change.after, there)
-    )
-    return (*lost, *others)
+    ]

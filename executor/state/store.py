@@ -22,7 +22,7 @@ from typing import Any, Self
 from attrs import frozen
 
 from executor.errors import HostError
-from planner.errors import InvalidInput
+from planner.errors import InvalidInput, PodwireError
 from planner.text.document import MAX_BYTES, Node, load_json
 from planner.text.values import NetnsPath, PlanId, shown
 
@@ -135,6 +135,16 @@ class StateStore:
                 entry = self.load(other)
                 if entry is not None and (other == plan_id or entry.cookie == cookie):
                     yield entry
+
+    def beside(self, plan_id: PlanId, cookie: int) -> Iterator[WiringRecord]:
+        """Yield the entries of other ids in a namespace; a damaged one is left out: it must keep nobody from going."""
+        digits = str(cookie).encode()
+        for other in self.ids():
+            with contextlib.suppress(PodwireError):
+                if other != plan_id and digits in (_read(self._path(other)) or b""):
+                    entry = self.load(other)
+                    if entry is not None and entry.cookie == cookie:
+                        yield entry
 
     def save_dummy(self, plan_id: PlanId, document: dict[str, Any]) -> None:
         """Write down what CNI plugins are asked for an id, as safely as an entry."""

@@ -12,7 +12,7 @@ from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch
 from planner.kinds.lifetime import finite
 from planner.kinds.shown import differences
 from planner.kinds.sysctl import DAD
-from planner.text.values import InterfaceName, IpAddress, IpInterface, IpNetwork, Keyword, Label
+from planner.text.values import LOOPBACK, InterfaceName, IpAddress, IpInterface, IpNetwork, Keyword, Label
 
 
 @frozen
@@ -133,5 +133,6 @@ ADDRESS = register(
         links=lambda resource: frozenset((resource.link,)),
         touches=_touches,
         provides=lambda resource: (resource.address.ip,),
+        is_shared=lambda resource: resource.link == LOOPBACK,
     )
 )

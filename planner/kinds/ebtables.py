@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, ClassVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from planner.kinds.kind import UNREADABLE, ChangeLike, Kind, Look, Seen, Unreadable, register
 from planner.kinds.shown import counted, differences, word
@@ -53,6 +53,11 @@ class RulesState:
     rules: tuple[DropRule, ...]
     new_chains: tuple[Keyword, ...] = ()
     new_table: bool = False
+
+    @property
+    def canonical(self) -> RulesState:
+        """Return this without chains and table, as long as it has rules: others may have put theirs there as well."""
+        return evolve(self, new_chains=(), new_table=False) if self.rules else self
 
 
 @frozen
@@ -185,6 +190,12 @@ def _foreign(chain: Keyword, like: RulesState, facts: EbtablesFacts) -> list[str
     return [line for line in facts.rules if line.startswith(f"-A {chain} ") and read_rule(line) not in like.rules]
 
 
+def _joined(own: RulesState, other: RulesState) -> RulesState:
+    """Return the rules of a wiring that also takes away the chains and the table which ``other`` brought along."""
+    chains = tuple(dict.fromkeys((*own.new_chains, *other.new_chains)))
+    return evolve(own, new_chains=chains, new_table=own.new_table or other.new_table)
+
+
 def _observe(seen: Seen, _resource: EbtablesRules, like: RulesState) -> RulesState | Unreadable | None:
     ebtables = seen.facts.ebtables
     return UNREADABLE if ebtables.problem else observed_rules(like, ebtables)
@@ -213,8 +224,6 @@ def _drift(change: ChangeLike) -> list[str]:
     if change.before is None or change.after is None:
         return list(differences(change.before, change.after))
     missing = sum(rule not in change.before.rules for rule in change.after.rules)
-    if not missing:
-        return [f"{_brought_along(change.after) or 'the rules'}, shared with others now"]
     return [f"{missing} of {counted(len(change.after.rules), 'rule')} missing"]
 
 
@@ -268,6 +277,7 @@ EBTABLES = register(
         touches=lambda _: frozenset((RULES,)),
         owners=lambda change: (change.resource.id,),
         left_alone=_left_alone,
+        joined=_joined,
         remarks=_remarks,
         # ``--init-table`` behind a failed restore would take a stranger's rules along.
         stops_at_failure=True,

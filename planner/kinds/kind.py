@@ -126,6 +126,10 @@ class Kind:
     refine: Callable[[tuple[Any, ...], Seen], tuple[Any, ...]] = _as_it_is
     # Sentences on what others have that a change leaves alone, from its ``after`` and the facts.
     left_alone: Callable[[State, Any], Iterable[str]] = lambda _state, _facts: ()
+    # Whether a namespace has the resource only once, so that all wirings in it share it (planner.plan.sharing).
+    is_shared: Callable[[Resource], bool] = lambda _: False
+    # A wiring's ``after`` with what that of another wiring would take away in the end: the last one does.
+    joined: Callable[[State, State], State] = lambda own, _other: own
     # What is to be remarked of a change beside what a picture shows of it: a subject, words and the reason.
     remarks: Callable[[ChangeLike], Iterable[tuple[str, str, str]]] = _nothing
     # With what a state that "comes back" by itself returns.

@@ -12,7 +12,7 @@ from planner.kinds.ebtables import RULES
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, link_touch, register
 from planner.kinds.shown import arrow, differences, word
 from planner.kinds.sysctl import BRIDGE_NETFILTER, DAD
-from planner.text.values import InterfaceName, Keyword, MacAddress
+from planner.text.values import LOOPBACK, InterfaceName, Keyword, MacAddress
 
 
 @frozen
@@ -180,6 +180,7 @@ def _of_a_link(
             looks=looks,
             links=lambda found: frozenset((found.link,)),
             touches=lambda change: frozenset((link_touch(change.resource.link), *also_touches)),
+            is_shared=lambda found: found.link == LOOPBACK,
         )
     )
 

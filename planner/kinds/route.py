@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch, register
 from planner.kinds.lifetime import finite
 from planner.kinds.shown import differences, word
-from planner.text.values import InterfaceName, IpAddress, IpNetwork, Keyword
+from planner.text.values import LOOPBACK, InterfaceName, IpAddress, IpNetwork, Keyword
 
 MAIN_TABLE = Keyword("main")
 UNICAST = Keyword("unicast")
@@ -162,6 +162,7 @@ ROUTE = register(
         links=lambda resource: frozenset(resource.links),
         touches=_touches,
         needs=_needs,
+        is_shared=lambda resource: resource.links == (LOOPBACK,) and resource.source is None,
         returns_with=lambda resource: "its address" if resource.protocol == KERNEL else "the next router advertisement",
     )
 )

@@ -90,5 +90,6 @@ SYSCTL = register(
         links=lambda resource: frozenset(() if resource.link is None else (resource.link,)),
         touches=_touches,
         only_makes=lambda _: True,
+        is_shared=lambda resource: resource.link is None,
     )
 )

@@ -37,7 +37,7 @@ class Plan:
     ``result`` is the CNI result as it was fixed, ``facts`` what was observed when planning (before any wiring),
     ``chosen`` what was allocated. A namespace that is wired as wanted already gives a plan without changes.
     ``is_reverse`` is the direction: whether the plan wires, or takes a wiring back. ``notes`` are sentences on what
-    else was found while planning.
+    else was found while planning. ``inherited`` are changes of what the namespace has once that other wirings made.
     """
 
     id: PlanId
@@ -52,6 +52,7 @@ class Plan:
     reverse_commands: tuple[Command, ...]
     is_reverse: bool = False
     notes: tuple[str, ...] = ()
+    inherited: tuple[Change, ...] = ()
 
     @property
     def facts_digest(self) -> str:
@@ -97,8 +98,11 @@ def moved_to(plan: Plan, netns: NetnsPath, templates: Templates) -> Plan:
     """Return the plan for the same namespace, which another path leads to now."""
     if netns == plan.netns:
         return plan
-    changes = tuple(evolve(change, netns=netns) if change.netns == plan.netns else change for change in plan.changes)
-    return with_changes(evolve(plan, netns=netns), changes, templates)
+    changes, inherited = (
+        tuple(evolve(change, netns=netns) if change.netns == plan.netns else change for change in each)
+        for each in (plan.changes, plan.inherited)
+    )
+    return with_changes(evolve(plan, netns=netns, inherited=inherited), changes, templates)
 
 
 def reverse_after(plan: Plan, elapsed: float, templates: Templates) -> Plan:
@@ -147,6 +151,8 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         document["direction"] = _REVERSE
     if plan.notes:
         document["notes"] = list(plan.notes)
+    if plan.inherited:
+        document["inherited"] = [change_to_json(change) for change in plan.inherited]
     return document | {"checksum": _checksum(document)}
 
 
@@ -181,7 +187,7 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
     if not (isinstance(node.value, dict) and {"version", "changes", "checksum"} <= node.value.keys()):
         raise node.error("this is not a plan that podwire wrote")
     keys = ("version", "id", "netns", "result", "options", "facts_digest", "interfaces", "changes", "commands")
-    node.only(*keys, "reverse_commands", "chosen", "facts", "direction", "notes", "checksum")
+    node.only(*keys, "reverse_commands", "chosen", "facts", "direction", "notes", "inherited", "checksum")
     version = node.field("version")
     if version.integer() != PLAN_VERSION:
         raise version.error(f"this podwire reads plans of version {PLAN_VERSION} only")
@@ -201,8 +207,10 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
         reverse_commands=reverse_commands,
         is_reverse=node.maybe("direction", _is_reverse) or False,
         notes=node.optional("notes", lambda notes: notes.each(_note), ()),
+        inherited=node.optional("inherited", lambda changes: changes.each(change_from_json), ()),
     )
     _check_changes(node, plan)
+    _check_inherited(node, plan)
     return plan
 
 
@@ -268,3 +276,14 @@ def _check_changes(node: Node, plan: Plan) -> None:
         if any(owner != plan.id for owner in kind_of(change.resource).owners(change)):
             raise InvalidInput(f"{where}: it is of another wiring than {plan.id}")
         seen.add((change.netns, change.resource))
+
+
+def _check_inherited(node: Node, plan: Plan) -> None:
+    own = {change.resource for change in plan.changes if change.netns == plan.netns}
+    for index, change in enumerate(plan.inherited):
+        where = f"{node.path}.inherited[{index}]"
+        if change.netns != plan.netns or not kind_of(change.resource).is_shared(change.resource):
+            raise InvalidInput(f"{where}: {change.resource} is not shared by the wirings of the plan's namespace")
+        if change.resource in own:
+            raise InvalidInput(f"{where}.resource: {change.resource} is in two changes of the plan")
+        own.add(change.resource)

@@ -80,6 +80,9 @@ class InterfaceName(Token):
     what = "an interface name (1 to 15 letters, digits or ._+=,~@%-, not starting with a dash)"
 
 
+LOOPBACK = InterfaceName("lo")
+
+
 class MacAddress(Token):
     """An Ethernet hardware address, six octets in lower-case hexadecimal."""
 

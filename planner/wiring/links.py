@@ -17,6 +17,7 @@ from planner.kinds.link_attributes import Admin, AdminState, Mac, MacState, Mast
 from planner.kinds.sysctl import LinkSysctl
 from planner.options import PlanOptions
 from planner.text.values import (
+    LOOPBACK,
     Alias,
     InterfaceName,
     IpInterface,
@@ -30,7 +31,6 @@ from planner.text.values import (
 )
 
 NO_GENERATION = Keyword("none")
-_LOOPBACK = InterfaceName("lo")
 # Drivers that take a new MAC while the link is up (IFF_LIVE_ADDR_CHANGE); others answer «busy».
 _LIVE_MAC = {"veth", "bridge", "tun", "dummy", "vlan", "macvlan", "bond", "team"}
 
@@ -202,19 +202,19 @@ def loopback_up(facts: NamespaceFacts, removed: Collection[Resource], netns: Net
     Going down again it would keep 127.0.0.1/8, which came with going up, and lose its IPv6 addresses and routes, such
     as ``blackhole`` ones.
     """
-    lo = facts.link(_LOOPBACK)
+    lo = facts.link(LOOPBACK)
     if lo is None or lo.up:
         return ()
     lost: list[RouteFact | AddressFact] = [
-        fact for fact in facts.routes_of(_LOOPBACK) if fact.resource.dst.version == 6 and fact.resource.table != "local"
+        fact for fact in facts.routes_of(LOOPBACK) if fact.resource.dst.version == 6 and fact.resource.table != "local"
     ]
-    lost += [fact for fact in facts.addresses_of(_LOOPBACK) if fact.resource.address.version == 6]
+    lost += [fact for fact in facts.addresses_of(LOOPBACK) if fact.resource.address.version == 6]
     gone = tuple(
         Change(fact.resource, fact.state, None, "lo would lose it when it goes down again", netns)
         for fact in lost
         if fact.resource not in removed
     )
-    own = Address(_LOOPBACK, ip_interface("127.0.0.1/8"))
+    own = Address(LOOPBACK, ip_interface("127.0.0.1/8"))
     state = AddressState(scope=Keyword("host"), label=Label("lo"))
     there = any(fact.resource == own for fact in facts.addresses)
     address = () if there else (Change(own, None, state, "lo has it when it is up", netns),)

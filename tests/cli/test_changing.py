@@ -192,12 +192,12 @@ def test_a_plan_of_somebody_elses_is_refused(cli: Cli, pod: Pod, plan: Path) -> 
     cli.ok("apply", plan, "--yes", "--allow-untrusted-plan")
 
 
-def test_what_is_wired_already_is_not_wired_again(cli: Cli, pod: Pod, plan: Path, result: Path, wired: str) -> None:
+def test_what_is_wired_already_is_not_wired_again(cli: Cli, plan: Path, result: Path, wired: str) -> None:
     """Neither by its old plan, nor under another id; each says what to do."""
     advice = f"podwire teardown {wired} first"
     assert cli.refused("apply", plan, "--yes") == f"{wired} is wired already: {advice}"
     said = cli.refused("apply", "--result", result, "--netns", wired, "--id", "other", "--yes")
-    assert said == f"{pod.inside.path} is wired already, as {wired}: {advice}"
+    assert said == f"eth0 is wired already, as {wired}: {advice}"
     assert "not recorded here" in cli.refused(
         "plan", "--result", result, "--netns", wired, "--state-dir", cli.folder / "elsewhere"
     )

@@ -85,7 +85,7 @@ def plan_of(
         options=options or PlanOptions(),
         random=FixedBits(),
         templates=templates(),
-        recorded=recorded,
+        recorded=() if recorded is None else (recorded,),
     )
 
 

@@ -82,7 +82,7 @@ def plan_of(count: int, facts: NamespaceFacts, netns: NetnsPath, recorded: Plan 
         options=PlanOptions(),
         random=FixedBits(),
         templates=load_templates(),
-        recorded=recorded,
+        recorded=() if recorded is None else (recorded,),
     )
 
 

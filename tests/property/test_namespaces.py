@@ -112,7 +112,7 @@ class Wiring:
             options=PlanOptions(),
             random=random.Random(7),  # noqa: S311  nobody is to guess anything
             templates=self.settings.templates,
-            recorded=recorded,
+            recorded=() if recorded is None else (recorded,),
         )
         stored = parse_plan(json.dumps(plan_to_json(plan)), self.settings.templates)
         assert stored == plan

@@ -1,4 +1,4 @@
-"""Situations 23 to 25: which link is meant, what its guest must be told, and links that only are a wire."""
+"""Situations 23 to 25 and 28: which link is meant, what its guest must be told, wires, several wirings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import MakeNamespace
 from tests.support.cli import Cli
-from tests.support.dumps import unchanged
+from tests.support.dumps import difference, dump, unchanged
 from tests.support.frames import arp_request, dhcp_discover, dhcpv6_solicit
 from tests.support.pods import MAC, Pod, aws, dual_stack, only, plain, ptp_style, two_links
 from tests.support.ports import Port
@@ -214,3 +214,44 @@ def test_25_nobody_is_told_to_serve_a_wire(netns: MakeNamespace, cli: Cli) -> No
     pod.settle()
     lines = [line for line in cli.ok("plan", *cli.wiring(pod)).splitlines() if "the VM opens" in line]
     assert [("asks the network" in line, "DHCP server" in line) for line in lines] == [(True, False), (False, True)]
+
+
+# --- 28 ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first_back", ["eth0", "net1"])
+def test_28_a_nic_that_is_plugged_in(netns: MakeNamespace, cli: Cli, first_back: str) -> None:
+    """While the VM of eth0 goes on; either may go first."""
+    pod = plain(netns("host"), netns("pod"))
+    name = pod.inside.name
+    eth0 = Pod(pod.host, pod.inside, dict(pod.result))
+    before = dump(pod.inside)
+    cli.apply(eth0)
+    net1 = Pod(pod.host, pod.inside)
+    net1.add_veth("net1", mac=NET1_MAC, host_mac="0a:58:0a:01:5b:01")
+    net1.add_address("10.50.0.5/24", link="net1")
+    pod.settle()
+    words = cli.wiring(net1)
+    assert "under an id of its own (--id)" in cli.refused("apply", *words, "--yes")
+    with Port.on_tap(pod.inside, "tap0") as vm:
+        network = cli.json("apply", *words, "--id", "net1", "--yes")
+        assert [(one["link"], one["name"]) for one in network["interfaces"]] == [("net1", "tap1")]
+        vm.send(arp_request(MAC, "10.1.90.5", "10.1.90.1"))
+        vm.receive(lambda frame: str(frame).startswith("ARP 10.1.90.1 is at "))
+    order = [name, "net1"] if first_back == "eth0" else ["net1", name]
+    for plan_id in order:
+        assert cli.json("teardown", plan_id, "--yes")["outcome"] == "restored"
+    assert "10.50.0.5/24" in pod.inside.ip("addr show dev net1")
+    pod.inside.ip("link del net1")
+    assert difference(before, dump(pod.inside)) == ""
+
+
+def test_28_a_link_is_wired_once(netns: MakeNamespace, cli: Cli) -> None:
+    """A result of all networks, as Multus' last call has it, names what is wired."""
+    pod = two_links(netns("host"), netns("pod"))
+    name = pod.inside.name
+    only_eth0 = pod.result | {"interfaces": pod.result["interfaces"][:1], "ips": pod.result["ips"][:2]}
+    cli.apply(Pod(pod.host, pod.inside, only_eth0))
+    with unchanged(pod.inside):
+        sentence = cli.refused("plan", *cli.wiring(pod), "--id", "both")
+    assert sentence == f"eth0 is wired already, as {name}: podwire teardown {name} first"

@@ -79,7 +79,7 @@ class Podwire:
             options=options,
             random=random.Random(self.seed),  # noqa: S311 -- the same again is what is wanted
             templates=TEMPLATES,
-            recorded=None if entry is None else plan_from_json(entry.plan, TEMPLATES),
+            recorded=() if entry is None else (plan_from_json(entry.plan, TEMPLATES),),
         )
 
     def apply(self, plan: Plan | None = None, *listeners: Listener) -> Plan:
