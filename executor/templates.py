@@ -10,8 +10,7 @@ import os
 import sys
 from contextlib import suppress
 from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,8 @@ from executor.errors import HostError
 from planner.plan.render import COMPILED_FOR, Templates
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
     from planner.formats.pages import Pages
 
 
@@ -36,7 +37,7 @@ def load_pages() -> Pages:
     """Return the templates of pages, which lie in the planner package."""
     from planner.formats.pages import Pages  # noqa: PLC0415  most commands show none
 
-    directory = resources.files("planner.formats.pages")
+    directory = _folder("planner.formats", "pages")
     return Pages(_sources(directory, ".html"), compiled=_compiled(directory))
 
 
@@ -51,12 +52,25 @@ def _compiled(directory: Traversable) -> _Compiled | None:
 
 def _directory() -> Traversable:
     """Return where they are: inside the planner package of a wheel or a zipapp, beside it in a checkout."""
-    inside = resources.files("planner").joinpath("templates")
     beside = Path(__file__).resolve().parent.parent / "templates"
-    for directory in (inside, beside):
-        if directory.is_dir():
-            return directory
-    raise HostError("podwire's templates are not where it is installed: install it again")
+    found = _folder("planner", "templates", beside)
+    if not found.is_dir():
+        raise HostError("podwire's templates are not where it is installed: install it again")
+    return found
+
+
+def _folder(package: str, name: str, *others: Path) -> Traversable:
+    """Return a folder of a package, or another one that is there in its place.
+
+    What finds it in a zipapp takes some milliseconds to load, so the file system is asked first.
+    """
+    inside = Path(import_module(package).__file__ or "").parent / name
+    for folder in (inside, *others):
+        if folder.is_dir():
+            return folder
+    from importlib import resources  # noqa: PLC0415
+
+    return resources.files(package) / name
 
 
 class _Compiled(jinja2.BytecodeCache):
