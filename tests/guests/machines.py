@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ _KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet panic=1 net.ifnames=0 mitigations=off nokaslr cryptomgr.notests random.trust_cpu=on"
 )
 
+_SHARED = Path("/dev/shm")  # noqa: S108 -- User Mode Linux keeps the guest's memory there; a disk would be slow
 _numbers = count(1)
 
 
@@ -67,7 +70,7 @@ class Guest:
 
     def ready(self) -> None:
         """Wait until it has booted."""
-        self.wait_for(READY, seconds=_BOOT)
+        self.wait_for(f"{READY}\n", seconds=_BOOT)
 
     def run(self, line: str, *, check: bool = True, seconds: float = 60) -> str:
         """Run a line in the guest's shell and return what it printed; with `check`, a status other than 0 fails."""
@@ -129,12 +132,24 @@ def qemu(
         yield guest
 
 
-def qemu_machine(cpus: int = 1) -> list[str]:
-    """Return the command line of a machine without network."""
+def qemu_machine(cpus: int = 1, files: Path | None = None) -> list[str]:
+    """Return the command line of a machine without network; `files`: where its kernel and RAM disk are."""
     quiet = ["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"]
     machine = ["-accel", "tcg", "-cpu", "qemu64", "-m", "192", "-smp", str(cpus)]
-    boot = ["-kernel", _made("vmlinuz"), "-initrd", _made("qemu.cpio"), "-append", _KERNEL_ARGUMENTS]
+    kernel, disk = (str(files / name) if files else _made(name) for name in ("vmlinuz", "qemu.cpio"))
+    boot = ["-kernel", kernel, "-initrd", disk, "-append", _KERNEL_ARGUMENTS]
     return ["qemu-system-x86_64", *machine, *quiet, *boot]
+
+
+@contextmanager
+def readable_by_all() -> Iterator[Path]:
+    """Copy what QEMU boots to a folder that every user can read; it goes with the block."""
+    with tempfile.TemporaryDirectory(dir=_SHARED) as name:
+        place = Path(name)
+        for file in ("vmlinuz", "qemu.cpio"):
+            shutil.copyfile(_made(file), place / file)
+        place.chmod(0o755)
+        yield place
 
 
 def _qemu_nic(number: int, nic: Nic) -> list[str]:
@@ -163,8 +178,7 @@ def started(argv: Sequence[str], fds: Iterable[int] = ()) -> Iterator[Guest]:
     """Start a VMM, wait until its guest has booted, and end it with the block."""
     if not sandbox.inside():
         raise CommandFailed(OUTSIDE)
-    shared = Path("/dev/shm")  # noqa: S108 -- where User Mode Linux keeps the guest's memory; a disk would be slow
-    environment = os.environ | {"TMPDIR": str(shared), "HOME": "/run/netns"}  # private to the sandbox
+    environment = os.environ | {"TMPDIR": str(_SHARED), "HOME": "/run/netns"}  # private to the sandbox
     with subprocess.Popen(
         argv,
         env=environment,

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from planner.guest.formats import guest_nics, guest_text
-from tests.guests.machines import Guest, Nic, ping, qemu, uml
+from tests.guests.machines import Nic, ping, qemu, uml
 from tests.guests.servers import dnsmasq
+from tests.guests.serving import Boot, udhcpc
 from tests.support import MakeNamespace
 from tests.support.dumps import difference, dump
 from tests.support.pods import MAC, plain
 from tests.support.podwire import Podwire
-
-UDHCPC = "udhcpc -i eth0 -n -q -t 20 -T 1 -O mtu -O staticroutes -O search -s /udhcpc.sh"
-Boot = Callable[..., AbstractContextManager[Guest]]
 
 
 @pytest.mark.parametrize("boot", [uml, qemu])
@@ -32,7 +28,7 @@ def test_a_guest_gets_the_pods_address_and_reaches_its_gateway(
     plan = podwire.apply()
     server = guest_text(guest_nics(plan), "dnsmasq").text
     with dnsmasq(pod.inside, tmp_path, server), boot(pod.inside, Nic("tap0", MAC)) as guest:
-        guest.run(UDHCPC)
+        guest.run(udhcpc())
         assert "inet 10.1.90.5/24 " in guest.run("ip -4 addr show dev eth0")
         assert "default via 10.1.90.1 dev eth0" in guest.run("ip route")
         assert guest.run("cat /sys/class/net/eth0/mtu").strip() == "1500"
