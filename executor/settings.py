@@ -29,4 +29,5 @@ class Settings:
     lock_timeout: float = 10.0
     requested_by: str = ""
     allow_host_netns: bool = False
+    force: bool = False
     listeners: tuple[Listener, ...] = ()

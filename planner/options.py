@@ -17,6 +17,7 @@ class PlanOptions:
     ``serve_dhcp``: podwire will serve the guest, so that the pod network must not.
     ``wiring`` names how the VM is joined to the links (planner/wiring). Names, and the guest's MACs and MTUs, go to the
     interfaces in their order; those that are not given are allocated, or are the link's own.
+    With ``sriov`` virtual functions are handed to the VM whole.
     """
 
     tap_owner: int | None = None
@@ -32,6 +33,7 @@ class PlanOptions:
     guest_macs: tuple[MacAddress, ...] = ()
     guest_mtus: tuple[int, ...] = ()
     serve_dhcp: bool = False
+    sriov: bool = False
 
     @property
     def fixes_calico(self) -> bool:

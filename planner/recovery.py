@@ -8,6 +8,7 @@ from planner.kinds.link import TapDevice
 from planner.network import ContainerSideNetwork, VmInterface
 from planner.plan.plan import Plan
 from planner.wiring.base import wiring_named
+from planner.wiring.vf import VF, VFIO
 
 _TAP = "tap"
 
@@ -23,7 +24,21 @@ def recover_container_side_network(plan: Plan, facts: NamespaceFacts) -> Contain
     return ContainerSideNetwork(plan.result, plan.netns, plan.interfaces)
 
 
+def _must_be_handed_over(interface: VmInterface, plan: Plan, facts: NamespaceFacts) -> None:
+    """Refuse a virtual function that the VM could not be given again."""
+    host = facts.of(None)
+    functions = () if host is None else host.functions
+    function = next((found for found in functions if found.address == interface.pci_address), None)
+    if function is None or function.driver != VFIO:
+        has = "is gone" if function is None else f"is at {function.driver or 'no driver'}"
+        again = f"podwire check {plan.id} --fix hands it over again"
+        raise Refused(f"{interface.name} of {plan.id}: {interface.pci_address} {has} and not at {VFIO}: {again}")
+
+
 def _must_be_there(interface: VmInterface, plan: Plan, facts: NamespaceFacts) -> None:
+    if interface.type == VF:
+        _must_be_handed_over(interface, plan, facts)
+        return
     if interface.type != _TAP:
         raise Refused(
             f"{interface.name} of {plan.id} is recorded as {interface.type}, which this podwire cannot recover"

@@ -97,9 +97,11 @@ def __dir__() -> tuple[str, ...]:
 def facts(netns: str, *, settings: Settings | None = None) -> NamespaceFacts:
     """Return what is in a namespace (its name under /run/netns, or a path). Raises NamespaceGone, HostError."""
     from executor.netns.naming import resolve_netns
+    from executor.observe.elsewhere import with_functions
     from executor.observe.observe import observe_netns
 
-    return observe_netns(resolve_netns(netns), timeout=_settings(settings).timeout)
+    timeout = _settings(settings).timeout
+    return with_functions(observe_netns(resolve_netns(netns), timeout=timeout), timeout=timeout)
 
 
 def plan(

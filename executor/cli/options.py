@@ -14,6 +14,7 @@ WIRING_OPTIONS = (
     "bridge_name",
     "guest_mac",
     "guest_mtu",
+    "sriov",
     "tap_owner",
     "tap_queues",
     "tap_vnet_hdr",
@@ -153,6 +154,12 @@ def add_yes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
 
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Add going on although a VM runs that has a virtual function open."""
+    text = "take an SR-IOV virtual function back even if a VM has it open"
+    parser.add_argument("--force", action="store_true", help=text)
+
+
 def add_dry_run(parser: argparse.ArgumentParser) -> None:
     """Add looking without doing."""
     parser.add_argument("-n", "--dry-run", action="store_true", help="only show what would be run")
@@ -173,6 +180,7 @@ def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--wiring", metavar="NAME", help="how the VM is joined to the pod: bridge (default) or tc")
     for option, metavar, text in _FOR_EACH:
         parser.add_argument(option, action="append", default=[], metavar=metavar, help=text)
+    parser.add_argument("--sriov", action="store_true", help="hand SR-IOV virtual functions to the VM by vfio-pci")
     parser.add_argument(
         "--tap-owner", metavar="USER[:GROUP]", help="who may open the taps besides root, by name or number"
     )

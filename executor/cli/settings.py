@@ -30,6 +30,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         requested_by=_what_was_asked(),
         listeners=(_say_command,) if getattr(arguments, "verbose", False) else (),
         allow_host_netns=getattr(arguments, "allow_host_netns", False),
+        force=getattr(arguments, "force", False),
     )
 
 

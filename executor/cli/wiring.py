@@ -99,6 +99,7 @@ def _plan_options(arguments: argparse.Namespace, dummy_gateway: IpAddress | None
         dhcp_addresses=tuple(_dhcp_address(text) for text in arguments.dhcp_address),
         dummy_gateway=dummy_gateway,
         calico_subnet=_calico_subnet(arguments.calico_subnet),
+        sriov=arguments.sriov,
         wiring=DEFAULT_WIRING if arguments.wiring is None else Keyword(wiring_named(arguments.wiring).name),
         tap_names=_each(arguments.tap_name, "--tap-name", InterfaceName),
         bridge_names=_each(arguments.bridge_name, "--bridge-name", InterfaceName),

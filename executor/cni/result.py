@@ -2,7 +2,7 @@
 
 For each interface of the VM two are added: the tap, in the namespace, and a pseudo-interface of the tap's name, whose
 sandbox is the container's id and whose MAC is the VM's. The addresses of the link are said of the latter once more.
-(firecracker-go-sdk, cni/vmconf and cni/internal, looks for exactly that.)
+(firecracker-go-sdk, cni/vmconf and cni/internal, looks for exactly that.) A virtual function has no tap, and ``pciID``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def result_of(call: Call, plan: Plan) -> dict[str, Any]:
     interfaces, ips = result.setdefault("interfaces", []), result.setdefault("ips", [])
     given = tuple(ips)
     for interface in plan.interfaces:
-        interfaces.append(_tap(interface, plan, call))
+        if not interface.pci_address:
+            interfaces.append(_tap(interface, plan, call))
         interfaces.append(_pseudo(interface, call))
         own = _addresses(given, interfaces, interface)
         ips += [{**ip, "interface": len(interfaces) - 1} for ip in own]
@@ -59,6 +60,8 @@ def _pseudo(interface: VmInterface, call: Call) -> dict[str, Any]:
     }
     if interface.neighbours:  # what a guest behind AWS's plugin needs beside its addresses and routes
         found["neighbours"] = [{"address": str(one.address), "lladdr": str(one.lladdr)} for one in interface.neighbours]
+    if interface.pci_address and call.conf.version in _WITH_MTU:
+        found["pciID"] = str(interface.pci_address)
     return found | _mtu(interface, call)
 
 

@@ -59,7 +59,7 @@ def open_interfaces(plan_id: PlanId, settings: Settings) -> Iterator[tuple[Plan,
         namespace = stack.enter_context(open_recorded(entry))
         plan = plan_of(entry, namespace.path, settings.templates)
         found = []
-        for one in plan.interfaces:
+        for one in (interface for interface in plan.interfaces if not interface.pci_address):
             fds = open_tap(one.name, namespace=namespace, queues=one.queues, vnet_hdr=one.vnet_hdr)
             for fd in fds:
                 stack.callback(os.close, fd)

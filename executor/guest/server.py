@@ -62,7 +62,7 @@ def nics_to_serve(plan: Plan) -> tuple[GuestNic, ...]:
             f"{plan.id} was wired without --serve-dhcp, so the pod network may serve its guest as well: "
             f"tear it down (podwire teardown {plan.id}) and apply it with that"
         )
-    found = tuple(nic for nic in guest_nics(plan) if nic.guest.addresses)
+    found = tuple(nic for nic in guest_nics(plan) if nic.guest.addresses and not nic.interface.pci_address)
     if not found:
         raise Refused(f"no interface of {plan.id} has an address, so there is nothing to lease")
     return found

@@ -10,11 +10,12 @@ from executor.errors import HostError, NamespaceGone
 from executor.netns.find import find_namespace
 from executor.netns.namespace import Namespace
 from executor.observe.observe import observe_once
-from planner.facts.model import Elsewhere, NamespaceFacts
+from planner.facts.model import FACTS_VERSION, Elsewhere, NamespaceFacts
 from planner.text.values import NetnsPath
 
 # That of the host is the one that podwire runs in, as its commands without a namespace do.
 HOST = NetnsPath("/proc/self/ns/net")
+_PCI = "pci"
 
 
 def open_elsewhere(other: Elsewhere) -> Namespace:
@@ -35,6 +36,22 @@ def with_elsewhere(facts: NamespaceFacts, others: Iterable[Elsewhere], *, timeou
     """
     seen = tuple(_observe(other, timeout) for other in others)
     return evolve(facts, elsewhere=seen) if seen else facts
+
+
+def with_functions(facts: NamespaceFacts, *, timeout: float) -> NamespaceFacts:
+    """Return the facts of a pod with what the host knows of its virtual functions; no more of the host is kept.
+
+    Raises HostError.
+    """
+    devices = {str(link.parent_device) for link in facts.links if link.parent_bus == _PCI}
+    if not devices or facts.functions:
+        return facts
+    (host,) = with_elsewhere(facts, (Elsewhere(None),), timeout=timeout).elsewhere
+    seen = () if host.facts is None else host.facts.functions
+    functions = tuple(function for function in seen if str(function.address) in devices)
+    if not functions:
+        return facts
+    return evolve(facts, elsewhere=(evolve(host, facts=NamespaceFacts(FACTS_VERSION, functions=functions)),))
 
 
 def _observe(other: Elsewhere, timeout: float) -> Elsewhere:

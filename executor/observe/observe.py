@@ -14,8 +14,9 @@ from typing import Self
 from attrs import evolve
 
 from executor.errors import HostError
-from executor.netns.namespace import Namespace
+from executor.netns.namespace import Namespace, is_of_the_host
 from executor.observe.ebtables import EbtablesSave
+from executor.observe.functions import read_conf, read_functions
 from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_qdiscs
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, one_line
@@ -34,6 +35,7 @@ _QUESTIONS = (
 )
 _ROUTES = _QUESTIONS[2:4]
 _TRIES = 5
+_PCI = '"parentbus":"pci"'
 _CONF = "/proc/sys/net/ipv6/conf"
 _LINK_SYSCTLS = ("accept_dad", "accept_ra")
 _MOST_OF_SYSCTL = 4096
@@ -109,11 +111,17 @@ class Observation:
                 nft_chains=None,
                 ebtables_problem=None,
                 sysctls=sysctls,
+                functions=read_functions() if is_of_the_host(self._namespace) else {},
+                conf=self._namespace.call(lambda: read_conf(_pci_links(links))) if _PCI in links else {},
                 observed_at=time.time(),
             )
         )
         filters = read_all_filters(qdiscs, self._namespace, self._timeout)
         return evolve(found, others=(*found.others, *qdiscs, *filters), hooks=hooks)
+
+
+def _pci_links(links: str) -> list[str]:
+    return [link["ifname"] for link in json.loads(links, strict=False) if link.get("parentbus") == "pci"]
 
 
 def observe_netns(netns: NetnsPath, *, timeout: float) -> NamespaceFacts:

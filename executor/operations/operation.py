@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from attrs import define, evolve, field, frozen
 
@@ -219,7 +219,18 @@ class Operation:
         except HostError as error:
             reply = CommandResult(127, "", str(error), 0.0)
         self.emit(Ran(number, command, reply))
+        self._forget_names(command)
         return reply
+
+    def _forget_names(self, command: Command) -> None:
+        """Have the next command of ``ip`` look names up again after a program that may have replaced a link.
+
+        As long as it runs, ``ip`` remembers which link a name is (iproute2, ll_map.c).
+        """
+        if command.program != IP and command.touches is None:
+            with suppress(HostError):  # its namespace is gone
+                if session := self._session_of(command):
+                    session.close()
 
     def _session_of(self, command: Command) -> IpBatch | None:
         """Return the open ``ip`` of a command's namespace, None if it is that of the host and was not entered."""

@@ -6,7 +6,7 @@ import random
 from contextlib import suppress
 
 from executor.netns.namespace import Namespace, boot_id, is_of_the_host
-from executor.observe.elsewhere import with_elsewhere
+from executor.observe.elsewhere import with_elsewhere, with_functions
 from executor.observe.observe import observe_once
 from executor.settings import Settings
 from executor.state.store import WIRED, StateStore, WiringRecord
@@ -32,7 +32,10 @@ def plan_namespace(
         refuse_the_hosts(namespace, settings)
         recorded = _recorded_plans(plan_id, namespace, settings.store, settings.templates)
         facts = observe_once(namespace, timeout=settings.timeout)
-    for own in (plan for plan in recorded if plan.id == plan_id):
+    own = next((plan for plan in recorded if plan.id == plan_id), None)
+    if own is None:
+        facts = with_functions(facts, timeout=settings.timeout)
+    else:
         facts = with_elsewhere(facts, own.facts.elsewhere, timeout=settings.timeout)
     return plan_from_facts(
         result,

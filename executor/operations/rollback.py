@@ -27,7 +27,8 @@ from executor.state.journal import Journal
 from executor.state.status import is_gone, is_half_done, open_recorded
 from executor.state.store import TEARING_DOWN, WiringRecord
 from executor.taps.holders import tap_holders
-from planner.changes.change import Change, lost_links, pending, without_lost_links
+from executor.taps.vfio import refuse_held
+from planner.changes.change import Change, lost_devices, lost_links, pending, without_lost_links
 from planner.errors import PlannerError
 from planner.facts.model import NamespaceFacts
 from planner.kinds.kind import kind_of
@@ -82,6 +83,8 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             operation.enter_others(plan, may_be_gone=True)
             facts = operation.observe()
             check_programs(plan.reverse_commands)
+            if not settings.force:
+                refuse_held(plan, facts)
             tearing_down.commit()
         holders = (*_stop_serving(entry.id, settings), *_tap_holders(plan, operation))
         way = roll_back_and_delete(plan, lambda: facts, Began(verb, entry.id, netns, settings.requested_by), operation)
@@ -190,7 +193,10 @@ def _restore_elsewhere(entry: WiringRecord, settings: Settings, verb: str) -> No
             if settings.store.load(entry.id) != entry:
                 continue
             operation.emit(Began(verb, entry.id, operation.namespace.path, settings.requested_by))
-            way = _go_back(part, operation.observe(), operation)
+            facts = operation.observe()
+            if not settings.force:
+                refuse_held(plan, evolve(plan.facts, elsewhere=(evolve(other, facts=facts),)))
+            way = _go_back(part, facts, operation)
             operation.emit(Ended("half-done" if way.problems else "restored", "; ".join(way.problems)))
             if way.problems:
                 raise RollbackIncomplete(half_done(plan, way))
@@ -215,12 +221,13 @@ def _but_for(others: tuple[Plan, ...]) -> str:
 
 def _notes(plan: Plan, others: tuple[Plan, ...], facts: NamespaceFacts) -> tuple[str, ...]:
     """Return what could not come back, and what was left alone: rules of others in the chains that came with ours."""
+    devices = lost_devices(plan.changes, facts).values()
     lost = tuple(f"{link} is gone, and all that it had with it" for link in lost_links(plan.changes, facts))
     strangers = _left_alone(plan, facts)
     for other in others:  # what each of the wirings takes for a stranger's is none of theirs
         known = set(_left_alone(other, facts))
         strangers = [note for note in strangers if note in known]
-    return (*lost, *strangers)
+    return (*devices, *lost, *strangers)
 
 
 def _left_alone(plan: Plan, facts: NamespaceFacts) -> list[str]:

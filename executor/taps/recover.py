@@ -6,6 +6,7 @@ import os
 
 from attrs import frozen
 
+from executor.observe.elsewhere import with_elsewhere
 from executor.observe.observe import observe_once
 from executor.settings import Settings
 from executor.state.status import open_recorded
@@ -48,11 +49,13 @@ def reopen(entry: WiringRecord, settings: Settings) -> Reopened:
     """
     with open_recorded(entry) as namespace:
         plan = plan_from_json(entry.plan, settings.templates)
-        network = recover_container_side_network(plan, observe_once(namespace, timeout=settings.timeout))
+        facts = observe_once(namespace, timeout=settings.timeout)
+        facts = with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout)
+        network = recover_container_side_network(plan, facts)
         held = {holder.tap: holder for holder in tap_holders([tap.name for tap in network.interfaces], namespace)}
         taps: list[OpenTap] = []
         try:
-            for tap in network.interfaces:
+            for tap in (one for one in network.interfaces if not one.pci_address):
                 holder = held.get(tap.name)
                 fds = (
                     () if holder else open_tap(tap.name, namespace=namespace, queues=tap.queues, vnet_hdr=tap.vnet_hdr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 from attrs import evolve, frozen
@@ -111,19 +111,46 @@ def _refined(changes: tuple[Change, ...], lookup: Lookup) -> tuple[Change, ...]:
 
 
 def without_lost_links(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, ...]:
-    """Return the changes less those of links, or namespaces, that are not there any more: nothing is to bring back."""
-    lookup = Lookup(facts)
+    """Return the changes less those of links, devices, or namespaces, that are not there any more: nothing can be done.
+
+    What the changes themselves bring back, such as the interface of a device, is as good as there.
+    """
+    all_changes = tuple(changes)
+    lookup, lost = Lookup(facts), lost_devices(all_changes, facts)
+    left = [
+        change
+        for change in all_changes
+        if facts.of(change.netns) is not None and kind_of(change.resource).device(change.resource) not in lost
+    ]
+    coming = _brought(change for change in left if change.after is not None)
     return tuple(
         change
-        for change in changes
-        if facts.of(change.netns) is not None and change.links <= lookup.at(change.netns).links.keys()
+        for change in left
+        if all(name in lookup.at(change.netns).links or (change.netns, name) in coming for name in change.links)
     )
+
+
+def lost_devices(changes: Iterable[Change], facts: NamespaceFacts) -> dict[Hashable, str]:
+    """Return the devices of ``changes`` that are not to be brought back, each with a sentence that says why."""
+    lookup = Lookup(facts)
+    found: dict[Hashable, str] = {}
+    for change in changes:
+        kind = kind_of(change.resource)
+        device = kind.device(change.resource)
+        if device is not None and (why := kind.lost(change, lookup.at(change.netns))):
+            found.setdefault(device, why)
+    return found
+
+
+def _brought(changes: Iterable[Change]) -> set[tuple[NetnsPath | None, str]]:
+    return {(change.netns, name) for change in changes for name in kind_of(change.resource).brings(change.resource)}
 
 
 def lost_links(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[str, ...]:
     """Return the links of ``changes`` that are not there any more, those that podwire made left out."""
     all_changes = tuple(changes)
     ours = {(change.netns, change.resource.name) for change in all_changes if kind_of(change.resource).is_made_link}
+    ours |= _brought(all_changes)
     lookup = Lookup(facts)
     named = dict.fromkeys((change.netns, name) for change in all_changes for name in sorted(change.links))
     return tuple(name for netns, name in named if name not in lookup.at(netns).links and (netns, name) not in ours)

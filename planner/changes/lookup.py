@@ -15,6 +15,7 @@ class Observed:
     def __init__(self, facts: NamespaceFacts) -> None:
         self.facts = facts
         self.links = {link.name: link for link in facts.links}
+        self.functions = {function.address: function for function in facts.functions}
         self.sysctls = {setting.key: setting.value for setting in facts.sysctls}
         kinds = (facts.addresses, facts.routes, facts.neighbours, facts.others)
         self.entries: dict[Any, Any] = {fact.resource: fact.state for found in kinds for fact in found}

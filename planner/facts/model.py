@@ -22,9 +22,20 @@ from planner.kinds.link import BridgeDevice, TapDevice
 from planner.kinds.neighbour import Neighbour, NeighbourState
 from planner.kinds.route import Route, RouteState
 from planner.kinds.sysctl import LinkSysctl
+from planner.kinds.vf_link import ConfValue
+from planner.kinds.vf_setting import VfSettingState
 from planner.text.codec import from_json, read_with, to_json
 from planner.text.document import Node
-from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath, SysctlValue, shown
+from planner.text.values import (
+    InterfaceName,
+    IpInterface,
+    Keyword,
+    MacAddress,
+    NetnsPath,
+    PciAddress,
+    SysctlValue,
+    shown,
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -40,6 +51,7 @@ class LinkFact:
     ``port_settings`` names what somebody set of it as a port of ``master``. ``parent`` is the link that a macvlan or
     ipvlan stands on, if that is in the namespace as well. ``xdp`` says how an XDP program is attached (``xdpgeneric``).
     ``queue_length`` is how many frames may wait (txqueuelen); what does not change it does not depend on it.
+    ``conf`` are the sysctls in which the link of a PCI device differs from the namespace's default.
     ``parent_device`` is a PCI address where ``parent_bus`` is ``pci``; ``carrier`` moves by itself.
     """
 
@@ -61,11 +73,36 @@ class LinkFact:
     carrier: bool = False
     xdp: Keyword | None = None
     queue_length: int | None = None
+    conf: tuple[ConfValue, ...] = ()
 
     @property
     def up(self) -> bool:
         """Say whether the link is administratively up."""
         return UP in self.flags
+
+
+@frozen
+class FunctionFact:
+    """A virtual function of a PCI device that shares itself (SR-IOV), and its physical one; known of the host only.
+
+    ``number`` is its number there, ``pf`` the interface of the physical one and ``setting`` what that enforces.
+    ``override`` is the only driver that may take it. ``group`` is its IOMMU group, None without an IOMMU, and
+    ``group_devices`` are the others in it, bridges left out. ``interface`` is its own, while that is on the host.
+    ``vfio`` says whether vfio-pci is loaded.
+    """
+
+    address: PciAddress
+    physfn: PciAddress
+    number: int
+    pf: InterfaceName | None = None
+    pf_carrier: bool = False
+    setting: VfSettingState | None = None
+    driver: Keyword | None = None
+    override: Keyword | None = None
+    group: int | None = None
+    group_devices: tuple[PciAddress, ...] = ()
+    interface: InterfaceName | None = None
+    vfio: bool = False
 
 
 @frozen
@@ -153,6 +190,7 @@ class NamespaceFacts:
     hooks: tuple[NetfilterHook, ...] = ()
     observed_at: float = 0.0
     opaque: tuple[Opaque, ...] = ()
+    functions: tuple[FunctionFact, ...] = ()
     elsewhere: tuple[Elsewhere, ...] = ()
 
     # Asked for each link of a wiring: looking through all of them would cost with the square of the links.
@@ -184,6 +222,12 @@ class NamespaceFacts:
         """Return the facts of a namespace, these ones if it is not elsewhere, None if it is gone."""
         other = self._elsewhere_by_netns.get(netns)
         return self if other is None else other.facts
+
+    def function_of(self, link: LinkFact) -> FunctionFact | None:
+        """Return the virtual function that a link is of, as the host knows it; None if it is of none."""
+        host = self.of(None)
+        functions = () if host is None or link.parent_device is None else host.functions
+        return next((found for found in functions if str(found.address) == link.parent_device), None)
 
     def link(self, name: str) -> LinkFact | None:
         """Return the link called ``name``, or None."""

@@ -14,10 +14,11 @@ from functools import partial
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from planner.errors import InvalidInput
 from planner.facts.ebtables_save import read_save
+from planner.facts.functions import read_functions, with_conf
 from planner.facts.kernel_routes import absent_prefixes
 from planner.facts.model import (
     FACTS_VERSION,
@@ -59,6 +60,7 @@ FOREVER = 2**32 - 1
 _REMEMBERED = 8192
 # Flags that follow the other end or the driver, not anybody's setting (netdevice(7)).
 _MOVING_FLAGS = {"LOWER_UP", "NO-CARRIER", "DORMANT", "RUNNING", "M-DOWN", "ECHO"}
+_PCI = "pci"
 # Links that take their parent's frames for themselves.
 _STACKED = {"macvlan", "macvtap", "ipvlan", "ipvtap"}
 # How a port of a bridge begins (ip-link(8), «bridge_slave»); its cost follows the speed of the link (br_if.c).
@@ -120,13 +122,15 @@ class ProbeOutput:
     ebtables_problem: str | None
     sysctls: Mapping[str, str]
     observed_at: float
+    functions: Mapping[str, Mapping[str, str]] = field(factory=dict)
+    conf: Mapping[str, Mapping[str, str]] = field(factory=dict)
 
 
 def read_probes(answers: ProbeOutput) -> NamespaceFacts:
     """Return the facts in ``answers``; InvalidInput where a program printed what it never prints."""
     readable = Readable()
     link_nodes = _objects(answers.links, "ip link")
-    links = tuple(readable.each(link_nodes, partial(_remembered, _link)))
+    links = with_conf(tuple(readable.each(link_nodes, partial(_remembered, _link))), answers.conf)
     readable.check(link_nodes, _odd_master)
     noarp_links = {link.name: link.mac for link in links if "NOARP" in link.flags or "LOOPBACK" in link.flags}
     routes = _routes(answers, readable)
@@ -144,6 +148,7 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
         others=tuple(ResourceFact(resource, state) for kind in kinds() for resource, state in kind.read(answers)),
         observed_at=answers.observed_at,
         opaque=tuple(dict.fromkeys(readable.opaque)),
+        functions=read_functions(answers.functions, link_nodes),
     )
 
 

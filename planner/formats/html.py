@@ -60,10 +60,11 @@ def _server(interface: VmInterface) -> str:
 
 
 _COLUMNS: dict[str, Callable[[VmInterface], str]] = {
-    "device": lambda one: one.name,
+    "device": lambda one: one.pci_address or one.name,
     "for": lambda one: one.link,
     "MAC": lambda one: one.mac,
     "MTU": lambda one: str(one.mtu),
+    "VLAN": lambda one: str(one.vlan) if one.vlan else "",
     "queues": lambda one: str(one.queues) if one.queues > 1 else "",
     "vnet header": lambda one: "yes" if one.vnet_hdr else "",
     "a DHCP server listens on": _server,

@@ -148,11 +148,14 @@ def _vm_lines(plan: Plan, style: Style, *, brief: bool = False) -> list[str]:
     """Return what the VM opens, and what its guest must be told unless it is to be ``brief``."""
     lines = []
     for interface, guest in zip(plan.interfaces, guests(plan), strict=True):
-        name = paint(style.strong, interface.name)
-        text = f"  the VM opens {name} with mac {guest.mac}, mtu {guest.mtu}"
+        name = paint(style.strong, interface.pci_address or interface.name)
+        how = f"is given {name} ({interface.link})" if interface.pci_address else f"opens {name}"
+        text = f"  the VM {how} with mac {guest.mac}, mtu {guest.mtu}"
+        if interface.vlan:
+            text += f", vlan {interface.vlan}"
         if interface.queues > 1:
             text += f", {interface.queues} queues"
-        if not guest.addresses:
+        if not guest.addresses and not interface.pci_address:
             text += "; its guest asks the network for an address"
         elif interface.dhcp_address:
             server = interface.bridge or interface.name

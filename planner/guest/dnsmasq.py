@@ -26,6 +26,9 @@ def dnsmasq(nics: Sequence[GuestNic]) -> GuestText:
     lines: list[str] = []
     notes: list[str] = []
     for number, nic in enumerate(nics):
+        if nic.interface.pci_address:
+            notes.append(f"{nic.name} is a device of the VM's own: no server of this namespace reaches it")
+            continue
         if nic.guest.addresses:
             lines += [f"# {nic.name}", *_serve(nic, f"nic{number}")]
         notes += _unsaid(nic)

@@ -25,6 +25,8 @@ def qemu(nics: Sequence[GuestNic]) -> GuestText:
 
 def _qemu_nic(number: int, nic: GuestNic) -> str:
     tap = nic.interface
+    if tap.pci_address:
+        return f"-device vfio-pci,host={tap.pci_address}"
     netdev = f"tap,id=net{number},ifname={tap.name},script=no,downscript=no"
     device = f"virtio-net-pci,netdev=net{number},mac={nic.guest.mac},host_mtu={nic.guest.mtu}"
     if tap.queues > 1:
@@ -38,8 +40,10 @@ def firecracker(nics: Sequence[GuestNic]) -> GuestText:
     interfaces = [
         {"iface_id": str(nic.name), "host_dev_name": str(nic.interface.name), "guest_mac": str(nic.guest.mac)}
         for nic in nics
+        if not nic.interface.pci_address
     ]
-    notes = [
+    notes = [f"Firecracker takes no PCI device: {nic.name} cannot be given to it" for nic in _functions(nics)]
+    notes += [
         f"Firecracker opens one queue, and {nic.interface.name} was made for {nic.interface.queues}"
         for nic in nics
         if nic.interface.queues > 1
@@ -58,8 +62,17 @@ def cloud_hypervisor(nics: Sequence[GuestNic]) -> GuestText:
             "num_queues": _QUEUE_PAIR * nic.interface.queues,
         }
         for nic in nics
+        if not nic.interface.pci_address
     ]
-    return GuestText(_json({"net": interfaces}))
+    devices = [
+        {"id": str(nic.name), "path": f"/sys/bus/pci/devices/{nic.interface.pci_address}"} for nic in _functions(nics)
+    ]
+    return GuestText(_json({"net": interfaces} | ({"devices": devices} if devices else {})))
+
+
+def _functions(nics: Sequence[GuestNic]) -> list[GuestNic]:
+    """Return those that are given to the VM whole, as PCI devices."""
+    return [nic for nic in nics if nic.interface.pci_address]
 
 
 def _json(document: dict[str, Any]) -> str:

@@ -35,6 +35,8 @@ class Seen(Protocol):
     def sysctls(self) -> Mapping[Any, Any]: ...  # noqa: D102
     @property
     def entries(self) -> Mapping[Any, Any]: ...  # noqa: D102
+    @property
+    def functions(self) -> Mapping[Any, Any]: ...  # noqa: D102
 
 
 class ChangeLike(Protocol):
@@ -136,6 +138,12 @@ class Kind:
     returns_with: Callable[[Resource], str] = lambda _: "the next router advertisement"
     # Resources of this kind and their states in the answers of a namespace (planner.facts.parse.ProbeOutput).
     read: Callable[[Any], Iterable[tuple[Resource, State]]] = _no_read
+    # The device that a resource is about, as others are, perhaps in other namespaces; and why that is not the wiring's
+    # any more, as one of its resources tells: nothing of the device is to be brought back then.
+    device: Callable[[Resource], Hashable | None] = lambda _: None
+    lost: Callable[[ChangeLike, Seen], str | None] = lambda _change, _seen: None
+    # The links that a resource is when it is there, though they were not made by podwire.
+    brings: Callable[[Resource], Iterable[str]] = _nothing
     # Whether the resource is the only one of its name that podwire made: it may be "lost" without being said.
     is_made_link: bool = False
     # Whether the rest of a change's commands must not run after one of them failed.

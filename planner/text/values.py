@@ -95,6 +95,14 @@ class MacAddress(Token):
         return super().__new__(cls, text.lower())
 
 
+class PciAddress(Token):
+    """The address of a PCI function, with its domain (``/sys/bus/pci/devices``)."""
+
+    __slots__ = ()
+    pattern = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+    what = "the address of a PCI device (such as 0000:3b:02.1)"
+
+
 class PlanId(Token):
     """The id under which a wiring is known: it becomes a file name and part of a link's alias."""
 

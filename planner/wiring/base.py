@@ -6,7 +6,7 @@ A new wiring is one file in this folder, called like the wiring: it makes a ``Wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 
 from attrs import frozen
@@ -24,6 +24,7 @@ from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress,
 from planner.wiring.allocate import Allocation, dhcp_addresses, guest_hardware, link_names, refuse_more_than
 from planner.wiring.links import WiringTag
 from planner.wiring.obstacles import refuse_dead_end
+from planner.wiring.vf import HandOver, hand_over, hand_overs, vf_interface
 
 
 @frozen
@@ -141,16 +142,36 @@ def setup_container_side_network(
     the wiring cannot serve one, or if a name that it needs is taken. Reference: SetupContainerSideNetwork.
     """
     wiring = wiring_named(options.wiring)
-    links = _links_to_wire(result, facts, wiring)
-    refuse_more_than(len(links), options, wiring.prefixes)
-    guests = guests_of(guest_hardware(links, facts, options), result, facts)
-    request = WiringRequest(_slots(links, guests, facts, options, chosen, wiring), facts, owner, options, netns)
-    interfaces = tuple(wiring.interface(slot, request) for slot in request.slots)
-    return ContainerSideNetwork(result, netns, interfaces), wiring.changes(request)
+    links = _container_links(result, facts)
+    handed = hand_overs(links, facts, options)
+    wired = tuple(link for link in links if link.name not in handed)
+    _refuse_unfit(wired, facts, wiring)
+    refuse_more_than(len(wired), options, wiring.prefixes)
+    hardware = {link.name: (link, mac, mtu) for link, mac, mtu in guest_hardware(wired, facts, options)}
+    hardware |= {name: (each.link, each.mac, each.link.mtu) for name, each in handed.items()}
+    told = guests_of([hardware[link.name] for link in links], result, facts)
+    guests = {link.name: guest for link, guest in zip(links, told, strict=True)}
+    slots = _slots(wired, tuple(guests[link.name] for link in wired), facts, options, chosen, wiring)
+    request = WiringRequest(slots, facts, owner, options, netns)
+    interfaces = {slot.link.name: wiring.interface(slot, request) for slot in slots}
+    interfaces |= {name: vf_interface(each, guests[name]) for name, each in handed.items()}
+    network = ContainerSideNetwork(result, netns, tuple(interfaces[link.name] for link in links))
+    return network, _changes(tuple(handed.values()), wiring, request)
 
 
-def _links_to_wire(result: CniResult, facts: NamespaceFacts, wiring: Wiring) -> tuple[LinkFact, ...]:
-    """Return the container links, all of which must be there and such that the wiring can serve them."""
+def _changes(handed: tuple[HandOver, ...], wiring: Wiring, request: WiringRequest) -> tuple[Change, ...]:
+    """Return the changes that hand functions over, then those of the wiring.
+
+    What both remove, such as a route of one link whose source is an address of another, is the hand-over's.
+    """
+    given = hand_over(handed, request.facts, request.netns)
+    taken = {(change.netns, change.resource) for change in given}
+    others = wiring.changes(request) if request.slots else ()
+    return (*given, *(change for change in others if (change.netns, change.resource) not in taken))
+
+
+def _container_links(result: CniResult, facts: NamespaceFacts) -> tuple[LinkFact, ...]:
+    """Return the container links, all of which must be there."""
     interfaces = container_interfaces(result)
     if not interfaces:
         raise InvalidInput("result.interfaces: none is in the sandbox, so there is nothing to wire")
@@ -162,10 +183,15 @@ def _links_to_wire(result: CniResult, facts: NamespaceFacts, wiring: Wiring) -> 
         if link is None:
             raise InvalidInput(f"result.interfaces: {interface.name} is not in the namespace")
         refuse_dead_end(link, facts)
-        if unfit := wiring.unfit(link, facts):
-            raise Refused(_refusal(unfit, link, facts, wiring))
         links.append(link)
     return tuple(links)
+
+
+def _refuse_unfit(links: Iterable[LinkFact], facts: NamespaceFacts, wiring: Wiring) -> None:
+    """Raise Refused for a link that the wiring cannot serve."""
+    for link in links:
+        if unfit := wiring.unfit(link, facts):
+            raise Refused(_refusal(unfit, link, facts, wiring))
 
 
 def _refusal(unfit: Unfit, link: LinkFact, facts: NamespaceFacts, wiring: Wiring) -> str:

@@ -71,10 +71,11 @@ def folder() -> Path:
         path for path in HERE.iterdir() if path.suffix in {".sh", ".c"} or path.stem in {"fetch", "initrd"}
     )
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in made_by)).hexdigest()[:16]
-    return _cache() / digest
+    return cache() / digest
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Return the folder of what is fetched, which may not be there yet."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     try:
         (base / "podwire").mkdir(parents=True, exist_ok=True)
@@ -105,7 +106,7 @@ def _make(wanted: Path) -> None:
     with tempfile.TemporaryDirectory(dir=wanted.parent) as name:
         work = Path(name)
         for package in _downloaded(work / "packages"):
-            _run("dpkg", "-x", str(package), str(work / "root"))
+            run("dpkg", "-x", str(package), str(work / "root"))
         made = work / "made"
         made.mkdir()
         _furnish(work / "root", made)
@@ -120,25 +121,23 @@ def _downloaded(where: Path) -> list[Path]:
     except FetchError:
         if os.geteuid() != 0:
             raise
-        _run("apt-get", "update")
+        run("apt-get", "update")
         _download(where)
     return sorted(where.glob("*.deb"))
 
 
 def _download(where: Path) -> None:
-    depends = re.findall(
-        r"Depends: (linux-image-\S+-cloud-amd64)$", _run("apt-cache", "depends", _KERNEL), re.MULTILINE
-    )
+    depends = re.findall(r"Depends: (linux-image-\S+-cloud-amd64)$", run("apt-cache", "depends", _KERNEL), re.MULTILINE)
     if not depends:
         raise FetchError(f"apt-cache knows no kernel behind {_KERNEL}; as root: apt-get update")
-    _run("apt-get", "download", *_PACKAGES, *_CLOUD_INIT, depends[0], cwd=where)
+    run("apt-get", "download", *_PACKAGES, *_CLOUD_INIT, depends[0], cwd=where)
 
 
 def _furnish(root: Path, made: Path) -> None:
     """Put the kernels and the RAM disks of their guests into `made`."""
     shutil.copy(root / "usr/bin/linux.uml", made / "linux.uml")
     shutil.copy(root / "bin/busybox", made / "busybox")  # for the other end: it has a ping
-    shutil.copy(_only(root / "boot", "vmlinuz-*"), made / "vmlinuz")
+    shutil.copy(only(root / "boot", "vmlinuz-*"), made / "vmlinuz")
     _compile(root, HERE / "xstate.c", made / "xstate.so")
     shutil.copytree(root / "usr/lib/python3/dist-packages", made / "cloud-init")
     common = {
@@ -147,7 +146,7 @@ def _furnish(root: Path, made: Path) -> None:
         "/bin/sh": (root / "bin/busybox").read_bytes(),
         "/bin/busybox": (root / "bin/busybox").read_bytes(),
     }
-    clients = {f"/sbin/{name}": _only(root, f"**/sbin/{name}") for name in ("dhclient", "dhcpcd")}
+    clients = {f"/sbin/{name}": only(root, f"**/sbin/{name}") for name in ("dhclient", "dhcpcd")}
     programs = {name: path.read_bytes() for name, path in clients.items()}
     programs |= {library: Path(library).read_bytes() for path in clients.values() for library in _libraries(path)}
     for guest, modules, where in (
@@ -155,29 +154,31 @@ def _furnish(root: Path, made: Path) -> None:
         ("qemu", _QEMU_MODULES, root / "lib/modules"),
     ):
         order = {"/modules/order": "\n".join(modules).encode()}
-        inserted = {f"/modules/{name}": _only(where, f"**/{name}.ko").read_bytes() for name in modules}
+        inserted = {f"/modules/{name}": only(where, f"**/{name}.ko").read_bytes() for name in modules}
         (made / f"{guest}.cpio").write_bytes(archive(common | order | inserted | programs))
 
 
 def _compile(root: Path, source: Path, library: Path) -> None:
     """Compile with a compiler of 300 kB; the sources need no headers."""
     compiler = (str(root / "usr/bin/tcc"), f"-B{root / 'usr/lib/x86_64-linux-gnu/tcc'}")
-    _run(*compiler, "-nostdlib", "-nostdinc", "-shared", "-o", str(library), str(source))
+    run(*compiler, "-nostdlib", "-nostdinc", "-shared", "-o", str(library), str(source))
 
 
 def _libraries(program: Path) -> set[str]:
     """Return the libraries of a program, and what loads them; they are this machine's, of the same Debian."""
-    return set(re.findall(r"(/\S+) \(0x", _run("ldd", str(program))))
+    return set(re.findall(r"(/\S+) \(0x", run("ldd", str(program))))
 
 
-def _only(where: Path, pattern: str) -> Path:
+def only(where: Path, pattern: str) -> Path:
+    """Return the file below a folder that a pattern finds, the first of several. Raises FetchError if there is none."""
     found = sorted(where.glob(pattern))
     if not found:
         raise FetchError(f"the packages have no {pattern}")
     return found[0]
 
 
-def _run(*argv: str, cwd: Path | None = None) -> str:
+def run(*argv: str, cwd: Path | None = None) -> str:
+    """Run a program and return what it printed. Raises FetchError if it fails or is missing."""
     try:
         finished = subprocess.run(argv, cwd=cwd, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     except FileNotFoundError:

@@ -99,5 +99,5 @@ class TestRefusal:
     def test_an_unknown_tag_lists_those_that_there_are(self) -> None:
         """Of a kind that nobody knows it is said which ones somebody does."""
         said = refusal(resource_from_json, {"kind": "policer"})
-        assert said.startswith("it.kind: one of address, addrgenmode, admin, ebtables, filter, link, mac, ")
+        assert said.startswith("it.kind: one of address, addrgenmode, admin, driver, ebtables, filter, link, mac, ")
         assert said.endswith(", not 'policer'")

@@ -13,10 +13,12 @@ from attrs import evolve
 from planner.changes.change import Change
 from planner.errors import RenderError
 from planner.kinds.address import Address, AddressState
+from planner.kinds.driver import Driver
 from planner.kinds.kind import kinds
 from planner.kinds.link import BridgeDevice, Link, LinkState, TapDevice, VethDevice
-from planner.kinds.link_attributes import AddrGenMode, Admin, Mac, MacState, Master, MasterState, QueueLength
+from planner.kinds.link_attributes import Admin, Mac, MacState, Master, MasterState, QueueLength
 from planner.kinds.sysctl import Sysctl, SysctlState
+from planner.kinds.vf_setting import VfSetting
 from planner.plan.render import Command, Templates, quote
 from planner.text.values import InterfaceName, Keyword, Label, MacAddress, NetnsPath, SysctlKey, SysctlValue
 from tests.planner.builders import NETNS, address, namespace, neighbour, plan_of, route, veth
@@ -26,7 +28,7 @@ ETH0 = InterfaceName("eth0")
 FILES = sorted((Path(__file__).parents[2] / "templates").glob("*.j2"))
 KINDS = kinds()
 # What stands as long as its link does can only change.
-ONLY_CHANGES = {Sysctl, Mac, Master, Admin, AddrGenMode, QueueLength}
+ONLY_CHANGES = {Sysctl, Mac, Master, Admin, QueueLength, VfSetting, Driver}
 
 
 def made_of(source: str) -> Templates:
@@ -56,7 +58,7 @@ class TestFiles:
     def test_every_file_begins_with_its_manual_page(self, file: Path) -> None:
         """So that a reviewer knows where the options come from."""
         first = file.read_text().partition("#}")[0]
-        assert re.match(r"{# .*\b[a-z]+(-[a-z]+)?\(8\)", first)
+        assert re.match(r"{# .*\b[a-z]+(-[a-z]+)?\([18]\)", first)
 
     @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
     def test_every_file_is_used(self, file: Path) -> None:
@@ -74,12 +76,12 @@ class TestFiles:
         assert "'{{" not in text
         assert '"{{' not in text
 
-    def test_they_run_no_program_but_five(self) -> None:
-        """A reviewer knows everything that podwire can ever do: ip, sysctl, tc and ebtables."""
+    def test_they_run_no_program_but_seven(self) -> None:
+        """A reviewer knows everything that podwire can ever do: ip, sysctl, tc, ebtables, and what writes to sysfs."""
         starts = {
             line.split()[1] for file in FILES for line in file.read_text().splitlines() if line.startswith(("$ ", "& "))
         }
-        assert starts == {"ip", "sysctl", "tc", "ebtables", "ebtables-restore"}
+        assert starts == {"ip", "sysctl", "tc", "ebtables", "ebtables-restore", "tee", "sh"}
 
 
 class TestStrictness:

@@ -105,7 +105,7 @@ def _words(plan: Plan, outcome: Outcome, arguments: argparse.Namespace) -> str:
 
     if outcome.what == "unchanged":
         return f"{plan.id} is wired as wanted already: nothing to do\n"
-    taps = ", ".join(interface.name for interface in plan.interfaces)
+    taps = ", ".join(interface.pci_address or interface.name for interface in plan.interfaces)
     lines = [f"wired {plan.id}: {ran_words(outcome)}; the VM opens {taps}", *told_lines(plan)]
     if arguments.confirm_within is not None:
         lines.append(f"within {arguments.confirm_within:g} s, or it is taken back: podwire confirm {plan.id}")

@@ -23,9 +23,11 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.printing import print_json
     from executor.cli.settings import require_root
     from executor.netns.naming import resolve_netns
+    from executor.observe.elsewhere import with_functions
     from executor.observe.observe import observe_netns
     from planner.text.codec import to_json
 
     require_root()
-    print_json(to_json(observe_netns(resolve_netns(arguments.netns), timeout=arguments.timeout)))
+    facts = observe_netns(resolve_netns(arguments.netns), timeout=arguments.timeout)
+    print_json(to_json(with_functions(facts, timeout=arguments.timeout)))
     return 0

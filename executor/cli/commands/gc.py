@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import add_common, add_limits
+from executor.cli.options import add_common, add_force, add_limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ podwire gc --json"""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
+    add_force(parser)
     add_common(parser)
     add_limits(parser, locks=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import PLAN_FORMATS, add_common, add_dry_run, add_limits, add_talk
+from executor.cli.options import PLAN_FORMATS, add_common, add_dry_run, add_force, add_limits, add_talk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--forward", action="store_true", help="finish what was begun instead of taking it back")
     add_dry_run(parser)
     add_talk(parser)
+    add_force(parser)
     add_common(parser, PLAN_FORMATS)
     add_limits(parser, locks=True)
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import PLAN_FORMATS, add_common, add_dry_run, add_limits, add_netns, add_talk, add_yes
+from executor.cli.options import (
+    PLAN_FORMATS,
+    add_common,
+    add_dry_run,
+    add_force,
+    add_limits,
+    add_netns,
+    add_talk,
+    add_yes,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="every wiring of the state directory")
     add_dry_run(parser)
     add_yes(parser)
+    add_force(parser)
     add_talk(parser)
     add_common(parser, PLAN_FORMATS)
     add_limits(parser, locks=True)

@@ -28,8 +28,10 @@ from planner.kinds.neighbour import Neighbour, NeighbourState
 from planner.kinds.route import Route
 from planner.kinds.sysctl import Sysctl, SysctlState
 from planner.kinds.tc_filter import TcFilter, rules_words
+from planner.kinds.vf_link import VfLink
 from planner.network import VmInterface
 from planner.plan.plan import Plan, guests
+from planner.text.values import PciAddress
 
 Place = Literal["host", "link", "rules", "bridge", "tap", "vm"]
 Face = Literal["value", "words", "caption"]
@@ -107,9 +109,16 @@ def host_box(interface: VmInterface, side: Snapshot) -> Box:
     return Box("host", "host", f"the other end of {interface.link}", "", ())
 
 
-def link_box(interface: VmInterface, side: Snapshot) -> Box:
-    """Return the pod's interface, with its addresses, routes and neighbours."""
-    name = interface.link
+def device_of(interface: VmInterface) -> VfLink | None:
+    """Return the device that the VM is given whole, None if it opens a tap."""
+    return VfLink(PciAddress(interface.pci_address), interface.link) if interface.pci_address else None
+
+
+def link_box(interface: VmInterface, side: Snapshot) -> Box | None:
+    """Return the pod's interface, with its addresses, routes and neighbours; it is not there while the VM has it."""
+    name, device = interface.link, device_of(interface)
+    if device is not None and side.state(device) is None:
+        return None
     fact = side.plan.facts.link(name)
     lines = [
         *_settings(interface, side),
@@ -213,6 +222,8 @@ def bridge_box(interface: VmInterface, side: Snapshot) -> Box | None:
 
 def tap_box(interface: VmInterface, side: Snapshot) -> Box | None:
     """Return the tap that the VM opens."""
+    if interface.pci_address:
+        return None
     return _made_box("tap", Link(interface.name), side)
 
 

@@ -108,6 +108,8 @@ def _wires(interface: VmInterface, side: Snapshot) -> list[Wire]:
         wires.append(Wire("bridge", "tap", side.sign(tap)))
     elif interface.bridge is None and made is not None:
         wires.append(Wire("link", "tap", side.sign(tap)))
+    if interface.pci_address:
+        return [*wires, Wire("host", "vm", "")]
     return [*wires, Wire("tap", "vm", side.sign(tap))]
 
 

@@ -1,0 +1,57 @@
+"""Which process has a virtual function open by vfio: it is never taken from under a VMM that runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+from executor.netns.lock import command_name
+from planner.changes.change import lost_devices
+from planner.errors import Refused
+from planner.facts.model import FunctionFact, NamespaceFacts
+from planner.plan.plan import Plan
+
+_VFIO = "vfio-pci"
+
+
+def vfio_holders(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
+    """Return a sentence for each process that has a function open which ``plan`` handed over; none without one.
+
+    vfio opens a whole IOMMU group, by ``/dev/vfio/GROUP`` (kernel, driver-api/vfio.rst).
+    """
+    functions = {function.group: function for function in _handed(plan, facts)}
+    if not functions:
+        return ()
+    return tuple(
+        f"{functions[group].address} is open in process {pid} ({command_name(pid)})"
+        for pid, group in dict.fromkeys(_open_groups())
+        if group in functions
+    )
+
+
+def refuse_held(plan: Plan, facts: NamespaceFacts) -> None:
+    """Raise Refused if a process has a function open that is to be taken back."""
+    if held := vfio_holders(plan, facts):
+        raise Refused(f"{'; '.join(held)}: end the VM first, or give --force to take it from under it")
+
+
+def _handed(plan: Plan, facts: NamespaceFacts) -> Iterator[FunctionFact]:
+    """Yield the functions that ``plan`` handed over, and nobody else since, and that are at vfio-pci."""
+    lost = lost_devices(plan.changes, facts)
+    addresses = {interface.pci_address for interface in plan.interfaces if interface.pci_address} - lost.keys()
+    host = facts.of(None)
+    for function in () if host is None else host.functions:
+        if function.address in addresses and function.driver == _VFIO:
+            yield function
+
+
+def _open_groups() -> Iterator[tuple[int, int]]:
+    """Yield each process that has an IOMMU group open, and the group's number."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # it ended while we looked
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                with suppress(OSError):
+                    folder, _, name = os.readlink(f"/proc/{pid}/fd/{fd}").rpartition("/")
+                    if folder == "/dev/vfio" and name.isdecimal():
+                        yield int(pid), int(name)

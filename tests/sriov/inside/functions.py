@@ -1,0 +1,234 @@
+"""Virtual functions of the card, pods that have one, and raw dumps of what must come back."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, frozen
+
+from executor.operations.apply import apply
+from executor.operations.outcome import Outcome
+from executor.operations.plan import plan_namespace
+from executor.operations.teardown import teardown
+from executor.settings import Settings
+from executor.state.events import Listener
+from executor.state.store import StateStore
+from executor.templates import load_templates
+from planner.cni.result import parse_result
+from planner.options import PlanOptions
+from planner.plan.plan import Plan
+from planner.text.values import NetnsPath, PlanId
+from tests.support import Namespace, eventually, run
+from tests.support.dumps import COMMANDS, Dump
+
+PF = "eth0"
+_INDEX = re.compile(r"^(link: \S+ |addr: |bridge: )\d+:")
+_CARRIER = re.compile(r" linkdown\b")
+_DUMPED = ("link", "addr", "route4", "route6", "rule4", "neigh")
+DEVICES = Path("/sys/bus/pci/devices")
+TEMPLATES = load_templates()
+SRIOV = PlanOptions(sriov=True)
+
+
+@frozen
+class Function:
+    """A virtual function of the card."""
+
+    number: int
+
+    @property
+    def address(self) -> str:
+        """Its PCI address."""
+        return Path(f"/sys/class/net/{PF}/device/virtfn{self.number}").readlink().name
+
+    @property
+    def device(self) -> Path:
+        """Its folder in sysfs."""
+        return DEVICES / self.address
+
+    @property
+    def driver(self) -> str:
+        """The driver that has it, "" if none has."""
+        driver = self.device / "driver"
+        return driver.readlink().name if driver.exists() else ""
+
+    @property
+    def override(self) -> str:
+        """The only driver that may have it."""
+        return (self.device / "driver_override").read_text().strip()
+
+    @property
+    def group_devices(self) -> list[str]:
+        """The devices of its IOMMU group."""
+        return sorted(path.name for path in (self.device / "iommu_group/devices").iterdir())
+
+    @property
+    def mac(self) -> str:
+        """The MAC that the card has for it."""
+        return self.setting.split("link/ether ")[1].split()[0]
+
+    @property
+    def setting(self) -> str:
+        """What `ip` prints of it."""
+        shown = run(["ip", "link", "show", "dev", PF]).out
+        return next(line.strip() for line in shown.splitlines() if line.strip().startswith(f"vf {self.number} "))
+
+    @property
+    def names(self) -> list[str]:
+        """How its interface is called on the host; none while it is in a pod or at vfio-pci."""
+        folder = self.device / "net"
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def set(self, line: str) -> None:
+        """Set something of it: `ip link set dev eth0 vf N LINE`."""
+        run(["ip", "link", "set", "dev", PF, "vf", str(self.number), *line.split()])
+
+    def sysfs(self) -> str:
+        """Return what sysfs has of it, and what the card enforces, as text."""
+        return f"driver {self.driver}\noverride {self.override}\nhost {self.names}\n{self.setting}"
+
+    def give(self, inside: Namespace, name: str) -> None:
+        """Move its interface into a namespace, as a CNI plugin does."""
+        eventually(lambda: bool(self.names), f"an interface of {self.address}")
+        run(["ip", "link", "set", "dev", self.names[0], "netns", str(inside.path), "name", name])
+
+    def reset(self) -> None:
+        """Bring it back to the host and its driver, whatever a test has left, with nothing set."""
+        (self.device / "driver_override").write_text("\n")
+        if self.driver:
+            (self.device / "driver/unbind").write_text(self.address)
+        Path("/sys/bus/pci/drivers_probe").write_text(self.address)
+
+
+@frozen
+class VfPod:
+    """A namespace with the interface of a virtual function, and podwire on it."""
+
+    inside: Namespace
+    function: Function
+    mac: str
+    settings: Settings
+    name: str = "net1"
+    beside: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def id(self) -> PlanId:
+        """What its wiring is called."""
+        return PlanId(self.inside.name)
+
+    @property
+    def netns(self) -> NetnsPath:
+        """Its path."""
+        return NetnsPath(str(self.inside.path))
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What its CNI plugin answered."""
+        return {
+            "cniVersion": "1.0.0",
+            "interfaces": [{"name": self.name, "mac": self.mac, "sandbox": self.netns}, *self.beside],
+            "ips": [{"address": "10.3.0.5/24", "interface": 0, "gateway": "10.3.0.1"}],
+            "routes": [{"dst": "0.0.0.0/0", "gw": "10.3.0.1"}],
+            "dns": {},
+        }
+
+    def plan(self, options: PlanOptions = SRIOV) -> Plan:
+        """Plan, as `podwire plan --sriov` does."""
+        return plan_namespace(
+            parse_result(json.dumps(self.result)),
+            plan_id=self.id,
+            netns=self.netns,
+            options=options,
+            settings=self.settings,
+        )
+
+    def apply(self, *listeners: Listener) -> Plan:
+        """Plan and apply, while `listeners` listen."""
+        plan = self.plan()
+        apply(plan, evolve(self.settings, listeners=listeners))
+        return plan
+
+    def teardown(self, *listeners: Listener) -> Outcome:
+        """Take the wiring back."""
+        return teardown(self.id, evolve(self.settings, listeners=listeners))
+
+    def state(self) -> str:
+        """Return all that must come back, as text: the pod, sysfs, and what the card enforces."""
+        return "\n".join((*_lines(_dump(self.inside)), self.function.sysfs()))
+
+
+def _dump(inside: Namespace) -> Dump:
+    """Take the dump of a namespace; sysctls are read from /proc, since sysctl(8) reads all of them for a few."""
+
+    def read() -> str:
+        paths = sorted(path for family in ("ipv4", "ipv6") for path in Path(f"/proc/sys/net/{family}/conf").glob("*/*"))
+        return "\n".join(f"{path} = {_text(path)}" for path in paths)
+
+    printed = {name: inside.ip(command.removeprefix("ip ")) for name, command in COMMANDS.items() if name in _DUMPED}
+    return Dump(printed | {"sysctl": inside.inside(read)})
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:  # a secret that was never set
+        return ""
+
+
+def _lines(taken: Dump) -> list[str]:
+    """Return a dump without the index of links, and whether they have a carrier.
+
+    What comes back from a driver is a new link to the kernel, and waits some seconds for its carrier.
+    """
+    return [_CARRIER.sub("", _INDEX.sub(r"\1N:", line)).rstrip() for line in taken.lines()]
+
+
+def difference(before: str, after: str) -> str:
+    """Return what differs, as a unified diff."""
+    return "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1))
+
+
+def is_as_before(pod: VfPod, before: str, *, seconds: float = 20) -> bool:
+    """Say whether all is as it was, after a while in which the kernel notices a carrier; fail with what differs."""
+    deadline = time.monotonic() + seconds
+    while (found := difference(before, pod.state())) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert found == ""
+    return not found
+
+
+def make_pod(inside: Namespace, function: Function, state_dir: Path, *, name: str = "net1") -> VfPod:
+    """Give a namespace a function with addresses, routes, a neighbour and settings that are not the usual ones."""
+    mac = f"02:11:22:33:44:5{function.number}"
+    function.set(f"mac {mac}")
+    function.set("vlan 42 qos 3")
+    function.reset()
+    function.give(inside, name)
+    for line in (
+        f"link set dev {name} mtu 1400 txqueuelen 500",
+        f"link property add dev {name} altname data-{function.number}",
+        "link set dev lo up",
+    ):
+        inside.ip(line)
+    inside.sysctl(f"net/ipv6/conf/{name}/accept_ra", 0)
+    inside.sysctl(f"net/ipv4/conf/{name}/rp_filter", 2)
+    for line in (
+        f"link set dev {name} up",
+        f"addr add 10.3.0.5/24 dev {name}",
+        f"addr add fd00:3::5/64 dev {name} nodad",
+        f"route add default via 10.3.0.1 dev {name} metric 50",
+        f"neigh add 10.3.0.9 lladdr 02:00:00:00:00:09 dev {name}",
+    ):
+        inside.ip(line)
+    inside.settle()
+    assert _mac_of(inside, name) == mac
+    return VfPod(inside, function, mac, Settings(StateStore(state_dir), TEMPLATES, timeout=30.0), name)
+
+
+def _mac_of(inside: Namespace, name: str) -> str:
+    return inside.ip(f"-o link show dev {name}").split("link/ether ")[1].split()[0]
