@@ -11,7 +11,9 @@ from executor.netns.find import find_namespace
 from executor.netns.namespace import Namespace, boot_id
 from executor.state.store import WIRED, StateStore, WiringRecord
 from planner.errors import InvalidInput, PodwireError, Refused
-from planner.text.values import NetnsPath, PlanId
+from planner.options import DEFAULT_WIRING
+from planner.text.document import Node
+from planner.text.values import InterfaceName, Keyword, MacAddress, NetnsPath, PlanId
 
 
 def open_recorded(entry: WiringRecord) -> Namespace:
@@ -37,13 +39,18 @@ def is_gone(entry: WiringRecord) -> bool:
 
 @frozen
 class Wiring:
-    """A wiring as ``list`` shows it. ``state`` is wired, half-done, gone, or damaged: ``problem`` says in what way."""
+    """A wiring as ``list`` shows it. ``state`` is wired, half-done, gone, or damaged: ``problem`` says in what way.
+
+    ``kind`` is the name of how it is wired, ``taps`` are words on each of the VM's interfaces.
+    """
 
     id: PlanId
     state: str
     netns: NetnsPath | None = None
     applied_at: float = 0.0
     problem: PodwireError | None = None
+    kind: str = ""
+    taps: tuple[str, ...] = ()
 
 
 def wirings(store: StateStore) -> tuple[Wiring, ...]:
@@ -56,8 +63,24 @@ def wirings(store: StateStore) -> tuple[Wiring, ...]:
             found.append(Wiring(plan_id, "damaged", problem=error))
         else:
             if entry is not None:
-                found.append(Wiring(plan_id, condition(entry), entry.netns, entry.applied_at))
+                kind, taps = _what_it_is(entry)
+                found.append(Wiring(plan_id, condition(entry), entry.netns, entry.applied_at, kind=kind, taps=taps))
     return tuple(found)
+
+
+def _what_it_is(entry: WiringRecord) -> tuple[str, tuple[str, ...]]:
+    """Return how an entry is wired, and its taps; only these are read, since a plan takes long."""
+    try:
+        kind = entry.plan.field("options").maybe("wiring", lambda node: node.parse(Keyword)) or DEFAULT_WIRING
+        taps = entry.plan.field("interfaces").each(_tap_words)
+    except PodwireError:
+        return "", ()
+    return kind, taps
+
+
+def _tap_words(node: Node) -> str:
+    name, link = (node.field(key).parse(InterfaceName) for key in ("name", "link"))
+    return f"{name} for {link} ({node.field('mac').parse(MacAddress)})"
 
 
 def condition(entry: WiringRecord) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +13,8 @@ import pytest
 
 from tests.support import MakeNamespace, Namespace
 from tests.support.cli import Cli, sentence_in
-from tests.support.pods import Pod, plain
+from tests.support.pods import MAC, Pod, plain
+from tests.support.ports import Port
 from tests.support.preloaded import Preloaded
 
 LOG_KEYS = {"time", "id", "netns", "argv", "stdin", "rc", "stdout", "stderr", "duration_ms"}
@@ -48,6 +50,40 @@ def test_list_shows_each_wiring_and_its_state(cli: Cli, netns: MakeNamespace) ->
         (wired.name, "wired", str(wired.path)),
         (gone.name, "gone", str(gone.path)),
     ]
+
+
+def test_a_wiring_is_shown_by_its_id(cli: Cli, pod: Pod, result: Path) -> None:
+    """What is wired, for whom, since when, what its guest is told, who has it open, and whether it drifted."""
+    name = pod.inside.name
+    assert f"{name} was never wired here" in cli.refused("show", name)
+    began = time.time()
+    cli.ok("apply", "--result", result, "--netns", name, "--yes")
+    lines = cli.ok("show", name).splitlines()
+    assert lines[0].startswith(f"{name} · {pod.inside.path} · bridge wiring · wired, applied ")
+    assert "the VM opens tap0 for eth0, by br0" in lines
+    assert "guest of tap0: addresses 10.1.90.5/24" in lines
+    assert lines[-1] == "no drift: everything is as it was applied"
+    with Port.on_tap(pod.inside, "tap0"):
+        (holder,) = cli.json("show", name)["holders"]
+        assert (holder["tap"], holder["pid"]) == ("tap0", os.getpid())
+    pod.inside.ip("link set br0 down")
+    document = cli.json("show", name)
+    assert (document["state"], document["drift"], document["wiring"]) == ("wired", 1, "bridge")
+    assert began < document["applied_at"] < time.time()
+    assert document["interfaces"][0]["guest"]["mac"] == MAC
+    assert cli.ok("show", name).splitlines()[-1] == f"1 drifted: podwire check {name}"
+    assert "back to before the wiring" in cli.ok("show", name, "--reverse").splitlines()[0]
+    assert cli.ok("show", name, "--format", "svg").startswith("<svg")
+    pod.inside.delete()
+    assert "· gone, applied" in cli.ok("show", name)
+
+
+def test_a_wide_list_has_the_taps(cli: Cli, pod: Pod, result: Path) -> None:
+    """With the link and the guest's MAC."""
+    cli.ok("apply", "--result", result, "--netns", pod.inside.name, "--yes")
+    heads, line = cli.ok("list", "-o", "wide").splitlines()
+    assert heads.split()[-2:] == ["WIRING", "VM"]
+    assert line.endswith(f"bridge  tap0 for eth0 ({MAC})")
 
 
 def test_list_knows_the_state_directory_by_option_and_by_variable(cli: Cli, pod: Pod, result: Path) -> None:

@@ -37,7 +37,7 @@ COMMANDS = tuple(WHOLE)
 MISSING = {
     "facts": "missing: --netns",
     "plan": "missing: --result, --netns",
-    "show": "missing: PLAN",
+    "show": "missing: ID|PLAN",
     "apply": "apply: give either the file of a plan, or --result and --netns",
     "teardown": "teardown: give either the ID of a wiring, or --netns, or --all",
     "check": "check: give either the ID of a wiring, or --all",

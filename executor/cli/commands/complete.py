@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from executor.cli.options import add_common
 
-_OF_AN_ID = ("teardown", "log", "recover", "check", "confirm", "guest", "dhcp", "exec", "taps")
+_OF_AN_ID = ("teardown", "log", "show", "recover", "check", "confirm", "guest", "dhcp", "exec", "taps")
 EXAMPLES = "podwire complete -- tear"
 
 
@@ -45,7 +45,7 @@ def _candidates(before: list[str], last: str, arguments: argparse.Namespace) -> 
         return [option for option in options if option.startswith("--")]
     return (
         _ids(arguments)
-        if before[0] in ("teardown", "log", "recover", "check", "confirm", "guest", "dhcp", "exec", "taps")
+        if before[0] in ("teardown", "log", "show", "recover", "check", "confirm", "guest", "dhcp", "exec", "taps")
         else []
     )
 

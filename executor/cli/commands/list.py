@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import add_common
+from executor.cli.options import OneOf, add_common
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from executor.state.status import Wiring
 
 EXAMPLES = """\
-podwire list
+podwire list -o wide
 podwire list --json"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
+    text = "wide: also which tap is for which link, with the guest's MAC"
+    parser.add_argument("-o", "--output", type=OneOf(("wide",)), metavar="HOW", help=text)
     add_common(parser)
 
 
@@ -36,8 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print_json([_row(wiring) for wiring in whole])
     elif whole:
-        cells = [(wiring.id, wiring.state, local_time(wiring.applied_at), str(wiring.netns)) for wiring in whole]
-        print_table(("ID", "STATE", "APPLIED", "NAMESPACE"), cells)
+        cells: list[tuple[str, ...]] = [
+            (wiring.id, wiring.state, local_time(wiring.applied_at), str(wiring.netns)) for wiring in whole
+        ]
+        heads: tuple[str, ...] = ("ID", "STATE", "APPLIED", "NAMESPACE")
+        if arguments.output is not None:
+            heads = (*heads, "WIRING", "VM")
+            cells = [(*row, one.kind, ", ".join(one.taps)) for row, one in zip(cells, whole, strict=True)]
+        print_table(heads, cells)
     elif not found:
         put("nothing is wired here\n")
     problems = (wiring.problem for wiring in found if wiring.problem is not None)

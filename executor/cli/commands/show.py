@@ -1,32 +1,115 @@
-"""show: a stored plan."""
+"""show: a wiring, as it is now; or a stored plan."""
 
 from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import PLAN_FORMATS, add_common, add_summary
+from executor.cli.options import PLAN_FORMATS, add_common, add_limits, add_summary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.operations.describe import Description
 
 EXAMPLES = """\
+podwire show pod1
 podwire show pod1.plan --reverse
 podwire show pod1.plan --format html > pod1.html"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("plan", metavar="PLAN", help="the file of a stored plan, - for standard input")
+    text = "a wiring, of which is shown how it is now, or the file of a stored plan, - for standard input"
+    parser.add_argument("plan", metavar="ID|PLAN", help=text)
     parser.add_argument("--reverse", action="store_true", help="show what takes it back")
     add_summary(parser)
     add_common(parser, PLAN_FORMATS)
+    add_limits(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a stored plan or its reverse."""
+    """Print how a wiring is, or a stored plan or its reverse."""
     from executor.cli.files import read_file
     from executor.cli.previews import print_plan
     from executor.templates import load_templates
     from planner.plan.plan import parse_plan
 
+    if _is_id(arguments):
+        return _show_wiring(arguments)
     templates = load_templates()
     plan = parse_plan(read_file(arguments.plan, "plan"), templates)
     print_plan(plan.reverse() if arguments.reverse else plan, arguments, templates)
     return 0
+
+
+def _is_id(arguments: argparse.Namespace) -> bool:
+    """Say whether a wiring is meant: a file is one unless root has a wiring of that name."""
+    import os
+
+    from executor.cli.settings import store_of
+
+    what: str = arguments.plan
+    if what == "-" or "/" in what:
+        return False
+    return (os.geteuid() == 0 and what in store_of(arguments).ids()) or not os.path.exists(what)
+
+
+def _show_wiring(arguments: argparse.Namespace) -> int:
+    from executor.cli.output import put
+    from executor.cli.previews import print_plan
+    from executor.cli.printing import json_text
+    from executor.cli.settings import require_root, settings_of
+    from executor.netns.naming import parse_id
+    from executor.operations.describe import describe
+
+    plan_id = parse_id(arguments.plan)
+    require_root("what is wired is written down for root only")
+    settings = settings_of(arguments)
+    found = describe(plan_id, settings)
+    if arguments.format not in ("text", "json") or arguments.reverse:
+        print_plan(found.plan.reverse() if arguments.reverse else found.plan, arguments, settings.templates)
+    else:
+        put(json_text(_document(found)) if arguments.format == "json" else _text(found))
+    return 0
+
+
+def _text(found: Description) -> str:
+    from executor.cli.printing import local_time
+    from planner.formats.guest import told_lines
+    from planner.wiring.base import wiring_named
+
+    plan = found.plan
+    title = wiring_named(plan.options.wiring).title
+    lines = [f"{plan.id} · {plan.netns} · {title} · {found.state}, applied {local_time(found.applied_at)}"]
+    by = (f", by {one.bridge}" if one.bridge else "" for one in plan.interfaces)
+    lines += [
+        f"the VM opens {one.name} for {one.link}{bridge}" for one, bridge in zip(plan.interfaces, by, strict=True)
+    ]
+    lines += told_lines(plan)
+    lines += [str(holder) for holder in found.holders]
+    if found.drift is not None:
+        count = len(found.drift.plan.changes) + len(found.drift.gone)
+        lines.append(
+            f"{count} drifted: podwire check {plan.id}" if count else "no drift: everything is as it was applied"
+        )
+    elif found.state == "half-done":
+        lines.append(f"half done: podwire recover {plan.id}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _document(found: Description) -> dict[str, Any]:
+    from planner.text.codec import to_json
+
+    plan = found.plan
+    drift = None if found.drift is None else len(found.drift.plan.changes) + len(found.drift.gone)
+    return {
+        "id": str(plan.id),
+        "netns": str(plan.netns),
+        "state": found.state,
+        "applied_at": found.applied_at,
+        "wiring": str(plan.options.wiring),
+        "interfaces": to_json(plan.interfaces),
+        "holders": [{"tap": str(one.tap), "pid": one.pid, "program": one.program} for one in found.holders],
+        "drift": drift,
+    }
