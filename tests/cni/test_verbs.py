@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from executor.netns.namespace import Namespace
 from executor.taps.open import open_tap
@@ -17,7 +18,8 @@ from tests.cni.helpers_cni import BRIDGE, PLUGIN, PTP, Attached, attached
 from tests.conformance.__main__ import cases, verdict
 from tests.conformance.rules import Rule, supported_versions
 from tests.conformance.trial import Conf, Subject
-from tests.support.cni import host_local
+from tests.support.cni import complete, host_local
+from tests.support.dumps import dump, lasting_difference
 from tests.support.running import run
 
 VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
@@ -288,3 +290,36 @@ def test_a_vm_that_runs_does_not_keep_it_from_being_deleted(pod: Attached) -> No
     finally:
         os.close(fd)
     assert pod.left() == ""
+
+
+# --- several networks of one pod --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wiring", ["bridge", "tc"])
+@pytest.mark.parametrize("first_out", [0, 1], ids=["in the order of ADD", "backwards"])
+def test_each_network_of_a_pod_is_a_wiring_of_its_own(wiring: str, first_out: int, tmp_path: Path) -> None:
+    """As a delegate of Multus: one namespace, two attachments, deleted in either order."""
+    with attached(tmp_path / "state", wiring=wiring) as pod:
+        other = evolve(
+            pod.trial.subject,
+            conf=pod.trial.subject.conf | {"name": "second"},
+            before=(BRIDGE | {"name": "second", "bridge": "cni1", "ipam": host_local("10.2.90.0/24", routes=())},),
+        )
+        second = evolve(pod.trial, subject=other, ifname="net1", results=[])
+        prev = second.prepare()
+        complete(pod.trial.pod, "eth0", "net1")
+        before = dump(pod.trial.pod)
+        pod.add()
+        added = second.call("ADD", second.conf(prev))
+        assert added.ok, added
+        second.results.append(added.document())
+        taps = {one["name"] for one in added.document()["interfaces"] if one.get("sandbox") == pod.trial.pod.name}
+        assert taps == {"tap1"}
+        for trial in (pod.trial, second):
+            assert trial.call("CHECK", trial.conf(trial.results[-1])).ok
+        trials = (pod.trial, second) if first_out == 0 else (second, pod.trial)
+        assert trials[0].delete().ok
+        assert trials[1].call("CHECK", trials[1].conf(trials[1].results[-1])).ok
+        assert trials[1].delete().ok
+        assert lasting_difference(before, pod.trial.pod) == ""
+        second.prepare("DEL")

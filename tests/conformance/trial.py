@@ -90,11 +90,12 @@ class Trial:
     host: Namespace
     pod: Namespace
     version: str
+    ifname: str = "eth0"
     results: list[Conf] = field(factory=list)
 
     def identity(self) -> dict[str, str]:
         """Return the variables that name the attachment."""
-        return dict(zip(IDENTITY, (self.pod.name, str(self.pod.path), "eth0"), strict=True))
+        return dict(zip(IDENTITY, (self.pod.name, str(self.pod.path), self.ifname), strict=True))
 
     def conf(self, prev: Conf | None = None, **changed: object) -> Conf:
         """Return what the plugin is given on standard input."""
