@@ -3,6 +3,8 @@
 A node and a pod, both network namespaces, are joined by Debian's own CNI plugins. podwire plans the pod's wiring for a
 virtual machine, shows it, applies it and takes it back; frames through the tap show that it works, and raw dumps of
 the namespace that nothing is left of it. Every line after a `$` is run as it stands there.
+
+With `--vm` a real guest boots behind the tap instead, and its console is shown.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ PLUGIN = """\
 nsenter --net=/run/netns/node env CNI_COMMAND={verb} CNI_CONTAINERID=pod1 CNI_NETNS=/run/netns/pod1 \\
     CNI_IFNAME=eth0 CNI_PATH=/usr/lib/cni /usr/lib/cni/bridge <{given} >{answer}"""
 GATEWAY = "10.1.90.1"
+WITH_VM = "--vm" in sys.argv[1:]
 COLOURED = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -131,7 +134,7 @@ def tell_all(shell: Shell, node: Namespace, pod: Namespace) -> None:
     before = make_a_pod(shell, node, pod)
     look_before(shell)
     apply(shell)
-    use(shell, node, pod)
+    (use_a_guest if WITH_VM else use)(shell, node, pod)
     look_after(shell)
     take_back(shell, pod, before)
     end_the_pod(shell)
@@ -156,7 +159,8 @@ def make_a_pod(shell: Shell, node: Namespace, pod: Namespace) -> Dump:
 def look_before(shell: Shell) -> None:
     """Plan, and look at the plan from both sides."""
     step("A VM in the pod needs that network on a tap. podwire plans the change, and touches nothing yet.")
-    shell.type("podwire plan --result result.json --netns pod1 -o pod1.plan")
+    serving = " --serve-dhcp" if WITH_VM else ""
+    shell.type(f"podwire plan --result result.json --netns pod1{serving} -o pod1.plan")
     step("The way back is in the plan too: the same changes in reverse. Here as lines for a shell.")
     shell.type("podwire show pod1.plan --reverse --format commands")
 
@@ -186,6 +190,19 @@ def use(shell: Shell, node: Namespace, pod: Namespace) -> None:
     if any(frame.startswith("UDP") for frame in seen):
         raise DemoFailed("the VM's request for a lease has left the pod")
     say("The request for a lease (UDP to port 67) stayed in the pod, where a DHCP server for this VM can answer it.")
+
+
+def use_a_guest(shell: Shell, node: Namespace, pod: Namespace) -> None:
+    """Serve a guest, boot it, and look at its console."""
+    from examples.demo_vm import boot_a_guest  # noqa: PLC0415  only then what guests are made of is there
+
+    step("A DHCP server for this VM and nobody else; then a real guest boots behind tap0 (User Mode Linux).")
+    shell.type("podwire dhcp pod1 --daemon")
+    try:
+        boot_a_guest(shell.file_text("pod1.plan"), node, pod)
+    except AssertionError as error:
+        raise DemoFailed(str(error)) from None
+    say("The guest has the pod's address and reaches its gateway; the node reaches the guest.")
 
 
 def look_after(shell: Shell) -> None:
