@@ -281,7 +281,20 @@ def paths() -> Iterator[Case]:
 def options() -> Iterator[Case]:
     """Yield every option with what it can't be."""
     hostile: dict[str, list[str]] = {
-        "--tap-owner": ["0;id", "-1", "4294967295", "1:2:3", "root", "٣", "1e3", "", ":", "1:", "0x10", "9" * 5000],
+        "--tap-owner": [
+            "0;id",
+            "-1",
+            "4294967295",
+            "1:2:3",
+            "no-such-user",
+            "٣",
+            "1e3",
+            "",
+            ":",
+            "1:",
+            "0x10",
+            "9" * 5000,
+        ],
         "--tap-queues": ["0", "257", "-1", "1 2", "0x10", "\uff19", "", "1.5", "9" * 5000],
         "--dhcp-address": [
             "1.2.3.4/24;x",

@@ -63,7 +63,8 @@ def test_23_a_result_of_another_pod(pod: Pod, cli: Cli, interfaces: list[dict[st
     result = {"cniVersion": "0.3.1", "interfaces": interfaces, "ips": ips, "dns": {}}
     with unchanged(pod.inside):
         sentence = cli.refused("apply", *cli.wiring(Pod(pod.host, pod.inside, result)), "--yes")
-    assert sentence == "result.ips[0].address: no link of the namespace carries 192.168.77.33/32"
+    said = "no link of the namespace carries 192.168.77.33/32: is this another pod's result?"
+    assert sentence == f"result.ips[0].address: {said}"
 
 
 def test_23_what_is_no_link_of_the_pod_is_passed_over_and_said(pod: Pod, cli: Cli) -> None:
