@@ -37,7 +37,7 @@ Suggests: dnsmasq-base, containernetworking-plugins
 Maintainer: The podwire authors <podwire@example.invalid>
 Description: give a virtual machine the network of the pod that it runs in
  podwire plans the change of a pod's network namespace as a list of ip, bridge,
- tc and ebtables commands, shows it, applies it, and takes it back exactly.
+ tc and ebtables commands, shows it, applies it, and rolls it back exactly.
  It comes with a chained CNI plugin, podwire-cni.
 """
 

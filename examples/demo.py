@@ -1,7 +1,7 @@
 """podwire's main job on real input, there and back: `./dev demo`.
 
 A node and a pod, both network namespaces, are joined by Debian's own CNI plugins. podwire plans the pod's wiring for a
-virtual machine, shows it, applies it and takes it back; frames through the tap show that it works, and raw dumps of
+virtual machine, shows it, applies it and rolls it back; frames through the tap show that it works, and raw dumps of
 the namespace that nothing is left of it. Every line after a `$` is run as it stands there.
 
 With `--vm` a real guest boots behind the tap instead, and its console is shown.
@@ -142,7 +142,7 @@ def tell_all(shell: Shell, node: Namespace, pod: Namespace) -> None:
 
 def make_a_pod(shell: Shell, node: Namespace, pod: Namespace) -> Dump:
     """Let the CNI plugins do their work; return what is in the pod afterwards."""
-    step("A node and a pod, as a container runtime makes them: the CNI plugin «bridge» joins the two.")
+    step("A node and a pod, as a container runtime makes them: the CNI plugin 'bridge' joins the two.")
     shell.file("bridge.json", NETWORK)
     shell.type("ip netns add node && ip netns add pod1 && ip -n pod1 link set lo up")
     shell.type(PLUGIN.format(verb="ADD", given="bridge.json", answer="result.json"))
@@ -161,7 +161,7 @@ def look_before(shell: Shell) -> None:
     step("A VM in the pod needs that network on a tap. podwire plans the change, and touches nothing yet.")
     serving = " --serve-dhcp" if WITH_VM else ""
     shell.type(f"podwire plan --result result.json --netns pod1{serving} -o pod1.plan")
-    step("The way back is in the plan too: the same changes in reverse. Here as lines for a shell.")
+    step("The rollback is in the plan too: the same changes in reverse. Here as lines for a shell.")
     shell.type("podwire show pod1.plan --reverse --format commands")
 
 
@@ -213,7 +213,7 @@ def look_after(shell: Shell) -> None:
 
 def take_back(shell: Shell, pod: Namespace, before: Dump) -> None:
     """Tear down, and compare."""
-    step("The VM has gone; the wiring is taken back. That comes before the CNI plugin's DEL.")
+    step("The VM has gone; the wiring is rolled back. That comes before the CNI plugin's DEL.")
     shell.type("podwire teardown pod1 --yes")
     left = difference(before, eventually_the_same(pod, before))
     if left:
@@ -293,7 +293,7 @@ class Shell:
             status = process.wait()
         except Stopped:
             if process is not None:
-                process.send_signal(signal.SIGINT)  # podwire takes back what it has begun
+                process.send_signal(signal.SIGINT)  # podwire rolls back what it has begun
                 process.wait()
             raise
         if status != 0:

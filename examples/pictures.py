@@ -4,7 +4,7 @@
     python examples/pictures.py --check  says whether they are as they would be written
 
 It needs neither root nor a namespace: the plan is made from the facts and the result in examples/pod, which are those
-of a pod that the CNI plugin «bridge» made.
+of a pod that the CNI plugin "bridge" made.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ STYLE = (
 
 
 def example_plan() -> Plan:
-    """Return the plan of the example's pod; what podwire rolls dice for is the same each time."""
+    """Return the plan of the example's pod; what podwire chooses at random is the same each time."""
     return make_plan(
         parse_result((POD / "result.json").read_bytes()),
         from_json(NamespaceFacts, load_json((POD / "facts.json").read_bytes(), "facts")),
@@ -80,7 +80,7 @@ def terminal(text: str) -> str:
 
 
 def _runs(line: str, y: float) -> Iterator[Element]:
-    """Yield the runs of one line that have one style (ECMA-48, «Select Graphic Rendition»)."""
+    """Yield the runs of one line that have one style (ECMA-48, "Select Graphic Rendition")."""
     column, kind = 0, ""
     for code, words in re.findall(r"\x1b\[(\d+)m|((?:(?!\x1b\[).)+)", line):
         if code:

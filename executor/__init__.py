@@ -1,4 +1,4 @@
-"""podwire's executor: the only part that touches the host. It observes, runs what was planned, and takes it back.
+"""podwire's executor: the only part that touches the host. It observes, runs what was planned, and rolls it back.
 
 executor.observe      observe_netns(path, timeout=30)    what is there, for the planner
 executor.operations   plan, apply, teardown, recover, …  what the commands do; they take values and return results

@@ -30,8 +30,8 @@ class Interrupted(ExecutorError):
 
 
 class RolledBack(ExecutorError):
-    """Applying failed, and what was done was taken back: the namespace is as it was (exit 3)."""
+    """Applying failed, and what was done was rolled back: the namespace is as it was (exit 3)."""
 
 
 class RollbackIncomplete(ExecutorError):
-    """Something failed and could not be taken back whole; the state is kept for ``podwire recover`` (exit 4)."""
+    """Something failed and could not be rolled back completely; the state is kept for ``podwire recover`` (exit 4)."""

@@ -1,7 +1,7 @@
 """Finding the templates, of commands and of pages: the same from a checkout, an editable install, a wheel and a zipapp.
 
 Compiling them takes 30 ms. What comes of it is kept beside them in ``__pycache__``, as Python does with its modules:
-where that can be written, and trusted as they are. A zipapp compiles at every start, its modules too.
+if that can be written, and trusted as they are. A zipapp compiles at every start, its modules too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @cache
 def load_templates() -> Templates:
-    """Return the templates that came with this podwire. Raises HostError where its installation lacks them."""
+    """Return the templates that came with this podwire. Raises HostError if its installation lacks them."""
     directory = _directory()
     return Templates(_sources(directory, ".j2"), compiled=_compiled(directory))
 
@@ -81,11 +81,11 @@ class _Compiled(jinja2.BytecodeCache):
 
     def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
         """Read what was kept of a template, if anything was (called by jinja2)."""
-        with suppress(OSError, ValueError, EOFError, TypeError):  # not there, or damaged: it is compiled anew
+        with suppress(OSError, ValueError, EOFError, TypeError):  # not there, or damaged: it is compiled again
             bucket.bytecode_from_string(self._path(bucket).read_bytes())
 
     def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
-        """Keep a template that was compiled, where that is possible (called by jinja2)."""
+        """Keep a template that was compiled, if that is possible (called by jinja2)."""
         if sys.dont_write_bytecode:
             return
         path = self._path(bucket)

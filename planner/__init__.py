@@ -2,8 +2,8 @@
 
 planner.facts      read_probes(output)         what ip, ebtables-save and /proc/sys said
 planner.cni        parse_result(text)          what the CNI plugin answered
-planner.planning   make_plan(result, facts, …) the changes, their commands, and the commands of the way back
-planner.plan       plan.reverse()              the same, the other way round
+planner.planning   make_plan(result, facts, …) the changes, their commands, and the commands that undo them
+planner.plan       plan.reverse()              the same plan in reverse
 
 No function here runs a program, opens a file, reads a clock or is random; whatever it needs is an argument. Those who
 use podwire from Python import ``podwire``; whoever needs one of the parts imports it from its module.

@@ -1,4 +1,4 @@
-"""In what a wiring differs from what was applied, as the changes that would bring it back there."""
+"""How a wiring differs from what was applied, as the changes that would restore it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _REASON = "was not applied"
 def drifted(plan: Plan, facts: NamespaceFacts) -> tuple[Change, ...]:
     """Return the changes from ``facts`` to what ``plan`` applied.
 
-    Beside what the plan changed, that is what has come to the pod's interfaces since and does not belong there as long
-    as they are wired so.
+    Beside what the plan changed, that is what was added to the pod's interfaces since and does not belong there while
+    they are wired.
     """
     found = pending((*plan.inherited, *plan.changes), facts)
     ours = {change.resource for change in plan.changes if change.netns == plan.netns}

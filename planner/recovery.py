@@ -16,7 +16,7 @@ _TAP = "tap"
 def recover_container_side_network(plan: Plan, facts: NamespaceFacts) -> ContainerSideNetwork:
     """Return the network of the namespace that ``plan`` wired, each of its interfaces looked for in ``facts``.
 
-    Reference: RecoverContainerSideNetwork. Raises Refused where an interface is not there any more, is not of the type
+    Reference: RecoverContainerSideNetwork. Raises Refused if an interface is not there any more, is not of the type
     that was recorded, or has lost what its wiring needs.
     """
     for interface in plan.interfaces:
@@ -43,7 +43,7 @@ def _must_be_there(interface: VmInterface, plan: Plan, facts: NamespaceFacts) ->
         raise Refused(
             f"{interface.name} of {plan.id} is recorded as {interface.type}, which this podwire cannot recover"
         )
-    again = f"podwire teardown {plan.id} takes back what is left"
+    again = f"podwire teardown {plan.id} rolls back what is left"
     for name in (interface.link, interface.name):
         if facts.link(name) is None:
             raise Refused(f"{name} of {plan.id} is not in {plan.netns} any more: {again}")

@@ -137,7 +137,7 @@ def parse_plan(text: str | bytes) -> Plan:
 
 
 def show(plan: Plan, format: str = "text") -> str:
-    """Return a plan as text, commands, script, json, markdown, html or svg; for its way back, ``plan.reverse()``."""
+    """Return a plan as text, commands, script, json, markdown, html or svg; for its rollback, ``plan.reverse()``."""
     from executor.templates import load_pages, load_templates
     from planner.formats.plan_format import render_plan
 
@@ -145,7 +145,7 @@ def show(plan: Plan, format: str = "text") -> str:
 
 
 def apply(plan: Plan, *, confirm_within: float | None = None, settings: Settings | None = None) -> Outcome:
-    """Carry out a plan; with ``confirm_within`` seconds it is taken back unless ``confirm`` comes first.
+    """Carry out a plan; with ``confirm_within`` seconds it is rolled back unless ``confirm`` comes first.
 
     Raises Refused or HostError (nothing was changed), RolledBack (it failed), RollbackIncomplete (``recover`` is next).
     """
@@ -155,7 +155,7 @@ def apply(plan: Plan, *, confirm_within: float | None = None, settings: Settings
 
 
 def teardown(id: str, *, settings: Settings | None = None) -> Outcome:
-    """Take a wiring back. Raises InvalidInput for an id that was never wired, HostError, RollbackIncomplete."""
+    """Roll a wiring back. Raises InvalidInput for an id that was never wired, HostError, RollbackIncomplete."""
     from executor.operations import teardown as operation
 
     return operation.teardown(_id(id), _settings(settings))
@@ -182,7 +182,7 @@ def receive_taps(path: str) -> tuple[tuple[dict[str, Any], tuple[int, ...]], ...
 
 
 def recover(id: str, *, forward: bool = False, settings: Settings | None = None) -> Outcome:
-    """Take back what is half done, or with ``forward`` finish it.
+    """Roll back what is half done, or with ``forward`` finish it.
 
     Raises InvalidInput for an id that was never wired, RolledBack, RollbackIncomplete.
     """

@@ -1,1 +1,1 @@
-"""Tests in storeys: the pure planner, the executor on real namespaces, a real VM."""
+"""The tests: the pure planner, the executor on real namespaces, a real VM."""

@@ -2,7 +2,7 @@
 
     python tests/sandbox.py COMMAND [ARGUMENT...]
 
-The command gets a network, mount and process namespace of its own, a user namespace too where it isn't root. It sees no
+The command gets a network, mount and process namespace of its own, a user namespace too if it isn't root. It sees no
 link but `lo`; `/run/netns`, `/var/lib/podwire` and where CNI plugins keep things are empty. Signals and the exit
 status are handed on. However it ends, the kernel ends what it left running, and with that all namespaces and links.
 
@@ -110,12 +110,12 @@ def _why_not(code: int) -> str:
 
 
 def _become_init(argv: list[str], mask: set[int | signal.Signals]) -> NoReturn:
-    """Be process 1: furnish the namespaces, start the command, reap what it orphans, end as it ends."""
+    """Be process 1: prepare the namespaces, start the command, reap what it orphans, end as it ends."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a supervisor that was killed takes everything along
     try:
-        _furnish()
+        _prepare()
     except OSError as error:
-        _say(f"sandbox: the new namespaces can't be furnished ({error}): run it as root")
+        _say(f"sandbox: the new namespaces can't be prepared ({error}): run it as root")
         os._exit(1)
     command = os.fork()
     if command == 0:
@@ -145,7 +145,7 @@ def _supervise(child: int) -> int:
                 break
 
 
-def _furnish() -> None:
+def _prepare() -> None:
     """Mount what belongs to the new namespaces, and set lo up."""
     _mount("none", Path("/"), None, MS_REC | MS_PRIVATE)
     _mount("proc", Path("/proc"), "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
@@ -158,14 +158,14 @@ def _furnish() -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Put an empty tmpfs on `path`; where that is missing, its parent is laid out anew, as only root could make it."""
+    """Put an empty tmpfs on `path`; if that is missing, its parent is laid out again, as only root could make it."""
     if not path.is_dir():
-        _lay_out_anew(path.parent)
+        _lay_out_again(path.parent)
         path.mkdir()
     _mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700" if path.name == "podwire" else "mode=0755")
 
 
-def _lay_out_anew(folder: Path) -> None:
+def _lay_out_again(folder: Path) -> None:
     """Put a tmpfs on `folder` and bind everything that was in it back to its place."""
     below = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     entries = list(os.scandir(folder))

@@ -66,7 +66,7 @@ def test_lo_is_up_inside() -> None:
 
 
 def test_directories_that_are_missing_appear_and_their_neighbours_stay(tmp_path: Path) -> None:
-    """Only root could make them on the machine, and there they would stay: so the parent is laid out anew."""
+    """Only root could make them on the machine, and there they would stay: so the parent is laid out again."""
     script = (
         "mount -t tmpfs none /var/lib; cd /var/lib; mkdir kept; echo text >kept/file; ln -s kept link; echo x >plain"
     )
@@ -79,7 +79,7 @@ def test_directories_that_are_missing_appear_and_their_neighbours_stay(tmp_path:
 
 @pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137)])
 def test_the_exit_status_is_handed_on(script: str, status: int) -> None:
-    """A shell's way of saying it: 128 and the number, where a signal ended the command."""
+    """A shell's way of saying it: 128 and the number, if a signal ended the command."""
     assert sandboxed(script).rc == status
 
 

@@ -136,7 +136,7 @@ def test_difference_sees_rules_queues_and_sysctls(busy: Namespace) -> None:
 
 
 def test_difference_is_short_and_says_where(busy: Namespace) -> None:
-    """One line a thing, with the section that it stands in and the link that it belongs to."""
+    """One line a thing, with the section that it is in and the link that it belongs to."""
     before = dump(busy)
     busy.ip("addr del 10.1.90.7/24 dev eth0")
     changed = [line for line in difference(before, dump(busy)).splitlines() if line.startswith(("+", "-"))]

@@ -8,7 +8,7 @@ REFUSED, PENDING, TAKEN_BACK, HALF_DONE = 1, 2, 3, 4
 
 
 def exit_status(error: Exception) -> int:
-    """Return the exit status that says what kind of error this is: refused where nothing was changed."""
+    """Return the exit status that says what kind of error this is: refused if nothing was changed."""
     if isinstance(error, RolledBack):
         return TAKEN_BACK
     return HALF_DONE if isinstance(error, RollbackIncomplete) else REFUSED

@@ -16,8 +16,8 @@ from planner.text.values import shown
 def read_file(name: str, what: str, *, trusted: bool = False) -> bytes:
     """Return the bytes of a file, ``-`` being standard input.
 
-    Raises HostError where it cannot be read, Refused where it is to be ``trusted`` but somebody else could have written
-    it, InvalidInput where nothing is in it.
+    Raises HostError if it cannot be read, Refused if it is to be ``trusted`` but somebody else could have written
+    it, InvalidInput if nothing is in it.
     """
     called = f"the {what} on standard input" if name == "-" else f"the {what} {shown(name, 200)}"
     try:
@@ -53,7 +53,7 @@ def _refuse_untrusted(found: os.stat_result, called: str) -> None:
 
 
 def write_plan(plan: Plan, name: str) -> None:
-    """Write a plan to a file that only its owner can read and write, also where it was there before."""
+    """Write a plan to a file that only its owner can read and write, even if it was there before."""
     if name == "-":
         raise InvalidInput("-o: a file is wanted; to print the plan, --json")
     try:

@@ -73,7 +73,7 @@ class OneOf:
         self.words = words
 
     def __call__(self, text: str) -> str:
-        """Return ``text`` where it is one of the words."""
+        """Return ``text`` if it is one of the words."""
         if text not in self.words:
             known = f"none of {', '.join(self.words)}" if len(self.words) > 1 else f"not {self.words[0]}"
             raise argparse.ArgumentTypeError(f"{quoted(text)} is {known}")

@@ -7,7 +7,7 @@ import sys
 
 
 class OutputLost(Exception):
-    """Standard output takes no more; ``why`` says so in words, or is "" where its reader has simply had enough."""
+    """Standard output takes no more; ``why`` says so in words, or is "" if its reader has simply had enough."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -19,7 +19,7 @@ class OutputLost(Exception):
 
 
 def open_closed() -> None:
-    """Put something harmless where a standard stream was closed: a file opened later must not take its place.
+    """Put something harmless if a standard stream was closed: a file opened later must not take its place.
 
     Nothing that is printed can fail for its characters from then on.
     """
@@ -37,7 +37,7 @@ def open_closed() -> None:
 
 
 def put(text: str) -> None:
-    """Write to standard output, and at once, so that where it fails it fails here. Raises OutputLost."""
+    """Write to standard output, and at once, so that if it fails it fails here. Raises OutputLost."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -9,12 +9,12 @@ import sys
 
 from executor.cli.output import put
 
-# Quit where it fits, keep colours, leave the text on the screen (less(1)).
+# Quit if it fits, keep colours, leave the text on the screen (less(1)).
 _DEFAULT = "less -FRX"
 
 
 def put_long(text: str) -> None:
-    """Write ``text`` to standard output, through $PODWIRE_PAGER or $PAGER where it is longer than the terminal.
+    """Write ``text`` to standard output, through $PODWIRE_PAGER or $PAGER if it is longer than the terminal.
 
     An empty variable, or ``cat``, means none. Raises OutputLost as ``put`` does.
     """
@@ -31,7 +31,7 @@ def put_long(text: str) -> None:
 
 
 def _pager() -> list[str]:
-    """Return the words of the pager to use, none where it is not there or not wanted."""
+    """Return the words of the pager to use, none if it is not there or not wanted."""
     chosen = next((os.environ[name] for name in ("PODWIRE_PAGER", "PAGER") if name in os.environ), _DEFAULT)
     try:
         words = shlex.split(chosen)

@@ -21,14 +21,14 @@ if TYPE_CHECKING:  # typing itself would be a tenth of the time that --help take
 
 _WIDEST = 100
 
-DESCRIPTION = "Give a virtual machine the network of the pod that it runs in: plan, preview, apply and take back."
+DESCRIPTION = "Give a virtual machine the network of the pod that it runs in: plan, preview, apply and roll back."
 EXIT = """\
 exit status:
   0  done, or nothing to do
   1  refused, bad input or wrong usage: nothing was changed
   2  changes are pending (plan --detailed-exitcode), or drift was found (check)
-  3  apply failed, and was taken back
-  4  failed, and not wholly taken back: podwire recover is next
+  3  apply failed, and was rolled back
+  4  failed, and not completely rolled back: podwire recover is next
 """
 
 _BETTER_WORDS = {
@@ -57,7 +57,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(argv: list[str]) -> argparse.Namespace | int:
-    """Return the arguments, or the exit status where there is nothing more to do (--help, --version, wrong usage)."""
+    """Return the arguments, or the exit status if there is nothing more to do (--help, --version, wrong usage)."""
     try:
         words = in_order(argv)
         command = _command_in(words)
@@ -139,7 +139,7 @@ def _commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Argument
 
 
 def _command_in(argv: list[str]) -> str | None:
-    """Return the command, None for --help and --version; _UsageError where there is none of that name."""
+    """Return the command, None for --help and --version; _UsageError if there is none of that name."""
     if not argv:
         raise _UsageError(f"a command is missing: {', '.join(COMMANDS)} (see podwire --help)")
     if argv[0] in COMMANDS | HIDDEN:

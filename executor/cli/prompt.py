@@ -14,13 +14,13 @@ from planner.plan.plan import Plan
 def agree(arguments: argparse.Namespace, plan: Plan, notes: tuple[str, ...] = ()) -> None:
     """Show a plan, and sentences on what comes of it, and ask. Raises what ``ask`` does."""
     preview = plan_text(plan, arguments) + "".join(f"{note}\n" for note in notes)
-    ask(preview, f"{'take this back' if plan.is_reverse else 'do this'} in {plan.netns}")
+    ask(preview, f"{'roll this back' if plan.is_reverse else 'do this'} in {plan.netns}")
 
 
 def ask(preview: str, question: str) -> None:
     """Show what would be done and ask for it.
 
-    Raises Refused for any answer but yes, and where there is no terminal to ask on.
+    Raises Refused for any answer but yes, and if there is no terminal to ask on.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("there is no terminal to ask on: say --yes, or look first (podwire plan, teardown --dry-run)")

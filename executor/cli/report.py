@@ -48,7 +48,7 @@ class Report:
     def of_each(self, ids: Iterable[PlanId], work: Callable[[PlanId], None], *, nothing: str) -> int:
         """Do ``work`` for every id, print the document, and return the worst exit status; ``nothing`` is for no id.
 
-        What fails keeps no other from being done; only where one id was named its error is raised.
+        What fails keeps no other from being done; only if one id was named its error is raised.
         """
         status = 0
         for plan_id in ids:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Options that stand before the command too, and whether a value follows.
+# Options that may come before the command too, and whether a value follows.
 _ANYWHERE = {"--json": False, "--format": True, "--state-dir": True, "--color": True, "--colour": True}
 _COMMANDS = {
     "add": "apply",

@@ -103,7 +103,7 @@ def interface_name(text: str, where: str) -> str:
 
 
 def _netns(variables: Mapping[str, str], verb: str) -> NetnsPath | None:
-    """Return the namespace; what is no path is as good as none where it is not required."""
+    """Return the namespace; what is no path is as good as none if it is not required."""
     text = variables.get("CNI_NETNS", "")
     try:
         return NetnsPath(text) if text else None

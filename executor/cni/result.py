@@ -72,7 +72,7 @@ def _mtu(interface: VmInterface, call: Call) -> dict[str, int]:
 def _addresses(
     ips: Iterable[dict[str, Any]], interfaces: list[dict[str, Any]], interface: VmInterface
 ) -> list[dict[str, Any]]:
-    """Return the addresses of the link that an interface stands for; those of no interface are of the only one."""
+    """Return the addresses of the link of an interface; those of no interface are of the only one."""
     found = []
     for ip in ips:
         index = ip.get("interface")

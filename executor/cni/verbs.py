@@ -107,12 +107,12 @@ def _is_a_later_plugins(change: Change) -> bool:
 
 
 def _delete(call: Call, settings: Settings) -> None:
-    """Take back what ADD did, by the attachment alone; what is unknown, half there or gone is done."""
+    """Roll back what ADD did, by the attachment alone; what is unknown, half there or gone is done."""
     _forget(call.attachment.plan_id, call.netns, call, settings)
 
 
 def _gc(call: Call, settings: Settings) -> None:
-    """Take back what was done in this network for attachments that the runtime does not list; go on past errors."""
+    """Roll back what was done in this network for attachments that the runtime does not list; go on past errors."""
     if call.conf.valid is None:
         raise CniError(BAD_CONFIGURATION, "configuration: 'cni.dev/valid-attachments' is missing")
     valid = {_attachment(node).plan_id for node in call.conf.valid}
@@ -124,7 +124,7 @@ def _gc(call: Call, settings: Settings) -> None:
             except (PodwireError, CniError) as error:
                 problems.append(f"{known.plan_id}: {error}")
     if problems:
-        raise CniError(HALF_DONE, f"{len(problems)} could not be taken back", "; ".join(problems))
+        raise CniError(HALF_DONE, f"{len(problems)} could not be rolled back", "; ".join(problems))
 
 
 def _status(_call: Call, settings: Settings) -> None:
@@ -155,7 +155,7 @@ _VERBS: dict[str, Callable[[Call, Settings], dict[str, Any] | None]] = {
 
 
 def _wire(previous: CniResult, netns: NetnsPath, call: Call, settings: Settings) -> None:
-    """Plan and apply; nothing is done where it is wired so already."""
+    """Plan and apply; nothing is done if it is wired so already."""
     from executor.operations.apply import apply  # noqa: PLC0415  DEL applies nothing
     from executor.operations.plan import plan_namespace  # noqa: PLC0415
 
@@ -175,7 +175,7 @@ def _wire(previous: CniResult, netns: NetnsPath, call: Call, settings: Settings)
 
 
 def _take_back_what_is_left(call: Call, settings: Settings) -> None:
-    """Take back what an ADD or DEL that was killed has left of this attachment."""
+    """Roll back what an ADD or DEL that was killed has left of this attachment."""
     plan_id = call.attachment.plan_id
     try:
         entry = settings.store.load(plan_id)
@@ -186,10 +186,10 @@ def _take_back_what_is_left(call: Call, settings: Settings) -> None:
 
 
 def _forget(plan_id: PlanId, netns: NetnsPath | None, call: Call, settings: Settings) -> None:
-    """Take a wiring back and forget it, whatever is left of it.
+    """Roll a wiring back and forget it, whatever is left of it.
 
-    If it cannot be taken back whole the runtime is told to try again. The second time it is abandoned: a container
-    must not be kept for ever, and the namespace goes next.
+    If it cannot be rolled back completely the runtime is told to try again. The second time it is abandoned: a
+    container must not be kept for ever, and the namespace goes next.
     """
     from executor.operations.abandon import abandon  # noqa: PLC0415  ADD takes nothing back, mostly
     from executor.operations.rollback import restore  # noqa: PLC0415

@@ -117,7 +117,7 @@ def _enter(namespace: Namespace) -> None:
 
 
 def _give(fds: Sequence[int]) -> None:
-    """Put descriptors where the program finds them, and keep all others from it."""
+    """Put descriptors if the program finds them, and keep all others from it."""
     last = _FIRST + len(fds)
     copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, last) for fd in fds]
     for name in os.listdir("/proc/self/fd"):

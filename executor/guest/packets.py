@@ -34,7 +34,7 @@ class IcmpV6Socket:
     """Hears ICMPv6 of some types on a link of a namespace."""
 
     def __init__(self, namespace: Namespace, link: InterfaceName, types: tuple[int, ...]) -> None:
-        """Open it. Raises HostError where there is no such link."""
+        """Open it. Raises HostError if there is no such link."""
         try:
             self._socket = namespace.call(lambda: _open(link, types))
         except OSError as error:

@@ -80,7 +80,7 @@ class _Dnsmasq:
     _starts: list[float] = field(factory=list, init=False)
 
     def start(self) -> None:
-        """Start it and wait until it listens. Raises HostError where it does not, or ended too often."""
+        """Start it and wait until it listens. Raises HostError if it does not, or ended too often."""
         now = time.monotonic()
         self._starts = [at for at in self._starts if at > now - _WITHIN] + [now]
         if len(self._starts) > _RESTARTS:
@@ -165,7 +165,7 @@ class _Advertiser:
 
 
 class Server:
-    """Serves the guest of one wiring, as long as that stands and nobody asks to stop."""
+    """Serves the guest of one wiring, as long as that lasts and nobody asks to stop."""
 
     def __init__(self, plan: Plan, namespace: Namespace, log: Log) -> None:
         """Take the plan that was applied; nothing is started yet. Raises Refused if it is not made for that."""

@@ -1,4 +1,4 @@
-"""The log as a bash script that does the same again: what failed then stands in it, but is not run."""
+"""The log as a bash script that does the same again: what failed then is in it, but is not run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _lines(record: LogRecord) -> str:
 
 
 def _why_not(record: LogRecord, line: str) -> str | None:
-    """Return why a command is not run again, None where it is."""
+    """Return why a command is not run again, None if it is."""
     if record.rc is None:
         return "did not end before podwire did"
     if record.rc != 0:

@@ -28,8 +28,8 @@ _VOUCHED = "PODWIRE_PID_NAMESPACE"
 def find_namespace(path: NetnsPath, cookie: int, inode: int = 0) -> Namespace:
     """Open the namespace with this cookie: at ``path``, or wherever it lives now, which its ``path`` then says.
 
-    ``inode`` is its number, 0 where that was not recorded. Raises NamespaceGone where it is proven that there is none,
-    HostError where it is not there and nothing is proven.
+    ``inode`` is its number, 0 if that was not recorded. Raises NamespaceGone if it is proven that there is none,
+    HostError if it is not there and nothing is proven.
     """
     try:
         return _if_it_is(Namespace.open(path), cookie)
@@ -56,7 +56,7 @@ def find_namespace(path: NetnsPath, cookie: int, inode: int = 0) -> Namespace:
 
 
 def _by_handle(path: NetnsPath, cookie: int, inode: int) -> Namespace | None:
-    """Open the namespace without a path, None where that cannot be. Raises NamespaceGone if there is none any more."""
+    """Open the namespace without a path, None if that cannot be. Raises NamespaceGone if there is none any more."""
     try:
         fd = open_by_cookie(cookie, inode)
     except NoHandles:
@@ -87,7 +87,7 @@ class _Search:
     saw_all: bool = field(factory=lambda: _shows_every_process(), init=False)  # noqa: PLW0108  defined below
 
     def open(self, *, less: int = -1) -> Namespace | None:
-        """Open the namespace by a path that leads to it, None where none was found; not by our descriptor ``less``."""
+        """Open the namespace by a path that leads to it, None if none was found; not by our descriptor ``less``."""
         others: set[str] = set()
         hidden: set[str] = set()
         own = f"/proc/{os.getpid()}/fd/{less}"

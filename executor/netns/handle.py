@@ -1,6 +1,6 @@
 """Opening a network namespace by its cookie, without any path (open_by_handle_at(2) on nsfs, Linux 6.18).
 
-Where the kernel can do that it also knows for certain that a namespace is gone, whatever we can see of the machine.
+If the kernel can do that it also knows for certain that a namespace is gone, whatever we can see of the machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class NoHandles(Exception):
 def open_by_cookie(cookie: int, inode: int) -> int | None:
     """Return a descriptor of the namespace with this cookie and inode number, None if there is none any more.
 
-    Raises NoHandles where that cannot be known; the kernel hides namespaces from whoever has no rights in them.
+    Raises NoHandles if that cannot be known; the kernel hides namespaces from whoever has no rights in them.
     """
     handle_type = _handle_type()
     if handle_type is None or not inode or not _sees_every_namespace():

@@ -25,7 +25,7 @@ _LONGEST_PAUSE = 0.05
 def locked_within(fd: int, seconds: float) -> bool:
     """Lock the open file ``fd`` within ``seconds``, 0 for at once or not at all; say whether it is locked now.
 
-    Raises HostError where the kernel has no lock to give (ENOLCK).
+    Raises HostError if the kernel has no lock to give (ENOLCK).
     """
     deadline = time.monotonic() + seconds
     pause = _FIRST_PAUSE
@@ -59,7 +59,7 @@ class LockFile:
     def take(cls, name: str, seconds: float, what: str) -> LockFile:
         """Take the lock ``name`` within ``seconds``.
 
-        Raises Locked, which says who is changing ``what``, or HostError where the folder is not one that only we can
+        Raises Locked, which says who is changing ``what``, or HostError if the folder is not one that only we can
         write to.
         """
         path = _run_dir() / name
@@ -92,7 +92,7 @@ class LockFile:
 
 
 def _run_dir() -> Path:
-    """Return the folder of the locks, made where it is missing. Raises HostError where others could get at it."""
+    """Return the folder of the locks, made if it is missing. Raises HostError if others could get at it."""
     directory = Path(os.environ.get("PODWIRE_RUN_DIR") or _DEFAULT_RUN_DIR)
     with suppress(FileExistsError):
         try:

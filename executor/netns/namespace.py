@@ -58,7 +58,7 @@ class Namespace:
     def open(cls, path: NetnsPath) -> Self:
         """Open the namespace at ``path`` and read its cookie inside (getsockopt(2), SO_NETNS_COOKIE, Linux 5.14).
 
-        Raises NamespaceGone where nothing is there, HostError if it is no network namespace or cannot be entered.
+        Raises NamespaceGone if nothing is there, HostError if it is no network namespace or cannot be entered.
         """
         return cls.taken_over(path, _open_namespace(path))
 
@@ -98,7 +98,7 @@ class Namespace:
     def call(self, function: Callable[[], T]) -> T:
         """Run ``function`` on a thread inside the namespace (setns(2)) and return its result, or raise what it raised.
 
-        Sockets and taps that it opens belong to the namespace for good. Some 50 µs. Raises HostError where the
+        Sockets and taps that it opens belong to the namespace for good. Some 50 µs. Raises HostError if the
         namespace may not be entered.
         """
         results: list[T] = []

@@ -25,7 +25,7 @@ def resolve_netns(text: str) -> NetnsPath:
 def default_id(path: NetnsPath) -> PlanId:
     """Return the id of a wiring that was given none: the base name of the namespace's path.
 
-    Raises InvalidInput where that says nothing (``/proc/4242/ns/net``) or cannot be an id.
+    Raises InvalidInput if that says nothing (``/proc/4242/ns/net``) or cannot be an id.
     """
     if path.startswith("/proc/"):
         raise InvalidInput(f"id: {path} has no name of its own: give the wiring one with --id")

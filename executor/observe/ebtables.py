@@ -1,4 +1,4 @@
-"""``ebtables-save`` on its way, and ``nft`` where there is a table to ask about: the rules of a namespace, as text."""
+"""``ebtables-save`` on its way, and ``nft`` if there is a table to ask about: the rules of a namespace, as text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _is_legacy(program: str, _device: int, _inode: int) -> bool:
 
 
 class EbtablesSave:
-    """``ebtables-save`` on its way beside other questions, and ``nft`` where there is a table to ask about."""
+    """``ebtables-save`` on its way beside other questions, and ``nft`` if there is a table to ask about."""
 
     def __init__(self, namespace: Namespace, timeout: float) -> None:
         self._namespace = namespace

@@ -59,7 +59,7 @@ def _names(folder: str) -> list[str]:
 
 
 def _target(link: str) -> str:
-    """Return the last part of where a link leads, "" if it is not there."""
+    """Return the last part of if a link leads, "" if it is not there."""
     try:
         return os.path.basename(os.readlink(link))
     except OSError:

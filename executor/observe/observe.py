@@ -66,7 +66,7 @@ class Observation:
     def result(self) -> NamespaceFacts:
         """Return what was seen. To be called once.
 
-        Raises HostError where ``ip`` does not answer, InvalidInput where it answers what podwire does not understand.
+        Raises HostError if ``ip`` does not answer, InvalidInput if it answers what podwire does not understand.
         """
         with self:
             found = self._read_network()
@@ -157,7 +157,7 @@ def _with_text(
 ) -> tuple[str, str, str]:
     """Return the routes of both families and the same as text: only there it is said that a metric is locked.
 
-    Both are asked for again where a route came or went between the two: the kernel enters the local route of an IPv6
+    Both are asked for again if a route came or went between the two: the kernel enters the local route of an IPv6
     address by and by.
     """
     routes, text = [routes4, routes6], ""

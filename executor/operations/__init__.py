@@ -1,1 +1,1 @@
-"""What podwire does: plan, apply, take back, repair, collect."""
+"""What podwire does: plan, apply, roll back, repair, collect."""

@@ -1,4 +1,4 @@
-"""apply: look, change, look again; where anything fails, back to where it began."""
+"""apply: look, change, look again; if anything fails, back to where it began."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from planner.plan.sharing import alone, inherited_from
 
 
 def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None) -> Outcome:
-    """Carry out ``plan``, which is refused where the namespace is not what it was made from.
+    """Carry out ``plan``, which is refused if the namespace is not what it was made from.
 
-    With ``confirm_within`` seconds it is taken back by itself after that time, unless it is confirmed.
+    With ``confirm_within`` seconds it is rolled back by itself after that time, unless it is confirmed.
     Raises Refused or HostError with nothing changed, RolledBack if it failed, RollbackIncomplete if that failed too.
     """
     started = time.monotonic()
     if plan.is_reverse:
-        raise Refused(f"this plan is the reverse of {plan.id}: podwire teardown {plan.id} takes it back")
+        raise Refused(f"this plan is the reverse of {plan.id}: podwire teardown {plan.id} rolls it back")
     if not plan.changes:
         return Outcome("unchanged", plan.id, sentence=f"{plan.netns} is wired as wanted already")
     check_programs((*plan.commands, *plan.reverse_commands))
@@ -121,36 +121,38 @@ def _refuse_if_unknown_to(plan: Plan, others: Sequence[Plan]) -> None:
         if taken:
             raise Refused(f"{min(taken)} is wired already, as {other.id}: podwire teardown {other.id} first")
     if plan.inherited != inherited_from(others, plan.changes, plan.netns):
-        raise StalePlan(f"the plan is stale: what is wired in {plan.netns} is not what it was; plan anew")
+        raise StalePlan(f"the plan is stale: what is wired in {plan.netns} is not what it was; plan again")
 
 
 def refuse_unreadable(facts: NamespaceFacts) -> None:
-    """Raise Refused where ebtables does not answer: rules that are there already would be there twice."""
+    """Raise Refused if ebtables does not answer: rules that are there already would be there twice."""
     if facts.ebtables.problem:
         raise Refused(facts.ebtables.problem)
 
 
 def refuse_stale(plan: Plan, facts: NamespaceFacts) -> None:
-    """Raise StalePlan where the namespace is not what the plan was made from; the message says what differs."""
+    """Raise StalePlan if the namespace is not what the plan was made from; the message says what differs."""
     if facts.ebtables.problem != plan.facts.ebtables.problem:
         refuse_unreadable(facts)
     if not facts.is_like(plan.facts):
         found = next(differences(plan.facts, facts), "its facts differ")
-        raise StalePlan(f"the plan is stale: {found}; plan anew")
+        raise StalePlan(f"the plan is stale: {found}; plan again")
     lookup = Lookup(facts)
     for change in plan.changes:
         seen = lookup.at(change.netns).state_of(change.resource, change.known_state)
         if not equivalent(seen, change.before) and change.netns == plan.netns:
-            raise StalePlan(f"the plan does not fit its own facts: {change.resource} is not at its «before»; plan anew")
+            raise StalePlan(
+                f"the plan does not fit its own facts: {change.resource} is not in its state before; plan again"
+            )
         if not equivalent(seen, change.before):
             where = f"in {change.netns}" if change.netns else "on the host"
-            raise StalePlan(f"the plan is stale: {change.resource} {where} is not as it was; plan anew")
+            raise StalePlan(f"the plan is stale: {change.resource} {where} is not as it was; plan again")
 
 
 def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, wired: AtomicWrite, operation: Operation) -> None:
     """Run the commands, look whether they did what they should, and write down, by ``wired``, that they did.
 
-    Where anything fails all of the plan is taken back, and RolledBack or RollbackIncomplete raised.
+    If anything fails all of the plan is rolled back, and RolledBack or RollbackIncomplete raised.
     """
     try:
         operation.emit(Began(verb, plan.id, plan.netns, operation.settings.requested_by))
@@ -172,7 +174,7 @@ def verify_applied(changes: Sequence[Change], operation: Operation) -> Failure |
 
 
 def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack | RollbackIncomplete:
-    """Take back what was done, and return what to raise."""
+    """Roll back what was done, and return what to raise."""
     operation.best_effort = True
     plan = alone(plan, beside(plan.id, operation.namespace, operation.settings), operation.settings.templates)
     way = roll_back_and_delete(plan, operation.observe, RollingBack(failure.why), operation)
@@ -180,4 +182,4 @@ def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack
         operation.emit(Ended("half-done", "; ".join(way.problems)))
         return RollbackIncomplete(f"{failure.why}; and {half_done(plan, way)}")
     operation.emit(Ended("taken back", failure.why))
-    return RolledBack(f"{failure.why}; what was done was taken back, {plan.netns} is as it was")
+    return RolledBack(f"{failure.why}; what was done was rolled back, {plan.netns} is as it was")

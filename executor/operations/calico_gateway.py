@@ -65,7 +65,7 @@ def dummy_netns(plan_id: PlanId) -> NetnsPath:
 
 
 def recorded_gateway(plan_id: PlanId, store: StateStore) -> IpAddress | None:
-    """Return the gateway that was acquired for an id, None where there is none."""
+    """Return the gateway that was acquired for an id, None if there is none."""
     document = store.load_dummy(plan_id)
     if document is None or not document.has("result"):
         return None
@@ -109,7 +109,7 @@ def give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
 def _acquire(conflist: Conflist, plan_id: PlanId, settings: Settings) -> IpAddress:
     """Make the dummy namespace, run the plugins' ADD for it, and return the IPv4 address that it got.
 
-    Raises Refused where one is there already, HostError where a plugin fails; what was acquired is given back then.
+    Raises Refused if one is there already, HostError if a plugin fails; what was acquired is given back then.
     """
     store = settings.store
     store.prepare()
@@ -228,7 +228,7 @@ def _result(text: str, plugin: dict[str, Any]) -> dict[str, Any]:
 
 
 def gateway_of(result: CniResult, what: str) -> IpAddress:
-    """Return the first IPv4 address of ``result``: that is the dummy gateway. InvalidInput where there is none."""
+    """Return the first IPv4 address of ``result``: that is the dummy gateway. InvalidInput if there is none."""
     address = next((ip.address.ip for ip in result.ips if ip.address.version == 4), None)
     if address is None:
         raise InvalidInput(f"{what} has no IPv4 address to be the dummy gateway")

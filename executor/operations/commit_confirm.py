@@ -1,4 +1,4 @@
-"""``apply --confirm-within``: a change that nobody confirms in time is taken back by itself.
+"""``apply --confirm-within``: a change that nobody confirms in time is rolled back by itself.
 
 A process of its own waits for that, started before the first command, in a session of its own: it outlives the
 terminal and the podwire that applied. It knows the wiring that it watches by a token in the state entry.
@@ -27,7 +27,7 @@ from planner.text.values import PlanId
 # The watcher waits longer for the lock than people do: an apply that hangs must end first.
 _LOCK_TIMEOUT = 600.0
 # What keeps it from taking the change back may pass: it tries again, ever more seldom, until the change is no longer
-# there to be taken back.
+# there to be rolled back.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 60.0
 # It forks and ends: what goes on is nobody's child, so that a program that uses podwire has none to collect.
 _START = """\
@@ -49,7 +49,7 @@ def new_token() -> str:
 def start_watcher(plan_id: PlanId, token: str, seconds: float, settings: Settings) -> None:
     """Start the process that takes the wiring ``token`` of ``plan_id`` back after ``seconds``, unless it is confirmed.
 
-    Raises HostError where it cannot be started.
+    Raises HostError if it cannot be started.
     """
     job = {
         "id": str(plan_id),
@@ -86,7 +86,7 @@ def confirm(plan_id: PlanId, settings: Settings) -> bool:
 
 
 def main(job: str) -> None:
-    """Wait, then take the wiring back where it is still the one to watch (the watcher's own process)."""
+    """Wait, then roll the wiring back if it is still the one to watch (the watcher's own process)."""
     words = json.loads(job)
     time.sleep(words["seconds"])
     store = StateStore(words["state_dir"])

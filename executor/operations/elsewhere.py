@@ -54,7 +54,7 @@ class OtherNamespaces:
                 self._gone[other.netns] = evolve(other, facts=None)
                 continue
             if namespace.cookie in (own.cookie, *(entered.namespace.cookie for entered in self._entered.values())):
-                raise HostError(f"{namespace.path} is a namespace that the plan names otherwise as well")
+                raise HostError(f"{namespace.path} is a namespace that the plan also has under another name")
             self._open.enter_context(namespace.lock(self.settings.lock_timeout))
             session = self._open.enter_context(IpBatch(namespace, timeout=self.settings.timeout))
             self._entered[other.netns] = Entered(other, namespace, session)

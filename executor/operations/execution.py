@@ -22,9 +22,9 @@ T = TypeVar("T")
 class Execution:
     """A command that was begun.
 
-    What ``fd`` returns becomes readable when it has ended; it is -1 where there is nothing to wait for. ``collect``
+    What ``fd`` returns becomes readable when it has ended; it is -1 if there is nothing to wait for. ``collect``
     returns what it answered and is to be called once, then or at the ``deadline`` (seconds of the monotonic clock); it
-    raises TimedOut, or HostError where the command could not be started.
+    raises TimedOut, or HostError if the command could not be started.
     """
 
     fd: Callable[[], int]
@@ -51,7 +51,7 @@ def first_ended(jobs: Mapping[T, Execution]) -> T:
 
 
 def ip_execution(session: IpBatch, command: Command) -> Execution:
-    """Begin a command of ``ip`` in an open session. Raises HostError where ``ip`` cannot be started."""
+    """Begin a command of ``ip`` in an open session. Raises HostError if ``ip`` cannot be started."""
     session.begin(command.argv)
     return Execution(lambda: session.answer_fd, session.deadline, lambda: session.finish()[0])
 

@@ -58,7 +58,7 @@ class Operation:
     _rules_ahead: EbtablesSave | None = field(default=None, init=False)
     _ready: dict[tuple[NetnsPath | None, tuple[str, ...]], PrestartedProcess] = field(factory=dict, init=False)
     others: OtherNamespaces = field(init=False)
-    # While taking back what an apply did: neither a journal that cannot be written nor a signal stops that.
+    # While rolling back what an apply did: neither a journal that cannot be written nor a signal stops that.
     best_effort: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -72,7 +72,7 @@ class Operation:
         self.others.enter(plan.facts.elsewhere, self.namespace, may_be_gone=may_be_gone)
 
     def prefetch_facts(self) -> None:
-        """Begin what the next ``observe`` returns. Only to be called where nothing will change before that."""
+        """Begin what the next ``observe`` returns. Only to be called if nothing will change before that."""
         self.cancel_prefetch()
         self._ahead = Observation(self.namespace, self.session, self.settings.timeout)
 
@@ -146,7 +146,7 @@ class Operation:
         Only what ebtables was to do for a change after it failed there is left out: ``--init-table`` would take
         a stranger's rules along, and that it may is known only of the chains that were taken away before.
 
-        Raises Interrupted where somebody asks to stop, unless ``best_effort``: a rollback goes on to its end.
+        Raises Interrupted if somebody asks to stop, unless ``best_effort``: a rollback goes on to its end.
         """
         failures: dict[int, Failure] = {}
         failed_changes: set[int] = set()
@@ -259,13 +259,13 @@ class Operation:
 def open_operation(settings: Settings, opening: Callable[[], Namespace], plan_id: PlanId) -> Iterator[Operation]:
     """Open (by ``opening``) and lock a namespace for changing it under an id.
 
-    Raises NamespaceGone, HostError, or Locked after ``lock_timeout`` where somebody else is at it.
+    Raises NamespaceGone, HostError, or Locked after ``lock_timeout`` if somebody else is at it.
     """
     settings.store.prepare()
     with (
         opening() as namespace,
         namespace.lock(settings.lock_timeout),
-        stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would be told «nothing changed»
+        stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would be told "nothing changed"
         Journal.open(settings.store.journal_path(plan_id), lock_timeout=settings.lock_timeout) as journal,
         IpBatch(namespace, timeout=settings.timeout) as session,
     ):

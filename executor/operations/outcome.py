@@ -22,5 +22,5 @@ class Outcome:
     sentence: str = ""
 
 
-GONE = "its namespace is gone, so nothing is left to take back"
+GONE = "its namespace is gone, so nothing is left to roll back"
 MEANWHILE = "another podwire has seen to it meanwhile"

@@ -1,4 +1,4 @@
-"""recover by an id: what a process that died left half done is taken back, or finished."""
+"""recover by an id: what a process that died left half done is rolled back, or finished."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from planner.text.values import PlanId
 
 
 def recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Outcome:
-    """Take back what is half done under an id; with ``forward`` finish it, if it was being applied.
+    """Roll back what is half done under an id; with ``forward`` finish it, if it was being applied.
 
     Raises InvalidInput for an id that was never wired here, RolledBack, RollbackIncomplete.
     """

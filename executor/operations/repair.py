@@ -53,7 +53,7 @@ def check(plan_id: PlanId, settings: Settings) -> Drift:
 
 
 def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
-    """Compare a wiring with what is there. Raises Refused where it is half done, NamespaceGone."""
+    """Compare a wiring with what is there. Raises Refused if it is half done, NamespaceGone."""
     if entry.status != WIRED:
         raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
     if is_gone(entry):
@@ -63,9 +63,9 @@ def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
 
 
 def repair(entry: WiringRecord, settings: Settings) -> Outcome:
-    """Bring a wiring back to what was applied. A repair that fails is taken back itself; the wiring stays recorded.
+    """Bring a wiring back to what was applied. A repair that fails is rolled back itself; the wiring stays recorded.
 
-    Raises RolledBack, or RollbackIncomplete where going back failed too.
+    Raises RolledBack, or RollbackIncomplete if going back failed too.
     """
     started = time.monotonic()
     with open_operation(settings, partial(open_recorded, entry), entry.id) as operation:
@@ -122,5 +122,7 @@ def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack
     operation.emit(Ended("not repaired", failure.why))
     if left:
         names = ", ".join(str(change.resource) for change in left)
-        return RollbackIncomplete(f"{failure.why}; and the repair could not be taken back whole ({names}): look again")
-    return RolledBack(f"{failure.why}; the repair was taken back, {plan.netns} is as drifted as it was")
+        return RollbackIncomplete(
+            f"{failure.why}; and the repair could not be rolled back completely ({names}): look again"
+        )
+    return RolledBack(f"{failure.why}; the repair was rolled back, {plan.netns} is as drifted as it was")

@@ -49,12 +49,12 @@ class RollbackResult:
 
 
 def restore(entry: WiringRecord, settings: Settings, verb: str, *, unconfirmed: str | None = None) -> Outcome:
-    """Take the wiring of ``entry`` back and forget it; ``verb`` stands in the journal (teardown, recover).
+    """Take the wiring of ``entry`` back and forget it; ``verb`` is what the journal calls it (teardown, recover).
 
     With ``unconfirmed``, a token, only while the wiring still waits to be confirmed under that token.
 
     A failed command does not stop the others. Raises RollbackIncomplete if something is not as it was in the end; the
-    state is kept then. A namespace that is gone has nothing left to take back.
+    state is kept then. A namespace that is gone has nothing left to roll back.
     """
     with suppress(NamespaceGone):
         return _restore(entry, settings, verb, unconfirmed)
@@ -63,7 +63,7 @@ def restore(entry: WiringRecord, settings: Settings, verb: str, *, unconfirmed: 
 
 
 def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: str | None) -> Outcome:
-    """Do what ``restore`` says. Raises NamespaceGone where there is nothing to do it in any more."""
+    """Do what ``restore`` says. Raises NamespaceGone if there is nothing to do it in any more."""
     started = time.monotonic()
     with open_operation(settings, partial(open_recorded, entry), entry.id) as operation:
         operation.prefetch_facts()
@@ -101,7 +101,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
 def roll_back_and_delete(
     plan: Plan, look: Callable[[], NamespaceFacts], began: Began | RollingBack, operation: Operation
 ) -> RollbackResult:
-    """Bring everything that ``plan`` changed back and, where it is, forget the plan; ``look`` tells what is there now.
+    """Bring everything that ``plan`` changed back and, if it is, forget the plan; ``look`` tells what is there now.
 
     Whatever keeps it from that (a signal, a program that vanished, a full disk) is a problem like any other.
     """
@@ -112,7 +112,7 @@ def roll_back_and_delete(
             operation.settings.store.delete(plan.id)
     except (ExecutorError, PlannerError) as error:
         way = RollbackResult(0, (str(error),))
-    operation.best_effort = True  # how it ended is told, even where it cannot be written down
+    operation.best_effort = True  # how it ended is told, even if it cannot be written down
     return way
 
 
@@ -135,7 +135,7 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
     failures = operation.run_all(commands)
     now = operation.observe()
     still = _changes_left(plan, now)
-    # What was as it should be before those commands ran: they took it along. Where setting a MAC failed the first time
+    # What was as it should be before those commands ran: they took it along. If setting a MAC failed the first time
     # and works the second, it flushes neighbours that are back already.
     tried = {(change.netns, change.resource) for change in left}
     lost = render(change for change in still if (change.netns, change.resource) not in tried)
@@ -167,7 +167,7 @@ def look(entry: WiringRecord, settings: Settings) -> tuple[Plan, NamespaceFacts]
 
 
 def left_to_restore(plan: Plan, facts: NamespaceFacts, templates: Templates) -> Plan:
-    """Return the plan that takes ``plan`` back from what is there now: what is already as it was is not in it."""
+    """Return the plan that rolls ``plan`` back from what is there now: what is already as it was is not in it."""
     return with_changes(plan.reverse(), _changes_left(plan, facts), templates)
 
 
@@ -178,11 +178,12 @@ def _changes_left(plan: Plan, facts: NamespaceFacts) -> tuple[Change, ...]:
 
 def half_done(plan: Plan, way: RollbackResult) -> str:
     """Return the sentence that says what is left, and what to do."""
-    return f"{plan.id} could not be taken back whole ({'; '.join(way.problems)}): podwire recover {plan.id} tries again"
+    problems = "; ".join(way.problems)
+    return f"{plan.id} could not be rolled back completely ({problems}): podwire recover {plan.id} tries again"
 
 
 def _restore_elsewhere(entry: WiringRecord, settings: Settings, verb: str) -> None:
-    """Take back what a wiring, whose own namespace is gone, has changed in others. Raises RollbackIncomplete."""
+    """Roll back what a wiring, whose own namespace is gone, has changed in others. Raises RollbackIncomplete."""
     if entry.boot_id != boot_id():
         return  # no namespace outlives the machine
     plan = plan_of(entry, entry.netns, settings.templates)
@@ -203,7 +204,7 @@ def _restore_elsewhere(entry: WiringRecord, settings: Settings, verb: str) -> No
 
 
 def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
-    """Forget a wiring whose namespace is gone, under the lock of its id, under which another may stand by now."""
+    """Forget a wiring whose namespace is gone, under the lock of its id, under which there may be another by now."""
     settings.store.prepare()
     with Journal.open(settings.store.journal_path(entry.id), lock_timeout=settings.lock_timeout):
         now = settings.store.load(entry.id)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from executor.operations.execution import Execution, first_ended
 from planner.plan.render import Command
 
-# Begins the command at a position; None where it is not to be run.
+# Begins the command at a position; None if it is not to be run.
 Begin = Callable[[int, Command], Execution | None]
 # Collects the job of the command at a position, which has ended; says whether others are still to be begun.
 End = Callable[[int, Command, Execution], bool]
@@ -61,7 +61,7 @@ class _Order:
         self._waits_for: dict[int, int] = {}
 
     def next(self) -> int | None:
-        """Return the position of a command that can begin now, and take it as begun; None where there is none."""
+        """Return the position of a command that can begin now, and take it as begun; None if there is none."""
         for lane, waiting in self._lanes.items():
             if waiting and lane not in self._busy and not self._has_to_wait(waiting[-1], lane):
                 self._busy.add(lane)

@@ -24,7 +24,7 @@ class StopRequest:
         self._name = signal.Signals(number).name
 
     def check(self) -> None:
-        """Raise Interrupted where a signal came."""
+        """Raise Interrupted if a signal came."""
         if self._name is not None:
             raise Interrupted(f"interrupted by {self._name}")
 

@@ -8,7 +8,7 @@ goes a line that must fail: the answer is all that comes before that failure.
                                ◀── Device "./5f2c…" does not exist.
                                ◀── Command failed -:2
 
-Had the command failed, ``Command failed -:1`` would stand before that, after its reason.
+Had the command failed, ``Command failed -:1`` would come before that, after its reason.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _REMARKS = ("RTNETLINK answers: ", "Error: ", "Warning: ", "Dump was interrupted
 def batch_line(argv: Sequence[str]) -> str:
     """Return the line that tells an open ``ip`` to do what the command ``argv`` does, without its end.
 
-    Raises ExecutorError where a word could be read as anything but itself, or this is not an ``ip`` command.
+    Raises ExecutorError if a word could be read as anything but itself, or this is not an ``ip`` command.
     """
     program, *words = argv or [""]
     if program != "ip" or not words:
@@ -94,8 +94,8 @@ class IpBatch:
         A failed command does not keep the later ones from being run. One that ends ``ip`` (an argument that it cannot
         parse, any failure of ``ip neighbour add``) has that exit status; those behind it are sent to a new one.
 
-        Raises ExecutorError before anything is run where a word is not safe, HostError where ``ip`` cannot be started,
-        TimedOut where one took too long: it was killed then, and those behind it were not run.
+        Raises ExecutorError before anything is run if a word is not safe, HostError if ``ip`` cannot be started,
+        TimedOut if one took too long: it was killed then, and those behind it were not run.
         """
         self.begin(*argvs)
         return self.finish()
@@ -107,7 +107,7 @@ class IpBatch:
 
     @property
     def answer_fd(self) -> int:
-        """What becomes readable when the first command that was begun has ended; -1 where ``ip`` has."""
+        """What becomes readable when the first command that was begun has ended; -1 if ``ip`` has."""
         return -1 if self._batch is None else self._batch.output
 
     @property
@@ -155,7 +155,7 @@ class IpBatch:
             batch.write(self._sent)
 
     def _collect(self) -> list[CommandResult]:
-        """Return the replies to what was sent; to fewer of them, but at least one, where a line ended ``ip``."""
+        """Return the replies to what was sent; to fewer of them, but at least one, if a line ended ``ip``."""
         batch, lines, asked = self._batch, self._sent, self._asked
         replies: list[CommandResult] = []
         if not lines:
@@ -260,7 +260,7 @@ class _Batch:
     def fitting(self, lines: Sequence[str]) -> Sequence[str]:
         """Return the first of ``lines``: as many as fit ahead, up to one that must go to a new ``ip``.
 
-        That is where this one remembers wrong.
+        That is if this one remembers wrong.
         """
         remembers_deleted = self._remembers_deleted
         ahead = 0
@@ -283,7 +283,7 @@ class _Batch:
     def read_answer(self, deadline: float) -> tuple[list[str], int]:
         """Return the answer to the next line and whether it failed (1) or not (0).
 
-        Raises _Late at ``deadline`` (monotonic clock), _Ended where ``ip`` ended first.
+        Raises _Late at ``deadline`` (monotonic clock), _Ended if ``ip`` ended first.
         """
         command = 2 * self._answered + 1
         self._answered += 1
@@ -340,7 +340,7 @@ class _Batch:
                 raise _Late
 
     def _read_line(self, deadline: float) -> str:
-        """Return the next line of output; EOFError where there is and will be none, _Late at ``deadline``."""
+        """Return the next line of output; EOFError if there is and will be none, _Late at ``deadline``."""
         while (end := self._answers.find(b"\n")) < 0:
             left = deadline - time.monotonic()
             if not self._readable.poll(max(0.0, left) * 1000):

@@ -11,8 +11,8 @@ _MOST_SAID = 500
 class CommandResult:
     """The end of one command: its exit status, what it wrote, and how long it took.
 
-    ``rc`` is 0 for done; of a line in an ``ip`` session it is 1 where the kernel refused, and the exit status of ``ip``
-    where the line ended it. A program ended by signal N has -N. ``duration`` is in seconds.
+    ``rc`` is 0 for done; of a line in an ``ip`` session it is 1 if the kernel refused, and the exit status of ``ip``
+    if the line ended it. A program ended by signal N has -N. ``duration`` is in seconds.
     """
 
     rc: int

@@ -69,7 +69,7 @@ class PrestartedProcess:
     """
 
     def __init__(self, argv: Sequence[str], *, namespace: Namespace | None, timeout: float) -> None:
-        """Start ``argv``. Raises HostError where it is not installed or cannot be started."""
+        """Start ``argv``. Raises HostError if it is not installed or cannot be started."""
         self._argv = tuple(argv)
         self._timeout = timeout
         child_in, self._input = os.pipe2(os.O_CLOEXEC)
@@ -163,7 +163,7 @@ class RunningProgram:
     def result(self) -> CommandResult:
         """Wait for the program to end and return what it answered; the time allowed counts from its start.
 
-        To be called once. Raises TimedOut, having killed the whole process group; HostError where its status is lost.
+        To be called once. Raises TimedOut, having killed the whole process group; HostError if its status is lost.
         """
         if self._is_ahead:
             self._child.raise_priority()
@@ -188,7 +188,7 @@ class RunningProgram:
         self.close()
 
     def close(self) -> None:
-        """Let go of the program, which is killed where it has not ended."""
+        """Let go of the program, which is killed if it has not ended."""
         if not self._finished:
             self._kill()
         self._stdout.close()

@@ -130,7 +130,7 @@ class ChildProcess:
     def reap(self) -> int:
         """Collect the process, which has ended; return its exit status (-N for signal N).
 
-        Raises HostError where somebody else in this process has collected it.
+        Raises HostError if somebody else in this process has collected it.
         """
         self._release()
         try:
@@ -141,7 +141,7 @@ class ChildProcess:
     def kill(self) -> bool:
         """Kill the whole process group and collect the process; say whether that worked.
 
-        It does not where the kernel hangs in a system call of it; then nobody can end it.
+        It does not if the kernel hangs in a system call of it; then nobody can end it.
         """
         with suppress(ChildProcessError, ProcessLookupError):
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # still ours, or its id may be reused

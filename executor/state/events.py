@@ -43,7 +43,7 @@ class Ran:
 
 @frozen
 class RollingBack:
-    """The operation failed for ``why``; what was done is being taken back."""
+    """The operation failed for ``why``; what was done is being rolled back."""
 
     why: str
 

@@ -59,9 +59,9 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path, *, lock_timeout: float = 0.0) -> Self:
-        """Open (make) the journal at ``path``. Raises HostError where that cannot be.
+        """Open (make) the journal at ``path``. Raises HostError if that cannot be.
 
-        Where it is in use this waits up to ``lock_timeout`` seconds, and raises Locked then.
+        If it is in use this waits up to ``lock_timeout`` seconds, and raises Locked then.
         """
         # O_NONBLOCK: a pipe in its place would wait for a reader, forever.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -95,7 +95,7 @@ class Journal:
         self.close()
 
     def listen(self, event: Event) -> None:
-        """Write an event down (a Listener). Raises HostError where that fails: nothing runs then."""
+        """Write an event down (a Listener). Raises HostError if that fails: nothing runs then."""
         line = _as_line({"time": time.time()} | _as_json(event))
         # A torn line of a process that was killed must not swallow ours: each starts on a line of its own.
         data = f"\n{line}\n".encode()

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-# Some 15,000 commands each; the oldest file goes where there would be more than these.
+# Some 15,000 commands each; the oldest file goes if there would be more than these.
 MOST_BYTES = 8 * 1024 * 1024
 _KEPT = 4
 
@@ -14,7 +14,7 @@ _KEPT = 4
 def rotate(path: Path) -> None:
     """Rename a journal to ``NAME.1``, ``NAME.1`` to ``NAME.2`` and so on; the oldest is replaced.
 
-    Whoever reads meanwhile sees a file under its old or its new name. Raises OSError where it cannot be renamed.
+    Whoever reads meanwhile sees a file under its old or its new name. Raises OSError if it cannot be renamed.
     """
     for number in range(_KEPT - 1, 0, -1):
         with suppress(FileNotFoundError):

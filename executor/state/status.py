@@ -19,15 +19,15 @@ from planner.text.values import InterfaceName, Keyword, MacAddress, NetnsPath, P
 def open_recorded(entry: WiringRecord) -> Namespace:
     """Open the namespace of an entry, at its path or wherever it lives now.
 
-    Raises NamespaceGone where it is proven to be gone, HostError where it cannot be found or opened.
+    Raises NamespaceGone if it is proven to be gone, HostError if it cannot be found or opened.
     """
     if entry.boot_id != boot_id():
-        raise NamespaceGone(f"the namespace of {entry.id} is gone: the machine was started anew")
+        raise NamespaceGone(f"the namespace of {entry.id} is gone: the machine was restarted")
     return find_namespace(entry.netns, entry.cookie, entry.inode)
 
 
 def is_gone(entry: WiringRecord) -> bool:
-    """Say whether it is proven that the namespace of an entry is gone; what stands at its path now does not count."""
+    """Say whether it is proven that the namespace of an entry is gone; what is at its path now does not count."""
     try:
         open_recorded(entry).close()
     except NamespaceGone:
@@ -93,7 +93,7 @@ def condition(entry: WiringRecord) -> str:
 def is_half_done(entry: WiringRecord) -> bool:
     """Say whether a wiring was left between its ends: a process died, going back failed, or nobody confirmed it.
 
-    What is overdue is being taken back right now, or the process that would have done so was killed.
+    What is overdue is being rolled back right now, or the process that would have done so was killed.
     """
     return entry.status != WIRED or (entry.confirm_by is not None and time.time() > entry.confirm_by)
 

@@ -41,7 +41,7 @@ class WiringRecord:
 
     ``inode`` is the number of the namespace, 0 in entries of earlier versions. ``applied_at`` and ``confirm_by`` are
     seconds since the epoch. The plan is parsed by those who need it. Until it is confirmed, ``confirm_token`` names the
-    wiring to the process that will take it back.
+    wiring to the process that will roll it back.
     """
 
     id: PlanId
@@ -72,7 +72,7 @@ class StateStore:
         self.attachments = self.directory / "attachments"
 
     def prepare(self) -> None:
-        """Make the directories, readable by root only. Raises HostError where that cannot be."""
+        """Make the directories, readable by root only. Raises HostError if that cannot be."""
         for directory in (self.directory, self._wirings, self._dummies, self._servers, self.journals):
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ class StateStore:
         return tuple(AtomicWrite(self._path(entry.id), functools.partial(document, status)) for status in statuses)
 
     def load(self, plan_id: PlanId) -> WiringRecord | None:
-        """Return the entry of an id, None where there is none. Raises InvalidInput where it was damaged or edited."""
+        """Return the entry of an id, None if there is none. Raises InvalidInput if it was damaged or edited."""
         path = self._path(plan_id)
         text = _read(path)
         return None if text is None else _entry(load_json(text, f"state entry {plan_id}"), plan_id)
@@ -152,7 +152,7 @@ class StateStore:
             replacement.commit()
 
     def load_dummy(self, plan_id: PlanId) -> Node | None:
-        """Return what CNI plugins were asked for an id, None where that was nothing."""
+        """Return what CNI plugins were asked for an id, None if that was nothing."""
         text = _read(self._dummies / f"{plan_id}.json")
         return None if text is None else load_json(text, f"dummy gateway of {plan_id}")
 
@@ -165,7 +165,7 @@ class StateStore:
         return _ids_in(self._dummies, ".json")
 
     def server_file(self, plan_id: PlanId, kind: str = "json") -> Path:
-        """Return where it stands who serves the guest of an id, or with ``kind`` log what that says."""
+        """Return the file that says who serves the guest of an id, or with ``kind`` log what that says."""
         return self._servers / f"{plan_id}.{kind}"
 
     def journal_path(self, plan_id: PlanId) -> Path:
@@ -196,7 +196,7 @@ def _ids_in(directory: Path, suffix: str) -> tuple[PlanId, ...]:
 
 
 def _check_directory(directory: Path) -> None:
-    """Refuse a state directory that others could write to: what stands there is trusted."""
+    """Refuse a state directory that others could write to: what is in it is trusted."""
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise HostError(f"the state directory {shown(str(directory))} is not a directory")
@@ -251,7 +251,7 @@ class AtomicWrite:
                 os.fsync(fd)
 
     def commit(self) -> None:
-        """Put the document in the file's place, whole; ``write`` it where that was not done. Raises HostError."""
+        """Put the document in the file's place, whole; ``write`` it if that was not done. Raises HostError."""
         if not self._written:
             self.write()
         with self._errors():
@@ -287,7 +287,7 @@ def _sync(directory: Path) -> None:
 
 
 def _read(path: Path) -> bytes | None:
-    """Return the content of a file of ours, None where there is none; a symlink is nobody's file of ours."""
+    """Return the content of a file of ours, None if there is none; a symlink is nobody's file of ours."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

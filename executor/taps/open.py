@@ -44,7 +44,7 @@ def open_tap(
     a virtio-net header of 10 bytes (VMMs want that for offloads). The descriptors are the caller's to close; programs
     that it starts get them only if they are ``inheritable``.
 
-    Never makes a tap: raises HostError where there is no such one, where it is in use or has not that many queues.
+    Never makes a tap: raises HostError if there is no such one, if it is in use or has not that many queues.
     """
     flags = _IFF_TAP | _IFF_NO_PI
     flags |= _IFF_VNET_HDR if vnet_hdr else 0
@@ -59,7 +59,7 @@ def open_tap(
 
 
 def check_taps() -> None:
-    """Raise HostError where the kernel cannot make taps: its module is not loaded, or its device is not there."""
+    """Raise HostError if the kernel cannot make taps: its module is not loaded, or its device is not there."""
     try:
         fd = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -104,7 +104,7 @@ def _must_exist(name: InterfaceName) -> None:
 def _attach(fd: int, name: InterfaceName, flags: int) -> None:
     """Make ``fd`` a queue of the tap (TUNSETIFF).
 
-    A tap that went just before is made anew by that; not being persistent, it is known by it, and goes with ``fd``.
+    A tap that went just before is made again by that; not being persistent, it is known by it, and goes with ``fd``.
     """
     fcntl.ioctl(fd, _TUNSETIFF, _IFREQ.pack(name.encode("ascii"), flags))
     _, granted = _IFREQ.unpack(fcntl.ioctl(fd, _TUNGETIFF, bytes(_IFREQ.size)))

@@ -21,7 +21,7 @@ from planner.text.values import InterfaceName
 
 @frozen
 class OpenTap:
-    """The descriptors of one tap, a queue each; none where ``holder``, a VMM, has it open already."""
+    """The descriptors of one tap, a queue each; none if ``holder``, a VMM, has it open already."""
 
     name: InterfaceName
     fds: tuple[int, ...] = ()
@@ -45,7 +45,7 @@ class Reopened:
 def reopen(entry: WiringRecord, settings: Settings) -> Reopened:
     """Return the network of a wired namespace, with its taps opened unless a VMM holds them.
 
-    Raises Refused where it is not as it was recorded, NamespaceGone, or HostError where a tap cannot be opened.
+    Raises Refused if it is not as it was recorded, NamespaceGone, or HostError if a tap cannot be opened.
     """
     with open_recorded(entry) as namespace:
         plan = plan_from_json(entry.plan, settings.templates)

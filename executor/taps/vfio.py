@@ -31,7 +31,7 @@ def vfio_holders(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
 
 
 def refuse_held(plan: Plan, facts: NamespaceFacts) -> None:
-    """Raise Refused if a process has a function open that is to be taken back."""
+    """Raise Refused if a process has a function open that is to be rolled back."""
     if held := vfio_holders(plan, facts):
         raise Refused(f"{'; '.join(held)}: end the VM first, or give --force to take it from under it")
 

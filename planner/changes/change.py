@@ -1,4 +1,4 @@
-"""The atom: a change is one resource, before and after. Everything else is computed from a list of these."""
+"""A change: one resource, before and after. Everything else is computed from a list of these."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Change:
 
     @property
     def sign(self) -> str:
-        """Return ``+`` where the resource appears, ``-`` where it goes, ``~`` where it changes."""
+        """Return ``+`` if the resource appears, ``-`` if it goes, ``~`` if it changes."""
         return "+" if self.before is None else "-" if self.after is None else "~"
 
     @property
@@ -53,7 +53,7 @@ class Change:
 
     @property
     def known_state(self) -> State:
-        """Return the state that podwire knows the resource in: ``after``, or ``before`` where that is None."""
+        """Return the state that podwire knows the resource in: ``after``, or ``before`` if that is None."""
         state = self.before if self.after is None else self.after
         if state is None:
             raise ValueError("a change has a before or an after")
@@ -97,7 +97,7 @@ def pending(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, .
 
 
 def _refined(changes: tuple[Change, ...], lookup: Lookup) -> tuple[Change, ...]:
-    """Return the changes as their kinds rewrite them for what others have in their namespaces."""
+    """Return the changes as their kinds rewrite them for what others have made in their namespaces."""
     alike: dict[tuple[str, NetnsPath | None], list[int]] = {}
     for index, change in enumerate(changes):
         alike.setdefault((kind_of(change.resource).name, change.netns), []).append(index)
@@ -168,7 +168,7 @@ def change_to_json(change: Change) -> dict[str, Any]:
 
 
 def change_from_json(node: Node) -> Change:
-    """Return the change that ``node`` holds; InvalidInput where anything in it is missing, unknown or malformed."""
+    """Return the change that ``node`` holds; InvalidInput if anything in it is missing, unknown or malformed."""
     node.only("resource", "before", "after", "reason", "netns")
     resource = resource_from_json(node.field("resource"))
     kind = kind_of(resource).state

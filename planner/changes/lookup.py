@@ -1,4 +1,4 @@
-"""How is this resource? One answer for planning, verifying, recovery and drift."""
+"""How a resource is: one answer for planning, verifying, recovery and drift."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calico gives a pod a /32 and a gateway that is nowhere (169.254.1.1): telling it, and making it fit a VM."""
+"""Calico gives a pod a /32 and a gateway that no interface has (169.254.1.1): detecting it, and making it fit a VM."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def fix_calico_networking(
 ) -> CniResult:
     """Return ``result`` with Calico's addresses in a subnet of ``subnet`` bits and a gateway that a guest can use.
 
-    Where Calico holds the default route it is replaced by one via ``dummy_gateway``, an address that Calico's IPAM
+    If Calico holds the default route it is replaced by one via ``dummy_gateway``, an address that Calico's IPAM
     gave to a namespace of its own, so that the host answers ARP for it. Addresses of other links stay as they are.
-    ``result`` is a fixed one, each IP matched to its interface. Reference: FixCalicoNetworking. Raises Refused where a
-    dummy gateway is needed and there is none, InvalidInput where it is not an IPv4 address.
+    ``result`` is a fixed one, each IP matched to its interface. Reference: FixCalicoNetworking. Raises Refused if a
+    dummy gateway is needed and there is none, InvalidInput if it is not an IPv4 address.
     """
     if dummy_gateway is not None and dummy_gateway.version != 4:
         raise InvalidInput(f"the dummy gateway {dummy_gateway} is not an IPv4 address")

@@ -20,7 +20,7 @@ _OTHER_DOCUMENTS = {
 
 
 def refuse_other_documents(node: Node) -> None:
-    """Say what ``node`` is where it is something else that is found where people look for a result."""
+    """Say what ``node`` is if it is something else that is found where people look for a result."""
     if not isinstance(node.value, dict):
         raise node.error(f"a CNI result is a JSON object, this is {shown(node.value)}")
     keys = {key for key, _ in node.members()}

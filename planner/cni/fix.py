@@ -1,6 +1,6 @@
-"""Making a CNI result say what is true: plugins leave interfaces out, number them wrongly, or know none (Weave).
+"""Making a CNI result true: plugins leave interfaces out, number them wrongly, or know none (Weave).
 
-What a result says is obeyed: an address that it gives to a link is on that link, or the result is refused.
+A result is binding: an address that it gives to a link is on that link, or the result is refused.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _plain(path: str) -> str:
 
 
 def _without(result: CniResult, left_out: set[int]) -> CniResult:
-    """Return the result without some interfaces and their addresses, the others numbered anew."""
+    """Return the result without some interfaces and their addresses, the others numbered again."""
     if not left_out:
         return result
     kept = [index for index in range(len(result.interfaces)) if index not in left_out]
@@ -128,7 +128,7 @@ def _text(address: IpInterface) -> str:
 
 
 def _match_ip(result: CniResult, position: int, link: LinkFact, sandbox: str) -> CniResult:
-    """Return the result with the IP at ``position`` pointing at ``link``, which is appended where it is missing."""
+    """Return the result with the IP at ``position`` pointing at ``link``, which is appended if it is missing."""
     interfaces = result.interfaces
     index = next(
         (i for i, interface in enumerate(interfaces) if interface.name == link.name and interface.sandbox),

@@ -20,7 +20,7 @@ _TABLES = {"default": 253, "local": 255}
 def container_interfaces(result: CniResult) -> tuple[CniInterface, ...]:
     """Return the result's interfaces in the sandbox, in the order in which its ``ips`` refer to them.
 
-    Those without an IP come first, stably. Raises InvalidInput where two have one name.
+    Those without an IP come first, in a stable order. Raises InvalidInput if two have one name.
     """
     first_ip: dict[int, int] = {}
     for position, ip in enumerate(result.ips):
@@ -30,7 +30,7 @@ def container_interfaces(result: CniResult) -> tuple[CniInterface, ...]:
     names = [result.interfaces[index].name for index in inside]
     for name in names:
         if names.count(name) > 1:
-            raise InvalidInput(f"result.interfaces: {name} stands there twice with a sandbox")
+            raise InvalidInput(f"result.interfaces: {name} is there twice with a sandbox")
     return tuple(result.interfaces[index] for index in sorted(inside, key=lambda index: first_ip.get(index, -1)))
 
 
@@ -43,7 +43,7 @@ def get_container_links(result: CniResult, facts: NamespaceFacts) -> tuple[LinkF
 
 
 def find_veth(links: Iterable[LinkFact]) -> LinkFact:
-    """Return the one veth among ``links``; Refused where there is none, or several (it lists them).
+    """Return the one veth among ``links``; Refused if there is none, or several (it lists them).
 
     Reference: FindVeth.
     """
@@ -90,7 +90,7 @@ def _gateway_for(address: AddressFact, routes: tuple[RouteFact, ...]) -> IpAddre
 
 
 def _as_cni_route(fact: RouteFact) -> CniRoute:
-    """Return a route with what a CNI result of 1.1.0 can say of it (CNI spec, «ADD Success»)."""
+    """Return a route with what a CNI result of 1.1.0 can say of it (CNI spec, "ADD Success")."""
     route = fact.resource
     metrics = {metric.name: metric.value for metric in fact.state.metrics}
     return CniRoute(

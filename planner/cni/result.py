@@ -113,7 +113,7 @@ class CniResult:
 
     @classmethod
     def parse(cls, node: Node) -> CniResult:
-        """Return the result in ``node``; InvalidInput where it is none."""
+        """Return the result in ``node``; InvalidInput if it is none."""
         refuse_other_documents(node)
         version = _read_version(node)
         _refuse_other_generation(node, version)
@@ -122,7 +122,7 @@ class CniResult:
     def to_json(self, version: str | None = None) -> dict[str, object]:
         """Return the result as a JSON object of ``version`` (default: its own), less what that can't express.
 
-        Raises Refused where nothing would be left (CNI's converters: "no valid IP addresses"), and InvalidInput for a
+        Raises Refused if nothing would be left (CNI's converters: "no valid IP addresses"), and InvalidInput for a
         version that is not in ``VERSIONS``.
         """
         wanted = self.version if version is None else version
@@ -150,7 +150,7 @@ def parse_result(text: bytes | str, what: str = "result") -> CniResult:
 
 
 def _read_version(node: Node) -> str:
-    """Return ``cniVersion``, or what the result must be where it is missing.
+    """Return ``cniVersion``, or what the result must be if it is missing.
 
     That is 0.1.0 by the specification, but not with the lists of later versions: host-local 0.5.2 left the version
     out, and the specification's own examples do (1.0.0, "Add example").
@@ -197,7 +197,7 @@ def _read_lists(node: Node, version: str) -> CniResult:
 
 
 def _read_interfaces(node: Node, version: str) -> tuple[tuple[CniInterface, ...], list[int | None]]:
-    """Return the interfaces and, for each entry of the list, which of them it is (None where it is none)."""
+    """Return the interfaces and, for each entry of the list, which of them it is (None if it is none)."""
     interfaces: list[CniInterface] = []
     places: list[int | None] = []
     for entry in _list(node, "interfaces"):

@@ -16,7 +16,7 @@ _LONGEST_NAME = 64
 
 
 def read_save(save: str, chains: Node | None) -> EbtablesFacts:
-    """Return the facts that ``ebtables-save`` printed, with ``nft -j list chains bridge`` where nft is installed.
+    """Return the facts that ``ebtables-save`` printed, with ``nft -j list chains bridge`` if nft is installed.
 
     ``ebtables-save`` prints all three base chains whichever exist. Without nft an empty ACCEPT chain counts as absent.
     Raises InvalidInput for text that ebtables-save does not print.
@@ -47,7 +47,7 @@ def hides_a_chain(save: str) -> bool:
 
 
 def _filter_table(save: str) -> tuple[dict[Keyword, Keyword], tuple[str, ...]]:
-    """Return the policies and the rules that stand in the filter table of ebtables-save's output."""
+    """Return the policies and the rules in the filter table of ebtables-save's output."""
     policies: dict[Keyword, Keyword] = {}
     rules: list[str] = []
     table = ""

@@ -58,7 +58,7 @@ def _maybe(files: Node, key: str, kind: Callable[[str], T]) -> T | None:
 
 
 def _setting(link: Node, number: int) -> VfSettingState | None:
-    """Return what a physical function enforces of one of its virtual ones (ip-link(8), «vf»)."""
+    """Return what a physical function enforces of one of its virtual ones (ip-link(8), "vf")."""
     for node in _list(link, "vfinfo_list"):
         if node.field("vf").integer() == number:
             vlan = next(iter(_list(node, "vlan_list")), node)

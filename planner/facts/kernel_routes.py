@@ -1,4 +1,4 @@
-"""Which routes the kernel makes of its own accord when a link gets an address, and takes away with it."""
+"""Which routes the kernel makes by itself when a link gets an address, and removes with it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def prefix_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
 
 def _ipv4_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
     prefix = _subnet(address)
-    # lo's stands in the local table (``local 127.0.0.0/8``), as all that the kernel keeps there.
+    # lo's is in the local table (``local 127.0.0.0/8``), which the kernel keeps itself.
     is_itself = prefix.prefixlen == prefix.max_prefixlen and prefix.network_address == address.address.ip
     if address.link == "lo" or is_itself or int(prefix.network_address) >> 24 == 0:
         return ()
@@ -63,7 +63,7 @@ def _subnet(address: Address) -> IpNetwork:
 def explicit_routes(facts: NamespaceFacts) -> tuple[RouteFact, ...]:
     """Return the routes that somebody added: those that do not come and go with an address.
 
-    The kernel's entries of the local table never count, connected routes where an address explains them. A learnt one
+    The kernel's entries of the local table never count, connected routes if an address explains them. A learnt one
     does, unless an address that stays explains it: IPv6 leaves the route behind when it deletes an address that would
     expire (addrconf.c, ipv6_del_addr).
     """
@@ -83,7 +83,7 @@ def _kernel_made(fact: RouteFact, made: Collection[Route]) -> bool:
 def _comes_late(route: Route, fact: AddressFact) -> bool:
     """Say whether the kernel makes a route some time after the address, so that its absence says nothing.
 
-    That to an IPv6 peer comes out of a queue of work, when the address is not probed for any more (addrconf.c).
+    That to an IPv6 peer is made from a work queue, once the address is no longer probed for (addrconf.c).
     """
     peer = fact.resource.peer
     return route.dst.version == 6 and peer is not None and route.dst == ip_network(peer)

@@ -46,13 +46,13 @@ UP = Keyword("UP")
 
 @frozen
 class LinkFact:
-    """A link as it was seen. ``type`` is the kernel's kind (``veth``), or ``ether``, ``loopback``, … where it has none.
+    """A link as it was seen. ``type`` is the kernel's kind (``veth``), or ``ether``, ``loopback``, … if it has none.
 
     ``port_settings`` names what somebody set of it as a port of ``master``. ``parent`` is the link that a macvlan or
     ipvlan stands on, if that is in the namespace as well. ``xdp`` says how an XDP program is attached (``xdpgeneric``).
     ``queue_length`` is how many frames may wait (txqueuelen); what does not change it does not depend on it.
     ``conf`` are the sysctls in which the link of a PCI device differs from the namespace's default.
-    ``parent_device`` is a PCI address where ``parent_bus`` is ``pci``; ``carrier`` moves by itself.
+    ``parent_device`` is a PCI address if ``parent_bus`` is ``pci``; ``carrier`` moves by itself.
     """
 
     name: InterfaceName
@@ -173,7 +173,7 @@ read_with(Elsewhere, _elsewhere)
 
 @frozen
 class NamespaceFacts:
-    """Everything that planning looks at. ``observed_at`` is seconds since the epoch, for lifetimes that tick.
+    """Everything that planning looks at. ``observed_at`` is seconds since the epoch, for lifetimes that run.
 
     ``opaque`` is what could not be read. ``elsewhere`` are the other namespaces that a plan has changes in. What it
     depends on there is no more than how the resources of these changes are, so they are no part of the digest.
@@ -193,7 +193,7 @@ class NamespaceFacts:
     functions: tuple[FunctionFact, ...] = ()
     elsewhere: tuple[Elsewhere, ...] = ()
 
-    # Asked for each link of a wiring: looking through all of them would cost with the square of the links.
+    # Asked for each link of a wiring: searching all of them would grow with the square of the links.
     @cached_property
     def _links_by_name(self) -> dict[str, LinkFact]:
         return {link.name: link for link in reversed(self.links)}
@@ -254,7 +254,7 @@ class NamespaceFacts:
         return tuple(fact for fact in self.routes if link in fact.resource.links)
 
     def sysctl(self, key: str) -> SysctlValue | None:
-        """Return a sysctl's value, or None where the namespace has no such sysctl."""
+        """Return a sysctl's value, or None if the namespace has no such sysctl."""
         return self._sysctls_by_key.get(key)
 
     def has_ipv6(self, link: str) -> bool:
@@ -266,7 +266,7 @@ class NamespaceFacts:
         return evolve(self, observed_at=other.observed_at) == other or self.digest() == other.digest()
 
     def digest(self) -> str:
-        """Return the SHA-256 of what a plan depends on, in a form that timers, counters and order don't change."""
+        """Return the SHA-256 of what a plan depends on, in a form that timers, counters and order do not change."""
         canonical = json.dumps(_canonical(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -279,7 +279,7 @@ def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
 
 
 def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
-    """Return the facts less what moves by itself (KERNEL: timers, carrier, lifetimes, the order of routes)."""
+    """Return the facts less what changes by itself (docs/kernel.md): timers, carrier, lifetimes, order of routes."""
     # Left out if there are none, so that plans of earlier versions keep their digest.
     further = {
         "others": [_settled_json(fact) for fact in facts.others],
@@ -338,7 +338,7 @@ def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
 
 
 def _changed(one: dict[str, Any], other: dict[str, Any]) -> str:
-    """Return the keys of ``one`` that ``other`` has otherwise, as words."""
+    """Return the keys of ``one`` that differ in ``other``, as words."""
     words = [f"{key} {one.get(key, 'unset')}" for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
     # An alias can hold anything.
     return ", ".join(word if word.isprintable() else shown(word) for word in words)

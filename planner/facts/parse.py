@@ -63,7 +63,7 @@ _MOVING_FLAGS = {"LOWER_UP", "NO-CARRIER", "DORMANT", "RUNNING", "M-DOWN", "ECHO
 _PCI = "pci"
 # Links that take their parent's frames for themselves.
 _STACKED = {"macvlan", "macvtap", "ipvlan", "ipvtap"}
-# How a port of a bridge begins (ip-link(8), «bridge_slave»); its cost follows the speed of the link (br_if.c).
+# How a port of a bridge begins (ip-link(8), "bridge_slave"); its cost follows the speed of the link (br_if.c).
 _PORT_DEFAULTS = {
     "priority": 32,
     "hairpin": False,
@@ -106,8 +106,8 @@ _METRICS = {
 class ProbeOutput:
     """What was answered in one namespace, as text: ``ip``'s in JSON, ``route_text`` without ``-j`` (or None).
 
-    ``route_text`` (``ip -o -d route show table all``, both families) is only needed where a route has metrics: that
-    one is locked isn't in the JSON. Where ``ebtables_save`` is None, ``ebtables_problem`` says why it can't be read.
+    ``route_text`` (``ip -o -d route show table all``, both families) is only needed if a route has metrics: that
+    one is locked isn't in the JSON. If ``ebtables_save`` is None, ``ebtables_problem`` says why it can't be read.
     """
 
     links: str
@@ -127,7 +127,7 @@ class ProbeOutput:
 
 
 def read_probes(answers: ProbeOutput) -> NamespaceFacts:
-    """Return the facts in ``answers``; InvalidInput where a program printed what it never prints."""
+    """Return the facts in ``answers``; InvalidInput if a program printed what it never prints."""
     readable = Readable()
     link_nodes = _objects(answers.links, "ip link")
     links = with_conf(tuple(readable.each(link_nodes, partial(_remembered, _link))), answers.conf)
@@ -175,7 +175,7 @@ def _setting(key: str, value: str) -> LinkSysctl:
 
 
 def _remembered(read: Callable[[Node], T], node: Node) -> T:
-    """Return ``read(node)``, from memory where the same was read before: an operation looks twice and more."""
+    """Return ``read(node)``, from memory if the same was read before: an operation looks twice and more."""
     key = (read, repr(node.value))
     found: T | None = _memory.get(key)
     if found is None:
@@ -413,7 +413,7 @@ def _unsupported(node: Node) -> str | None:
     for hop in node.field("nexthops").items() if node.has("nexthops") else [node]:
         keys |= hop.keys() - _ROUTE_KEYS - {"weight"}
         keys |= set(hop.maybe("flags", Node.texts) or ()) - _HOP_FLAGS
-    return f"«{min(keys)[:20]}»" if keys else None
+    return f"'{min(keys)[:20]}'" if keys else None
 
 
 def _lines(text: str) -> list[str]:
@@ -483,9 +483,9 @@ def _neighbour_flags(node: Node) -> tuple[Keyword, ...]:
 
 
 def read_rules(save: str | None, nft_chains: str | None, problem: str | None) -> EbtablesFacts:
-    """Return what ``ebtables-save`` printed, and ``nft -j list chains bridge`` where it was asked.
+    """Return what ``ebtables-save`` printed, and ``nft -j list chains bridge`` if it was asked.
 
-    Where there is no ``save``, ``problem`` says why; it also does where that is not what ebtables-save prints.
+    If there is no ``save``, ``problem`` says why; it also does where that is not what ebtables-save prints.
     """
     if save is None:
         return EbtablesFacts(problem=problem)

@@ -1,6 +1,6 @@
 """Ways to show a plan; each reads the same list of changes and commands, and computes nothing about wiring.
 
-Those for every day stand here; the modules ``markdown``, ``html`` and ``svg`` are loaded by who wants them.
+Those in daily use are here; the modules ``markdown``, ``html`` and ``svg`` are loaded by whoever wants them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Colours of a terminal (ECMA-48, «Select Graphic Rendition»), or none."""
+"""Colours of a terminal (ECMA-48, "Select Graphic Rendition"), or none."""
 
 from __future__ import annotations
 

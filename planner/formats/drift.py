@@ -27,7 +27,7 @@ def render_drift(
     gone: Sequence[str] = (),
     style: Style = PLAIN,
 ) -> str:
-    """Return the drift of a wiring: ``-`` is gone, ``+`` has come, ``~`` is otherwise than it was applied.
+    """Return the drift of a wiring: ``-`` is gone, ``+`` has come, ``~`` differs from what was applied.
 
     ``changes`` go from what is observed to what was applied, as ``pending`` returns them; ``commands`` carry them out.
     Links that are ``gone`` took along what they had.
@@ -57,12 +57,12 @@ def _change_lines(change: Change, netns: str, width: int, style: Style) -> list[
 
 
 def _words(change: Change, netns: str) -> list[str]:
-    """Return what differs: of a resource that is there but otherwise, how it is and how it should be."""
+    """Return what differs: of a resource that is there but differs, how it is and how it should be."""
     return words_of(change, netns) if change.sign != "~" else drift_words_of(change, netns)
 
 
 def _repair_lines(index: int, commands: Sequence[Command], style: Style) -> list[str]:
-    """Return the commands that repair one change; one that repairs several stands with the last of them."""
+    """Return the commands that repair one change; one that repairs several is shown with the last of them."""
     lines = []
     for command in commands:
         if index in command.changes and index < max(command.changes):

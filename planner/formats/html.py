@@ -47,7 +47,7 @@ def _picture(plan: Plan) -> Markup | None:
 
 
 def _opens(plan: Plan) -> dict[str, list[str]]:
-    """Return the columns of the table of the VM's interfaces, less those that nothing stands in."""
+    """Return the columns of the table of the VM's interfaces, less the empty ones."""
     columns = {head: [cell(one) for one in plan.interfaces] for head, cell in _COLUMNS.items()}
     told = [guest_words(guest) for guest in guests(plan)]
     for what in ("addresses", "routes", "neighbours", "DNS"):

@@ -46,7 +46,7 @@ def render_markdown(plan: Plan) -> str:
 
 
 def prose(text: str) -> str:
-    """Return text that stands for itself, in a sentence or a cell of a table, whatever is in it."""
+    """Return text as plain text, in a sentence or a cell of a table, whatever is in it."""
     line = " ".join(clean(text).split())
     parts, last = [], 0
     for found in _LIVELY.finditer(line):
@@ -61,7 +61,7 @@ def code(text: str) -> str:
 
 
 def fenced(text: str, language: str) -> str:
-    """Return lines of text as a block of code, between fences that are longer than any that stand in it."""
+    """Return lines of text as a block of code, between fences that are longer than any in it."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{clean(text).rstrip()}\n{fence}"

@@ -1,7 +1,7 @@
 """Elements of SVG. Here, and in the templates of pages, text becomes markup.
 
 What a result, a namespace or a log holds is only ever a child or an attribute of an ``element``: it is escaped when the
-document is written, so it cannot become one. The text is well-formed XML, and can stand in a page of HTML.
+document is written, so it cannot become one. The text is well-formed XML, and can be part of a page of HTML.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9:-]*")
 
 @frozen
 class Element:
-    """An element with its attributes and what stands in it."""
+    """An element with its attributes and its content."""
 
     name: str
     attributes: tuple[tuple[str, str], ...]

@@ -1,4 +1,4 @@
-"""A picture as a mermaid flowchart (mermaid.js.org, «Flowcharts»), which GitHub and GitLab draw in a comment."""
+"""A picture as a mermaid flowchart (mermaid.js.org, "Flowcharts"), which GitHub and GitLab draw in a comment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def render_mermaid(picture: Picture) -> str:
 
 
 def label(text: str) -> str:
-    """Return text as it may stand between the quotes of a label: all that could mean something is a number there."""
+    """Return text for a quoted label: whatever could have a meaning is a character reference."""
     return "".join(char if _PLAIN.fullmatch(char) else f"#{ord(char)};" for char in text)
 
 

@@ -15,8 +15,8 @@ def title_of(plan: Plan) -> str:
 
 
 def way_of(plan: Plan) -> str:
-    """Return what the inverse of a plan is: ``the way back`` of a wiring, ``the way there`` of what takes it back."""
-    return f"the way {'there' if plan.is_reverse else 'back'}"
+    """Return what to call the inverse of a plan."""
+    return "the wiring" if plan.is_reverse else "the rollback"
 
 
 def input_lines(command: Command) -> list[str]:

@@ -1,4 +1,4 @@
-"""A bash script that does what a plan does, by itself: it looks first, and goes back where a command fails."""
+"""A bash script that does what a plan does, by itself: it checks first, and rolls back if a command fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEAD = """\
 #!/usr/bin/env bash
 # {title}
 # Looks, with ip, sysctl and ebtables-save only, that everything is as it was when the plan was made; then changes it.
-# Exit status: 0 done, 1 refused and nothing changed, 3 failed and taken back, 4 failed and not wholly taken back.
+# Exit status: 0 done, 1 refused and nothing changed, 3 failed and rolled back, 4 failed and not completely rolled back.
 set -u
 
 # has REGEX PROGRAM…: what the program prints, on one line, matches.  lacks REGEX PROGRAM…: it does not.
@@ -38,10 +38,10 @@ done
 take_back() {{
   local i left=0
   trap '' HUP INT TERM
-  printf 'failed: %s; taking back\\n' "$2" >&2
+  printf 'failed: %s; rolling back\\n' "$2" >&2
   for ((i = $1; i >= 1; i--)); do "before_$i" || "back_$i"; done
   for ((i = $1; i >= 1; i--)); do
-    "before_$i" || [[ ${{by_itself[i]}} ]] || {{ printf 'not taken back: %s\\n' "${{what[i]}}" >&2; left=1; }}
+    "before_$i" || [[ ${{by_itself[i]}} ]] || {{ printf 'not rolled back: %s\\n' "${{what[i]}}" >&2; left=1; }}
   done
   exit $((left ? 4 : 3))
 }}
@@ -58,7 +58,7 @@ run() {{
 
 
 def render_script(plan: Plan, templates: Templates) -> str:
-    """Return ``plan`` as a bash script; the commands in it are the plan's, the checks and the way back its changes'."""
+    """Return ``plan`` as a bash script; the commands in it are the plan's, the checks and the rollback its changes'."""
     title = f"podwire plan {plan.id}, {plan.netns}: {len(plan.changes)} changes, {len(plan.commands)} commands"
     blocks = [_HEAD.format(title=title), "what=('')\nby_itself=('')\n"]
     for number, change in enumerate(plan.changes, 1):
@@ -86,7 +86,7 @@ def _functions(number: int, change: Change, templates: Templates) -> str:
 
 
 def _checks(change: Change) -> Iterator[str]:
-    """Yield the shell tests that hold where a change's resource is at its ``before``."""
+    """Yield the shell tests that hold if a change's resource is at its ``before``."""
     known: Any = change.known_state if change.before is None else change.before
     test = "lacks" if change.before is None else "has"
     for argv, regex in kind_of(change.resource).looks(change.resource, known):

@@ -79,7 +79,7 @@ def _head(title: str, said: str, across: float) -> list[Text]:
 
 
 def picture_element(picture: Picture, label: str) -> Element:
-    """Return the lanes of a picture as an ``svg`` element, to stand in a page that says the rest."""
+    """Return the lanes of a picture as an ``svg`` element, for a page that says the rest."""
     layout = laid_out(picture, LEADING * 1.5)
     across = max(layout.width, _LEAST_WIDTH)
     nodes = [*_legend(across, top=0), *_lanes(layout)]

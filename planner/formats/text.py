@@ -17,7 +17,7 @@ from planner.plan.plan import Plan, guests
 from planner.plan.render import Command
 from planner.wiring.base import wiring_named
 
-# A reason stands beside its command where that is no longer than this, else it would be far away.
+# A reason is beside its command if that is no longer than this, else it would be far away.
 _COMMAND_WIDTH = 66
 _WORDS_WIDTH = 52
 _INDENT = 7
@@ -67,7 +67,7 @@ def render_summary(plan: Plan, *, style: Style = PLAIN) -> str:
 
 
 def reason_of(change: Change, plan: Plan) -> str:
-    """Return why ``plan`` makes a change; on the way back it is always the same: so it was before."""
+    """Return why ``plan`` makes a change; of a rollback it is always the same: so it was before."""
     if not plan.is_reverse:
         return change.reason
     if not change.happens_by_itself:
@@ -175,4 +175,4 @@ def _totals(plan: Plan) -> str:
     ]
     commands = len(plan.commands)
     text = f"{', '.join(words)}: {commands} command{'' if commands == 1 else 's'}"
-    return text if plan.is_reverse else f"{text}, {len(plan.reverse_commands)} to take it back"
+    return text if plan.is_reverse else f"{text}, {len(plan.reverse_commands)} to roll it back"

@@ -1,4 +1,4 @@
-"""How wide text is, without a font: never less than it will be in any of the common ones."""
+"""How wide text is, without a font: never less than in any of the common ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands and what takes them back, side by side: both carry out the same changes, one way and the other."""
+"""Commands and what rolls them back, side by side: both carry out the same changes, one way and the other."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Step:
 
 @frozen
 class Pair:
-    """Changes that go together, the commands that make them and those that take them back.
+    """Changes that go together, the commands that make them and those that roll them back.
 
-    ``also_back`` are the numbers of commands that take these changes back together with those of an earlier pair.
+    ``also_back`` are the numbers of commands that roll these changes back together with those of an earlier pair.
     """
 
     changes: tuple[Change, ...]
@@ -76,4 +76,4 @@ def totals(plan: Plan) -> str:
     verbs = {"+": "add", "~": "change", "-": "remove"}
     words = [f"{count[sign]} to {verb}" for sign, verb in verbs.items() if count[sign]]
     commands = counted(len(plan.commands), "command")
-    return f"{', '.join(words)} · {commands}, {len(plan.reverse_commands)} to take it back"
+    return f"{', '.join(words)} · {commands}, {len(plan.reverse_commands)} to roll it back"

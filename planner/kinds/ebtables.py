@@ -133,7 +133,7 @@ def served_rules(link: InterfaceName, *, served: Collection[int], routers: bool)
 
 
 def new_rules(rules: tuple[DropRule, ...], facts: EbtablesFacts) -> RulesState:
-    """Return the state in which ``rules`` stand in the table, with the chains and the table that they bring along."""
+    """Return the state in which ``rules`` are in the table, with the chains and the table that they bring along."""
     there = {chain.name for chain in facts.chains}
     wanted = dict.fromkeys(rule.chain for rule in rules)
     return RulesState(
@@ -144,7 +144,7 @@ def new_rules(rules: tuple[DropRule, ...], facts: EbtablesFacts) -> RulesState:
 
 
 def read_rule(line: str) -> DropRule | None:
-    """Return the rule of ``ebtables-save``'s ``line`` where it is of the kind that podwire makes, else None."""
+    """Return the rule of ``ebtables-save``'s ``line`` if it is of the kind that podwire makes, else None."""
     found = _RULE.fullmatch(line)
     if found is None:
         return None
@@ -167,7 +167,7 @@ def read_rule(line: str) -> DropRule | None:
 
 
 def observed_rules(like: RulesState, facts: EbtablesFacts) -> RulesState | None:
-    """Return how the rules of a wiring are: which stand there, and which of its chains (and its table) could go.
+    """Return how the rules of a wiring are: which are there, and which of its chains (and its table) could go.
 
     A chain with a stranger's rule or policy stays, and with it the table.
     """
@@ -249,7 +249,7 @@ def _rule_line(rule: DropRule) -> str:
 def _remarks(change: ChangeLike) -> Iterator[tuple[str, str, str]]:
     """Yield what comes and goes with the rules: a table or chains that were not there."""
     if words := _brought_along(change.known_state):
-        yield "ebtables", words, "the rules stand there"
+        yield "ebtables", words, "the rules are there"
 
 
 def _brought_along(state: RulesState) -> str:

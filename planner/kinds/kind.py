@@ -53,7 +53,7 @@ class ChangeLike(Protocol):
 
 
 class Unreadable:
-    """The state of what could not be looked at: it is none that is known, not even absence."""
+    """The state of what could not be looked at: it it is unknown, not even absent."""
 
 
 UNREADABLE = Unreadable()
@@ -160,7 +160,7 @@ _REGISTRY = _Registry()
 
 
 def register(kind: Kind) -> Kind:
-    """Add a kind, and return it. Raises ValueError if its name, or its class, stands for another one."""
+    """Add a kind, and return it. Raises ValueError if its name, or its class, is another's."""
     if getattr(kind.resource, "TAG", None) != {"kind": kind.name}:
         raise ValueError(f"{kind.resource.__name__}.TAG must be {{'kind': {kind.name!r}}}")
     if kind.name in _REGISTRY.by_name or kind.resource in _REGISTRY.by_class:

@@ -22,7 +22,7 @@ TAPS = "taps"
 
 @frozen
 class BridgeDevice:
-    """How a bridge behaves (ip-link(8), «BRIDGE Type Support»). Ageing time in hundredths of a second."""
+    """How a bridge behaves (ip-link(8), "BRIDGE Type Support"). Ageing time in hundredths of a second."""
 
     TAG: ClassVar = {"type": "bridge"}
     ageing_time: int
@@ -166,7 +166,7 @@ def _features(change: ChangeLike) -> tuple[str, ...]:
 
 
 def destroyed_taps(changes: Iterable[ChangeLike]) -> tuple[InterfaceName, ...]:
-    """Return the taps that ``changes`` remove, if only to make them anew: whoever has one open loses it."""
+    """Return the taps that ``changes`` remove, if only to make them again: whoever has one open loses it."""
     return tuple(
         change.resource.name
         for change in changes

@@ -102,7 +102,7 @@ class Route:
 
     @property
     def default_scope(self) -> str:
-        """Return the scope that ``ip route add`` gives where none is named (ip-route(8))."""
+        """Return the scope that ``ip route add`` gives if none is named (ip-route(8))."""
         if self.type == "local":
             return "host"
         if self.type in ("broadcast", "multicast", "anycast"):

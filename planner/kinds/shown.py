@@ -28,7 +28,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def differences(seen: Any, wanted: Any) -> Iterator[str]:
-    """Yield what is otherwise in two states, or parts of states, of one type."""
+    """Yield what differs between two states, or parts of states, of one type."""
     for attribute in fields(type(wanted)):
         name = attribute.name
         one, other = getattr(seen, name, None), getattr(wanted, name)

@@ -1,4 +1,4 @@
-"""What a physical function enforces of one of its virtual functions (ip-link(8), «vf NUM»)."""
+"""What a physical function enforces of one of its virtual functions (ip-link(8), "vf NUM")."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ _REVERSE = "reverse"
 
 @frozen
 class Plan:
-    """An ordered list of changes with the commands that carry them out, and those that take them back.
+    """An ordered list of changes with the commands that carry them out, and those that roll them back.
 
     ``result`` is the CNI result as it was fixed, ``facts`` what was observed when planning (before any wiring),
     ``chosen`` what was allocated. A namespace that is wired as wanted already gives a plan without changes.
-    ``is_reverse`` is the direction: whether the plan wires, or takes a wiring back. ``notes`` are sentences on what
+    ``is_reverse`` is the direction: whether the plan wires, or rolls a wiring back. ``notes`` are sentences on what
     else was found while planning. ``inherited`` are changes of what the namespace has once that other wirings made.
     """
 
@@ -65,7 +65,7 @@ class Plan:
         return hazards(links, facts, {change.resource for change in self.changes})
 
     def reverse(self) -> Plan:
-        """Return the plan that takes this one back at once; its own reverse is this plan."""
+        """Return the plan that rolls this one back at once; its own reverse is this plan."""
         return evolve(
             self,
             changes=inverse(self.changes),
@@ -111,7 +111,7 @@ def reverse_after(plan: Plan, elapsed: float, templates: Templates) -> Plan:
 
 
 def changes_back(plan: Plan, elapsed: float) -> tuple[Change, ...]:
-    """Return the changes that take ``plan`` back ``elapsed`` seconds later: lifetimes have that much less to go.
+    """Return the changes that roll ``plan`` back ``elapsed`` seconds later: lifetimes have that much less to go.
 
     A clock that was set back lets nothing live longer. With an address that has expired by then the kernel would have
     removed the IPv4 routes that have it as their source.
@@ -180,9 +180,9 @@ def parse_plan(text: bytes | str, templates: Templates, what: str = "plan") -> P
 
 
 def plan_from_json(node: Node, templates: Templates) -> Plan:
-    """Return the plan in ``node``, its commands rendered anew from its changes; those that stand in it are not read.
+    """Return the plan in ``node``, its commands rendered again from its changes; those in it are not read.
 
-    That is for what podwire itself has recorded: a wiring must come back although a later version renders otherwise.
+    That is for what podwire itself has recorded: a wiring must come back even if a later version renders differently.
     """
     if not (isinstance(node.value, dict) and {"version", "changes", "checksum"} <= node.value.keys()):
         raise node.error("this is not a plan that podwire wrote")
@@ -249,15 +249,15 @@ def _check_checksum(node: Node) -> None:
         # Just short of what load_json takes for too deep.
         raise InvalidInput(f"{node.path} is nested too deeply") from None
     if stored != checksum:
-        raise InvalidInput(f"{node.path}: its checksum is wrong, so it was edited or cut off; plan anew")
+        raise InvalidInput(f"{node.path}: its checksum is wrong, so it was edited or cut off; plan again")
 
 
 def _check_commands(node: Node, plan: Plan) -> None:
     for key, commands in (("commands", plan.commands), ("reverse_commands", plan.reverse_commands)):
         if node.field(key).value != [command_to_json(command) for command in commands]:
-            raise node.field(key).error("they are not what the plan's changes render to; plan anew")
+            raise node.field(key).error("they are not what the plan's changes render to; plan again")
     if node.field("facts_digest").text() != plan.facts_digest:
-        raise node.field("facts_digest").error("it is not the digest of the plan's facts; plan anew")
+        raise node.field("facts_digest").error("it is not the digest of the plan's facts; plan again")
 
 
 def _check_changes(node: Node, plan: Plan) -> None:
@@ -272,7 +272,7 @@ def _check_changes(node: Node, plan: Plan) -> None:
             nor = ", nor one that its facts tell about" if others else ""
             raise InvalidInput(f"{where}.netns: it is not the plan's namespace{nor}")
         if (change.netns, change.resource) in seen:
-            raise InvalidInput(f"{where}.resource: {change.resource} stands in two changes of the plan")
+            raise InvalidInput(f"{where}.resource: {change.resource} is in two changes of the plan")
         if any(owner != plan.id for owner in kind_of(change.resource).owners(change)):
             raise InvalidInput(f"{where}: it is of another wiring than {plan.id}")
         seen.add((change.netns, change.resource))

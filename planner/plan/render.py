@@ -23,14 +23,14 @@ from planner.text.codec import ADDRESS_TYPES
 from planner.text.values import NetnsPath, Token
 
 _COMMAND_MARK = "$ "
-# A command whose input may stand in one with that of others of the same words.
+# A command whose input may be joined with that of others of the same words.
 _JOINED_MARK = "& "
 _STDIN_MARK = "| "
 _UNQUOTED = re.compile(r"[A-Za-z0-9 ._:/@%+=,~^*-]*")
 _TRIM = True
 # What a compiled template hangs on besides its text.
 COMPILED_FOR = f"jinja-{jinja2.__version__}-trim-{_TRIM}"
-# Changes whose commands are remembered: each is rendered to show it, to run it, to take it back and to verify that.
+# Changes whose commands are remembered: each is rendered to show it, to run it, to roll it back and to verify that.
 _REMEMBERED = 4096
 
 # The words of a command, its standard input, and whether that may be joined.
@@ -155,7 +155,7 @@ def _command(words: _Words, change: Change, indexes: tuple[int, ...]) -> Command
 
 
 def quote(value: object) -> str:
-    """Return a template's value as one shell word (jinja2's finalize); RenderError where its type is not validated."""
+    """Return a template's value as one shell word (jinja2's finalize); RenderError if its type is not validated."""
     if isinstance(value, jinja2.Undefined):
         return str(value)  # raises UndefinedError, which says what is undefined
     if isinstance(value, bool) or not isinstance(value, (Token, int, *ADDRESS_TYPES)):
@@ -184,7 +184,7 @@ def _words_and_input(lines: Sequence[str], is_joined: bool) -> _Words:  # noqa: 
 
 
 def _words_of(line: str) -> tuple[str, ...]:
-    # Where nothing is quoted blanks part the words, and shlex.split, which is 20 times slower, has nothing to add.
+    # If nothing is quoted blanks part the words, and shlex.split, which is 20 times slower, has nothing to add.
     return tuple(line.split() if _UNQUOTED.fullmatch(line) else shlex.split(line))
 
 

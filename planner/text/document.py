@@ -54,7 +54,7 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {shown(twice)} stands twice in one object")
+        raise ValueError(f"duplicate key {shown(twice)} in one object")
     return found
 
 
@@ -65,7 +65,7 @@ def _no_constant(name: str) -> object:
 class Node:
     """A value of a document together with its path there, such as ``result.ips[1].address``.
 
-    There is one for each value that is read, so it is small, and its path is put together only where it is asked for.
+    There is one for each value that is read, so it is small, and its path is put together only if it is asked for.
     """
 
     __slots__ = ("_key", "_within", "value")
@@ -85,7 +85,7 @@ class Node:
 
     @property
     def path(self) -> str:
-        """Where the value stands in its document."""
+        """Where the value is in its document."""
         if self._within is None:
             return str(self._key)
         step = f"[{self._key}]" if isinstance(self._key, int) else f".{self._key}"
@@ -100,19 +100,19 @@ class Node:
         return self._object().get(key) is not None
 
     def field(self, key: str) -> Node:
-        """Return the element under ``key``; InvalidInput where it is missing or null."""
+        """Return the element under ``key``; InvalidInput if it is missing or null."""
         value = self._object().get(key)
         if value is None:
             raise self.error(f"{shown(key)} is missing")
         return self._at(key, value)
 
     def optional(self, key: str, read: Callable[[Node], T], default: T) -> T:
-        """Return ``read`` of the element under ``key``, or ``default`` where it is missing or null."""
+        """Return ``read`` of the element under ``key``, or ``default`` if it is missing or null."""
         value = self._object().get(key)
         return default if value is None else read(self._at(key, value))
 
     def maybe(self, key: str, read: Callable[[Node], T]) -> T | None:
-        """Return ``read`` of the element under ``key``, or None where it is missing or null."""
+        """Return ``read`` of the element under ``key``, or None if it is missing or null."""
         value = self._object().get(key)
         return None if value is None else read(self._at(key, value))
 

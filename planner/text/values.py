@@ -57,7 +57,7 @@ class Token(str):
     what: str
 
     def __new__(cls, text: str) -> Self:
-        """Return ``text`` as this type; ValueError where it is not one."""
+        """Return ``text`` as this type; ValueError if it is not one."""
         found: Self = _checked(cls, text)
         return found
 
@@ -91,7 +91,7 @@ class MacAddress(Token):
     what = "a MAC address"
 
     def __new__(cls, text: str) -> Self:
-        """Return ``text`` in lower case; ValueError where it is no MAC address."""
+        """Return ``text`` in lower case; ValueError if it is no MAC address."""
         return super().__new__(cls, text.lower())
 
 
@@ -193,7 +193,7 @@ class Alias(Token):
 
 @functools.lru_cache(_REMEMBERED)
 def parse_address(text: str) -> IpAddress:
-    """Return the address in ``text``; ValueError where it is none, or has a zone (``%eth0``)."""
+    """Return the address in ``text``; ValueError if it is none, or has a zone (``%eth0``)."""
     found = _without_zone(text, r"[^/]+", ip_address)
     if found is None:
         raise ValueError(f"{shown(text)} is not an IP address")
@@ -202,7 +202,7 @@ def parse_address(text: str) -> IpAddress:
 
 @functools.lru_cache(_REMEMBERED)
 def parse_interface(text: str) -> IpInterface:
-    """Return the address with its prefix length; ValueError where the length is missing or not a number."""
+    """Return the address with its prefix length; ValueError if the length is missing or not a number."""
     found = _without_zone(text, r"[^/]+/[0-9]{1,3}", ip_interface)
     if found is None:
         raise ValueError(f"{shown(text)} is not an address with a prefix length (such as 10.1.90.5/24)")
@@ -219,7 +219,7 @@ def parse_network(text: str) -> IpNetwork:
 
 
 def _without_zone(text: str, shape: str, parser: Callable[[str], T]) -> T | None:
-    """Return what ``parser`` makes of ``text``, None where it is not of that shape or the parser refuses it."""
+    """Return what ``parser`` makes of ``text``, None if it is not of that shape or the parser refuses it."""
     if "%" in text or not re.fullmatch(shape, text):
         return None
     try:

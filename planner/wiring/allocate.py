@@ -18,7 +18,7 @@ _FIRST_GROUP = 1 << 24
 
 
 class RandomBits(Protocol):
-    """Where randomness comes from, such as ``random.SystemRandom()``."""
+    """The source of randomness, such as ``random.SystemRandom()``."""
 
     def getrandbits(self, k: int, /) -> int:
         """Return ``k`` random bits as an integer."""

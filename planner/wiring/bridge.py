@@ -137,7 +137,7 @@ def _only_bridged(facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]
     keys = [SysctlKey(f"net/bridge/bridge-nf-call-{family}") for family in _BRIDGE_NETFILTER]
     return tuple(
         Change(
-            Sysctl(key), SysctlState(value), SysctlState(_ZERO), "the pod's iptables would eat the VM's frames", netns
+            Sysctl(key), SysctlState(value), SysctlState(_ZERO), "the pod's iptables could drop the VM's frames", netns
         )
         for key in keys
         if (value := facts.sysctl(key)) is not None and value != _ZERO
@@ -153,17 +153,17 @@ def _addresses_to_serve(slot: Slot, request: WiringRequest) -> tuple[IpInterface
 
 
 def _block(request: WiringRequest) -> Change:
-    """Return the ebtables rules of the wiring: pod network and bridges don't talk, DHCP requests stay inside."""
+    """Return the ebtables rules of the wiring: pod network and bridges are kept apart, DHCP requests stay inside."""
     facts = request.facts
     if facts.ebtables.problem:
         raise Refused(facts.ebtables.problem)
     rules = tuple(rule for slot in request.slots for rule in _rules(slot, request))
     there = next((line for line in facts.ebtables.rules if read_rule(line) in rules), None)
     if there is not None:
-        raise Refused(f"the ebtables rule «{there}» stands there already and is not podwire's: remove it first")
+        raise Refused(f"the ebtables rule '{there}' is there already and is not podwire's: remove it first")
     state = new_rules(rules, facts.ebtables)
     served = any(_served(link, facts) for link in request.links)
-    reason = "pod network and bridge don't talk" + ("; leases come from here only" if served else "")
+    reason = "pod network and bridge are kept apart" + ("; leases come from here only" if served else "")
     return Change(EbtablesRules(request.tag.id), None, state, reason, request.netns)
 
 

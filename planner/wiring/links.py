@@ -31,7 +31,7 @@ from planner.text.values import (
 )
 
 NO_GENERATION = Keyword("none")
-# Drivers that take a new MAC while the link is up (IFF_LIVE_ADDR_CHANGE); others answer «busy».
+# Drivers that take a new MAC while the link is up (IFF_LIVE_ADDR_CHANGE); others answer "busy".
 _LIVE_MAC = {"veth", "bridge", "tun", "dummy", "vlan", "macvlan", "bond", "team"}
 
 
@@ -51,9 +51,9 @@ class WiringTag:
 def set_hardware_addr(
     link: LinkFact, mac: MacAddress, netns: NetnsPath, reason: str = "the VM takes the old one"
 ) -> tuple[Change, ...]:
-    """Return the change that gives ``link`` another MAC; none where it has it.
+    """Return the change that gives ``link`` another MAC; none if it has it.
 
-    The link goes down for it only where the driver needs that. Reference: SetHardwareAddr. Raises Refused for a link
+    The link goes down for it only if the driver needs that. Reference: SetHardwareAddr. Raises Refused for a link
     that has no Ethernet address.
     """
     if link.mac is None:
@@ -125,7 +125,7 @@ def teardown_bridge(
 ) -> tuple[Change, ...]:
     """Return the changes that release ``links`` from the bridge ``name`` and take it down.
 
-    Reference: TeardownBridge. Raises InvalidInput where there is no such bridge.
+    Reference: TeardownBridge. Raises InvalidInput if there is no such bridge.
     """
     bridge = facts.link(name)
     if bridge is None:

@@ -1,4 +1,4 @@
-"""What stands between the pod's interface and the VM: links whose frames lead nowhere, and who sees frames first."""
+"""What is between the pod's interface and the VM: links whose frames lead nowhere, and who sees frames first."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
     """Return the changes that keep restored IPv6 addresses from being tentative (duplicate address detection).
 
     That is for addresses which ``nodad`` cannot keep from it (``Address.is_spared``). ``accept_dad`` of a link counts
-    together with that of ``all``: the larger one wins (kernel, ip-sysctl.rst). Without a carrier, or where somebody
+    together with that of ``all``: the larger one wins (kernel, ip-sysctl.rst). Without a carrier, or if somebody
     else has one, addresses are tentative before and after: such links are left alone.
     """
     live = [link.name for link in links if link.up and link.carrier and _needs_quiet(link, facts)]

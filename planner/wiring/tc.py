@@ -30,7 +30,7 @@ _FIRST_PREF, _LAST_PREF = 100, 65535
 # The preferences of the tap's filters: those that let DHCP requests through go before the redirect.
 _DHCP_PREFS = {4: 1, 6: 2}
 _TAP_PREF = 100
-# What the kernel sets of its own accord when a qdisc is added to a link without a queue, and never takes back
+# What the kernel sets by itself when a qdisc is added to a link without a queue, and never rolls back
 # (sch_api.c, qdisc_create); DEFAULT_TX_QUEUE_LEN of <linux/netdevice.h>.
 _DEFAULT_QUEUE = 1000
 _UNFIT = {
@@ -57,7 +57,7 @@ def _interface(slot: Slot, request: WiringRequest) -> VmInterface:
 
 
 def _changes(request: WiringRequest) -> tuple[Change, ...]:
-    """Return the changes in their phases; what tc does stands together, so that one tc does it."""
+    """Return the changes in their phases; what tc does is adjacent, so that one tc does it."""
     facts, netns, slots = request.facts, request.netns, request.slots
     # Going down again a link would lose its IPv6 addresses and routes: those of one that is down go before, and return.
     stripped = strip_links(tuple(link for link in request.links if not link.up), facts, netns)
@@ -92,7 +92,7 @@ def _has_qdisc(link: InterfaceName, facts: NamespaceFacts) -> bool:
 
 
 def _queue(link: LinkFact, facts: NamespaceFacts, netns: NetnsPath) -> Iterator[Change]:
-    """Yield what the first qdisc of a link without a queue would do to it, so that it can be taken back."""
+    """Yield what the first qdisc of a link without a queue would do to it, so that it can be rolled back."""
     if link.queue_length == 0 and not _has_qdisc(link.name, facts):
         states = QueueLengthState(0), QueueLengthState(_DEFAULT_QUEUE)
         yield Change(QueueLength(link.name), *states, "the qdisc would set it, and leave it so", netns)

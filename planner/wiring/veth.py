@@ -43,8 +43,8 @@ def setup_veth(
 ) -> tuple[InterfaceName, tuple[Change, Change]]:
     """Return the name of the outer end, and the changes that make the pair with ``mtu`` and bring its outer end up.
 
-    ``inside`` and ``outside`` are the links that the two namespaces have. A random outer name that is taken is rolled
-    again; Refused where ``name`` is taken inside. Reference: SetupVeth.
+    ``inside`` and ``outside`` are the links that the two namespaces have. A random outer name that is taken is drawn
+    again; Refused if ``name`` is taken inside. Reference: SetupVeth.
     """
     if any(link.name == name for link in inside):
         raise Refused(f"{name} is in the container's namespace already")
@@ -77,7 +77,7 @@ def create_escape_veth_pair(
 def configure_link(link: LinkFact, result: CniResult, netns: NetnsPath) -> tuple[Change, ...]:
     """Return the changes that give ``link`` its addresses of ``result``, and the routes whose gateway lies in one.
 
-    The interface is found by its MAC. Reference: ConfigureLink. Raises InvalidInput where no interface of the result
+    The interface is found by its MAC. Reference: ConfigureLink. Raises InvalidInput if no interface of the result
     has that MAC.
     """
     index = next((i for i, interface in enumerate(result.interfaces) if link.mac and interface.mac == link.mac), None)

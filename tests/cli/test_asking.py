@@ -33,7 +33,7 @@ def test_yes_goes_on(cli: Cli, pod: Pod, plan: Path) -> None:
     with cli.on_terminal("teardown", name) as terminal:
         shown = terminal.answer(QUESTION, "yes")
         status, said = terminal.end()
-    assert (status, "teardown" in shown, f"take this back in {pod.inside.path}? " in shown) == (0, True, True)
+    assert (status, "teardown" in shown, f"roll this back in {pod.inside.path}? " in shown) == (0, True, True)
     assert "is as it was before" in said
     assert difference(before, dump(pod.inside)) == ""
 
@@ -56,7 +56,7 @@ def test_anything_else_changes_nothing(cli: Cli, pod: Pod, plan: Path, answer: s
     ids=["end of input", "interrupt"],
 )
 def test_leaving_the_question_changes_nothing(cli: Cli, pod: Pod, plan: Path, key: str, refusal: str) -> None:
-    """What is said stands on a line of its own."""
+    """What is said is on a line of its own."""
     before = dump(pod.inside)
     with cli.on_terminal("apply", plan) as terminal:
         terminal.type(QUESTION, key)

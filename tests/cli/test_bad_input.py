@@ -48,7 +48,7 @@ class Ground:
         return said
 
     def _clean_up(self) -> None:
-        """Take back what should not have been done, so that only this one test fails."""
+        """Roll back what should not have been done, so that only this one test fails."""
         self.cli.run("teardown", "--all", "--yes")
         shutil.rmtree(self.cli.state_dir, ignore_errors=True)
 
@@ -92,7 +92,7 @@ TEXTS = {
     "JSON with a comment": ('{"ips": [] /* none */}', "result is not JSON"),
     "no UTF-8": ('{"ips": "\udcff"}', "result is not valid UTF-8"),
     "a lone surrogate": (r'{"ips": "\ud800"}', "result is not valid UTF-8"),
-    "a key twice": ('{"ips": [], "ips": []}', "'ips' stands twice"),
+    "a key twice": ('{"ips": [], "ips": []}', "duplicate key 'ips'"),
     "not a number": ('{"ips": NaN}', "NaN is not a number"),
     "a number of very many digits": (f'{{"ips": {"9" * 10_000}}}', "a number has too many digits"),
     "lists in lists in lists": ("[" * DEEP, "result is nested too deeply"),
@@ -293,7 +293,7 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "edited": (lambda plan: with_value(plan, "id", "other"), "its checksum is wrong"),
     "without a checksum": (lambda plan: with_value(plan, "checksum", ...), "this is not a plan that podwire wrote"),
     "with another command": (smuggled, "plan.commands: they are not what the plan's changes render to"),
-    "with another way back": (
+    "with another rollback": (
         lambda plan: signed(plan | {"reverse_commands": []}),
         "plan.reverse_commands: they are not what the plan's changes render to",
     ),

@@ -39,7 +39,7 @@ def shared_table(cli: Cli, pod: Pod, plan: Path, result: Path) -> Path:
 
 
 def fails_on(real: str, marks: str) -> str:
-    """Return the script of a wrapper that fails where its input has one of these marks, and else does what it should.
+    """Return the script of a wrapper that fails if its input has one of these marks, and else does what it should.
 
     Its words count as input too.
     """
@@ -50,7 +50,7 @@ def fails_on(real: str, marks: str) -> str:
 # --- done -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_stored_plan_is_applied_and_taken_back_exactly(cli: Cli, pod: Pod, plan: Path) -> None:
+def test_a_stored_plan_is_applied_and_rolled_back_exactly(cli: Cli, pod: Pod, plan: Path) -> None:
     """What is said tells the user what comes next: which tap to open, and to tear down before the plugin's DEL."""
     name, before = pod.inside.name, dump(pod.inside)
     first, *told, last = cli.ok("apply", plan, "--yes").splitlines()
@@ -113,7 +113,7 @@ def test_teardown_of_what_was_never_seen_is_refused(cli: Cli) -> None:
 def test_teardown_where_the_namespace_is_gone_is_done(cli: Cli, pod: Pod, wired: str) -> None:
     """It says so, with --dry-run too, and forgets it."""
     pod.inside.delete()
-    gone = f"{wired}: its namespace is gone, so nothing is left to take back\n"
+    gone = f"{wired}: its namespace is gone, so nothing is left to roll back\n"
     assert cli.ok("teardown", wired, "--dry-run") == gone
     assert cli.ok("list") != "nothing is wired here\n"
     assert cli.ok("teardown", wired, "--yes") == gone
@@ -155,12 +155,12 @@ def test_without_a_terminal_and_without_yes_it_is_refused(cli: Cli, pod: Pod, pl
 
 
 def test_a_stored_reverse_is_refused(cli: Cli, pod: Pod, plan: Path) -> None:
-    """It is no wiring, wherever it is applied; what takes one back is named."""
+    """It is no wiring, wherever it is applied; what rolls one back is named."""
     back = cli.file("back.plan", cli.ok("show", plan, "--reverse", "--json"))
     assert cli.ok("show", back).splitlines()[0].endswith("back to before the wiring")
     before = dump(pod.inside)
     said = cli.refused("apply", back, "--yes")
-    assert f"podwire teardown {pod.inside.name} takes it back" in said
+    assert f"podwire teardown {pod.inside.name} rolls it back" in said
     assert dump(pod.inside) == before
 
 
@@ -229,18 +229,18 @@ def test_a_program_that_is_missing_is_named_before_anything_is_changed(
 # --- failed: status 3 and 4 -------------------------------------------------------------------------------------------
 
 
-def test_apply_that_fails_is_taken_back(cli: Cli, pod: Pod, plan: Path) -> None:
+def test_apply_that_fails_is_rolled_back(cli: Cli, pod: Pod, plan: Path) -> None:
     """Status 3, the command and what it said; the namespace is what it was, and can be wired once all is well."""
     before = dump(pod.inside)
     said = cli.refused("apply", plan, "--yes", env=cli.wrapper("ebtables-restore", FAILING), status=3)
     assert said.startswith("ebtables-restore --noflush failed: the table is locked; ")
-    assert said.endswith(f"what was done was taken back, {pod.inside.path} is as it was")
+    assert said.endswith(f"what was done was rolled back, {pod.inside.path} is as it was")
     assert difference(before, dump(pod.inside)) == ""
     assert cli.ok("list") == "nothing is wired here\n"
     cli.ok("apply", plan, "--yes")
 
 
-def test_apply_that_fails_and_cannot_be_taken_back_whole_is_half_done(cli: Cli, pod: Pod, shared_table: Path) -> None:
+def test_apply_that_fails_and_cannot_be_rolled_back_whole_is_half_done(cli: Cli, pod: Pod, shared_table: Path) -> None:
     """Status 4, what is left and what to do; that then works."""
     name, before = pod.inside.name, dump(pod.inside)
     cli.wrapper("ebtables-restore", fails_on("ebtables-restore", "*-D*"))

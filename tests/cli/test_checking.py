@@ -53,7 +53,7 @@ def test_drift_is_named_and_repaired(cli: Cli, pod: Pod, wired: str, drift: str)
     log = [record["argv"] for record in cli.json("log", wired) if record["verb"] == "check --fix"]
     assert sorted(log) == sorted(shown)
     assert "no drift" in cli.ok("check", wired)
-    if "gone" not in drift:  # a link that was made anew has other numbers
+    if "gone" not in drift:  # a link that was made again has other numbers
         assert difference(as_applied, dump(pod.inside)) == ""
 
 
@@ -69,7 +69,7 @@ def test_rules_that_went_come_back(cli: Cli, pod: Pod, wired: str) -> None:
     assert "-i eth0 -j DROP" in pod.inside.run("ebtables-save").out
 
 
-def test_a_drifted_wiring_is_taken_back_whole(cli: Cli, pod: Pod, result: Path) -> None:
+def test_a_drifted_wiring_is_rolled_back_whole(cli: Cli, pod: Pod, result: Path) -> None:
     """Teardown looks at each resource: it needs no repair first."""
     before = dump(pod.inside)
     cli.ok("apply", "--result", result, "--netns", pod.inside.name, "--yes")
@@ -87,7 +87,7 @@ def test_without_a_terminal_a_repair_needs_yes(cli: Cli, pod: Pod, wired: str) -
 
 
 def test_what_is_not_wired_cannot_drift(cli: Cli, wired: str) -> None:
-    """An id never seen, and one that was taken back."""
+    """An id never seen, and one that was rolled back."""
     assert "never wired" in cli.refused("check", "elsewhere")
     cli.ok("teardown", wired, "--yes")
     assert "not wired any more" in cli.refused("check", wired)

@@ -54,7 +54,7 @@ def state(scratch: Path) -> dict[str, object]:
 
 
 def test_the_demo_does_what_it_tells(scratch: Path) -> None:
-    """Plan, apply, frames, log, teardown, in this order; plain where it is piped; and the pod is what it was."""
+    """Plan, apply, frames, log, teardown, in this order; plain if it is piped; and the pod is what it was."""
     with nothing_left(scratch):
         outcome = run(DEMO, env=environment(scratch), timeout=60)
     assert outcome.err == ""

@@ -20,7 +20,7 @@ from tests.support.pods import Pod
 
 @pytest.fixture
 def wired(cli: Cli, pod: Pod) -> Iterator[str]:
-    """Wire the pod so that its guest can be served, and take it back."""
+    """Wire the pod so that its guest can be served, and roll it back."""
     name = pod.inside.name
     cli.ok("apply", *cli.wiring(pod), "--serve-dhcp", "--yes")
     yield name

@@ -1,6 +1,6 @@
 """What README and docs show is what podwire prints: every `console` block is run, line by line.
 
-A line `…` in a block stands for any lines. `PODWIRE_DOCS_UPDATE=1 ./dev test tests/cli/test_docs.py` puts what is
+A line `…` in a block matches any lines. `PODWIRE_DOCS_UPDATE=1 ./dev test tests/cli/test_docs.py` puts what is
 really printed in the place of what differs; the result is to be reviewed.
 """
 
@@ -105,7 +105,7 @@ def matches(shown: str, printed: str) -> bool:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_shows_what_is_printed(session: Session, page: str) -> None:
-    """In the order in which it stands there: a page is one session."""
+    """In the order in which it is there: a page is one session."""
     path = ROOT / page
     wrong: list[str] = []
 
@@ -127,7 +127,7 @@ def test_a_page_shows_what_is_printed(session: Session, page: str) -> None:
 
 
 def test_the_readme_s_library_example_works(session: Session) -> None:
-    """It plans, prints and applies; the command line takes it back."""
+    """It plans, prints and applies; the command line rolls it back."""
     code = PYTHON.findall((ROOT / "README.md").read_text())
     assert len(code) == 1
     path = session.cli.file("example.py", code[0].replace("/var/lib/podwire", str(session.cli.state_dir)))
@@ -153,7 +153,7 @@ def test_every_command_is_described(cli: Cli, page: str) -> None:
 
 
 def test_every_option_is_described(cli: Cli) -> None:
-    """In the section of its command; those that all have stand in one of their own."""
+    """In the section of its command; those that all have are in one of their own."""
     text = (ROOT / "docs/command-line.md").read_text()
     sections = dict(re.findall(r"^## (?:podwire )?(.+?)$\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     common = set(re.findall(r"^\| `(-[-\w]+)", sections["Options of every command"], re.MULTILINE))
@@ -201,7 +201,7 @@ def test_every_key_of_the_plugin_is_explained() -> None:
 
 
 def test_pages_say_nothing_of_this_machine() -> None:
-    """No path, no host of a registry, no workplace."""
+    """No path of it, no host of a registry."""
     for page in EVERY_PAGE:
         text = (ROOT / page).read_text()
         for word in (str(ROOT), "/work/", "../shared", "pypi.org", "/root/"):

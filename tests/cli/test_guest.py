@@ -28,7 +28,7 @@ def test_a_plan_tells_what_the_wiring_will(cli: Cli, pod: Pod, plan: Path) -> No
 
 
 def test_dnsmasq_takes_the_configuration(cli: Cli, pod: Pod, plan: Path) -> None:
-    """`dnsmasq --test` reads it to its end, where the links are that it names."""
+    """`dnsmasq --test` reads it to its end, if the links are that it names."""
     cli.ok("apply", plan, "--yes")
     file = cli.folder / "dnsmasq.conf"
     file.write_text(cli.ok("guest", plan, "--format", "dnsmasq"))

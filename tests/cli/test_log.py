@@ -25,7 +25,7 @@ ID = PlanId("pod1")
 
 @pytest.fixture
 def run_twice(cli: Cli, pod: Pod, result: Path) -> str:
-    """Apply and take back, and return the id."""
+    """Apply and roll back, and return the id."""
     cli.ok("apply", "--result", result, "--netns", pod.inside.name, "--yes")
     cli.ok("teardown", pod.inside.name, "--yes")
     return pod.inside.name

@@ -97,7 +97,7 @@ def test_list_knows_the_state_directory_by_option_and_by_variable(cli: Cli, pod:
 
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Iterator[tuple[Cli, Pod]]:
-    """Wire a pod and take it back, once for all tests that read the log of it."""
+    """Wire a pod and roll it back, once for all tests that read the log of it."""
     cli = Cli(tmp_path_factory.mktemp("past"), preloaded)
     with ExitStack() as stack:
         pod = plain(*(Namespace.create(f"past-{hint}") for hint in ("host", "pod")))
@@ -109,7 +109,7 @@ def past(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Iter
 
 
 def test_the_log_has_every_command_with_what_became_of_it(past: tuple[Cli, Pod]) -> None:
-    """In the order in which they were run; those of the plan, and those of the way back."""
+    """In the order in which they were run; those of the plan, and those of the rollback."""
     cli, pod = past
     records = cli.json("log")
     assert records == cli.json("log", pod.inside.name)
@@ -142,7 +142,7 @@ def test_the_log_as_text_says_when_where_and_how_it_went(past: tuple[Cli, Pod]) 
 
 
 def test_the_log_as_commands_can_be_run_again(past: tuple[Cli, Pod]) -> None:
-    """One line each, without a word around it; they are valid, and end where they began."""
+    """One line each, without a word around it; they are valid, and end if they began."""
     cli, pod = past
     before = pod.inside.ip("addr show eth0")
     commands = cli.ok("log", pod.inside.name, "--format", "commands")

@@ -98,7 +98,7 @@ def test_commands_run_by_hand_do_what_apply_does(cli: Cli, pod: Pod, plan: Path)
 
 
 def test_the_script_does_it_by_itself_and_refuses_a_second_time(cli: Cli, pod: Pod, plan: Path) -> None:
-    """It looks first, and its reverse takes it back."""
+    """It looks first, and its reverse rolls it back."""
     before = dump(pod.inside)
     script = cli.file("do.sh", cli.ok("show", plan, "--format", "script"))
     back = cli.file("undo.sh", cli.ok("show", plan, "--reverse", "--format", "script"))

@@ -18,7 +18,7 @@ from tests.support.cli import Cli, tree
 from tests.support.dumps import difference, dump
 from tests.support.pods import Pod, dual_stack
 
-# An ordinary user, but one who may read every file: Python itself may be installed where only root can look.
+# An ordinary user, but one who may read every file: Python itself may be installed if only root can look.
 ONLY_READ = "-all,+dac_read_search"
 NOBODY = ("--reuid", "65534", "--regid", "65534", "--clear-groups")
 NO_RIGHTS = ("--inh-caps", ONLY_READ, "--ambient-caps", ONLY_READ, "--bounding-set", ONLY_READ)
@@ -26,7 +26,7 @@ NO_RIGHTS = ("--inh-caps", ONLY_READ, "--ambient-caps", ONLY_READ, "--bounding-s
 
 @pytest.fixture
 def nobody() -> tuple[str, ...]:
-    """Return the words that run a program as an ordinary user; skip where there is no other user than root."""
+    """Return the words that run a program as an ordinary user; skip if there is no other user than root."""
     words = (shutil.which("setpriv") or "setpriv", *NOBODY, *NO_RIGHTS)
     if run([*words, "true"], check=False).rc != 0:
         pytest.skip("in this user namespace root is the only user")
@@ -69,7 +69,7 @@ def test_a_plan_is_a_preview_and_touches_nothing(cli: Cli, pod: Pod, result: Pat
     assert f"  in {pod.inside.path}" in lines
     assert any(line.startswith("    1  ") for line in lines)
     assert "the VM opens tap0 with mac 0a:58:0a:01:5a:05" in text
-    assert "to take it back" in lines[-1]
+    assert "to roll it back" in lines[-1]
 
 
 def test_a_namespace_can_be_named_in_three_ways(cli: Cli, pod: Pod, result: Path) -> None:
@@ -114,7 +114,7 @@ def test_options_of_the_tap_and_the_bridge_stand_in_the_plan(cli: Cli, pod: Pod,
 
 
 def test_detailed_exitcode_tells_whether_there_are_changes(cli: Cli, pod: Pod, result: Path) -> None:
-    """2 where there are, 0 where the namespace is wired already, and without the option always 0."""
+    """2 if there are, 0 if the namespace is wired already, and without the option always 0."""
     arguments = ("plan", "--result", result, "--netns", pod.inside.name)
     assert cli.run(*arguments, "--detailed-exitcode").rc == 2
     assert cli.run(*arguments).rc == 0
@@ -135,7 +135,7 @@ def test_planning_twice_is_planning_once(cli: Cli, pod: Pod, result: Path) -> No
 
 
 def test_a_stored_plan_is_for_its_owner_only(cli: Cli, pod: Pod, result: Path) -> None:
-    """Mode 0600, also where the file was there and open to all; the preview is printed as well."""
+    """Mode 0600, even if the file was there and open to all; the preview is printed as well."""
     file = cli.file("pod.plan", "a longer text than any that is short" * 10_000)
     file.chmod(0o666)
     text = cli.ok("plan", "--result", result, "--netns", pod.inside.name, "-o", file)
@@ -172,7 +172,7 @@ def test_show_needs_nothing_but_the_file(
 def test_a_plan_from_captured_facts_needs_neither_root_nor_the_namespace(
     cli: Cli, pod: Pod, result: Path, nobody: tuple[str, ...]
 ) -> None:
-    """What it plans off the host is what it plans there, less what is rolled."""
+    """What it plans off the host is what it plans there, less what is random."""
     facts = cli.file("facts.json", cli.ok("facts", "--netns", pod.inside.name))
     here = cli.json("plan", "--result", result, "--netns", pod.inside.name)
     pod.inside.delete()
@@ -216,7 +216,7 @@ def test_a_wiring_is_chosen_by_its_name(cli: Cli, pod: Pod, result: Path) -> Non
 
 
 def test_a_pod_of_two_networks_has_two_results(cli: Cli, pod: Pod, result: Path) -> None:
-    """Each is the answer of a plugin of its own; together they are one wiring, applied, known again and taken back."""
+    """Each is the answer of a plugin of its own; together they are one wiring, applied, known again and rolled back."""
     before = copy.deepcopy(pod.result)
     pod.add_veth("net1", mac="0a:58:0a:01:5b:05", host_mac="0a:58:0a:01:5b:01")
     pod.add_address("10.1.91.5/24", link="net1")

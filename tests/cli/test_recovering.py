@@ -124,7 +124,7 @@ def test_a_teardown_that_was_killed_is_finished_both_ways(
 
 
 def test_with_the_bridge_half_made(cli: Cli, pod: Pod, plan: Path, before: Dump) -> None:
-    """It stands there, without its settings."""
+    """It is there, without its settings."""
     os.kill(kill_in_the_middle(cli, "apply", plan, program="sysctl", mark="br0/accept_ra"), signal.SIGKILL)
     assert "br0" in pod.inside.ip("link")
     cli.ok("recover")
@@ -132,7 +132,7 @@ def test_with_the_bridge_half_made(cli: Cli, pod: Pod, plan: Path, before: Dump)
 
 
 def test_teardown_takes_back_what_is_half_done_too(cli: Cli, pod: Pod, half_applied: str, before: Dump) -> None:
-    """It is the same way back."""
+    """It is the same rollback."""
     cli.ok("teardown", half_applied, "--yes")
     assert difference(before, dump(pod.inside)) == ""
 
@@ -153,7 +153,7 @@ def test_as_long_as_the_last_command_runs_nobody_else_changes_anything(
 def test_recover_of_a_namespace_that_is_gone_is_done(cli: Cli, pod: Pod, half_applied: str) -> None:
     """It says so, and forgets it."""
     pod.inside.delete()
-    gone = f"{half_applied}: its namespace is gone, so nothing is left to take back\n"
+    gone = f"{half_applied}: its namespace is gone, so nothing is left to roll back\n"
     assert cli.ok("recover", "--dry-run") == gone
     assert cli.ok("recover", "--forward") == gone
     assert cli.ok("list") == "nothing is wired here\n"
@@ -170,7 +170,7 @@ def test_recover_leaves_alone_what_is_wired(cli: Cli, pod: Pod, plan: Path) -> N
 
 
 def test_how_recovery_ended_is_a_document_too(cli: Cli, half_applied: str) -> None:
-    """A list where no id was given, one outcome where there was."""
+    """A list if no id was given, one outcome if there was."""
     assert [(outcome["id"], outcome["outcome"]) for outcome in cli.json("recover")] == [(half_applied, "restored")]
     assert cli.json("recover") == []
     assert cli.json("recover", half_applied)["outcome"] == "nothing"
@@ -201,12 +201,12 @@ def test_a_signal_in_the_middle_takes_everything_back(
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (3, "")
     assert err == (
-        f"podwire: interrupted by {number.name}; what was done was taken back, {pod.inside.path} is as it was\n"
+        f"podwire: interrupted by {number.name}; what was done was rolled back, {pod.inside.path} is as it was\n"
     )
     assert difference(before, dump(pod.inside)) == ""
 
 
-def test_a_command_that_takes_too_long_is_ended_and_all_is_taken_back(
+def test_a_command_that_takes_too_long_is_ended_and_all_is_rolled_back(
     cli: Cli, pod: Pod, plan: Path, before: Dump
 ) -> None:
     """`--timeout` says how long is too long."""

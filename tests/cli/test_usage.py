@@ -54,7 +54,7 @@ WRONG = {
     "an unknown command": (["frobnicate"], "there is no command 'frobnicate': facts, plan, "),
     "an unknown option before the command": (["--verbose", "list"], "'--verbose' is unknown here (see podwire --help)"),
     "an option's value is missing": (["plan", "--result"], "--result: a value is missing (see podwire plan --help)"),
-    "a value where there is none": (["list", "--json=yes"], "--json: it takes no value, but was given 'yes'"),
+    "a value if there is none": (["list", "--json=yes"], "--json: it takes no value, but was given 'yes'"),
     "an unknown format": (["log", "--format", "yaml"], "--format: 'yaml' is none of text, commands, "),
     "a format of another command": (["list", "--format", "script"], "--format: 'script' is none of text, json"),
     "no time": (["facts", "--netns", "pod1", "--timeout", "soon"], "--timeout: 'soon' is not a time (such as 30,"),

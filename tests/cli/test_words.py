@@ -72,13 +72,13 @@ def test_apply_can_be_looked_at_first(cli: Cli, pod: Pod, result: Path) -> None:
 
 
 def test_colours_are_as_wished(cli: Cli, pod: Pod, result: Path) -> None:
-    """Also where standard output is no terminal, and none where it is one."""
+    """Also if standard output is no terminal, and none if it is one."""
     words = ("plan", "--result", result, "--netns", pod.inside.name)
     assert "\x1b[" in cli.ok(*words, "--color", "always")
     assert "\x1b[" not in cli.ok(*words)
     with cli.on_terminal(*words, "--color", "never", "--summary") as terminal:
         status, said = terminal.end()
-    assert (status, "\x1b[3" in said, "to take it back" in said) == (0, False, True)
+    assert (status, "\x1b[3" in said, "to roll it back" in said) == (0, False, True)
 
 
 def test_a_namespace_is_named_by_a_process(cli: Cli, pod: Pod) -> None:

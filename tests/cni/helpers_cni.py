@@ -87,7 +87,7 @@ class Attached:
             stream.close()
 
     def seconds_of_add(self) -> float:
-        """Return how long an ADD takes; it is taken back."""
+        """Return how long an ADD takes; it is rolled back."""
         began = time.monotonic()
         self.add()
         took = time.monotonic() - began

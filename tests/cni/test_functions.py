@@ -31,7 +31,7 @@ def call(version: str) -> Call:
 
 @pytest.mark.parametrize("version", ["1.0.0", "1.1.0"])
 def test_it_is_named_by_its_pci_address(version: str) -> None:
-    """CNI specification 1.1.0, «ADD Success»: pciID."""
+    """CNI specification 1.1.0, "ADD Success": pciID."""
     asked = call(version)
     assert asked.conf.options == evolve(PlanOptions(), sriov=True)
     interfaces = result_of(asked, plan_of(pod(), options=SRIOV))["interfaces"]

@@ -93,7 +93,7 @@ def test_an_add_that_fails_takes_back_what_it_did(pod: Attached, tmp_path: Path)
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
-def test_an_add_that_is_killed_is_taken_back_by_del(pod: Attached, seed: int) -> None:
+def test_an_add_that_is_killed_is_rolled_back_by_del(pod: Attached, seed: int) -> None:
     """At any instant; the host end, the namespace and the state are as they were."""
     instant = random.Random(seed).uniform(0, pod.seconds_of_add())  # noqa: S311
     pod.interrupted("ADD", signal.SIGKILL, instant)
@@ -132,7 +132,7 @@ def test_an_add_that_is_told_to_end_takes_back_what_it_did(pod: Attached, seed: 
     assert pod.left() == ""
 
 
-def test_what_cannot_be_taken_back_is_tried_again_and_then_abandoned(pod: Attached, tmp_path: Path) -> None:
+def test_what_cannot_be_rolled_back_is_tried_again_and_then_abandoned(pod: Attached, tmp_path: Path) -> None:
     """A container must not be kept for ever by a rule that somebody made irremovable: code 11 once, then 0."""
     pod.add()
     broken = tmp_path / "bin" / "ebtables-restore"

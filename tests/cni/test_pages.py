@@ -11,7 +11,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/kubernetes.md"
 
 
 def first_cells() -> set[str]:
-    """Return what stands in the first column of the page's tables, without backquotes."""
+    """Return what is in the first column of the page's tables, without backquotes."""
     rows = re.findall(r"^\| (.+?) \|", PAGE.read_text(), re.MULTILINE)
     return {word.strip("`") for row in rows for word in row.split(", ")}
 

@@ -206,7 +206,7 @@ def test_gc_without_a_list_is_an_error(pod: Attached) -> None:
 
 
 def test_gc_goes_on_past_errors_and_reports_them(tmp_path: Path) -> None:
-    """One attachment that cannot be taken back keeps no other one."""
+    """One attachment that cannot be rolled back keeps no other one."""
     state = tmp_path / "state"
     with attached(state) as first, attached(state) as second:
         first.add()
@@ -217,7 +217,7 @@ def test_gc_goes_on_past_errors_and_reports_them(tmp_path: Path) -> None:
         entry = state / "wirings" / f"{stuck.trial.pod.name}-eth0.json"
         (state / "attachments" / entry.name).chmod(0o600)
         entry.unlink()
-        entry.mkdir()  # what stands in its place can be neither read nor removed
+        entry.mkdir()  # what is in its place can be neither read nor removed
         error = gc(first)
         assert error["code"] == 103
         assert stuck.trial.pod.name in error["details"]

@@ -98,7 +98,7 @@ def earlier(bare: Earlier) -> Earlier:
 
 @pytest.mark.parametrize("case", WIRED)
 def test_a_wiring_of_an_earlier_version_is_listed_checked_and_taken_back(earlier: Earlier) -> None:
-    """It is wired as wanted, without drift, planning anew finds nothing to do, and teardown leaves what was before."""
+    """It is wired as wanted, without drift, planning again finds nothing to do, and teardown leaves what was before."""
     cli = earlier.cli
     assert [(row["id"], row["state"]) for row in cli.json("list")] == [(ID, "wired")]
     check = cli.run("check", ID)

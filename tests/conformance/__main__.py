@@ -1,7 +1,7 @@
 """Try a CNI plugin: ``./dev sandbox .venv/bin/python -m tests.conformance PLUGIN CONF [--before CONF]… [--path DIRS]``.
 
 PLUGIN is its file, CONF a file with its part of a network configuration; plugins of ``--before`` are called before it,
-with the result of each handed on. One line a rule; the status is 1 where one is broken.
+with the result of each handed on. One line a rule; the status is 1 if one is broken.
 """
 
 from __future__ import annotations

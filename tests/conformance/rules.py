@@ -254,7 +254,7 @@ def the_addresses_are_there(trial: Trial) -> None:
 
 @rule(DEL, each_version=True)
 def del_takes_back(trial: Trial) -> None:
-    """DEL takes back what ADD did, and answers nothing."""
+    """DEL undoes what ADD did, and answers nothing."""
     prev = trial.prepare()
     before = (dump(trial.pod), trial.host.ip("-o link show"))
     added = trial.call("ADD", trial.conf(prev))
@@ -271,7 +271,7 @@ def del_takes_back(trial: Trial) -> None:
 
 @rule(DEL)
 def del_twice_succeeds(trial: Trial) -> None:
-    """DEL may be called several times, and succeeds where nothing is left."""
+    """DEL may be called several times, and succeeds if nothing is left."""
     trial.add()
     for _ in range(3):
         answer = trial.delete()
@@ -296,7 +296,7 @@ def del_without_namespace_succeeds(trial: Trial) -> None:
 
 @rule(DEL)
 def del_after_the_namespace_succeeds(trial: Trial) -> None:
-    """DEL succeeds where the namespace has been deleted, by its former path."""
+    """DEL succeeds if the namespace has been deleted, by its former path."""
     trial.add()
     trial.pod.delete()
     answer = trial.delete()
@@ -305,7 +305,7 @@ def del_after_the_namespace_succeeds(trial: Trial) -> None:
 
 @rule(DEL)
 def del_after_the_interface_succeeds(trial: Trial) -> None:
-    """DEL succeeds where the interface is missing."""
+    """DEL succeeds if the interface is missing."""
     trial.add()
     trial.pod.ip("link del eth0")
     answer = trial.delete()
@@ -314,7 +314,7 @@ def del_after_the_interface_succeeds(trial: Trial) -> None:
 
 @rule(DEL)
 def del_without_previous_result_succeeds(trial: Trial) -> None:
-    """DEL does not require prevResult: a runtime leaves it out where it has none."""
+    """DEL does not require prevResult: a runtime leaves it out if it has none."""
     trial.add()
     answer = trial.delete(trial.conf())
     expect(answer.ok, "DEL failed", answer)
@@ -349,7 +349,7 @@ def check_needs_a_previous_result(trial: Trial) -> None:
 
 @rule(CHECK, since="0.4.0")
 def check_sees_that_an_interface_is_missing(trial: Trial) -> None:
-    """CHECK fails where an interface of the result is missing."""
+    """CHECK fails if an interface of the result is missing."""
     result = trial.add()
     for one in result["interfaces"]:
         if one.get("sandbox") == str(trial.pod.path):
@@ -371,7 +371,7 @@ def check_allows_for_routes_of_others(trial: Trial) -> None:
 
 @rule(STATUS, since="1.1.0")
 def status_is_good(trial: Trial) -> None:
-    """STATUS succeeds and answers nothing where the plugin could serve an ADD."""
+    """STATUS succeeds and answers nothing if the plugin could serve an ADD."""
     answer = trial.call("STATUS", without=IDENTITY)
     expect(answer.ok, "STATUS failed", answer)
     expect(not answer.outcome.out.strip(), "STATUS answered something", answer)

@@ -89,4 +89,4 @@ def test_anybody_can_point_it_at_a_plugin(tmp_path: Path) -> None:
     answer = run([sys.executable, "-m", "tests.conformance", plugin, conf], check=False, timeout=120)
     assert answer.rc == 1
     assert answer.out.splitlines()[-1] == f"{len(BROKEN)} broken"
-    assert "1.0.0  Section 2, DEL: DEL takes back what ADD did, and answers nothing\n       kept" in answer.out
+    assert "1.0.0  Section 2, DEL: DEL undoes what ADD did, and answers nothing\n       kept" in answer.out

@@ -115,7 +115,7 @@ class Trial:
         return self._run(self.subject.plugin, given, self.conf() if conf is None else conf)
 
     def prepare(self, command: str = "ADD") -> Conf | None:
-        """Call the plugins before this one; return the last result of ADD, None where there is none.
+        """Call the plugins before this one; return the last result of ADD, None if there is none.
 
         One that is too old for the version is called in its latest: from 1.0.0 to 1.1.0 results only got more keys.
         """

@@ -154,7 +154,7 @@ def test_the_wheel_holds_what_a_library_user_imports(dist: Path) -> None:
 
 
 def test_the_wheel_holds_man_page_and_completions(dist: Path) -> None:
-    """Where pip puts them, man and the shells find them."""
+    """If pip puts them, man and the shells find them."""
     names = run(sys.executable, "-m", "zipfile", "-l", next(dist.glob("*.whl"))).stdout
     folder = f"podwire-{__version__}.data/data/share"
     for name in (

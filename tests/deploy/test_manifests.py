@@ -132,7 +132,7 @@ def test_the_plugin_takes_its_part_of_a_conflist(path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing (package systemd)")
 def test_the_units_are_understood(tmp_path: Path) -> None:
-    """By systemd itself; the command is put where the Debian package puts it."""
+    """By systemd itself; the command is put if the Debian package puts it."""
     for unit in (DEPLOY / "systemd").iterdir():
         text = unit.read_text().replace("/usr/bin/podwire", "/bin/true").replace("Documentation=man:podwire(8)\n", "")
         (tmp_path / unit.name).write_text(text)

@@ -1,4 +1,4 @@
-"""Fixtures for the executor's lowest floor: a scratch namespace, as a path and opened."""
+"""Fixtures for the executor's lowest parts: a scratch namespace, as a path and opened."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A kind of the test's own, the length of a link's queue: one file and one template make it a resource like any other.
 
-Nothing of podwire knows it. It is planned, shown in every format, stored, scripted, applied, checked and taken back.
+Nothing of podwire knows it. It is planned, shown in every format, stored, scripted, applied, checked and rolled back.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def length(podwire: Podwire) -> int:
     return int(link["txqlen"])
 
 
-def test_it_is_applied_checked_repaired_and_taken_back(podwire: Podwire, plan: Plan) -> None:
+def test_it_is_applied_checked_repaired_and_rolled_back(podwire: Podwire, plan: Plan) -> None:
     """Exactly, by raw dumps."""
     before = dump(podwire.pod.inside)
     podwire.apply(plan)

@@ -86,7 +86,7 @@ def scene(netns: MakeNamespace, state_dir: Path) -> Iterator[Scene]:
         run(["ip", "link", "del", OF_HOST])
 
 
-def test_it_is_applied_and_taken_back_everywhere(scene: Scene) -> None:
+def test_it_is_applied_and_rolled_back_everywhere(scene: Scene) -> None:
     """Both ends are up with their MTU, and go; the host's link is up, and down again."""
     before = dump(scene.inside), dump(scene.outer)
     scene.podwire.apply(scene.plan)
@@ -128,7 +128,7 @@ def test_drift_elsewhere_is_seen_said_and_repaired(scene: Scene) -> None:
 
 
 def test_planning_again_finds_nothing_to_do(scene: Scene) -> None:
-    """The far end is looked at in its namespace, not in the pod's; what would take it back is all of it."""
+    """The far end is looked at in its namespace, not in the pod's; what would roll it back is all of it."""
     scene.podwire.apply(scene.plan)
     entry = scene.podwire.entry
     assert entry is not None
@@ -137,7 +137,7 @@ def test_planning_again_finds_nothing_to_do(scene: Scene) -> None:
 
 
 def test_a_stored_plan_is_read_as_it_was_written(scene: Scene) -> None:
-    """Facts of elsewhere stand in it; but not those that nobody has looked at."""
+    """Facts of elsewhere are in it; but not those that nobody has looked at."""
     document = plan_to_json(scene.plan)
     assert parse_plan(json.dumps(document), TEMPLATES) == scene.plan
     without = plan_to_json(evolve(scene.plan, facts=evolve(scene.plan.facts, elsewhere=())))
@@ -172,7 +172,7 @@ def test_a_script_does_the_same(scene: Scene) -> None:
 
 
 def test_what_is_no_longer_so_elsewhere_makes_it_stale(scene: Scene) -> None:
-    """A link that is up already would be brought down by the way back."""
+    """A link that is up already would be brought down by the rollback."""
     run(["ip", "link", "set", OF_HOST, "up"])
     with pytest.raises(StalePlan, match=f"up or down of {OF_HOST} on the host is not as it was"):
         scene.podwire.apply(scene.plan)
@@ -209,7 +209,7 @@ def test_a_namespace_that_is_gone_has_nothing_to_take_back(scene: Scene) -> None
     assert difference(before, dump(scene.inside)) == ""
 
 
-def test_what_the_pod_leaves_elsewhere_when_it_is_gone_is_taken_back(scene: Scene) -> None:
+def test_what_the_pod_leaves_elsewhere_when_it_is_gone_is_rolled_back(scene: Scene) -> None:
     """Only the pod's namespace is: the host's link goes down again, and nothing is left of the pair."""
     before = dump(scene.outer)
     scene.podwire.apply(scene.plan)

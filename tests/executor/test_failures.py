@@ -1,4 +1,4 @@
-"""Where something goes wrong, or somebody else was there: taken back, left alone or refused, and said so."""
+"""If something goes wrong, or somebody else was there: rolled back, left alone or refused, and said so."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def podwire(netns: MakeNamespace, state_dir: Path) -> Podwire:
     return Podwire.on(dual_stack(netns("host"), netns("pod")), state_dir)
 
 
-# --- taken back -------------------------------------------------------------------------------------------------------
+# --- rolled back ------------------------------------------------------------------------------------------------------
 
 
 def before_the_first(act: Callable[[], object]) -> Listener:
@@ -66,14 +66,14 @@ def journal(podwire: Podwire) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", ["br0", "tap0"])
-def test_a_command_that_the_kernel_refuses_is_taken_back(podwire: Podwire, name: str) -> None:
+def test_a_command_that_the_kernel_refuses_is_rolled_back(podwire: Podwire, name: str) -> None:
     """Somebody's link of that name came between the look and the command: it stays, and all else is as it was."""
     inside = podwire.pod.inside
     before = dump(inside)
     plan = podwire.plan()
 
     with pytest.raises(
-        RolledBack, match=rf"^ip .* {name} .* failed: .*; what was done was taken back, {podwire.netns}"
+        RolledBack, match=rf"^ip .* {name} .* failed: .*; what was done was rolled back, {podwire.netns}"
     ):
         podwire.apply(plan, before_the_first(lambda: inside.ip(f"link add {name} type veth peer name other")))
 
@@ -111,7 +111,7 @@ def test_rules_that_cannot_be_looked_at_are_not_taken_for_gone(
     assert lasting_difference(before, inside) == ""
 
 
-def test_the_journal_says_what_failed_and_that_it_was_taken_back(podwire: Podwire) -> None:
+def test_the_journal_says_what_failed_and_that_it_was_rolled_back(podwire: Podwire) -> None:
     """Each command before and after it ran, the failure with its reason, and the end."""
     inside = podwire.pod.inside
     with pytest.raises(RolledBack):
@@ -143,7 +143,7 @@ UNDONE = {
 
 
 @pytest.mark.parametrize(("line", "resource"), UNDONE.values(), ids=UNDONE)
-def test_what_is_not_there_in_the_end_is_taken_back(podwire: Podwire, line: str, resource: str) -> None:
+def test_what_is_not_there_in_the_end_is_rolled_back(podwire: Podwire, line: str, resource: str) -> None:
     """No command failed, but one of them did not last: apply ends with a look, not with an exit status."""
     inside = podwire.pod.inside
     before = dump(inside)
@@ -159,7 +159,7 @@ def test_what_is_not_there_in_the_end_is_taken_back(podwire: Podwire, line: str,
 
 
 def test_after_a_failure_the_same_plan_can_be_applied(podwire: Podwire) -> None:
-    """What was taken back is what the plan was made from."""
+    """What was rolled back is what the plan was made from."""
     inside = podwire.pod.inside
     plan = podwire.plan()
     with pytest.raises(RolledBack):
@@ -191,7 +191,7 @@ def test_a_strangers_rule_in_our_chain_stays_and_is_reported(podwire: Podwire) -
 
 
 def test_a_strangers_link_in_our_group_stays(podwire: Podwire) -> None:
-    """Links are removed by their group at once, but not where somebody else's would go along."""
+    """Links are removed by their group at once, but not if somebody else's would go along."""
     inside = podwire.pod.inside
     plan = podwire.apply()
     inside.ip("link add other type veth peer name another")
@@ -209,7 +209,7 @@ def names(inside: Namespace) -> set[str]:
     return {link["ifname"] for link in json.loads(inside.ip("-j link show"))}
 
 
-def test_a_namespace_made_anew_under_the_name_counts_as_gone(podwire: Podwire, netns: MakeNamespace) -> None:
+def test_a_namespace_made_again_under_the_name_counts_as_gone(podwire: Podwire, netns: MakeNamespace) -> None:
     """Teardown is done at once and touches nothing of it; and it can be wired."""
     podwire.apply()
     inside = podwire.pod.inside
@@ -311,7 +311,7 @@ def test_a_stale_plan_is_refused_and_says_what_differs(
     found = str(refused.value)
     assert found.startswith("the plan is stale: ")
     assert sentence in found
-    assert found.endswith("; plan anew")
+    assert found.endswith("; plan again")
     assert difference(before, dump(podwire.pod.inside)) == ""
     assert podwire.entry is None
 
@@ -380,7 +380,7 @@ def test_what_was_learnt_from_a_router_comes_back_from_the_router(netns: MakeNam
     assert lasting_difference(learnt, pod.inside) == ""
 
 
-# --- a namespace that has gone, or an id that is used anew ------------------------------------------------------------
+# --- a namespace that has gone, or an id that is used again -----------------------------------------------------------
 
 
 def test_a_namespace_that_went_is_gone(podwire: Podwire) -> None:
@@ -406,14 +406,14 @@ def test_another_namespace_under_the_name_is_gone_too(podwire: Podwire) -> None:
         again.delete()
 
 
-def test_an_id_that_is_used_anew_is_not_forgotten(podwire: Podwire, netns: MakeNamespace) -> None:
+def test_an_id_that_is_used_again_is_not_forgotten(podwire: Podwire, netns: MakeNamespace) -> None:
     """Whoever saw that the old namespace was gone comes late."""
     podwire.apply()
     old = podwire.entry
     assert old is not None
     podwire.pod.inside.delete()
     new = evolve(podwire, pod=dual_stack(netns("host2"), netns("pod2")))
-    new.apply(new.plan(anew=True))
+    new.apply(new.plan(again=True))
     assert restore(old, podwire.settings, "gc").what == "nothing"
     assert new.entry is not None
     assert new.teardown().what == "restored"

@@ -184,7 +184,7 @@ def test_a_request_would_leave_without_the_rule(wired: Pod) -> None:
 
 
 def test_a_request_for_ipv6_stays_inside(wired: Pod) -> None:
-    """Where the pod has an IPv6 address; whoever listens on br0 hears it."""
+    """If the pod has an IPv6 address; whoever listens on br0 hears it."""
     with vm(wired) as guest, wire(wired) as capture, Port.on_link(wired.inside, "br0") as listener:
         guest.send(dhcpv6_solicit(MAC))
         listener.receive(says(SOLICIT))
@@ -192,7 +192,7 @@ def test_a_request_for_ipv6_stays_inside(wired: Pod) -> None:
 
 
 def test_a_request_stays_inside_behind_somebodys_accept(netns: MakeNamespace, state_dir: Path) -> None:
-    """The rules stand in front of those that were there."""
+    """The rules come before those that were there."""
     pod = also(plain, "ebtables -A FORWARD -j ACCEPT")(netns("host"), netns("pod"))
     Podwire.on(pod, state_dir).apply()
     with vm(pod) as guest, wire(pod) as capture, pod.inside.inside(dhcp_server) as server:

@@ -31,7 +31,7 @@ def settings(tmp_path: Path) -> podwire.Settings:
     return podwire.Settings(podwire.StateStore(tmp_path / "state"))
 
 
-def test_a_pod_is_wired_and_taken_back(pod: Pod, settings: podwire.Settings) -> None:
+def test_a_pod_is_wired_and_rolled_back(pod: Pod, settings: podwire.Settings) -> None:
     """Each function returns what its command prints, as a value; afterwards the namespace is as it was."""
     before, name = dump(pod.inside), pod.inside.name
     plan = podwire.plan(pod.result, name, settings=settings)

@@ -90,7 +90,7 @@ def test_what_cannot_be_a_namespace_path_is_refused(text: str) -> None:
 
 
 def test_the_id_of_a_wiring_is_the_name_of_its_namespace() -> None:
-    """The base name serves where it is an id."""
+    """The base name serves if it is an id."""
     assert default_id(NetnsPath("/var/run/netns/cni-12ab")) == "cni-12ab"
 
 

@@ -1,4 +1,4 @@
-"""A new wiring is one file: that of the tests' own is planned, shown, applied, checked, repaired and taken back."""
+"""A new wiring is one file: that of the tests' own is planned, shown, applied, checked, repaired and rolled back."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_it_says_what_recovery_needs(podwire: Podwire) -> None:
     assert entry is not None
     reopen(entry, podwire.settings).close()
     podwire.pod.inside.ip("link set tap0 down")
-    with pytest.raises(Refused, match=r"^tap0 of pod1: it is down: podwire teardown pod1 takes back what is left$"):
+    with pytest.raises(Refused, match=r"^tap0 of pod1: it is down: podwire teardown pod1 rolls back what is left$"):
         reopen(entry, podwire.settings)
 
 

@@ -222,7 +222,7 @@ def test_a_file_that_cannot_be_run_is_unusable(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_program_says_is_made_fit_for_a_sentence(text: str, line: str) -> None:
-    """It may rave, or write to the terminal of whoever reads it."""
+    """It may print without end, or write to the terminal of whoever reads it."""
     assert one_line(text) == line
 
 
@@ -249,7 +249,7 @@ def test_a_program_started_ahead_waits_for_its_input(ready: PrestartedProcess, t
 
 
 def test_a_program_started_ahead_that_gets_nothing_does_nothing(ready: PrestartedProcess, tmp_path: Path) -> None:
-    """Where podwire refuses after all; where it is killed the pipe ends just so."""
+    """If podwire refuses after all; if it is killed the pipe ends just so."""
     ready.close()
     ready.close()
     assert children() == set()
@@ -352,7 +352,7 @@ print(run("kill -TERM $$; echo deaf").rc, run("kill -PIPE $$; echo deaf").rc)
 
 
 def test_nothing_is_run_by_a_process_that_would_not_learn_how_it_ends() -> None:
-    """The kernel throws exit statuses away where SIGCHLD is ignored (waitpid(2))."""
+    """The kernel throws exit statuses away if SIGCHLD is ignored (waitpid(2))."""
     script = """
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 try:

@@ -33,7 +33,7 @@ def test_what_serves_a_guest_comes_and_goes(netns: MakeNamespace, state_dir: Pat
 
 
 def round_trip(pod: Pod, state_dir: Path, options: PlanOptions = NO_OPTIONS) -> Plan:
-    """Wire the pod and take it back, and compare the raw dumps; return the plan."""
+    """Wire the pod and roll it back, and compare the raw dumps; return the plan."""
     podwire = Podwire.on(pod, state_dir)
     plan = podwire.plan(options)
     for interface in plan.interfaces:
@@ -97,11 +97,11 @@ UNRESTORABLE = {
     ),
     "an IPv6 route that depends on the source": (
         "ip route add fd00:98::/48 from fd00:1:90::/64 via fd00:1:90::1",
-        "^route fd00:98::/48 via fd00:1:90::1 dev eth0 metric 1024 has «from», ",
+        "^route fd00:98::/48 via fd00:1:90::1 dev eth0 metric 1024 has 'from', ",
     ),
     "a route with a realm": (
         "ip route add 10.9.0.0/16 via 10.1.90.1 realm 5",
-        "^route 10.9.0.0/16 via 10.1.90.1 dev eth0 has «flow», ",
+        "^route 10.9.0.0/16 via 10.1.90.1 dev eth0 has 'flow', ",
     ),
     "two routes that differ in their metrics only": (
         "ip route append default via 10.1.90.1 mtu 1300",
@@ -109,7 +109,7 @@ UNRESTORABLE = {
     ),
     "a rule that podwire would add": (
         "ebtables -A INPUT -i eth0 -j DROP",
-        "^the ebtables rule «-A INPUT -i eth0 -j DROP» ",
+        "^the ebtables rule '-A INPUT -i eth0 -j DROP' ",
     ),
 }
 

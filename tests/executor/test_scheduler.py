@@ -194,7 +194,7 @@ def test_each_lane_keeps_its_order_and_all_are_run(whole: list[Command]) -> None
 
 
 def test_behind_a_failure_nothing_begins_and_what_runs_is_waited_for() -> None:
-    """A namespace is not taken back while a command still changes it."""
+    """A namespace is not rolled back while a command still changes it."""
     stage = Stage([RULES, MAC, NEW_BRIDGE, NEW_TAP], {0: 9})
 
     def end(at: int, this: Command, job: Execution) -> bool:

@@ -142,7 +142,7 @@ def test_commands_sent_behind_one_that_ended_ip_are_run_once_each(namespace: Nam
 
 
 def test_a_refused_neighbour_ends_ip_and_is_answered_all_the_same(namespace: Namespace) -> None:
-    """`ip neighbour add` exits with status 2 where the kernel refuses, unlike its sisters."""
+    """`ip neighbour add` exits with status 2 if the kernel refuses, unlike its sisters."""
     add = ("ip", "neighbour", "add", "192.0.2.9", "lladdr", "02:00:00:00:00:09", "dev", "br0")
     with IpBatch(namespace, timeout=5) as session:
         session.run(("ip", "link", "add", "br0", "type", "bridge"))
@@ -300,7 +300,7 @@ def test_an_alias_cannot_pass_for_the_end_of_an_answer(namespace: Namespace) -> 
     ids=ascii,
 )
 def test_a_word_that_could_be_more_than_a_word_is_refused(namespace: Namespace, token: str) -> None:
-    """Before anything is written, also where it stands behind good commands; `ip` is not even started."""
+    """Before anything is written, also behind good commands; `ip` is not even started."""
     with IpBatch(namespace, timeout=5) as session:
         with pytest.raises(ExecutorError, match=r"is not a word that podwire gives to ip$"):
             session.run_many([("ip", "link", "add", "br0", "type", "bridge"), ("ip", "link", "show", "dev", token)])

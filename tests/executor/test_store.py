@@ -60,7 +60,7 @@ def test_until_it_is_committed_the_old_one_stands(store: StateStore) -> None:
         assert (now.cookie, now.status) == (8, APPLYING)
     assert files(store) == ["pod1.json"]
     with wired:
-        wired.commit()  # written anew
+        wired.commit()  # written again
     now = store.load(PlanId("pod1"))
     assert now is not None
     assert now.status == WIRED
@@ -92,7 +92,7 @@ def test_a_full_disk_is_said_and_leaves_the_old_one(store: StateStore, monkeypat
 
 
 def test_entries_of_others_are_not_read(store: StateStore) -> None:
-    """Not even where they are damaged: a host has hundreds."""
+    """Not even if they are damaged: a host has hundreds."""
     for name, cookie in (("pod1", 11), ("pod2", 12), ("pod3", 11), ("pod4", 111)):
         store.save(entry(name, cookie))
     (store.directory / "wirings" / "pod2.json").write_text("{")

@@ -143,12 +143,12 @@ def refused(namespace: Namespace, name: str, sentence: str, queues: int = 1) -> 
 
 
 def test_a_tap_that_is_not_there_is_refused_and_not_made(namespace: Namespace) -> None:
-    """Opening makes one where nobody looks first: the kernel's way."""
+    """Opening makes one if nobody looks first: the kernel's way."""
     refused(namespace, "tap0", "there is no persistent tap tap0 in the namespace")
 
 
 def test_a_tap_of_another_namespace_is_not_opened(namespace: Namespace) -> None:
-    """The name is looked up inside, where podwire itself is not."""
+    """The name is looked up inside, if podwire itself is not."""
     name = f"pwt{os.getpid()}"
     ip("tuntap", "add", "dev", name, "mode", "tap")
     try:

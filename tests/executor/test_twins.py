@@ -86,7 +86,7 @@ def run_script(plan: Plan, folder: Path, *, first_in_path: Path | None = None) -
 
 
 def test_a_namespace_that_differs_would_be_seen(netns: MakeNamespace) -> None:
-    """The comparison of twins can fail: it does where one of them has another MAC."""
+    """The comparison of twins can fail: it does if one of them has another MAC."""
     pods = [dual_stack(netns("host"), netns("pod")) for _ in range(2)]
     all_alike(pods)
     pods[1].inside.ip("link set eth0 address 02:00:00:00:00:42")
@@ -199,7 +199,7 @@ def test_script_takes_back_what_it_did_where_the_kernel_refuses(netns: MakeNames
     before = dump(pod.inside)
     outcome = run_script(plan, tmp_path)
     assert outcome.rc == 3
-    assert "link set dev eth0 master br0; taking back" in outcome.err
+    assert "link set dev eth0 master br0; rolling back" in outcome.err
     assert lasting_difference(before, pod.inside) == ""
 
 

@@ -27,7 +27,7 @@ OPTIONS = (
     "--virtual-time-budget=20000",
 )
 
-# Each document stands in a frame of its own. What is seen of a text is where its glyphs are, whatever reckoned it.
+# Each document is in a frame of its own. What is seen of a text is where its glyphs are, whatever was computed.
 _CHECKER = """
 const near = 0.75;
 const area = (node) => node.getBoundingClientRect();
@@ -73,7 +73,7 @@ addEventListener("load", () => {
 
 
 def chromium() -> str | None:
-    """Return the browser's program, None where there is none."""
+    """Return the browser's program, None if there is none."""
     return next((path for path in map(shutil.which, PROGRAMS) if path), None)
 
 

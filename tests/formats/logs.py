@@ -12,7 +12,7 @@ NASTY = ("\x1b[31mred\x1b[0m\x00\x07", "\u202etxt.exe", "\ud800", "line\r\nline\
 
 
 def records() -> list[LogRecord]:
-    """Return what was run for two pods: one is wired and taken back, the other's wiring fails."""
+    """Return what was run for two pods: one is wired and rolled back, the other's wiring fails."""
     found: list[LogRecord] = []
     now = START
     for name, pod, verb, failing in (("dual-stack", "pod1", "apply", None), ("aws", "pod2", "apply", 5)):

@@ -36,7 +36,7 @@ def test_drawings_fit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wide", [1600, 1024, 400])
 def test_pages_fit_on_any_screen(tmp_path: Path, wide: int) -> None:
-    """A page never scrolls sideways; where the picture is wider, only that does."""
+    """A page never scrolls sideways; if the picture is wider, only that does."""
     pages = {name: render_html(plan, PAGE_TEMPLATES) for name, plan in PLANS.items()}
     assert_fine(measured(pages, tmp_path, wide=wide))
 

@@ -76,7 +76,7 @@ def test_missing_rules_are_counted() -> None:
 
 
 def test_one_command_for_several_is_said_once() -> None:
-    """It stands with the last of them."""
+    """It is shown with the last of them."""
     lines = drift(change_of(Sysctl), change_of(Sysctl, 1))
     assert lines == [
         "  ~ sysctl  net/bridge/bridge-nf-call-iptables 1, was applied as 0",

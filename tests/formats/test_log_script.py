@@ -61,7 +61,7 @@ def test_hostile_words_stay_words(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_printed_is_left_out(tmp_path: Path) -> None:
-    """It stands there as a comment, made visible."""
+    """It is there as a comment, made visible."""
     replayed(hostile_records(), tmp_path)
     assert not (tmp_path / "was-here").exists()
 

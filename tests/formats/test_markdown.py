@@ -60,7 +60,7 @@ def test_there_are_no_tags_but_podwires_own(name: str) -> None:
 
 @pytest.mark.parametrize("name", PLANS)
 def test_the_commands_are_those_that_are_run(name: str) -> None:
-    """As they can be copied, and the way back."""
+    """As they can be copied, and the rollback."""
     plan = PLANS[name]
     _, blocks = parts_of(plan)
     if plan.changes:

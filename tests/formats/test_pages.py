@@ -79,14 +79,14 @@ def test_failed_commands_stand_out_and_are_open() -> None:
 
 
 def test_what_was_run_for_one_command_line_stands_together() -> None:
-    """Under who asked for it, also where the log is read backwards."""
+    """Under who asked for it, even if the log is read backwards."""
     for log in (records(), records()[::-1]):
         heads = [found.text for found in parsed(render_log_html(log, PAGE_TEMPLATES)).iter("h2")]
         assert sorted(filter(None, heads)) == ["apply pod1", "apply pod2", "teardown pod1"]
 
 
 def test_bars_lie_within_their_track() -> None:
-    """One begins where the one before it ended."""
+    """One begins if the one before it ended."""
     styles = [found.get("style", "") for found in parsed(render_log_html(records(), PAGE_TEMPLATES)).iter("div")]
     bars = [[float(part.split(":")[1][:-1]) for part in style.split(";")] for style in styles if style]
     assert bars
@@ -100,6 +100,6 @@ def test_a_name_from_elsewhere_cannot_be_an_element() -> None:
 
 
 def test_a_style_sheet_holds_nothing_to_escape() -> None:
-    """HTML would not take it back."""
+    """HTML would not roll it back."""
     with pytest.raises(ValueError, match="style sheet"):
         str(element("style", "</style><script>"))

@@ -62,7 +62,7 @@ def test_a_part_has_words(name: str) -> None:
 
 @pytest.mark.parametrize("form", PLAN_FORMATS)
 def test_rules_that_somebody_flushed_are_shown_in_every_format(form: str) -> None:
-    """Of our rules only the chains are left, and they are to go: the way back is shown."""
+    """Of our rules only the chains are left, and they are to go: the rollback is shown."""
     plan = plan_of("plain").reverse()
     (rules,) = (change for change in plan.changes if subject_of(change) == "rules")
     for part in parts(rules.before):

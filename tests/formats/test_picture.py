@@ -33,7 +33,7 @@ def lines_in(lane: Lane) -> set[tuple[str, str]]:
 
 
 def test_a_plain_pod_before_has_the_host_and_the_interface_only() -> None:
-    """What goes is marked, the rest stands there as it is."""
+    """What goes is marked, the rest is there as it is."""
     lane = picture_of(plan_of("plain")).lanes[0]
     before = boxes_in(lane.before)
     assert list(before) == ["host", "link"]
@@ -43,7 +43,7 @@ def test_a_plain_pod_before_has_the_host_and_the_interface_only() -> None:
 
 
 def test_after_it_everything_that_appears_stands_in_order_from_host_to_vm() -> None:
-    """The block rules stand on the port, between the interface and the bridge."""
+    """The block rules are on the port, between the interface and the bridge."""
     row = picture_of(plan_of("plain")).lanes[0].after
     assert [(box.place, box.sign) for box in row.boxes] == [
         ("host", ""), ("link", "~"), ("rules", "+"), ("bridge", "+"), ("tap", "+"), ("vm", "+"),
@@ -93,7 +93,7 @@ def test_the_reverse_is_the_same_picture_the_other_way_round(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_change_stands_in_the_picture(name: str) -> None:
-    """Either in a lane, where it acts, or in the list below."""
+    """Either in a lane, if it acts, or in the list below."""
     plan = plan_of(name)
     picture = picture_of(plan)
     shown = {line for lane in picture.lanes for row in (lane.before, lane.after) for line in _texts(row)}
@@ -107,7 +107,7 @@ def _texts(row: Row) -> set[str]:
 
 
 def _trace(change: Change) -> str:
-    """Return a text that must be somewhere where a change is shown."""
+    """Return a text that must be somewhere if a change is shown."""
     resource: Any = change.resource
     state: Any = change.known_state
     traces: dict[type, Callable[[], str]] = {

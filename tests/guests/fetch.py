@@ -2,8 +2,8 @@
 
     python -m tests.guests.fetch
 
-The cache is `$XDG_CACHE_HOME/podwire/guests` (by default below `~/.cache`), or `.cache/guests` in the checkout where
-that cannot be written. What is there is made anew when this file or one of its neighbours changes.
+The cache is `$XDG_CACHE_HOME/podwire/guests` (by default below `~/.cache`), or `.cache/guests` in the checkout if
+that cannot be written. What is there is made again when this file or one of its neighbours changes.
 """
 
 from __future__ import annotations
@@ -109,12 +109,12 @@ def _make(wanted: Path) -> None:
             run("dpkg", "-x", str(package), str(work / "root"))
         made = work / "made"
         made.mkdir()
-        _furnish(work / "root", made)
+        _prepare(work / "root", made)
         made.rename(wanted)
 
 
 def _downloaded(where: Path) -> list[Path]:
-    """Download the packages; where the lists are older than what the archive has, after reading those anew."""
+    """Download the packages; if the lists are older than what the archive has, after reading those again."""
     where.mkdir(mode=0o755)
     try:
         _download(where)
@@ -133,7 +133,7 @@ def _download(where: Path) -> None:
     run("apt-get", "download", *_PACKAGES, *_CLOUD_INIT, depends[0], cwd=where)
 
 
-def _furnish(root: Path, made: Path) -> None:
+def _prepare(root: Path, made: Path) -> None:
     """Put the kernels and the RAM disks of their guests into `made`."""
     shutil.copy(root / "usr/bin/linux.uml", made / "linux.uml")
     shutil.copy(root / "bin/busybox", made / "busybox")  # for the other end: it has a ping

@@ -22,7 +22,7 @@ def udhcpc(link: str = "eth0") -> str:
 
 @contextmanager
 def served(cli: Cli, pod: Pod, *options: str) -> Iterator[None]:
-    """Wire a pod and serve its guest by a daemon, and take both back: the pod is then what it was."""
+    """Wire a pod and serve its guest by a daemon, and roll both back: the pod is then what it was."""
     before = dump(pod.inside)
     cli.ok("apply", *cli.wiring(pod), "--serve-dhcp", *options, "--yes")
     cli.ok("dhcp", pod.inside.name, "--daemon")

@@ -1,4 +1,4 @@
-"""The hostile inputs: what is typed, and what stands in the files that it names.
+"""The hostile inputs: what is typed, and what is in the files that it names.
 
 `{name}` in a word is a file of the case; `{netns}`, `{result}` and `{plan}` are the pod's, and `{state}` the state
 directory. Content is bytes or text as it is, a number the size of a sparse file, anything else JSON.
@@ -159,7 +159,7 @@ def results() -> Iterator[Case]:
 
 
 def facts() -> Iterator[Case]:
-    """Yield facts files; `{facts}` of the pod are put in where a case changes them."""
+    """Yield facts files; `{facts}` of the pod are put in if a case changes them."""
     yield from documents("facts", OFFLINE)
 
 
@@ -414,7 +414,7 @@ def _fifo_instead(*place: str) -> Callable[[Path], None]:
 
 
 def state_directories() -> Iterator[Case]:
-    """Yield what may stand where podwire keeps its state; the pod's namespace is called pod, and so is its entry."""
+    """Yield what may be where podwire keeps its state; the pod's namespace is called pod, and so is its entry."""
     for name, prepare in {
         "open to all": _open_to_all(),
         "wirings open to all": _open_to_all("wirings"),

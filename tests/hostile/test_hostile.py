@@ -55,7 +55,7 @@ class Target:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Iterator[Target]:
-    """Make the pod once for all, wire it and take it back."""
+    """Make the pod once for all, wire it and roll it back."""
     cli = Cli(tmp_path_factory.mktemp("target"), preloaded)
     folder = cli.folder
     host, inside = Namespace.create("hostile-host"), Namespace.create("pod")
@@ -241,7 +241,7 @@ def test_torn_and_foreign_lines_of_a_journal_are_passed_over(place: Path, preloa
 def test_a_log_does_not_reach_the_terminal_with_what_moves_its_cursor(
     place: Path, preloaded: Preloaded, form: str
 ) -> None:
-    """Whatever stands in the journal."""
+    """Whatever is in the journal."""
     lay_out(place / "state")
     evil = "\x1b[2J\x1b]0;x\x07\r\x9b"
     lines: list[Json] = [
@@ -314,7 +314,7 @@ def test_a_plan_edited_anywhere_is_refused(target: Target, place: Path) -> None:
     assert len(everywhere) > 100
 
 
-def test_a_plan_edited_anywhere_with_its_checksum_made_anew_runs_nothing_else(target: Target, place: Path) -> None:
+def test_a_plan_edited_anywhere_with_its_checksum_made_again_runs_nothing_else(target: Target, place: Path) -> None:
     """It is refused, or its commands, both ways, are those of before: what was edited is for people or VMMs."""
     plan = target.plan
     problems = []
@@ -330,7 +330,7 @@ def test_a_plan_edited_anywhere_with_its_checksum_made_anew_runs_nothing_else(ta
         elif outcome.rc != 1 or outcome.err.count("\n") != 1 or "bug" in outcome.err:
             problems.append((path, str(outcome)))
     assert problems == []
-    # A change's reason is for people; a «before» that is rendered no otherwise is compared with what is there.
+    # A change's reason is for people; a ``before`` that is rendered no otherwise is compared with what is there.
     assert accepted <= {"result", "options", "chosen", "interfaces", "facts", "changes", "checksum"}
 
 

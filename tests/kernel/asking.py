@@ -67,6 +67,6 @@ def routes(namespace: Namespace, selector: str = "", *, family: int = 4) -> list
 
 
 def sysctl_of(namespace: Namespace, key: str) -> str | None:
-    """Return what /proc/sys says in the namespace, None where there is no such file."""
+    """Return what /proc/sys says in the namespace, None if there is no such file."""
     path = Path("/proc/sys", key)
     return namespace.inside(lambda: path.read_text().strip() if path.exists() else None)

@@ -1,4 +1,4 @@
-"""What most of these tests stand in: a namespace with one veth, up and with a carrier, as a plugin leaves it."""
+"""What most of these tests work in: a namespace with one veth, up and with a carrier, as a plugin leaves it."""
 
 from __future__ import annotations
 

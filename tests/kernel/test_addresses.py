@@ -37,7 +37,7 @@ def test_a_primary_takes_its_secondaries_along(inside: Namespace) -> None:
 
 
 def test_promote_secondaries_changes_that(inside: Namespace) -> None:
-    """Where it is set, a secondary becomes the primary: removing the last listed first is right for both."""
+    """If it is set, a secondary becomes the primary: removing the last listed first is right for both."""
     inside.sysctl("net/ipv4/conf/eth0/promote_secondaries", 1)
     add(inside, *IN_ONE_SUBNET)
     inside.ip("addr del 192.0.2.5/24 dev eth0")
@@ -87,7 +87,7 @@ def test_as_listed_and_back_last_listed_first_restores_the_order(inside: Namespa
 
 
 def test_ipv4_gets_a_broadcast_address_only_if_told_so(inside: Namespace) -> None:
-    """So templates/address_words.j2 writes `broadcast` only where there was one."""
+    """So templates/address_words.j2 writes `broadcast` only if there was one."""
     add(inside, "192.0.2.5/24", "198.51.100.5/24 broadcast +")
     assert [entry.get("broadcast") for entry in addresses(inside)[:2]] == [None, "198.51.100.255"]
 
@@ -107,7 +107,7 @@ def test_an_address_with_a_peer_is_deleted_by_the_whole_peer(inside: Namespace) 
 
 
 def test_lifetimes_tick(inside: Namespace) -> None:
-    """They are never equal twice, no digest has them, and the way back counts them down (planner/kinds/address.py)."""
+    """They are never equal twice, no digest has them, and the rollback counts them down (planner/kinds/address.py)."""
     add(inside, "192.0.2.5/24 valid_lft 500 preferred_lft 300")
     eventually(lambda: addresses(inside)[0]["valid_life_time"] < 500, "a lifetime of less than 500 s")
     assert addresses(inside)[0]["dynamic"] is True
@@ -153,7 +153,7 @@ def test_nodad_stays_visible(inside: Namespace) -> None:
 
 @pytest.mark.parametrize(("everywhere", "here"), [(0, 0), (1, 0), (0, 1), (1, 1)])
 def test_accept_dad_counts_together_with_that_of_all(inside: Namespace, everywhere: int, here: int) -> None:
-    """The larger one wins: where somebody turned it off for a link, that of `all` may still probe."""
+    """The larger one wins: if somebody turned it off for a link, that of `all` may still probe."""
     slow_detection(inside)
     inside.sysctl("net/ipv6/conf/all/accept_dad", everywhere)
     inside.sysctl("net/ipv6/conf/eth0/accept_dad", here)
@@ -295,7 +295,7 @@ def test_with_addrgenmode_none_an_address_stays(inside: Namespace) -> None:
 
 
 def test_address_first_then_generation_gives_one_address(inside: Namespace) -> None:
-    """MAC, address, mode is the way back: the kernel finds its address there and leaves it as it is."""
+    """MAC, address, mode is the order of the rollback: the kernel finds its address there and leaves it as it is."""
     before = link_local(inside)
     inside.ip("link set dev eth0 addrgenmode none")
     inside.ip(f"addr del {EUI64}/64 dev eth0")
@@ -308,7 +308,7 @@ def test_address_first_then_generation_gives_one_address(inside: Namespace) -> N
 
 
 def test_the_mode_alone_makes_no_address(inside: Namespace) -> None:
-    """Set by `ip`, that is; so the way back has to add the address itself. By sysctl it makes one at once."""
+    """Set by `ip`, that is; so the rollback has to add the address itself. By sysctl it makes one at once."""
     inside.ip("link set dev eth0 addrgenmode none")
     inside.ip(f"addr del {EUI64}/64 dev eth0")
     inside.ip("link set dev eth0 addrgenmode eui64")
@@ -343,7 +343,7 @@ def test_below_1280_a_link_has_no_ipv6(inside: Namespace) -> None:
     assert addresses(inside) == []
 
 
-def test_at_1280_a_link_gets_it_anew(inside: Namespace) -> None:
+def test_at_1280_a_link_gets_it_again(inside: Namespace) -> None:
     """With every sysctl at its default: the MTU of a link that was there is never changed by podwire."""
     inside.sysctl("net/ipv6/conf/eth0/accept_dad", 0)
     inside.ip("link set dev eth0 mtu 1279")

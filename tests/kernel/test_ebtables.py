@@ -74,7 +74,7 @@ def test_looking_at_an_untouched_table_prints_nothing_and_makes_nothing(table: N
 
 
 def test_all_three_chains_are_printed_whichever_exist(table: Namespace) -> None:
-    """Even none of them: only nft tells, so observe asks it where there is output."""
+    """Even none of them: only nft tells, so observe asks it if there is output."""
     table.run("nft", "add", "table", "bridge", "filter")
     assert save(table) == ["*filter", *EMPTY]
     assert chains(table) == []
@@ -188,7 +188,7 @@ def test_init_table_is_no_line_of_a_restore(table: Namespace) -> None:
 
 
 def test_init_table_removes_the_table_with_everything_in_it(table: Namespace) -> None:
-    """A stranger's rules along with ours: only where no chain is left does podwire say it."""
+    """A stranger's rules along with ours: only if no chain is left does podwire say it."""
     table.run("ebtables", "-A", "FORWARD", *FOREIGN.split())
     table.run("ebtables", "--init-table")
     assert save(table) == []
@@ -214,7 +214,7 @@ def test_a_chain_line_would_reset_a_policy(table: Namespace, line: tuple[str, ..
 # --- order ------------------------------------------------------------------------------------------------------------
 
 
-def test_inserted_rules_stand_in_front_the_last_one_first(table: Namespace) -> None:
+def test_inserted_rules_come_first_the_last_one_before_the_others(table: Namespace) -> None:
     """The other way round than they were written."""
     table.run("ebtables", "-A", "FORWARD", *FOREIGN.split())
     restore(table, "-I FORWARD -i eth1 -j DROP", "-I FORWARD -i eth2 -j DROP")

@@ -91,7 +91,7 @@ def test_an_argument_that_cannot_be_parsed_ends_it(inside: Namespace, line: str,
     ],
 )
 def test_a_refused_neighbour_ends_it(inside: Namespace, line: str) -> None:
-    """`neigh add` and `neigh del` exit by themselves (status 2, not 1) where others report: another new session."""
+    """`neigh add` and `neigh del` exit by themselves (status 2, not 1) if others report: another new session."""
     inside.ip("neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev eth0")
     answer = batch(inside, line, SHOW_LO)
     assert answer.rc == (255 if "nonsense" in line else 2)
@@ -252,7 +252,7 @@ def test_links_that_were_shown_and_deleted_by_group_are_not_forgotten(inside: Na
 
 
 def test_that_a_metric_is_locked_is_only_in_the_text(inside: Namespace) -> None:
-    """So observe asks once more without -j where a route has metrics, and capture reads them from there."""
+    """So observe asks once more without -j if a route has metrics, and capture reads them from there."""
     inside.ip("route add 198.51.100.0/24 dev eth0 mtu lock 1280")
     inside.ip("route add 203.0.113.0/24 dev eth0 mtu 1280")
     locked, free = ask(inside, "route show")
@@ -301,7 +301,7 @@ def test_a_nexthop_object_brings_keys_and_a_line_of_its_own(inside: Namespace) -
 
 
 def test_an_encapsulated_route_repeats_a_key(inside: Namespace) -> None:
-    """The last `dst` wins in most JSON readers; the route's is the first. Such routes are refused where touched."""
+    """The last `dst` wins in most JSON readers; the route's is the first. Such routes are refused if touched."""
     inside.ip("addr add 192.0.2.5/24 dev eth0")
     inside.ip("route add 198.51.100.0/24 encap ip id 5 dst 192.0.2.2 via 192.0.2.3 dev eth0")
     text = inside.ip("-j route show")
@@ -333,7 +333,7 @@ def test_forever_is_a_number_and_local_is_ours(inside: Namespace) -> None:
 
 
 def test_owners_of_taps_are_names(inside: Namespace) -> None:
-    """Where the host has a name for the number; observe makes numbers of them again."""
+    """If the host has a name for the number; observe makes numbers of them again."""
     inside.ip("tuntap add dev tap7 mode tap user 0 group 4711")
     (tap,) = ask(inside, "link show dev tap7")
     assert tap["linkinfo"]["info_data"]["user"] == "root"

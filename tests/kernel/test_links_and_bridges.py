@@ -84,7 +84,7 @@ def test_sysctls_of_a_name_with_a_dot_are_written_with_slashes(alone: Namespace)
 
 
 def test_one_sysctl_sets_several(alone: Namespace) -> None:
-    """And says nothing with -q; so changes of sysctls that stand together are one command."""
+    """And says nothing with -q; so neighbouring changes of sysctls are one command."""
     names = [f"net/ipv6/conf/{link_name}/accept_dad" for link_name in ("all", "lo")]
     assert alone.run("sysctl", "-q", "-w", *(f"{name}=2" for name in names)).out == ""
     assert [sysctl_of(alone, name) for name in names] == ["2", "2"]
@@ -229,7 +229,7 @@ def test_neither_lo_nor_a_bridge_nor_what_is_no_ethernet_can_be_a_port(alone: Na
 
 @pytest.fixture
 def nic(alone: Namespace) -> Namespace:
-    """Add what stands for a host's NIC, `nic`, whose other end is far-nic; and a macvlan of it can be made."""
+    """Add what takes the place of a host's NIC, `nic`, whose other end is far-nic; and a macvlan of it can be made."""
     add_veth(alone, "nic", "address", "02:00:00:00:00:10")
     return alone
 

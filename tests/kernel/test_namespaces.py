@@ -105,7 +105,7 @@ def test_setns_moves_one_thread_and_proc_sys_goes_with_it(netns: MakeNamespace) 
 
 
 def try_lock(path: str | Path) -> int | None:
-    """Return a descriptor with the lock, or None where somebody has it."""
+    """Return a descriptor with the lock, or None if somebody has it."""
     opened = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -32,7 +32,7 @@ def test_each_section_names_the_tests_of_its_file() -> None:
 
 
 def test_every_line_names_a_test() -> None:
-    """A fact that nothing shows is hearsay."""
+    """A fact needs a test that shows it."""
     items = [item for text in SECTIONS.values() for item in re.split(r"^- ", text, flags=re.MULTILINE)[1:]]
     facts = [item.split("\n\n")[0] for item in items]
     assert len(facts) > 100

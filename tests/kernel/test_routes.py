@@ -50,7 +50,7 @@ def test_connected_routes(inside: Namespace, address: str, expected: list[str]) 
 
 
 def test_the_route_to_an_ipv6_peer_waits_until_the_address_is_not_tentative(inside: Namespace) -> None:
-    """Where it is missing beside a tentative one, nobody has removed it (kernel_routes.absent_prefixes)."""
+    """If it is missing beside a tentative one, nobody has removed it (kernel_routes.absent_prefixes)."""
     inside.sysctl("net/ipv6/neigh/eth0/retrans_time_ms", 1000)
     inside.ip("addr add 2001:db8::5 peer 2001:db8::1/128 dev eth0")
     assert routes(inside, family=6) == ["2001:db8::5 dev eth0 proto kernel metric 256 pref medium"]
@@ -113,7 +113,7 @@ def test_removing_an_ipv4_address_removes_routes_that_have_it_as_source(joined: 
 
 
 def test_removing_an_ipv6_address_removes_only_the_source(inside: Namespace) -> None:
-    """The route stays without it; so it has to be removed and added anew as well."""
+    """The route stays without it; so it has to be removed and added again as well."""
     add(
         inside,
         "addr add 2001:db8::5/64 dev eth0 nodad",
@@ -198,7 +198,7 @@ def test_of_equal_ipv4_routes_the_first_that_fits_is_deleted(inside: Namespace) 
 
 
 def test_equal_ipv6_routes_become_one_with_several_ways(inside: Namespace) -> None:
-    """Where they have gateways: `append` merges them, so it is read and restored as one multipath route."""
+    """If they have gateways: `append` merges them, so it is read and restored as one multipath route."""
     add(
         inside,
         "addr add 2001:db8::5/64 dev eth0 nodad",

@@ -52,7 +52,7 @@ Part = LinkFact | AddressFact | RouteFact | NeighbourFact | EbtablesFacts | Link
 
 
 class FixedBits:
-    """Randomness that counts: MACs become 02:00:00:00:00:01, …:02 and so on, in the order in which they are rolled."""
+    """Randomness that counts: MACs become 02:00:00:00:00:01, …:02 and so on, in the order in which they are drawn."""
 
     def __init__(self, first: int = 1) -> None:
         self.next = first
@@ -134,7 +134,7 @@ def namespace(*parts: Part, lo: LinkFact | None = None, bridge_netfilter: bool =
         addresses = (address("127.0.0.1/8 scope host", "lo"), address("::1/128 scope host", "lo"), *addresses)
     down = {link.name for link in links if not link.up}
     made = [route for fact in addresses if fact.resource.link not in down for route in connected(fact)]
-    # Addresses of one prefix share its route, which has no expiry where one of them has none.
+    # Addresses of one prefix share its route, which has no expiry if one of them has none.
     merged = {fact.resource: fact for fact in sorted(made, key=lambda fact: fact.state.expires is None)}.values()
     given = {part.key: part for part in parts if isinstance(part, LinkSysctl)}
     return NamespaceFacts(
@@ -174,7 +174,7 @@ def connected(fact: AddressFact) -> Iterator[RouteFact]:
     prefixes = [subnet] if own.version == 4 or fact.resource.peer is None else [own.network, subnet]
     for prefix in prefixes:
         if own.version == 6:
-            # The kernel's own route has an expiry where its address has.
+            # The kernel's own route has an expiry if its address has.
             expires = f" expires {fact.state.valid_lft}" if fact.state.valid_lft else ""
             text = f"{prefix} dev {link} proto kernel{metric or ' metric 256'}{expires}"
             found = route(text, learnt=bool(expires))

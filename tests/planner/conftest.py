@@ -9,7 +9,7 @@ from tests.planner import builders
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take `--golden-update`, known where `tests/planner` (or a file in it) is named on the command line."""
+    """Take `--golden-update`, known if `tests/planner` (or a file in it) is named on the command line."""
     parser.addoption("--golden-update", action="store_true", help="rewrite tests/planner/golden; review the difference")
 
 

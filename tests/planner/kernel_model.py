@@ -1,6 +1,6 @@
 """A kernel on paper: it carries changes out on facts, and refuses an order in which the real one would lose something.
 
-What it knows is what KERNEL.md says, written down a second time and independently of the planner.
+What it knows is what docs/kernel.md says, written down a second time and independently of the planner.
 """
 
 from __future__ import annotations

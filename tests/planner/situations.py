@@ -94,7 +94,7 @@ SITUATIONS = {
         ),
     ),
     "calico": Situation(
-        "Calico: a /32 and a /128, gateways that are nowhere.",
+        "Calico: a /32 and a /128, gateways that no interface has.",
         namespace(
             veth(),
             address("10.244.196.152/32"),
@@ -146,7 +146,7 @@ SITUATIONS = {
         ),
     ),
     "foreign-rules": Situation(
-        "Somebody has ebtables rules and a policy: kept, and ours stand in front of them.",
+        "Somebody has ebtables rules and a policy: kept, and ours come before them.",
         namespace(
             veth(),
             address("10.1.90.5/24"),

@@ -109,7 +109,7 @@ def _with_addresses(
         texts6 = [f"fd00:{net}::5/64", f"fd00:{net}::6/64 nodad", f"fd00:{net}:1::5/128", f"fe80::{net}/64"]
         texts6 += [f"fd00:{net}:2::5/64 noprefixroute"]
         chosen += draw(st.lists(st.sampled_from(texts6), max_size=3, unique=True))
-    # One for all of IPv6: where one address of a prefix would expire and another would not, the route stays behind.
+    # One for all of IPv6: if one address of a prefix would expire and another would not, the route stays behind.
     lifetime6 = draw(st.sampled_from(_LIFETIMES))
     for text in chosen:
         lifetime = lifetime6 if "::" in text else draw(st.sampled_from(_LIFETIMES))

@@ -54,7 +54,7 @@ def plan_for(situation: Situation) -> Plan:
 
 
 class TestInverse:
-    """Everything that is taken back is taken back by the same changes, inverted."""
+    """Everything that is rolled back is rolled back by the same changes, inverted."""
 
     @MANY
     @given(situations())
@@ -150,12 +150,12 @@ class TestDocument:
 
 
 class TestKernelOnPaper:
-    """A kernel that refuses every order in which the real one would lose something (KERNEL.md)."""
+    """A kernel that refuses every order in which the real one would lose something (docs/kernel.md)."""
 
     @MANY
     @given(situations(learnt=False))
     def test_there_and_back_is_as_it_was(self, situation: Situation) -> None:
-        """Carried out and taken back, the namespace is what it was, addresses in their order."""
+        """Carried out and rolled back, the namespace is what it was, addresses in their order."""
         plan = plan_for(situation)
         wired = carry_out(plan.changes, plan.facts)
         back = carry_out(inverse(plan.changes), wired)
@@ -180,7 +180,7 @@ class TestKernelOnPaper:
     @MANY
     @given(situations(learnt=False))
     def test_at_every_instant_what_is_left_and_what_was_done_is_known(self, situation: Situation) -> None:
-        """After any number of changes, pending says exactly which are left, and which have to be taken back."""
+        """After any number of changes, pending says exactly which are left, and which have to be rolled back."""
         plan = plan_for(situation)
         facts = plan.facts
         for done in range(len(plan.changes) + 1):
@@ -192,7 +192,7 @@ class TestKernelOnPaper:
     @MANY
     @given(situations())
     def test_what_the_network_brings_back_is_never_pending(self, situation: Situation) -> None:
-        """What a router advertised is removed like the rest, but nobody waits for it on the way back."""
+        """What a router advertised is removed like the rest, but no rollback waits for it."""
         plan = plan_for(situation)
         wired = carry_out(plan.changes, plan.facts)
         assert pending(plan.changes, plan.facts) == plan.changes
@@ -217,14 +217,14 @@ class TestDigest:
 
     @MANY
     @given(namespaces(), st.randoms(use_true_random=False))
-    def test_order_lifetimes_and_carrier_do_not_count(self, facts: NamespaceFacts, rolled: random.Random) -> None:
+    def test_order_lifetimes_and_carrier_do_not_count(self, facts: NamespaceFacts, rng: random.Random) -> None:
         """The order of links, routes, neighbours and sysctls, running lifetimes, carrier and time leave it as it is."""
         moved = evolve(
             facts,
-            links=tuple(evolve(link, carrier=not link.carrier) for link in _shuffled(facts.links, rolled)),
-            routes=_shuffled(facts.routes, rolled),
-            neighbours=_shuffled(facts.neighbours, rolled),
-            sysctls=_shuffled(facts.sysctls, rolled),
+            links=tuple(evolve(link, carrier=not link.carrier) for link in _shuffled(facts.links, rng)),
+            routes=_shuffled(facts.routes, rng),
+            neighbours=_shuffled(facts.neighbours, rng),
+            sysctls=_shuffled(facts.sysctls, rng),
             addresses=tuple(evolve(fact, state=_older(fact.state)) for fact in facts.addresses),
             observed_at=facts.observed_at + 7,
         )
@@ -305,12 +305,12 @@ class TestElapsed:
     @MANY
     @given(situations())
     def test_at_once_it_is_the_reverse_plan(self, situation: Situation) -> None:
-        """After no time the way back is the stored one."""
+        """After no time the rollback is the stored one."""
         plan = plan_for(situation)
         assert reverse_after(plan, 0.0, builders.templates()) == plan.reverse()
 
     def test_a_clock_that_was_set_back_makes_nothing_live_longer(self) -> None:
-        """Where less than no time has passed, lifetimes are those that were observed."""
+        """If less than no time has passed, lifetimes are those that were observed."""
         plan = plan_of(namespace(veth(), address("10.1.90.5/24 valid_lft 900 preferred_lft 300")))
         assert reverse_after(plan, -3600.0, builders.templates()) == plan.reverse()
 
@@ -329,9 +329,9 @@ class TestElapsed:
         assert [str(resource) for resource in kinds] == ["address 10.1.90.5/24 on eth0"]
 
 
-def _shuffled(items: tuple[Any, ...], rolled: random.Random) -> tuple[Any, ...]:
+def _shuffled(items: tuple[Any, ...], rng: random.Random) -> tuple[Any, ...]:
     mixed = list(items)
-    rolled.shuffle(mixed)
+    rng.shuffle(mixed)
     return tuple(mixed)
 
 

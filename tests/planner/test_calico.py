@@ -1,4 +1,4 @@
-"""Calico's /32 and its gateway that is nowhere, made fit for a guest."""
+"""Calico's /32 and its gateway that no interface has, made fit for a guest."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class TestFix:
             fix_calico_networking(GIVEN, self.FACTS, dummy_gateway=ip_address("fd00::1"))
 
     def test_the_plan_tells_the_guest_and_takes_the_same_off_the_link(self) -> None:
-        """The options change what the guest is told, not what stands in the namespace."""
+        """The options change what the guest is told, not what is in the namespace."""
         fixed = plan_of(self.FACTS, GIVEN, PlanOptions(dummy_gateway=GATEWAY))
         assert [str(ip.address) for ip in fixed.result.ips] == ["10.244.196.152/24"]
         assert fixed.changes == plan_of(self.FACTS, GIVEN).changes

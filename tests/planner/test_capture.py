@@ -181,7 +181,7 @@ class TestAddresses:
         assert others == []
 
     def test_the_loopback_route_of_lo_is_not_missing(self, addressed: NamespaceFacts) -> None:
-        """127.0.0.0/8 stands in the local table, so nobody removed it from the main one."""
+        """127.0.0.0/8 is in the local table, so nobody removed it from the main one."""
         assert own(addressed, "127.0.0.1/8").state.absent_routes == ()
 
 
@@ -267,7 +267,7 @@ class TestRoutes:
 
     @pytest.mark.parametrize(
         ("text", "why"),
-        [("10.15.0.0/16", "an encapsulation"), ("fd11::/64", "an encapsulation"), ("10.18.0.0/16", "«flow»")],
+        [("10.15.0.0/16", "an encapsulation"), ("fd11::/64", "an encapsulation"), ("10.18.0.0/16", "'flow'")],
     )
     def test_what_cannot_be_given_back_has_its_reason(self, routed: NamespaceFacts, text: str, why: str) -> None:
         """An encapsulated route repeats keys in the JSON; it is known by its own destination all the same."""
@@ -277,14 +277,14 @@ class TestRoutes:
         """Stripping eth0 would lose it; the sentence names route and reason."""
         with pytest.raises(
             Refused,
-            match=r"^route 10\.18\.0\.0/16 via 10\.0\.0\.1 dev eth0 table default has «flow», which podwire could",
+            match=r"^route 10\.18\.0\.0/16 via 10\.0\.0\.1 dev eth0 table default has 'flow', which podwire could",
         ):
             plan_of(routed, ETH0_ONLY)
 
     def test_an_unknown_flag_cannot_be_given_back(self) -> None:
         """What a later kernel adds is not silently dropped."""
         changed = answers("routes").routes4.replace('"flags":["onlink"]', '"flags":["onlink","sideways"]')
-        assert to(facts_of("routes", routes4=changed), "10.12.0.0/16").state.unsupported == "«sideways»"
+        assert to(facts_of("routes", routes4=changed), "10.12.0.0/16").state.unsupported == "'sideways'"
 
 
 class TestNeighbours:
@@ -348,7 +348,7 @@ class TestAnswers:
         assert facts_of(name, links=text).digest() == facts_of(name).digest()
 
     def test_nothing_answered_is_nothing_there(self) -> None:
-        """`ip -j` prints nothing, or an empty list, where there is nothing."""
+        """`ip -j` prints nothing, or an empty list, if there is nothing."""
         nothing = ProbeOutput("", "", "[]", "", "", "[{}]", None, "", None, None, {}, 0.0)
         facts = read_probes(nothing)
         assert (facts.links, facts.routes, facts.neighbours) == ((), (), ())
@@ -382,7 +382,7 @@ class TestAnswers:
         ],
     )
     def test_what_cannot_be_read_is_opaque(self, key: str, text: str, link: str | None, why: str) -> None:
-        """All else is read; where a link is known, a plan for that is refused by name."""
+        """All else is read; if a link is known, a plan for that is refused by name."""
         facts = facts_of("neighbours", **{key: text})
         (thing,) = facts.opaque
         assert thing.link == link
@@ -407,7 +407,7 @@ class TestAnswers:
         assert all(thing.link is None for thing in facts.opaque)
 
     def test_a_port_of_a_link_of_an_odd_name_is_there(self) -> None:
-        """It must be seen, or taking its wiring back would forget it; planning it anew is refused."""
+        """It must be seen, or rolling its wiring back would forget it; planning it again is refused."""
         found = json.loads(answers("neighbours").links)
         links = [one | ({"master": "AWS(Test)"} if one["ifname"] == "eth0" else {}) for one in found]
         facts = facts_of("neighbours", links=json.dumps(links))
@@ -416,7 +416,7 @@ class TestAnswers:
             plan_of(facts, ETH0_ONLY)
 
     def test_the_real_namespaces_can_be_planned(self) -> None:
-        """A plan of real answers fits its facts, whatever stands in the namespace."""
+        """A plan of real answers fits its facts, whatever is in the namespace."""
         facts = facts_of("neighbours")
         plan = plan_of(facts, ETH0_ONLY)
         assert plan.netns == NETNS

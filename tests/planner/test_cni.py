@@ -579,7 +579,7 @@ def mutated(draw: st.DrawFn) -> Json:
 
 
 def result_or_refusal(text: bytes | str) -> CniResult | None:
-    """Return the result in ``text``, or None where it is refused as everything should be."""
+    """Return the result in ``text``, or None if it is refused as everything should be."""
     try:
         return parse_result(text)
     except InvalidInput as refused:

@@ -43,7 +43,7 @@ class TestLoading:
             pytest.param('"\\ud800"', "facts is not valid UTF-8 text", id="lone-surrogate"),
             pytest.param(
                 '{"a": 1, "b": {"x": 1, "x": 1}}',
-                "facts is not JSON that podwire reads: the key 'x' stands twice in one object",
+                "facts is not JSON that podwire reads: duplicate key 'x' in one object",
                 id="duplicate-key",
             ),
             pytest.param('{"a": NaN}', "facts is not JSON that podwire reads: NaN is not a number", id="nan"),
@@ -61,7 +61,7 @@ class TestLoading:
 
     def test_a_hostile_key_is_quoted(self) -> None:
         """What is quoted from a document cannot move a cursor."""
-        assert refusal('{"\\u001b[2J": 1, "\\u001b[2J": 1}').endswith(r"the key '\x1b[2J' stands twice in one object")
+        assert refusal('{"\\u001b[2J": 1, "\\u001b[2J": 1}').endswith(r"duplicate key '\x1b[2J' in one object")
 
     @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")], ids=["lists", "objects"])
     @pytest.mark.parametrize("depth", [1_000, 10_000, 1_000_000])

@@ -83,7 +83,7 @@ class TestFarEnd:
 
     @pytest.mark.parametrize("is_ours", [True, False])
     def test_it_is_known_by_its_mac(self, is_ours: bool) -> None:  # noqa: FBT001
-        """A stranger's link under its name is refused on the way there, and left alone on the way back."""
+        """A stranger's link under its name is refused forward, and left alone by the rollback."""
         _, far = pair()
         mac = far.known_state.mac if is_ours else MacAddress("02:42:00:00:00:99")
         seen = namespace(veth(far.resource.name, mac=mac, mtu=1400))
@@ -132,7 +132,7 @@ class TestStored:
     def test_a_resource_twice_in_one_namespace_is_refused(self) -> None:
         """Wherever that is."""
         found = refusal(plan_to_json(plan_with(down(OUTER), down(OUTER))))
-        assert found.endswith(f"{ETH0} stands in two changes of the plan")
+        assert found.endswith(f"{ETH0} is in two changes of the plan")
 
     @pytest.mark.parametrize(
         ("edit", "message"),

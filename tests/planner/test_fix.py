@@ -140,7 +140,7 @@ class TestMatched:
         assert [ip.interface for ip in found.ips] == [0, 1, 1]
 
     def test_a_host_side_interface_of_the_same_name_is_another(self) -> None:
-        """An address belongs to the link in the sandbox, which is appended where only the host's is named."""
+        """An address belongs to the link in the sandbox, which is appended if only the host's is named."""
         given = result({"net1": ["10.9.0.5/24"]}, host=["eth0"])
         address_of_eth0 = result({"eth0": ["10.1.90.5/24"]}).ips[0]
         found = fixed(evolve(given, ips=(*given.ips, address_of_eth0)), self.FACTS)
@@ -148,7 +148,7 @@ class TestMatched:
         assert [ip.interface for ip in found.ips] == [1, 2]
 
     def test_two_links_with_one_address_are_told_apart_by_the_index(self) -> None:
-        """Where the link that the result names carries the address, it is that one."""
+        """If the link that the result names carries the address, it is that one."""
         facts = namespace(
             veth("eth0"), veth("net1"), address("10.1.90.5/24"), address("fe80::5/64"), address("fe80::5/64", "net1")
         )

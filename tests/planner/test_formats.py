@@ -187,7 +187,7 @@ class TestText:
 
 
 class TestCommands:
-    """Nothing but one physical line a command, which stands alone in a POSIX shell."""
+    """Nothing but one physical line a command, which works alone in a POSIX shell."""
 
     @ALL
     @BOTH_WAYS
@@ -205,7 +205,7 @@ class TestCommands:
     )
     @pytest.mark.parametrize("shell", ["sh", "bash"])
     def test_a_shell_runs_exactly_the_words_of_the_plan(self, plan: Plan, shell: str, tmp_path: Path) -> None:
-        """Words and standard input arrive at the program as they stand in the plan."""
+        """Words and standard input arrive at the program as they are in the plan."""
         ended, calls = run(shell, render_commands(plan), tmp_path)
         assert (ended.returncode, ended.stderr) == (0, "")
         assert calls == [([f"--net={plan.netns}", *command.argv], command.stdin) for command in plan.commands]
@@ -282,7 +282,7 @@ class TestScript:
         ids=lambda value: "" if isinstance(value, str) else str(value.resource),
     )
     def test_knows_what_ip_prints_of_it(self, fact: object, printed: str, templates: Templates, tmp_path: Path) -> None:
-        """The look at a resource holds where ip prints it as it really does, and not where it prints something else."""
+        """The look at a resource holds if ip prints it as it really does, and not if it prints something else."""
         facts = namespace(veth(), address("10.1.90.4/24"), fact)  # type: ignore[arg-type]
         plan = plan_of(facts)
         number = 1 + next(n for n, change in enumerate(plan.changes) if change.resource == fact.resource)  # type: ignore[attr-defined]

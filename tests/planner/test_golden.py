@@ -1,4 +1,4 @@
-"""Golden plans: what a person reads before saying yes, and the commands of the way back, kept in files for review.
+"""Golden plans: what a person reads before saying yes, and the commands of the rollback, kept in files for review.
 
 `pytest tests/planner --golden-update` rewrites them. A file is kept only after somebody has read every line of it.
 """
@@ -16,15 +16,15 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def page(situation: Situation) -> str:
-    """Return the golden file of a situation: its story, the preview, and the commands that take it back."""
+    """Return the golden file of a situation: its story, the preview, and the commands that roll it back."""
     plan = situation.plan()
     back = render_commands(plan.reverse())
-    return f"{situation.story}\n\n{render_text(plan)}\nThe way back:\n\n{back}"
+    return f"{situation.story}\n\n{render_text(plan)}\nThe rollback:\n\n{back}"
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_the_plan_is_the_reviewed_one(name: str, pytestconfig: pytest.Config) -> None:
-    """Each situation gives the preview and the way back that were reviewed."""
+    """Each situation gives the preview and the rollback that were reviewed."""
     path = GOLDEN / f"{name}.txt"
     shown = page(SITUATIONS[name])
     if pytestconfig.getoption("--golden-update", default=False):

@@ -248,7 +248,7 @@ class TestWhatTheResultAdds:
 
 
 class TestDocument:
-    """It stands in the plan, `interfaces[].guest`."""
+    """It is in the plan, `interfaces[].guest`."""
 
     PLAN = plan_of(
         namespace(
@@ -261,7 +261,7 @@ class TestDocument:
     )
 
     def test_has_every_key(self) -> None:
-        """Null, where there is nothing to say."""
+        """Null, if there is nothing to say."""
         (interface,) = plan_to_json(self.PLAN)["interfaces"]
         assert interface["guest"] == {
             "mac": "0a:58:0a:01:5a:05",
@@ -280,7 +280,7 @@ class TestDocument:
         assert parse_plan(json.dumps(plan_to_json(self.PLAN)), templates()) == self.PLAN
 
     def test_what_an_older_podwire_stored_without_it_says_the_same(self) -> None:
-        """It is computed from the facts that stand in the plan, and such a plan still is what was planned."""
+        """It is computed from the facts that are in the plan, and such a plan still is what was planned."""
         old = evolve(self.PLAN, interfaces=tuple(evolve(one, guest=None) for one in self.PLAN.interfaces))
         read = parse_plan(json.dumps(plan_to_json(old)), templates())
         assert "guest" not in plan_to_json(old)["interfaces"][0]

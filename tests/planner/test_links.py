@@ -34,7 +34,7 @@ class TestContainerLinks:
         assert named(reordered, self.FACTS) == ["net3", "net2", "net1", "eth0"]
 
     def test_the_first_address_of_a_link_counts(self) -> None:
-        """A link with several addresses stands where its first one does."""
+        """A link with several addresses is where its first one does."""
         given = result({"eth0": ["10.0.0.5/24", "10.0.0.6/24"], "net1": ["10.1.0.5/24"]})
         mixed = evolve(given, ips=(given.ips[2], given.ips[0], given.ips[1]))
         assert named(mixed, self.FACTS) == ["net1", "eth0"]
@@ -56,7 +56,7 @@ class TestContainerLinks:
     def test_one_name_twice_in_the_sandbox_is_refused(self) -> None:
         """Two interfaces of one name cannot be in one namespace."""
         given = result({"eth0": []})
-        with pytest.raises(InvalidInput, match=r"^result\.interfaces: eth0 stands there twice with a sandbox$"):
+        with pytest.raises(InvalidInput, match=r"^result\.interfaces: eth0 is there twice with a sandbox$"):
             container_interfaces(evolve(given, interfaces=given.interfaces * 2))
 
     def test_one_name_on_both_sides_is_fine(self) -> None:

@@ -30,14 +30,14 @@ class TestMac:
 
     @pytest.mark.parametrize("bits", SEEDS, ids=range(len(SEEDS)))
     def test_begins_with_02(self, bits: RandomBits) -> None:
-        """02:… is local and unicast (IEEE 802), whatever is rolled."""
+        """02:… is local and unicast (IEEE 802), whatever is random."""
         mac = generate_mac_address(bits)
         first = int(mac[:2], 16)
         assert (first & 2, first & 1) == (2, 0)
         assert mac.startswith("02:")
         assert MacAddress(mac) == mac
 
-    def test_takes_40_bits_of_what_is_rolled(self) -> None:
+    def test_takes_40_random_bits(self) -> None:
         """Nothing of the roll is thrown away."""
         assert generate_mac_address(Given(0xA1B2C3D4E5)) == "02:a1:b2:c3:d4:e5"
         assert generate_mac_address(Given(0)) == "02:00:00:00:00:00"
@@ -48,7 +48,7 @@ class TestVethName:
 
     @pytest.mark.parametrize("bits", SEEDS, ids=range(len(SEEDS)))
     def test_is_a_name_that_the_kernel_takes(self, bits: RandomBits) -> None:
-        """At most 15 characters, whatever is rolled."""
+        """At most 15 characters, whatever is random."""
         name = random_veth_name(bits)
         assert name.startswith("veth")
         assert len(name) == 12
@@ -60,7 +60,7 @@ class TestVethName:
 
 
 class TestChoose:
-    """What a plan chooses stands in the plan, and collides with nothing."""
+    """What a plan chooses is in the plan, and collides with nothing."""
 
     def test_as_many_macs_as_are_wanted_and_a_group(self) -> None:
         """Each is another one; the group is far from those that people number by hand."""

@@ -55,7 +55,7 @@ def places(value: object, here: Place = ()) -> Iterator[Place]:
 
 
 def at(document: object, place: Place) -> Any:
-    """Return what stands at ``place``."""
+    """Return what is at ``place``."""
     found: Any = document
     for step in place:
         found = found[step]
@@ -63,7 +63,7 @@ def at(document: object, place: Place) -> Any:
 
 
 def edited(place: Place, value: object) -> Json:
-    """Return a copy of the document with ``value`` at ``place``; ``...`` removes what stands there."""
+    """Return a copy of the document with ``value`` at ``place``; ``...`` removes what is there."""
     changed = copy.deepcopy(DOCUMENT)
     parent = at(changed, place[:-1])
     if value is ...:
@@ -111,7 +111,7 @@ def refusal(document: Json) -> str:
 
 
 def tried(document: Json) -> Plan | None:
-    """Return the plan in a document, None where it is refused as everything should be."""
+    """Return the plan in a document, None if it is refused as everything should be."""
     try:
         return parse_plan(json.dumps(document), builders.templates())
     except InvalidInput as refused:
@@ -166,14 +166,14 @@ class TestEdited:
         assert refusal(sealed(edited(inner, "x"))) == "plan.changes[0].resource: the key 'comment' is unknown"
 
     def test_the_sentence_says_what_to_do(self) -> None:
-        """An edited plan is planned anew, not repaired."""
+        """An edited plan is planned again, not repaired."""
         assert refusal(edited(("id",), "pod2")) == (
-            "plan: its checksum is wrong, so it was edited or cut off; plan anew"
+            "plan: its checksum is wrong, so it was edited or cut off; plan again"
         )
 
 
 class TestMalice:
-    """The rendering is against malice: with the checksum made anew, no command can be smuggled in."""
+    """The rendering is against malice: with the checksum made again, no command can be smuggled in."""
 
     @pytest.mark.parametrize("key", ["commands", "reverse_commands"])
     def test_no_command_can_be_edited(self, key: str) -> None:
@@ -190,7 +190,7 @@ class TestMalice:
         added = {"argv": ["rm", "-rf", "/"], "netns": None, "stdin": None, "changes": [0]}
         for value in ([*commands, added], [added, *commands], commands[1:], commands[::-1], []):
             assert refusal(sealed(edited((key,), value))) == (
-                f"plan.{key}: they are not what the plan's changes render to; plan anew"
+                f"plan.{key}: they are not what the plan's changes render to; plan again"
             )
 
     def test_no_change_can_be_edited_alone(self) -> None:
@@ -202,7 +202,7 @@ class TestMalice:
                     assert plan is None or plan.changes == PLAN.changes or _renders_the_same(plan), (place, value)
 
     def test_nothing_else_can_be_made_of_it_than_a_plan_or_a_refusal(self) -> None:
-        """Whatever stands in the other fields, reading gives a plan or one sentence, never anything else."""
+        """Whatever is in the other fields, reading gives a plan or one sentence, never anything else."""
         for place in ALL_PLACES:
             if place[0] not in ("commands", "reverse_commands", "changes"):
                 for value in others(place):
@@ -212,7 +212,7 @@ class TestMalice:
     def test_facts_and_digest_belong_together(self) -> None:
         """Facts that are not those of the digest, or a digest that is not of the facts, are refused."""
         assert refusal(sealed(edited(("facts_digest",), "0" * 64))) == (
-            "plan.facts_digest: it is not the digest of the plan's facts; plan anew"
+            "plan.facts_digest: it is not the digest of the plan's facts; plan again"
         )
         index = next(n for n, link in enumerate(DOCUMENT["facts"]["links"]) if link["name"] == "eth0")
         assert "plan.facts_digest" in refusal(sealed(edited(("facts", "links", index, "mtu"), 1400)))
@@ -229,7 +229,7 @@ class TestMalice:
             )
         )
         assert refusal(document) == (
-            f"plan.changes[{len(twice) - 1}].resource: {PLAN.changes[-1].resource} stands in two changes of the plan"
+            f"plan.changes[{len(twice) - 1}].resource: {PLAN.changes[-1].resource} is in two changes of the plan"
         )
 
     def test_a_change_elsewhere_is_refused(self, templates: Templates) -> None:
@@ -338,8 +338,8 @@ def _renders_the_same(plan: Plan) -> bool:
     return plan.commands == PLAN.commands and plan.reverse_commands == PLAN.reverse_commands
 
 
-def test_a_recorded_plan_is_rendered_anew(templates: Templates) -> None:
-    """A wiring that an earlier version recorded comes back with this version's commands, whatever stands there."""
+def test_a_recorded_plan_is_rendered_again(templates: Templates) -> None:
+    """A wiring that an earlier version recorded comes back with this version's commands, whatever is there."""
     document = sealed(DOCUMENT | {"commands": [], "reverse_commands": [], "facts_digest": "of an earlier form"})
     assert plan_from_json(Node(document, "plan"), templates) == PLAN
     with pytest.raises(InvalidInput, match="not what the plan's changes render to"):

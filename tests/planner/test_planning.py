@@ -1,4 +1,4 @@
-"""From a result and facts to a plan, once, twice, and where somebody was there before."""
+"""From a result and facts to a plan, once, twice, and after somebody was there before."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class TestTwice:
         assert plan_of(FACTS, GIVEN) == plan
 
     def test_an_empty_plan_stays_empty_in_reverse(self, plan: Plan, wired: NamespaceFacts) -> None:
-        """There is nothing to take back of nothing."""
+        """There is nothing to roll back of nothing."""
         again = plan_of(wired, GIVEN, recorded=plan)
         assert again.reverse().changes == ()
 
@@ -178,7 +178,7 @@ class TestPending:
         assert "link br0" in left
 
     def test_a_strangers_link_is_not_taken_for_ours(self, plan: Plan, wired: NamespaceFacts) -> None:
-        """Another bridge of the name is refused forward, and left alone on the way back."""
+        """Another bridge of the name is refused forward, and left alone by the rollback."""
         stranger = evolve(of_type("vxlan", "br0"), alias="mine")
         facts = with_link(without_link(wired, "br0"), stranger)
         with pytest.raises(Refused, match=r"^link br0 is there and is not podwire's: "):
@@ -186,7 +186,7 @@ class TestPending:
         assert "link br0" not in {str(change.resource) for change in pending(plan.reverse().changes, facts)}
 
     def test_a_bridge_without_alias_is_ours_while_it_is_made(self, plan: Plan, wired: NamespaceFacts) -> None:
-        """Killed between two commands of one change, the link stands there bare."""
+        """Killed between two commands of one change, the link is there bare."""
         bridge = wired.link("br0")
         assert bridge is not None
         facts = with_link(wired, evolve(bridge, alias=None, flags=(), group=Keyword("default")))

@@ -27,7 +27,7 @@ from tests.planner.situations import SITUATIONS
 ETH0 = InterfaceName("eth0")
 FILES = sorted((Path(__file__).parents[2] / "templates").glob("*.j2"))
 KINDS = kinds()
-# What stands as long as its link does can only change.
+# What lives as long as its link can only change.
 ONLY_CHANGES = {Sysctl, Mac, Master, Admin, QueueLength, VfSetting, Driver}
 
 
@@ -156,7 +156,7 @@ class TestCommands:
 
     @pytest.mark.parametrize("name", ["up", "dev", "address", "del", "type", "nomaster", "default", "mtu"])
     def test_a_name_that_is_a_word_of_ip_is_always_behind_dev(self, name: str) -> None:
-        """A link may be called `up`: behind `dev` it is a name, and nowhere else does it stand."""
+        """A link may be called `up`: behind `dev` it is a name, and it is used only there."""
         plain, odd = (_commands_of_a_pod("eth0"), _commands_of_a_pod(name))
         assert odd == [tuple(re.sub(r"\beth0\b", name, word) for word in argv) for argv in plain]
         before = {argv[place - 1] for argv in plain for place, word in enumerate(argv) if word == "eth0"}
@@ -234,7 +234,7 @@ class TestCommands:
 
 
 class TestLines:
-    """The templates' words against the manual pages, where the kernel has its quirks."""
+    """The templates' words against the manual pages, if the kernel has its quirks."""
 
     @pytest.mark.parametrize(
         ("fact", "line"),
@@ -286,7 +286,7 @@ class TestLines:
         ids=lambda value: value if isinstance(value, str) else "",
     )
     def test_adding(self, templates: Templates, fact: Any, line: str) -> None:
-        """What is left out is what ip takes where nothing is said."""
+        """What is left out is what ip takes if nothing is said."""
         change = Change(fact.resource, None, fact.state, "", NETNS)
         assert [command.line for command in templates.commands([change])] == [line]
 

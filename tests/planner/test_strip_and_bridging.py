@@ -27,7 +27,7 @@ def resources(changes: tuple[Change, ...]) -> list[str]:
 
 
 class TestStripLink:
-    """Every address and every non-kernel route of a link goes, of both families, recorded for the way back."""
+    """Every address and every non-kernel route of a link goes, of both families, recorded for the rollback."""
 
     def test_takes_everything_in_the_order_that_comes_back_right(self) -> None:
         """Gateways before what makes them reachable; IPv4 addresses last first, IPv6 ones as listed."""
@@ -53,7 +53,7 @@ class TestStripLink:
         ]
 
     def test_a_bare_link_has_nothing_to_strip_but_its_address_generation(self) -> None:
-        """And not even that where it is none already."""
+        """And not even that if it is none already."""
         facts = namespace(veth(), veth("net1", addrgenmode="none"))
         assert resources(strip_link(facts.links[1], facts, NETNS)) == ["~ address generation of eth0"]
         assert strip_link(facts.links[2], facts, NETNS) == ()
@@ -90,7 +90,7 @@ class TestStripLink:
         reason="`prepend` puts it in front of a route of a link that is not wired; needs its place noted"
     )
     def test_equal_routes_of_a_link_that_stays_keep_their_place(self) -> None:
-        """A route that stood behind another link's comes back behind it."""
+        """A route that was behind another link's comes back behind it."""
         routes = (route("10.9.0.0/16 dev net1 scope link"), route("10.9.0.0/16 dev eth0 scope link"))
         facts = namespace(veth(), veth("net1"), address("10.1.90.5/24"), address("10.2.0.5/24", "net1"), *routes)
         changes = strip_link(facts.links[1], facts, NETNS)
@@ -108,7 +108,7 @@ class TestStripLink:
 
 
 class TestHardwareAddress:
-    """A new MAC; the link goes down for it only where its driver needs that."""
+    """A new MAC; the link goes down for it only if its driver needs that."""
 
     @pytest.mark.parametrize("kind", ["veth", "bridge", "tun", "dummy", "vlan", "macvlan", "bond", "team"])
     def test_software_links_stay_up(self, kind: str, templates: Templates) -> None:
@@ -117,7 +117,7 @@ class TestHardwareAddress:
         assert [command.line for command in templates.commands(changes)] == [f"ip link set dev eth0 address {MAC}"]
 
     def test_a_nic_goes_down_for_it_both_ways(self, templates: Templates) -> None:
-        """And up again, on the way back too."""
+        """And up again, in the rollback too."""
         (change,) = set_hardware_addr(of_type("ether"), MAC, NETNS)
         for either, mac in ((change, MAC), (change.inverse(), POD_MAC)):
             assert [command.line for command in templates.commands((either,))] == [

@@ -93,7 +93,7 @@ class TestRefusals:
         )
 
     def test_an_ebtables_table_that_cannot_be_read(self) -> None:
-        """Nothing is changed where the rules could not be."""
+        """Nothing is changed if the rules could not be."""
         facts = namespace(veth(), ADDRESS, EbtablesFacts(problem="ebtables is not installed"))
         assert refusal(facts) == "ebtables is not installed"
 
@@ -353,7 +353,7 @@ class TestSysctls:
         assert not any(isinstance(change.resource, Sysctl) for change in plan_of(facts).changes)
 
     def test_bridge_netfilter_is_switched_off_where_it_is_on(self) -> None:
-        """The pod's iptables would eat the VM's frames."""
+        """The pod's iptables could drop the VM's frames."""
         facts = namespace(veth(), ADDRESS, setting("net/bridge/bridge-nf-call-iptables", 0))
         assert [c.resource.key for c in plan_of(facts).changes if isinstance(c.resource, Sysctl)] == [
             "net/bridge/bridge-nf-call-ip6tables",
@@ -376,7 +376,7 @@ class TestWhatTheRuntimeNeeds:
         )
 
     def test_a_guest_on_aws_is_told_its_neighbour(self) -> None:
-        """Without it the guest says «no route to host»; proxy entries are not the guest's."""
+        """Without it the guest says "no route to host"; proxy entries are not the guest's."""
         (interface,) = SITUATIONS["aws"].plan().interfaces
         assert [(str(n.address), n.lladdr) for n in interface.neighbours] == [("169.254.1.1", "4e:1f:a5:2c:70:01")]
         facts = namespace(veth(), ADDRESS, neighbour("10.1.90.9", proxy=True))

@@ -14,7 +14,7 @@ def found_difference(before: Dump, after: Dump, wired: Collection[str]) -> str:
     Of IPv4 routes alike in table, destination, tos and metric the kernel takes the first. One that it makes itself
     comes behind the others when its address comes back, and one of a plan in front of them (``prepend``): to put it
     between two that stay, one of these would have to go. So the order is compared only among routes that all come back
-    in one of these ways: not where some are of a link that is not wired, not where the kernel's and others' are mixed,
+    in one of these ways: not if some are of a link that is not wired, not if the kernel's and others' are mixed,
     and not in the local table.
     """
     return difference(_as_unordered(before, wired), _as_unordered(after, wired))

@@ -26,20 +26,18 @@ _BYTES = (b"\x00", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf", b'"', b"\
           b"1e999", b"NaN", b"-", b"\\ud800", b"\\u0000", b"null", b'{"a":1,"a":2}', b"9" * 5000)  # fmt: skip
 
 
-def spoil(rolls: random.Random, document: Any) -> tuple[Any, list[str]]:
+def spoil(rng: random.Random, document: Any) -> tuple[Any, list[str]]:
     """Return a copy of ``document`` with one to four changes, and what they were."""
     spoilt, done = copy.deepcopy(document), []
-    for _ in range(rolls.choice((1, 1, 1, 2, 2, 4))):
+    for _ in range(rng.choice((1, 1, 1, 2, 2, 4))):
         paths = list(walk(spoilt))
-        path = rolls.choice(paths)
+        path = rng.choice(paths)
         if not path:
-            spoilt = junk(rolls, spoilt)
+            spoilt = junk(rng, spoilt)
             done.append("all of it replaced")
             continue
         parent = at(spoilt, path[:-1])
-        done.append(
-            f"{_change(rolls, parent, path[-1], at(spoilt, rolls.choice(paths)))} at {'.'.join(map(str, path))}"
-        )
+        done.append(f"{_change(rng, parent, path[-1], at(spoilt, rng.choice(paths)))} at {'.'.join(map(str, path))}")
     return spoilt, done
 
 
@@ -61,32 +59,32 @@ def at(document: Any, path: Path) -> Any:
     return document
 
 
-def junk(rolls: random.Random, value: Any) -> Any:
+def junk(rng: random.Random, value: Any) -> Any:
     """Return something else than ``value``, often of the kind that is wanted there, and often not."""
-    choice = rolls.randrange(8)
+    choice = rng.randrange(8)
     if choice == 0:
-        return _DEEP.strip('"').format(rolls.choice(_DEPTHS))
+        return _DEEP.strip('"').format(rng.choice(_DEPTHS))
     if choice == 1 and isinstance(value, str) and value:
-        place = rolls.randrange(len(value))
+        place = rng.randrange(len(value))
         return (
             value[:place]
-            + rolls.choice(("", " ", "'", '"', "\\", "-", "/", "9", "\u202e", "\x1b[2J", "é"))
+            + rng.choice(("", " ", "'", '"', "\\", "-", "/", "9", "\u202e", "\x1b[2J", "é"))
             + value[place + 1 :]
         )
     if choice == 2 and isinstance(value, int):
-        return rolls.choice((value + 1, -value, value * 2**32, str(value), float(value % 2**63)))
+        return rng.choice((value + 1, -value, value * 2**32, str(value), float(value % 2**63)))
     if choice == 3:
         return {"x": value}
     if choice == 4:
         return [value]
-    return copy.deepcopy(rolls.choice(_NASTY))
+    return copy.deepcopy(rng.choice(_NASTY))
 
 
-def _change(rolls: random.Random, parent: Any, key: str | int, other: Any) -> str:
-    """Change what stands in ``parent`` under ``key``, and say how."""
+def _change(rng: random.Random, parent: Any, key: str | int, other: Any) -> str:
+    """Change what is in ``parent`` under ``key``, and say how."""
     if not isinstance(parent, (dict, list)):
         return "nothing"
-    how = rolls.choice(("deleted", "replaced", "replaced", "replaced", "doubled", "exchanged", "renamed", "joined"))
+    how = rng.choice(("deleted", "replaced", "replaced", "replaced", "doubled", "exchanged", "renamed", "joined"))
     try:
         old = parent[key]  # type: ignore[index]
     except (KeyError, IndexError):
@@ -94,24 +92,22 @@ def _change(rolls: random.Random, parent: Any, key: str | int, other: Any) -> st
     if how == "deleted":
         del parent[key]  # type: ignore[arg-type]
     elif how == "doubled" and isinstance(parent, list):
-        parent.insert(rolls.randrange(len(parent) + 1), copy.deepcopy(old))
+        parent.insert(rng.randrange(len(parent) + 1), copy.deepcopy(old))
     elif how == "exchanged":
         parent[key] = copy.deepcopy(other)  # type: ignore[index]
     elif how == "renamed" and isinstance(parent, dict):
-        parent[rolls.choice(("x", "", str(key).upper(), f"{key} ", "\ud800", "__class__"))] = parent.pop(str(key))
+        parent[rng.choice(("x", "", str(key).upper(), f"{key} ", "\ud800", "__class__"))] = parent.pop(str(key))
     elif how == "joined" and isinstance(parent, dict):
-        parent[rolls.choice(("x", "unsupported", "learnt", "flags", "code", "msg", "plugins", "encap"))] = junk(
-            rolls, old
-        )
+        parent[rng.choice(("x", "unsupported", "learnt", "flags", "code", "msg", "plugins", "encap"))] = junk(rng, old)
     else:
         how = "replaced"
-        parent[key] = junk(rolls, old)  # type: ignore[index]
+        parent[key] = junk(rng, old)  # type: ignore[index]
     return how
 
 
-def as_text(rolls: random.Random, document: Any) -> bytes:
-    """Return the document as JSON; lone surrogates are escaped, or stand there as bytes that are no UTF-8."""
-    text = json.dumps(document, ensure_ascii=rolls.random() < 0.5)
+def as_text(rng: random.Random, document: Any) -> bytes:
+    """Return the document as JSON; lone surrogates are escaped, or are there as bytes that are no UTF-8."""
+    text = json.dumps(document, ensure_ascii=rng.random() < 0.5)
     text = re.sub(_DEEP.replace("{}", r"(\d+)"), _nested, text)
     return text.encode("utf-8", "surrogatepass")
 
@@ -122,29 +118,29 @@ def _nested(found: re.Match[str]) -> str:
     return '{"a":' * (depth % 2) + "[" * depth + "]" * depth + "}" * (depth % 2)
 
 
-def spoil_bytes(rolls: random.Random, text: bytes) -> bytes:
+def spoil_bytes(rng: random.Random, text: bytes) -> bytes:
     """Return the bytes cut, flipped, doubled or with others in between."""
     spoilt = bytearray(text)
-    for _ in range(rolls.choice((1, 1, 2, 5))):
-        place = rolls.randrange(len(spoilt) + 1)
-        how = rolls.randrange(5)
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        place = rng.randrange(len(spoilt) + 1)
+        how = rng.randrange(5)
         if how == 0:
             del spoilt[place:]
         elif how == 1:
-            del spoilt[place : place + rolls.randrange(20)]
+            del spoilt[place : place + rng.randrange(20)]
         elif how == 2:
-            spoilt[place:place] = rolls.choice(_BYTES)
+            spoilt[place:place] = rng.choice(_BYTES)
         elif how == 3:
-            spoilt[place : place + 1] = rolls.randbytes(1)
+            spoilt[place : place + 1] = rng.randbytes(1)
         else:
             spoilt[place:place] = spoilt[place : place + 200]
     return bytes(spoilt)
 
 
-def noise(rolls: random.Random) -> bytes:
+def noise(rng: random.Random) -> bytes:
     """Return bytes that are nothing at all, or brackets without end."""
-    if rolls.random() < 0.1:
-        return rolls.choice((b"[", b'{"a":', b'{"ips":[')) * rolls.choice((10, 1000, 100_000))
-    if rolls.random() < 0.5:
-        return b"".join(rolls.choice(_BYTES) for _ in range(rolls.randrange(12)))
-    return rolls.randbytes(rolls.randrange(200))
+    if rng.random() < 0.1:
+        return rng.choice((b"[", b'{"a":', b'{"ips":[')) * rng.choice((10, 1000, 100_000))
+    if rng.random() < 0.5:
+        return b"".join(rng.choice(_BYTES) for _ in range(rng.randrange(12)))
+    return rng.randbytes(rng.randrange(200))

@@ -19,7 +19,7 @@ from tests.support import Namespace
 from tests.support.dumps import COMMANDS, Dump
 
 POD, HOST = "pod", "host"
-HOSTS_NAME = "@host"  # stands in a line for the name of the host's namespace
+HOSTS_NAME = "@host"  # in a line it means the name of the host's namespace
 MARKER = "link show dev ./"  # always fails, since no link has a slash in its name
 
 _numbers = itertools.count(1)
@@ -80,7 +80,7 @@ class Site:
     def dump(self) -> Dump:
         """Take the raw dump of the pod, with its nexthop objects, and of what somebody set on the host.
 
-        Not of the host's link-local addresses: where the pod's end of a veth was down, its first up gives the other
+        Not of the host's link-local addresses: if the pod's end of a veth was down, its first up gives the other
         end a carrier, and with that an address, which is there to stay.
         """
         more = {

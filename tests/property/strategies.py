@@ -145,7 +145,7 @@ def cases(draw: DrawFn) -> Case:
 
 
 def _probing_fast(line: Line) -> list[Line]:
-    """Return the line, and where it makes links of the pod those that let address detection take 20 ms for a second."""
+    """Return the line, and if it makes links of the pod those that let address detection take 20 ms for a second."""
     pattern = r"link add (\S+)|tuntap add dev (\S+)" + ("" if HOSTS_NAME in line.text else r"|peer name (\S+)")
     names = [name for found in re.findall(pattern, line.text) for name in found if name]
     texts = [f"net/ipv6/neigh/{name}/retrans_time_ms=20" for name in names]

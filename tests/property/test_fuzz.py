@@ -89,20 +89,20 @@ def _plan() -> Any:
     return plan_to_json(plan_of(json.dumps(_example("result")), _example_facts()))
 
 
-def _spoilt_text(rolls: random.Random, documents: list[Any]) -> tuple[bytes, list[str]]:
+def _spoilt_text(rng: random.Random, documents: list[Any]) -> tuple[bytes, list[str]]:
     """Return one of the documents, spoilt as a tree or as bytes, and what was done to it."""
-    document = rolls.choice(documents)
-    how = rolls.randrange(20)
+    document = rng.choice(documents)
+    how = rng.randrange(20)
     if how == 0:
-        return noise(rolls), ["noise"]
+        return noise(rng), ["noise"]
     if how < 4:
-        return spoil_bytes(rolls, json.dumps(document).encode()), ["bytes"]
-    spoilt, done = spoil(rolls, document)
-    return as_text(rolls, spoilt), done
+        return spoil_bytes(rng, json.dumps(document).encode()), ["bytes"]
+    spoilt, done = spoil(rng, document)
+    return as_text(rng, spoilt), done
 
 
-def _result(rolls: random.Random) -> tuple[bytes, list[str]]:
-    return _spoilt_text(rolls, _results())
+def _result(rng: random.Random) -> tuple[bytes, list[str]]:
+    return _spoilt_text(rng, _results())
 
 
 def _check_result(text: bytes) -> str:
@@ -126,16 +126,16 @@ def _check_plan(plan: Plan) -> str:
     return "planned"
 
 
-def _spoilt_plan(rolls: random.Random) -> tuple[bytes, list[str]]:
+def _spoilt_plan(rng: random.Random) -> tuple[bytes, list[str]]:
     """Return a spoilt plan, mostly with a checksum that is right for it."""
-    if rolls.random() < 0.1:
-        return _spoilt_text(rolls, [_plan()])
-    spoilt, done = spoil(rolls, _plan())
+    if rng.random() < 0.1:
+        return _spoilt_text(rng, [_plan()])
+    spoilt, done = spoil(rng, _plan())
     if isinstance(spoilt, dict) and "checksum" in spoilt:
         rest = {key: value for key, value in spoilt.items() if key != "checksum"}
         text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         spoilt["checksum"] = f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
-    return as_text(rolls, spoilt), done
+    return as_text(rng, spoilt), done
 
 
 def _check_stored(text: bytes) -> str:
@@ -144,27 +144,27 @@ def _check_stored(text: bytes) -> str:
     return "read"
 
 
-def _answer(rolls: random.Random) -> tuple[ProbeOutput, list[str]]:
+def _answer(rng: random.Random) -> tuple[ProbeOutput, list[str]]:
     """Return real answers, one or two of which are spoilt."""
-    found, done = answers(rolls.choice(ANSWERS)), []
-    for question in rolls.sample(QUESTIONS, rolls.choice((1, 1, 2))):
+    found, done = answers(rng.choice(ANSWERS)), []
+    for question in rng.sample(QUESTIONS, rng.choice((1, 1, 2))):
         text: str = getattr(found, question) or "[]"
-        if rolls.random() < 0.15:
-            spoilt, what = spoil_bytes(rolls, text.encode()).decode("utf-8", "replace"), ["bytes"]
+        if rng.random() < 0.15:
+            spoilt, what = spoil_bytes(rng, text.encode()).decode("utf-8", "replace"), ["bytes"]
         else:
-            document, what = spoil(rolls, json.loads(text))
-            spoilt = as_text(rolls, document).decode("utf-8", "replace")
+            document, what = spoil(rng, json.loads(text))
+            spoilt = as_text(rng, document).decode("utf-8", "replace")
         found = _with(found, question, spoilt)
         done += [f"{question}: {each}" for each in what]
-    if rolls.random() < 0.2:
+    if rng.random() < 0.2:
         for field in ("route_text", "ebtables_save"):
-            spoilt = spoil_bytes(rolls, (getattr(found, field) or "").encode()).decode("utf-8", "replace")
+            spoilt = spoil_bytes(rng, (getattr(found, field) or "").encode()).decode("utf-8", "replace")
             found = _with(found, field, spoilt)
             done.append(f"{field}: bytes")
-    if rolls.random() < 0.2:
+    if rng.random() < 0.2:
         key, value = (
-            rolls.choice(("net/ipv6/conf/eth0/accept_dad", "net/x", "")),
-            rolls.choice(("1", "x", "", "9" * 20)),
+            rng.choice(("net/ipv6/conf/eth0/accept_dad", "net/x", "")),
+            rng.choice(("1", "x", "", "9" * 20)),
         )
         found = attrs.evolve(found, sysctls={**found.sysctls, key: value})
         done.append(f"sysctl {key}={value}")
@@ -187,7 +187,7 @@ CASES: dict[
     str, tuple[int, Callable[[random.Random], tuple[Any, list[str]]], Callable[[Any], str], type[Exception]]
 ] = {
     "results": (10_000, _result, _check_result, PlannerError),
-    "facts": (5_000, lambda rolls: _spoilt_text(rolls, _facts()), _check_facts, PlannerError),
+    "facts": (5_000, lambda rng: _spoilt_text(rng, _facts()), _check_facts, PlannerError),
     "plans": (3_000, _spoilt_plan, _check_stored, PlannerError),
     "answers of ip": (2_500, _answer, _check_answer, InvalidInput),
 }
@@ -199,8 +199,8 @@ def test_nothing_but_a_named_error_comes_of_spoilt(what: str) -> None:
     count, make, check, named = CASES[what]
     tally: Counter[str] = Counter()
     for number in range(count * TIMES):
-        rolls = random.Random(f"{SEED}/{what}/{number}")  # noqa: S311
-        spoilt, done = make(rolls)
+        rng = random.Random(f"{SEED}/{what}/{number}")  # noqa: S311
+        spoilt, done = make(rng)
         try:
             tally[check(spoilt)] += 1
         except RenderError as error:

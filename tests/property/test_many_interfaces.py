@@ -1,4 +1,4 @@
-"""64 interfaces in one namespace: wired and taken back like one, and at a cost that grows no faster than they do."""
+"""64 interfaces in one namespace: wired and rolled back like one, and at a cost that grows no faster than they do."""
 
 from __future__ import annotations
 

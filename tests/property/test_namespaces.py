@@ -1,4 +1,4 @@
-"""Random namespaces: wiring and taking back is the identity, whatever a CNI plugin, or anybody, has left there."""
+"""Random namespaces: wiring and rolling back is the identity, whatever a CNI plugin, or anybody, has left there."""
 
 from __future__ import annotations
 

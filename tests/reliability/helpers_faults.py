@@ -5,7 +5,7 @@
     trial.apply(env=faults.env)
     faults.count()                  # how many there were
 
-One script stands for all of them. `ip` is read line by line on its way to the real one, whose process stays the one
+One script serves as all of them. `ip` is read line by line on its way to the real one, whose process stays the one
 that podwire started; only looking (`… show …`) is not counted.
 """
 
@@ -119,7 +119,7 @@ def be_ip():
         pass
 
 
-# What reads its input is started ahead: it counts when it gets that, and not at all where it gets none.
+# What reads its input is started ahead: it counts when it gets that, and not at all if it gets none.
 def take_input():
     given = b""
     while chunk := os.read(0, 65536):

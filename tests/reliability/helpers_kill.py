@@ -1,6 +1,6 @@
 """podwire in a child of this process, killed at an instant: exactly at an event, within a command, or at random.
 
-The child is a fork: nothing has to be loaded anew, so that hundreds of kills take minutes.
+The child is a fork: nothing has to be loaded again, so that hundreds of kills take minutes.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def duration(work: Work) -> float:
 
 def instants(seed: int, count: int, longest: float) -> list[float]:
     """Return so many instants from 0 to `longest` seconds; the same for the same seed."""
-    dice = random.Random(seed)  # noqa: S311 -- the same again is what is wanted
-    return [dice.uniform(0, longest) for _ in range(count)]
+    rng = random.Random(seed)  # noqa: S311 -- the same again is what is wanted
+    return [rng.uniform(0, longest) for _ in range(count)]
 
 
 def _killed_within(work: Work, number: int, faults: Faults) -> None:

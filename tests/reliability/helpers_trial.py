@@ -82,7 +82,7 @@ class Trial:
         return self.podwire("apply", self.plan, "--yes", env=env)
 
     def teardown(self, env: Mapping[str, str] | None = None) -> Outcome:
-        """Take the wiring back."""
+        """Roll the wiring back."""
         return self.podwire("teardown", self.id, "--yes", env=env)
 
     def started(
@@ -92,12 +92,12 @@ class Trial:
         return self.cli.started(*words, env=env, through=through)
 
     def state(self) -> str | None:
-        """Return what `podwire list` says of the wiring: wired, half-done, gone, or None where it doesn't list it."""
+        """Return what `podwire list` says of the wiring: wired, half-done, gone, or None if it doesn't list it."""
         rows = json.loads(self.ok("list", "--json"))
         return next((row["state"] for row in rows if row["id"] == self.id), None)
 
     def changed(self) -> str:
-        """Return what is not as it was before the wiring; "" where all is.
+        """Return what is not as it was before the wiring; "" if all is.
 
         The kernel ends address detection on a queue of its own, for all namespaces (addrconf_dad_work): on a host that
         is that busy, podwire may have set accept_dad back first, and an address is tentative for as long as ever.

@@ -66,7 +66,7 @@ def test_of_two_applies_one_runs_and_the_other_waits(
     env = {"PODWIRE_STATE_DIR": str(trial.state_dir if state == "same" else trial.folder / "elsewhere")}
     with process_inside(trial) as process_path:
         where = [word.format(name=trial.id, process=process_path) for word in words]
-        # Planned before the other began: only the lock, and then the stale plan, stand in its way.
+        # Planned before the other began: only the lock, and then the stale plan, are in its way.
         plan = trial.folder / "other.plan"
         assert trial.podwire("plan", "--result", trial.result, *where, "-o", plan, env=env).rc == 0
         with held(trial, faults, "apply", trial.plan, "--yes") as first:
@@ -130,7 +130,7 @@ def test_a_teardown_waits_for_an_apply_and_an_apply_for_a_teardown(trial: Trial,
 
 
 def test_recover_waits_for_an_apply_that_runs_and_leaves_it_alone(trial: Trial, faults: Faults) -> None:
-    """What is not dead is not to be taken back."""
+    """What is not dead is not to be rolled back."""
     with held(trial, faults, "apply", trial.plan, "--yes") as first:
         assert trial.state() == "half-done"
         outcome = trial.podwire("recover", "--lock-timeout", "0.2")
@@ -251,7 +251,7 @@ def fifty() -> Iterator[list[Namespace]]:
 
 
 def test_fifty_namespaces_at_once_are_all_right(fifty: list[Namespace], cli: Cli) -> None:
-    """From fifty processes and one state directory, ten at a time; every one is wired, and taken back exactly."""
+    """From fifty processes and one state directory, ten at a time; every one is wired, and rolled back exactly."""
     before = {namespace.name: dump(namespace) for namespace in fifty}
 
     def wire(namespace: Namespace) -> Outcome:
@@ -270,7 +270,7 @@ def test_fifty_namespaces_at_once_are_all_right(fifty: list[Namespace], cli: Cli
         unwired_in = time.monotonic() - began
         assert [outcome for outcome in outcomes if (outcome.rc, outcome.err) != (0, "")] == []
     # For docs/reliability.md; `pytest -rP` shows it.
-    print(f"{MANY}, {AT_ONCE} at a time: wired in {wired_in:.1f} s, taken back in {unwired_in:.1f} s")  # noqa: T201
+    print(f"{MANY}, {AT_ONCE} at a time: wired in {wired_in:.1f} s, rolled back in {unwired_in:.1f} s")  # noqa: T201
     assert cli.json("list") == []
     for namespace in fifty:
         assert difference(before[namespace.name], dump(namespace)) == "", namespace.name

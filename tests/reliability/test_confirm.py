@@ -1,4 +1,4 @@
-"""apply --confirm-within: what nobody confirms is taken back by itself, whatever became of whoever applied it."""
+"""apply --confirm-within: what nobody confirms is rolled back by itself, whatever became of whoever applied it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def watchers(trial: Trial) -> list[int]:
     return [pid for pid, line in processes().items() if str(trial.state_dir) in line]
 
 
-def taken_back(trial: Trial) -> bool:
+def rolled_back(trial: Trial) -> bool:
     """Say whether the wiring is gone, and all is as it was."""
     return trial.state() is None and trial.changed() == ""
 
 
-def test_what_nobody_confirms_is_taken_back(make_trial: MakeTrial) -> None:
+def test_what_nobody_confirms_is_rolled_back(make_trial: MakeTrial) -> None:
     """Not before the time; its log says why; confirming it afterwards is too late, and says so."""
     trial = make_trial(dual_stack)
     began = time.monotonic()
@@ -44,7 +44,7 @@ def test_what_nobody_confirms_is_taken_back(make_trial: MakeTrial) -> None:
     assert outcome.rc == 0, outcome
     assert f"podwire confirm {trial.id}" in outcome.out
     assert trial.state() == "wired"
-    eventually(lambda: taken_back(trial), "that it is taken back", seconds=20)
+    eventually(lambda: rolled_back(trial), "that it is rolled back", seconds=20)
     assert time.monotonic() - began > 1.5
     records = json.loads(trial.ok("log", trial.id, "--json"))
     assert "nobody confirmed within 1.5 s" in records[-1]["asked"]
@@ -63,10 +63,10 @@ def test_what_is_confirmed_stays(trial: Trial) -> None:
     eventually(lambda: not watchers(trial), "the end of the one that waits", seconds=20)
     assert trial.state() == "wired"
     assert trial.teardown().rc == 0
-    assert taken_back(trial)
+    assert rolled_back(trial)
 
 
-def test_what_was_torn_down_and_wired_anew_is_another_wiring(trial: Trial) -> None:
+def test_what_was_torn_down_and_wired_again_is_another_wiring(trial: Trial) -> None:
     """The time of the first doesn't end the second, which nobody has to confirm."""
     assert apply(trial, "1").rc == 0
     assert trial.teardown().rc == 0
@@ -74,10 +74,10 @@ def test_what_was_torn_down_and_wired_anew_is_another_wiring(trial: Trial) -> No
     eventually(lambda: not watchers(trial), "the end of the one that waits", seconds=20)
     assert trial.state() == "wired"
     assert trial.teardown().rc == 0
-    assert taken_back(trial)
+    assert rolled_back(trial)
 
 
-def test_it_is_taken_back_although_the_terminal_is_gone(trial: Trial) -> None:
+def test_it_is_rolled_back_although_the_terminal_is_gone(trial: Trial) -> None:
     """The terminal hangs up, and everything in the session and the process group of apply is killed."""
     before = processes()
     group, terminal = pty.fork()
@@ -94,11 +94,11 @@ def test_it_is_taken_back_although_the_terminal_is_gone(trial: Trial) -> None:
     assert trial.state() == "wired"
     assert len(watchers(trial)) == 1
     assert os.getsid(watchers(trial)[0]) != group
-    eventually(lambda: taken_back(trial), "that it is taken back", seconds=20)
+    eventually(lambda: rolled_back(trial), "that it is rolled back", seconds=20)
     see_them_end(before)
 
 
-def test_an_apply_that_dies_in_the_middle_is_taken_back_too(trial: Trial, faults: Faults) -> None:
+def test_an_apply_that_dies_in_the_middle_is_rolled_back_too(trial: Trial, faults: Faults) -> None:
     """Nobody is left to confirm it: the time runs from the first command."""
     faults.plan(5, "wait")
     words = ("apply", trial.plan, "--yes", "--confirm-within", "1.5")
@@ -108,11 +108,11 @@ def test_an_apply_that_dies_in_the_middle_is_taken_back_too(trial: Trial, faults
         process.wait()
     assert trial.state() == "half-done"
     faults.release()
-    eventually(lambda: taken_back(trial), "that it is taken back", seconds=20)
+    eventually(lambda: rolled_back(trial), "that it is rolled back", seconds=20)
 
 
 def test_an_apply_that_takes_longer_is_not_disturbed(trial: Trial, faults: Faults) -> None:
-    """What waits for the time also waits for the lock; then it is taken back."""
+    """What waits for the time also waits for the lock; then it is rolled back."""
     faults.plan(5, "wait")
     words = ("apply", trial.plan, "--yes", "--confirm-within", "0.5")
     with trial.started(*words, env=faults.env) as process:
@@ -124,7 +124,7 @@ def test_an_apply_that_takes_longer_is_not_disturbed(trial: Trial, faults: Fault
         assert process.poll() is None
         faults.release()
         assert process.wait(timeout=60) == 0
-    eventually(lambda: taken_back(trial), "that it is taken back", seconds=20)
+    eventually(lambda: rolled_back(trial), "that it is rolled back", seconds=20)
 
 
 def has_open(pid: int, inode: int) -> bool:
@@ -136,7 +136,7 @@ def has_open(pid: int, inode: int) -> bool:
 
 
 def test_where_the_one_that_waits_was_killed_it_is_half_done(trial: Trial) -> None:
-    """Once its time is over; recover takes it back."""
+    """Once its time is over; recover rolls it back."""
     assert apply(trial, "0.7").rc == 0
     (watcher,) = watchers(trial)
     os.kill(watcher, signal.SIGKILL)
@@ -145,15 +145,15 @@ def test_where_the_one_that_waits_was_killed_it_is_half_done(trial: Trial) -> No
     outcome = trial.podwire("plan", "--result", trial.result, "--netns", trial.id)
     assert outcome.rc in (0, 1), outcome
     trial.ok("recover")
-    assert taken_back(trial)
+    assert rolled_back(trial)
 
 
 def test_an_apply_that_fails_leaves_nobody_who_waits_for_long(trial: Trial, faults: Faults) -> None:
-    """It was taken back at once; when its time is over nothing happens to what is wired then."""
+    """It was rolled back at once; when its time is over nothing happens to what is wired then."""
     faults.plan(4, "fail")
     outcome = trial.podwire("apply", trial.plan, "--yes", "--confirm-within", "1", env=faults.env)
     assert outcome.rc == 3, outcome
-    assert taken_back(trial)
+    assert rolled_back(trial)
     assert trial.apply().rc == 0
     eventually(lambda: not watchers(trial), "the end of the one that waits", seconds=20)
     assert trial.state() == "wired"
@@ -161,7 +161,7 @@ def test_an_apply_that_fails_leaves_nobody_who_waits_for_long(trial: Trial, faul
 
 
 def test_a_namespace_that_goes_while_it_waits(trial: Trial) -> None:
-    """There is nothing to take back: it is forgotten."""
+    """There is nothing to roll back: it is forgotten."""
     assert apply(trial, "0.7").rc == 0
     trial.pod.inside.delete()
     eventually(lambda: not watchers(trial), "the end of the one that waits", seconds=20)
@@ -175,4 +175,4 @@ def test_recover_of_a_killed_apply_keeps_it_waiting(trial: Trial, faults: Faults
     trial.ok("recover", "--forward")
     assert "not waiting" in trial.ok("confirm", trial.id)
     assert trial.teardown().rc == 0
-    assert taken_back(trial)
+    assert rolled_back(trial)

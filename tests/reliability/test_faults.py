@@ -1,4 +1,4 @@
-"""Each command fails in turn, programs vanish, hang or rave, disks fill up: what is left is as it was, or can be."""
+"""Each command fails in turn, programs vanish or hang, disks fill up: what is left is as it was, or can be."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def in_turn(commands: list[str], build: Build) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("action", ["fail", "late"])
 @pytest.mark.parametrize("build", PODS)
-def test_whichever_command_of_apply_fails_all_is_taken_back(
+def test_whichever_command_of_apply_fails_all_is_rolled_back(
     make_trial: MakeTrial, faults: Faults, build: Build, action: str
 ) -> None:
     """Status 3, the raw dump of before, and nothing is listed; `late`: the command had its effect all the same."""
@@ -112,7 +112,7 @@ def test_an_ip_that_ends_in_the_middle_is_a_failed_command(trial: Trial, faults:
 
 
 def test_a_rollback_that_fails_too_goes_on_and_says_what_is_left(trial: Trial, faults: Faults) -> None:
-    """Status 4; every other command of the way back is run, and recover does the last one."""
+    """Status 4; every other command of the rollback is run, and recover does the last one."""
     (faults.folder / "ebtables").write_text("#!/bin/sh\necho refused >&2\nexit 4\n")
     (faults.folder / "ebtables-restore").write_text(
         '#!/bin/sh\ninput=$(cat)\ncase "$input" in *-D*) echo refused >&2; exit 4;; esac\n'
@@ -146,13 +146,13 @@ def replaced(folder: Path, program: str, script: str) -> Iterator[dict[str, str]
 
 # A child of its own keeps the output open: to kill only the program would not end it.
 HANGS = "sleep 1000 & sleep 1000"
-RAVES = "head -c 100000 /dev/urandom"
-RAVES_ON = "exec yes '[{\"rubbish\": \x01'"
+FLOODS = "head -c 100000 /dev/urandom"
+FLOODS_ON = "exec yes '[{\"rubbish\": \x01'"
 
 
 @pytest.mark.parametrize("program", ["ip", "ebtables-save"])
-@pytest.mark.parametrize("script", [HANGS, RAVES, RAVES_ON, "exit 9", "kill -9 $$"])
-def test_programs_that_look_may_hang_rave_or_die_before_anything_is_changed(
+@pytest.mark.parametrize("script", [HANGS, FLOODS, FLOODS_ON, "exit 9", "kill -9 $$"])
+def test_programs_that_look_may_hang_flood_or_die_before_anything_is_changed(
     trial: Trial, tmp_path: Path, program: str, script: str
 ) -> None:
     """Status 1 and a sentence; what hangs is ended with its whole process group (no process is left)."""
@@ -168,7 +168,7 @@ def test_programs_that_look_may_hang_rave_or_die_before_anything_is_changed(
 
 @pytest.mark.parametrize("action", ["hang", "rubbish"])
 @pytest.mark.parametrize("program", ["ip", "ebtables-restore"])
-def test_a_command_that_hangs_or_raves_is_ended_and_all_is_taken_back(
+def test_a_command_that_hangs_or_floods_is_ended_and_all_is_rolled_back(
     trial: Trial, faults: Faults, program: str, action: str
 ) -> None:
     """After --timeout seconds, together with its children."""
@@ -184,10 +184,10 @@ def test_a_command_that_hangs_or_raves_is_ended_and_all_is_taken_back(
 
 @pytest.mark.parametrize("action", ["hang", "rubbish"])
 @pytest.mark.parametrize("program", ["ip", "ebtables-restore"])
-def test_a_command_of_teardown_that_hangs_or_raves_is_ended_and_the_state_kept(
+def test_a_command_of_teardown_that_hangs_or_floods_is_ended_and_the_state_kept(
     trial: Trial, faults: Faults, program: str, action: str
 ) -> None:
-    """Status 4, or 0 where its effect came about all the same; once more finishes it."""
+    """Status 4, or 0 if its effect came about all the same; once more finishes it."""
     assert trial.apply().rc == 0
     lines = trial.commands("reverse_commands")
     faults.plan(next(at for at, line in enumerate(lines, 1) if line.startswith(f"{program} ")), action)
@@ -289,7 +289,7 @@ def test_a_disk_that_fills_up_during_apply_takes_all_back(trial: Trial) -> None:
 
 
 def test_a_disk_that_fills_up_during_teardown_keeps_the_state(trial: Trial) -> None:
-    """Status 1 and nothing changed where that cannot be written down; with room again it is done."""
+    """Status 1 and nothing changed if that cannot be written down; with room again it is done."""
     statuses = set()
     for kibibytes in range(0, 120, 8):
         with mounted(trial.state_dir, "size=512k"):
@@ -328,7 +328,7 @@ def test_a_state_directory_that_cannot_be_written_keeps_anything_from_being_chan
 @pytest.mark.parametrize("number", [1, 3, 6])
 @pytest.mark.parametrize("verb", ["apply", "teardown", "recover"])
 def test_a_disk_that_fills_up_while_a_command_runs(trial: Trial, faults: Faults, verb: str, number: int) -> None:
-    """Apply is taken back all the same; teardown and recover say that they stopped, and with room again finish."""
+    """Apply is rolled back all the same; teardown and recover say that they stopped, and with room again finish."""
     with mounted(trial.state_dir, "size=512k"):
         words: tuple[str | Path, ...] = ("apply", trial.plan, "--yes")
         if verb != "apply":
@@ -411,13 +411,13 @@ def test_a_signal_during_apply_takes_all_back(trial: Trial, faults: Faults, name
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_during_the_rollback_does_not_stop_it(trial: Trial, faults: Faults, name: str) -> None:
-    """What was begun is taken back to its end, however impatient somebody is."""
+    """What was begun is rolled back to its end, however impatient somebody is."""
     total = len(trial.commands())
     script = faults.folder / "ebtables-restore"
     script.write_text("#!/bin/sh\necho refused >&2\nexit 4\n")
     at = next(number for number, line in enumerate(trial.commands(), 1) if line.startswith("ebtables-restore"))
     for number in range(at, at + 3):
-        faults.plan(number, name)  # the failing one isn't counted: these are the way back's
+        faults.plan(number, name)  # the failing one isn't counted: these are the rollback's
         outcome = trial.apply(faults.env)
         assert outcome.rc == 3, (number, total, outcome)
         assert trial.changed() == ""

@@ -87,7 +87,7 @@ def test_gc_forgets_what_was_wired_before_the_machine_was_started(trial: Trial, 
 
 
 def test_gc_forgets_half_done_ones_too(trial: Trial, faults: Faults) -> None:
-    """Where their namespace is gone; else they are recover's."""
+    """If their namespace is gone; else they are recover's."""
     assert killed_at(Work(trial, "apply"), "after", 5, faults)
     assert "nothing is to be forgotten" in trial.ok("gc")
     assert trial.state() == "half-done"
@@ -111,7 +111,7 @@ def test_teardown_all_takes_everything_back(make_trial: MakeTrial, faults: Fault
     faults.plan(3, "fail")  # of the first one: its MAC
     outcome = cli.run("teardown", "--all", "--yes", env=faults.env)
     assert outcome.rc == 4, outcome
-    assert len(re.findall(r"could not be taken back whole", outcome.err)) == 1
+    assert len(re.findall(r"could not be rolled back completely", outcome.err)) == 1
     assert [row["state"] for row in cli.json("list")] == ["half-done"]
     cli.ok("teardown", "--all", "--yes")
     assert cli.json("list") == []
@@ -264,7 +264,7 @@ SPOILT: list[tuple[Callable[[Namespace], object], str]] = [
 def test_what_is_not_as_it_was_recorded_is_an_error(
     trial: Trial, spoil: Callable[[Namespace], object], why: str
 ) -> None:
-    """Each says what, and what takes back the rest."""
+    """Each says what, and what rolls back the rest."""
     assert trial.apply().rc == 0
     spoil(trial.pod.inside)
     with pytest.raises(Refused, match=why) as refused:

@@ -105,7 +105,7 @@ Spoil = Callable[[Trial], None] | None
 
 @RECORDS
 @pytest.mark.parametrize("lose", LOST, ids=lambda lose: lose.__name__.replace("_", " "))
-def test_a_namespace_that_lives_elsewhere_is_taken_back_there(trial: Trial, lose: Lose, spoil: Spoil) -> None:
+def test_a_namespace_that_lives_elsewhere_is_rolled_back_there(trial: Trial, lose: Lose, spoil: Spoil) -> None:
     """It is listed as wired, checked, kept by gc, and torn down by another way to the same namespace."""
     with ExitStack() as undo:
         facts = undo.enter_context(process_in(trial))
@@ -117,7 +117,7 @@ def test_a_namespace_that_lives_elsewhere_is_taken_back_there(trial: Trial, lose
         assert "nothing is to be forgotten" in trial.ok("gc")
         assert "no drift" in trial.ok("check", trial.id)
         said = trial.ok("teardown", trial.id, "--yes")
-        assert "nothing is left to take back" not in said
+        assert "nothing is left to roll back" not in said
         assert trial.state() is None
         dumped = run(["nsenter", f"--net=/proc/{facts.pid}/ns/net", "ip", "-br", "addr"]).out
         assert "10.1.90.5/24" in dumped
@@ -157,7 +157,7 @@ def test_an_apply_that_died_is_recovered_where_its_namespace_lives(trial: Trial,
 
 
 def test_a_namespace_without_process_or_path_is_never_called_gone(trial: Trial) -> None:
-    """Only its hidden mount keeps it alive: it is taken back where the kernel can open it, else kept."""
+    """Only its hidden mount keeps it alive: it is rolled back if the kernel can open it, else kept."""
     assert trial.apply().rc == 0
     run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"])
     try:
@@ -265,7 +265,7 @@ def test_the_watcher_tries_again_until_it_has_taken_the_change_back(trial: Trial
     words = ("apply", trial.plan, "--yes", "--confirm-within", "1")
     assert trial.podwire(*words, env=faults.env).rc == 0
     faults.plan(2, "fail")
-    eventually(lambda: trial.state() is None and trial.changed() == "", "that it is taken back", seconds=30)
+    eventually(lambda: trial.state() is None and trial.changed() == "", "that it is rolled back", seconds=30)
     assert faults.count() > 2
     assert '"outcome":"half-done"' in trial.journal.read_text()
 

@@ -71,7 +71,7 @@ def see_that_it_is_refused(trial: Trial) -> None:
     assert dump(trial.pod.inside).lines() == before
 
 
-def test_apply_killed_at_each_command_is_taken_back(make_trial: MakeTrial, faults: Faults) -> None:
+def test_apply_killed_at_each_command_is_rolled_back(make_trial: MakeTrial, faults: Faults) -> None:
     """Before, during and after it. A command that podwire left running is waited for."""
     trial = make_trial(two_links)
     work = Work(trial, "apply")
@@ -114,7 +114,7 @@ def test_teardown_killed_at_each_command_is_finished(make_trial: MakeTrial, faul
 
 @pytest.mark.parametrize("verb", ["recover", "forward"])
 def test_recover_killed_at_each_command_is_recovered(make_trial: MakeTrial, faults: Faults, verb: str) -> None:
-    """Taking back a whole apply, or finishing one that had hardly begun; again and again."""
+    """Rolling back a whole apply, or finishing one that had hardly begun; again and again."""
     trial = make_trial(dual_stack)
     total = len(trial.commands())
     kills = []
@@ -175,7 +175,7 @@ def test_killed_at_random_instants_as_a_process(make_trial: MakeTrial) -> None:
     "torn", ['{"time":1790000000.1,"event":"ran","num', '{"event":"running"}\x00\x00', "\x80\xff{"]
 )
 def test_a_torn_last_line_of_the_journal_is_normal(trial: Trial, faults: Faults, torn: str) -> None:
-    """Recover and log pass over it, and what is written next stands on a line of its own."""
+    """Recover and log pass over it, and what is written next is on a line of its own."""
     assert killed_at(Work(trial, "apply"), "before", 4, faults)
     with trial.journal.open("ab") as journal:
         journal.write(torn.encode("latin-1"))
@@ -189,7 +189,7 @@ def test_a_torn_last_line_of_the_journal_is_normal(trial: Trial, faults: Faults,
     assert all(record["rc"] == 0 and record["verb"] == "recover" for record in again[4:])
 
 
-def test_an_empty_or_missing_journal_does_not_keep_it_from_being_taken_back(trial: Trial, faults: Faults) -> None:
+def test_an_empty_or_missing_journal_does_not_keep_it_from_being_rolled_back(trial: Trial, faults: Faults) -> None:
     """What is to be done is decided by what is there, not by what was written of it."""
     for spoil in (lambda: trial.journal.write_bytes(b""), trial.journal.unlink):
         assert killed_at(Work(trial, "apply"), "after", 8, faults)
@@ -232,7 +232,7 @@ def test_recover_can_be_looked_at_first(trial: Trial, faults: Faults) -> None:
 
 
 def test_a_half_done_wiring_can_be_torn_down_too(trial: Trial, faults: Faults) -> None:
-    """And where its namespace is gone, recover forgets it."""
+    """And if its namespace is gone, recover forgets it."""
     assert killed_at(Work(trial, "apply"), "after", 6, faults)
     trial.ok("teardown", trial.id, "--yes")
     see_that_all_is_back(trial, "torn down")

@@ -1,4 +1,4 @@
-"""Odd things of others never keep podwire from taking a wiring back: each is added after wiring."""
+"""Odd things of others never keep podwire from rolling a wiring back: each is added after wiring."""
 
 from __future__ import annotations
 

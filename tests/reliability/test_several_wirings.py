@@ -214,8 +214,8 @@ class _Trial(Trial):
 
 
 @pytest.mark.parametrize("first_back", ["eth0", "net1"])
-def test_an_apply_killed_beside_another_is_taken_back(wirings: Wirings, faults: Faults, first_back: str) -> None:
-    """At some of its commands; the other goes on working, and either may be taken back first."""
+def test_an_apply_killed_beside_another_is_rolled_back(wirings: Wirings, faults: Faults, first_back: str) -> None:
+    """At some of its commands; the other goes on working, and either may be rolled back first."""
     wirings.apply("eth0")
     count = len(trial_of(wirings, "net1").commands())
     for number in range(1, count + 1, 1 if ALL else 6):

@@ -1,4 +1,4 @@
-"""tc wiring breaks and is killed like any other: what was done is taken back, or finished."""
+"""tc wiring breaks and is killed like any other: what was done is rolled back, or finished."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def instants(trial: Trial, key: str = "commands") -> Iterator[tuple[int, str]]:
             yield number, when
 
 
-def test_apply_killed_at_each_command_is_taken_back(trial: Trial, faults: Faults) -> None:
+def test_apply_killed_at_each_command_is_rolled_back(trial: Trial, faults: Faults) -> None:
     """Or finished, every other time."""
     work = Work(trial, "apply")
     for count, (number, when) in enumerate(instants(trial)):
@@ -61,7 +61,7 @@ def test_teardown_killed_at_each_command_is_finished(trial: Trial, faults: Fault
         assert trial.changed() == "", (number, when)
 
 
-def test_a_batch_that_fails_half_way_is_taken_back(trial: Trial) -> None:
+def test_a_batch_that_fails_half_way_is_rolled_back(trial: Trial) -> None:
     """Somebody takes the preference meanwhile: what the same tc did before that goes again."""
     trial.pod.inside.run("tc", "qdisc", "add", "dev", "eth0", "ingress", check=False)
     outcome = trial.apply()

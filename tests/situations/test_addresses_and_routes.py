@@ -111,7 +111,7 @@ def test_10_addresses(netns: MakeNamespace, cli: Cli, build: Build) -> None:
 
 
 def test_10_an_address_that_expires_meanwhile(netns: MakeNamespace, cli: Cli) -> None:
-    """It stays away: the network would have taken it back by then."""
+    """It stays away: the network would have restored it by then."""
     pod = plain(netns("host"), netns("pod"))
     pod.settle()
     before = dump(pod.inside)
@@ -166,7 +166,7 @@ def test_19_what_was_learnt_comes_back_with_the_next_advertisement(advertised: P
 
 
 def test_19_the_plan_says_so(advertised: Pod, cli: Cli) -> None:
-    """On the way there and on the way back, where no command stands for it."""
+    """Forward and back, if no command is needed for it."""
     plan = cli.plan(advertised)
     reasons = {change["resource"].get("dst"): change["reason"] for change in plan["changes"]}
     assert reasons["::/0"] == "comes back with the next router advertisement"

@@ -150,7 +150,7 @@ def test_24_a_subnet_that_is_reached_by_the_gateway_only(netns: MakeNamespace, c
 
 
 def test_24_the_neighbour_and_dns(netns: MakeNamespace, cli: Cli) -> None:
-    """The neighbour by the facts, DNS by the result; both stand in every preview."""
+    """The neighbour by the facts, DNS by the result; both are in every preview."""
     pod = aws(netns("host"), netns("pod"))
     dns = {"nameservers": ["10.96.0.10"], "search": ["svc.cluster.local"], "options": ["ndots:5"]}
     whole = Pod(pod.host, pod.inside, pod.result | {"dns": dns})

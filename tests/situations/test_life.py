@@ -186,19 +186,19 @@ def test_14_another_one_between_plan_and_apply(pod: Pod, cli: Cli) -> None:
     with unchanged(another):
         sentence = cli.refused("apply", plan, "--yes")
     assert sentence.startswith("the plan is stale: ")
-    assert sentence.endswith("; plan anew")
+    assert sentence.endswith("; plan again")
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["gone", "another in its place"])
 def test_14_gone_between_apply_and_teardown(pod: Pod, cli: Cli, *, again: bool) -> None:
-    """Teardown is done: nothing is left to take back, and what has the name now is none of its business."""
+    """Teardown is done: nothing is left to roll back, and what has the name now is none of its business."""
     cli.apply(pod)
     pod.inside.delete()
     name = pod.inside.name
     assert [entry["state"] for entry in cli.json("list")] == ["gone"]
     if again:
         Namespace.create(name).ip("link set lo up")
-    assert cli.ok("teardown", name, "--yes") == f"{name}: its namespace is gone, so nothing is left to take back\n"
+    assert cli.ok("teardown", name, "--yes") == f"{name}: its namespace is gone, so nothing is left to roll back\n"
     assert cli.json("list") == []
     assert cli.ok("teardown", name, "--yes") == f"{name}: it is torn down already\n"
     if again:
@@ -262,7 +262,7 @@ def test_15_a_vmm_died_and_left_the_tap(pod: Pod, cli: Cli) -> None:
 
 
 def test_15_wiring_again_after_a_vmm_died(pod: Pod, cli: Cli) -> None:
-    """Teardown and apply, as a runtime does that starts anew."""
+    """Teardown and apply, as a runtime does that starts again."""
     before = dump(pod.inside)
     cli.apply(pod)
     with vmm(pod) as process:
@@ -361,7 +361,7 @@ HIDE = 'empty=$1; shift; while [ "$1" != -- ]; do mount --bind "$empty" "$1" || 
 
 
 def without(cli: Cli, *programs: str) -> tuple[str | Path, ...]:
-    """Return the command that runs another where these programs aren't installed: files that nobody can run."""
+    """Return the command that runs another if these programs aren't installed: files that nobody can run."""
     empty = cli.file("empty", "")
     paths = {os.path.realpath(program if "/" in program else shutil.which(program) or "") for program in programs}
     return "unshare", "--mount", "sh", "-c", HIDE, "sh", empty, *sorted(paths), "--"

@@ -72,7 +72,7 @@ def test_01_one_veth_from_a_real_plugin(netns: MakeNamespace, cli: Cli, conf: Co
 
 
 def test_01_with_static_addresses(netns: MakeNamespace, cli: Cli) -> None:
-    """The plugin `static`: what stands in the configuration."""
+    """The plugin `static`: what is in the configuration."""
     addresses = [{"address": "10.1.90.77/24", "gateway": "10.1.90.1"}]
     ipam = {"type": "static", "addresses": addresses, "routes": [{"dst": "0.0.0.0/0"}]}
     _, pod = added(netns, bridge(ipam))
@@ -124,7 +124,7 @@ def test_03_calico_made_fit_for_a_guest(netns: MakeNamespace, cli: Cli) -> None:
 
 
 def test_03_calico_with_a_static_neighbour(netns: MakeNamespace, cli: Cli) -> None:
-    """Where no proxy ARP answers, the guest is told the entry that the pod had."""
+    """If no proxy ARP answers, the guest is told the entry that the pod had."""
     entry = "ip neigh add 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee dev eth0 nud permanent"
     pod = also(calico, entry)(netns("host"), netns("pod"))
     with cli.wired(pod) as wired:
@@ -133,7 +133,7 @@ def test_03_calico_with_a_static_neighbour(netns: MakeNamespace, cli: Cli) -> No
 
 
 def test_03_calico_without_a_gateway_to_use(netns: MakeNamespace, cli: Cli) -> None:
-    """Where it is to be made fit, the message says which three ways there are."""
+    """If it is to be made fit, the message says which three ways there are."""
     pod = calico(netns("host"), netns("pod"))
     sentence = cli.refused("plan", *cli.wiring(pod), "--calico-subnet", "24")
     assert sentence == (

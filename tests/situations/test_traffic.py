@@ -163,7 +163,7 @@ def test_22_a_policy(netns: MakeNamespace, cli: Cli) -> None:
 
 
 def test_22_a_rule_that_came_while_wired(pod: Pod, cli: Cli) -> None:
-    """It is left alone, with the chain that it stands in, and said; everything else is as it was."""
+    """It is left alone, with the chain that it is in, and said; everything else is as it was."""
     cli.apply(pod)
     pod.inside.run("ebtables", "-A", "FORWARD", "-p", "ARP", "-j", "ACCEPT")
     text = cli.ok("teardown", pod.inside.name, "--yes")

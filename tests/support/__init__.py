@@ -1,4 +1,4 @@
-"""What the tests stand on: real namespaces, pods, CNI plugins, raw dumps and frames.
+"""What the tests use: real namespaces, pods, CNI plugins, raw dumps and frames.
 
 None of them uses podwire itself, but for `tests.support.podwire`.
 """

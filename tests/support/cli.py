@@ -141,7 +141,7 @@ class Cli:
         return found
 
     def teardown(self, pod: Pod) -> Json:
-        """Take the wiring back."""
+        """Roll the wiring back."""
         found: Json = self.json("teardown", pod.inside.name, "--yes")
         return found
 
@@ -169,7 +169,7 @@ class Cli:
 
 
 def sentence_in(text: str) -> str:
-    """Return the one sentence on standard error, without `podwire: `; fail where there is more, or none."""
+    """Return the one sentence on standard error, without `podwire: `; fail if there is more, or none."""
     assert "Traceback" not in text, text
     assert "this is a bug" not in text, text
     assert text.startswith("podwire: "), text
@@ -191,7 +191,7 @@ def ended(process: subprocess.Popen[str], *, seconds: float = 60) -> Outcome:
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """Return everything in a folder, by its path: the content of files, None for the rest; {} where it isn't there."""
+    """Return everything in a folder, by its path: the content of files, None for the rest; {} if it isn't there."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() and not path.is_symlink() else None
         for path in folder.rglob("*")

@@ -86,7 +86,7 @@ class Network:
             self._call(plugin, result, _environment("CHECK", pod, ifname, args))
 
     def delete(self, pod: Namespace, ifname: str = "eth0", *, result: Conf | None = None, args: str = "") -> None:
-        """DEL: call each plugin in the reverse order, with the `result` of ADD where it is given."""
+        """DEL: call each plugin in the reverse order, with the `result` of ADD if it is given."""
         for plugin in reversed(self._plugins()):
             self._call(plugin, result, _environment("DEL", pod, ifname, args))
 

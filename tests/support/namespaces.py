@@ -40,7 +40,7 @@ class Namespace:
 
     @property
     def path(self) -> Path:
-        """The file that stands for it."""
+        """Its file."""
         return Path("/run/netns", self.name)
 
     def run(self, *argv: str, stdin: str = "", check: bool = True) -> Outcome:

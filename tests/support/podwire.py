@@ -65,12 +65,12 @@ class Podwire:
         """Observe the pod's namespace."""
         return observe_netns(self.netns, timeout=TIMEOUT)
 
-    def plan(self, options: PlanOptions = NO_OPTIONS, *, anew: bool = False) -> Plan:
+    def plan(self, options: PlanOptions = NO_OPTIONS, *, again: bool = False) -> Plan:
         """Plan, as `podwire plan --result … --netns …` does: with what is recorded, if the pod is wired.
 
-        `anew` is for what is recorded of another pod, which is gone.
+        `again` is for what is recorded of another pod, which is gone.
         """
-        entry = None if anew else self.entry
+        entry = None if again else self.entry
         return make_plan(
             parse_result(json.dumps(self.pod.result)),
             self.facts(),
@@ -101,7 +101,7 @@ class Podwire:
         return repair(entry, self.settings)
 
     def teardown(self, *listeners: Listener) -> Outcome:
-        """Take the wiring back."""
+        """Roll the wiring back."""
         entry = self.entry
-        assert entry is not None, "nothing is recorded, so there is nothing to take back"
+        assert entry is not None, "nothing is recorded, so there is nothing to roll back"
         return restore(entry, evolve(self.settings, listeners=listeners), "teardown")

@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_wiring(parser, required=False)
     text = "get Calico's dummy gateway from the CNI plugins of a conflist; teardown gives it back"
     parser.add_argument("--dummy-conflist", metavar="FILE", help=text)
-    text = "take it back by itself after that time (such as 60s), unless podwire confirm ID comes first"
+    text = "roll it back by itself after that time (such as 60s), unless podwire confirm ID comes first"
     parser.add_argument("--confirm-within", type=some_seconds, metavar="SECONDS", help=text)
     add_yes(parser)
     add_dry_run(parser)
@@ -108,6 +108,6 @@ def _words(plan: Plan, outcome: Outcome, arguments: argparse.Namespace) -> str:
     taps = ", ".join(interface.pci_address or interface.name for interface in plan.interfaces)
     lines = [f"wired {plan.id}: {ran_words(outcome)}; the VM opens {taps}", *told_lines(plan)]
     if arguments.confirm_within is not None:
-        lines.append(f"within {arguments.confirm_within:g} s, or it is taken back: podwire confirm {plan.id}")
+        lines.append(f"within {arguments.confirm_within:g} s, or it is rolled back: podwire confirm {plan.id}")
     lines.append(f"before the CNI plugin's DEL: podwire teardown {plan.id}")
     return "".join(f"{line}\n" for line in lines)

@@ -17,7 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--facts", metavar="FILE", help="plan from captured facts, without root or the namespace")
     parser.add_argument("-o", "--output", metavar="PLAN", help="also write the plan to a file, for apply")
     add_summary(parser)
-    text = "exit with 2 where there are changes, 0 where there are none"
+    text = "exit with 2 if there are changes, 0 if there are none"
     parser.add_argument("--detailed-exitcode", action="store_true", help=text)
     add_common(parser, PLAN_FORMATS)
     add_limits(parser)

@@ -1,4 +1,4 @@
-"""recover: what a process that died left half done is taken back, or finished."""
+"""recover: what a process that died left half done is rolled back, or finished."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ podwire recover pod1 --forward"""
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", nargs="?", metavar="ID", help="only this wiring (default: all that are half done)")
-    parser.add_argument("--forward", action="store_true", help="finish what was begun instead of taking it back")
+    parser.add_argument("--forward", action="store_true", help="finish what was begun instead of rolling it back")
     add_dry_run(parser)
     add_talk(parser)
     add_force(parser)

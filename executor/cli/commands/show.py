@@ -22,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     text = "a wiring, of which is shown how it is now, or the file of a stored plan, - for standard input"
     parser.add_argument("plan", metavar="ID|PLAN", help=text)
-    parser.add_argument("--reverse", action="store_true", help="show what takes it back")
+    parser.add_argument("--reverse", action="store_true", help="show what rolls it back")
     add_summary(parser)
     add_common(parser, PLAN_FORMATS)
     add_limits(parser)

@@ -1,4 +1,4 @@
-"""teardown: a wiring, or all of them, is taken back."""
+"""teardown: a wiring, or all of them, is rolled back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Take back what is named, after asking, or with --dry-run show what would be run."""
+    """Roll back what is named, after asking, or with --dry-run show what would be run."""
     from functools import partial
 
     from executor.cli.prompt import agree

@@ -86,7 +86,7 @@ class Snapshot:
         return self._observed.state_of(resource, None)
 
     def sign(self, resource: Resource) -> str:
-        """Return ``+``, ``-`` or ``~`` where a change is about the resource, else nothing."""
+        """Return ``+``, ``-`` or ``~`` if a change is about the resource, else nothing."""
         change = self.changes.get(resource)
         return change.sign if change else ""
 
@@ -98,7 +98,7 @@ class Snapshot:
 
 
 def host_box(interface: VmInterface, side: Snapshot) -> Box:
-    """Return the host's end of the link. Facts don't reach there: where the result is of one link, it names it."""
+    """Return the host's end of the link. Facts don't reach there: if the result is of one link, it names it."""
     plan = side.plan
     outside = [given for given in plan.result.interfaces if not given.sandbox]
     if len(container_interfaces(plan.result)) == 1 and outside:
@@ -193,7 +193,7 @@ def _learnt(state: Any) -> str:
 
 
 def captioned(caption: str, lines: Iterator[Line]) -> list[Line]:
-    """Return the lines under their caption, nothing where there are none."""
+    """Return the lines under their caption, nothing if there are none."""
     found = list(lines)
     return [Line(caption, face="caption"), *found] if found else []
 

@@ -1,4 +1,4 @@
-"""Where everything of a picture stands: boxes in columns, lanes below each other, texts as wide as can be.
+"""Where everything in a picture is: boxes in columns, lanes below each other, texts as wide as can be.
 
 Nothing is drawn here; coordinates are those of SVG, y goes down, a text's y is its baseline.
 """
@@ -19,7 +19,7 @@ PAD = 12.0
 MARK = 14.0
 LEADING = 18.0
 _GUTTER = 62.0
-# The wider holds «default via 192.168.100.100», and an IPv6 link-local address with its prefix length.
+# The wider one holds "default via 192.168.100.100", and an IPv6 link-local address with its prefix length.
 _NARROWEST, _WIDEST = 96.0, 206.0
 _ROW_GAP = 16.0
 _LANE_PAD = 16.0
@@ -82,7 +82,7 @@ class PlacedLane:
 
 @frozen
 class Layout:
-    """The lanes of a picture, and the names of the zones above them. What stands below begins at ``bottom``."""
+    """The lanes of a picture, and the names of the zones above them. What is below begins at ``bottom``."""
 
     width: float
     bottom: float

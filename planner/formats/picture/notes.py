@@ -1,4 +1,4 @@
-"""What stands below the lanes of a picture: what else changes in the namespace."""
+"""What is below the lanes of a picture: what else changes in the namespace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from planner.formats.text_width import width, wrapped
 
 
 def placed_notes(picture: Picture, across: float, top: float) -> tuple[Text, ...]:
-    """Return what changes in the namespace beside the lanes, from ``top`` on; nothing where that is nothing."""
+    """Return what changes in the namespace beside the lanes, from ``top`` on; nothing if that is nothing."""
     if not picture.notes:
         return ()
     y = top + LEADING

@@ -47,7 +47,7 @@ Coloured = tuple[str, str, str]
 def coloured(rules: Iterable[Coloured]) -> str:
     """Return a style sheet of (selector, property, name of a colour), for light and for dark screens.
 
-    The colours stand in it themselves: programs that draw SVG but are no browsers know no variables.
+    The colours are written out: programs that draw SVG but are no browsers know no variables.
     """
     rules = tuple(rules)
     light, dark = (

@@ -1,4 +1,4 @@
-"""What stands where, before and after: one model that the drawing and the diagram read.
+"""What is where, before and after: one model that the drawing and the diagram read.
 
 It is computed from the facts of a plan and its changes alone: whatever a change is about is at its ``before``, then at
 its ``after``; all else is as it was observed. So the picture of the reverse is that of the reverse plan.
@@ -72,7 +72,7 @@ class Picture:
 
 
 def picture_of(plan: Plan) -> Picture:
-    """Return what stands in the plan's namespace before and after; a plan without changes has no lanes."""
+    """Return what is in the plan's namespace before and after; a plan without changes has no lanes."""
     if not plan.changes:
         return Picture(plan.netns, (), ())
     before, after = (Snapshot(plan, when) for when in ("before", "after"))

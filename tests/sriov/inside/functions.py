@@ -154,7 +154,7 @@ class VfPod:
         return plan
 
     def teardown(self, *listeners: Listener) -> Outcome:
-        """Take the wiring back."""
+        """Roll the wiring back."""
         return teardown(self.id, evolve(self.settings, listeners=listeners))
 
     def state(self) -> str:
