@@ -12,6 +12,7 @@ from benchmarks.comparing import compare, grow
 from benchmarks.measuring import in_turns
 from benchmarks.page import tables, write_page
 from benchmarks.planning import planning
+from benchmarks.plugin import plugins
 from benchmarks.pods import links, routes
 from benchmarks.results import Results
 from benchmarks.starting import starting
@@ -53,6 +54,7 @@ def _measure(rounds: int) -> Results:
         planning=in_turns(few, {name: planning(build) for name, build in _SIZES.items()}),
         cold=cold_starts(rounds),
         memory=peak_memory(),
+        plugins=plugins(rounds),
         starting=starting(5 * rounds),
         apply=apply,
         teardown=teardown,

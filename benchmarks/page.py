@@ -31,6 +31,7 @@ def tables(results: Results) -> str:
             "## Growth\n\n" + _growth(results),
             "![Growth with interfaces and routes](pictures/performance-growth.svg)",
             "## Cold start\n\n" + _cold(results),
+            "## A call of the CNI plugin\n\n" + _plugins(results),
             "## One program in a namespace\n\n" + _starting(results),
             "## Where the time goes\n\n" + _where(results),
         )
@@ -120,6 +121,11 @@ def _cold(results: Results) -> str:
         for name, times in results.cold.items()
     )
     return _table(("command", "ms", "of bare Python"), rows)
+
+
+def _plugins(results: Results) -> str:
+    rows = ((name, f"{add.median:.0f}", f"{delete.median:.0f}") for name, (add, delete) in results.plugins.items())
+    return _table(("plugin", "ADD, ms", "DEL, ms"), rows)
 
 
 def _starting(results: Results) -> str:

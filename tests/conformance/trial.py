@@ -114,6 +114,10 @@ class Trial:
         given = {key: value for key, value in variables.items() if key not in without}
         return self._run(self.subject.plugin, given, self.conf() if conf is None else conf)
 
+    def run(self, plugin: Path, command: str, conf: Conf) -> Answer:
+        """Call any plugin for the attachment."""
+        return self._run(plugin, {"CNI_COMMAND": command, **self.identity()}, conf)
+
     def prepare(self, command: str = "ADD") -> Conf | None:
         """Call the plugins before this one; return the last result of ADD, None if there is none.
 
