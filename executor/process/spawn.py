@@ -20,6 +20,8 @@ from executor.netns.namespace import Namespace
 
 # Debian's packages. ebtables is in iptables: the package of that name has only the legacy one, which podwire refuses.
 _PACKAGES = {
+    "sh": "dash",
+    "tee": "coreutils",
     "ip": "iproute2",
     "bridge": "iproute2",
     "tc": "iproute2",

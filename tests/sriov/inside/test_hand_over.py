@@ -48,7 +48,7 @@ def test_a_pod_may_have_a_veth_too_and_names_may_collide(
     try:
         before = pod.state()
         plan = pod.apply()
-        assert [(one.type, one.link) for one in plan.interfaces] == [("vf", "net1"), ("tap", "eth0")]
+        assert [(one.type, one.link) for one in plan.interfaces] == [("tap", "eth0"), ("vf", "net1")]
         assert "master br0" in inside.ip("-o link show dev eth0")
         assert pod.function.driver == "vfio-pci"
         assert pod.teardown().what == "restored"
