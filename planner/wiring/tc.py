@@ -13,6 +13,7 @@ from typing import Any
 from attrs import evolve
 
 from planner.changes.change import Change
+from planner.errors import Refused
 from planner.facts.model import LinkFact, NamespaceFacts
 from planner.kinds.link import TapDevice
 from planner.kinds.link_attributes import QueueLength, QueueLengthState
@@ -58,6 +59,9 @@ def _interface(slot: Slot, request: WiringRequest) -> VmInterface:
 
 def _changes(request: WiringRequest) -> tuple[Change, ...]:
     """Return the changes in their phases; what tc does is adjacent, so that one tc does it."""
+    if request.options.serve_dhcp:
+        # Nothing is planned yet that keeps the answers of the pod network's servers and routers from the VM.
+        raise Refused("--serve-dhcp needs --wiring bridge: with tc the VM also hears the servers of the pod network")
     facts, netns, slots = request.facts, request.netns, request.slots
     # Going down again a link would lose its IPv6 addresses and routes: those of one that is down go before, and return.
     stripped = strip_links(tuple(link for link in request.links if not link.up), facts, netns)

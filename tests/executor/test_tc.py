@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from planner.errors import Refused
 from planner.formats import render_commands
@@ -200,3 +201,9 @@ def test_names_and_macs_are_the_pods(podwire: Podwire, pod: Pod) -> None:
     assert (interface.name, interface.mac, interface.bridge) == ("tap0", MAC, None)
     shown = partial(pod.inside.ip, "-j link show dev eth0")
     assert json.loads(shown())[0]["address"] == MAC
+
+
+def test_serving_the_guest_is_refused(pod: Pod, state_dir: Path) -> None:
+    """Nothing would keep a rogue server of the pod network from it; the sentence says which wiring does."""
+    with pytest.raises(Refused, match=r"^--serve-dhcp needs --wiring bridge: "):
+        Podwire.on(pod, state_dir).plan(evolve(TC, serve_dhcp=True))
