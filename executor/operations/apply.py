@@ -70,6 +70,7 @@ def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
             return Outcome("nothing", entry.id, sentence=MEANWHILE)  # whoever was at it has finished while we waited
         plan = plan_of(now, operation.namespace.path, settings.templates)
         operation.enter_others(plan)
+        operation.indexes = now.links
         facts = operation.observe()
         refuse_unreadable(facts)
         left = settings.templates.commands(pending(plan.changes, facts))
@@ -182,4 +183,5 @@ def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack
         operation.emit(Ended("half-done", "; ".join(way.problems)))
         return RollbackIncomplete(f"{failure.why}; and {half_done(plan, way)}")
     operation.emit(Ended("taken back", failure.why))
-    return RolledBack(f"{failure.why}; what was done was rolled back, {plan.netns} is as it was")
+    how = f"differs: {'; '.join(way.differs)}" if way.differs else "is as it was"
+    return RolledBack(f"{failure.why}; what was done was rolled back, {plan.netns} {how}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from attrs import define, evolve, field, frozen
@@ -60,6 +61,8 @@ class Operation:
     others: OtherNamespaces = field(init=False)
     # While rolling back what an apply did: neither a journal that cannot be written nor a signal stops that.
     best_effort: bool = field(default=False, init=False)
+    # The links' numbers, by the names that they had when the namespace was wired.
+    indexes: Mapping[str, int] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.others = OtherNamespaces(self.settings)
@@ -192,11 +195,13 @@ class Operation:
 
     def entry(self, plan: Plan, status: str) -> WiringRecord:
         """Return what there is to write down of a wiring of this namespace that begins now."""
+        self.indexes = {name: index for index, name in self.namespace.call(socket.if_nameindex)}
         return WiringRecord(
             id=plan.id,
             netns=self.namespace.path,
             cookie=self.namespace.cookie,
             inode=self.namespace.inode,
+            links=self.indexes,
             boot_id=boot_id(),
             status=status,
             applied_at=time.time(),

@@ -20,6 +20,7 @@ from executor.state.status import is_gone, open_recorded, wired_entry
 from executor.state.store import WIRED, WiringRecord
 from executor.taps.holders import tap_holders
 from planner.changes.change import lost_links, without_lost_links
+from planner.changes.follow import follow
 from planner.drift import drifted, moved_by_nature
 from planner.errors import PlannerError, Refused
 from planner.facts.model import NamespaceFacts
@@ -74,7 +75,8 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
             return Outcome("nothing", entry.id, sentence=_NOTHING_LEFT)
         recorded = plan_of(now, operation.namespace.path, settings.templates)
         operation.enter_others(recorded)
-        facts = operation.observe()
+        followed = follow(recorded, now.links, operation.observe())
+        recorded, facts = followed.plan, followed.facts
         _refuse_gone(recorded, facts)
         plan = _repair_plan(recorded, facts, settings)
         if not plan.changes:

@@ -29,8 +29,10 @@ from executor.state.store import TEARING_DOWN, WiringRecord
 from executor.taps.holders import tap_holders
 from executor.taps.vfio import refuse_held
 from planner.changes.change import Change, lost_devices, lost_links, pending, without_lost_links
+from planner.changes.follow import Followed, follow
 from planner.errors import PlannerError
 from planner.facts.model import NamespaceFacts
+from planner.facts.remains import remains
 from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan, changes_back, with_changes
 from planner.plan.render import Templates
@@ -42,10 +44,11 @@ RECOVER = "recover"
 
 @frozen
 class RollbackResult:
-    """What was run, and what is still not as it was (sentences)."""
+    """What was run, what is still not as it was, and what others did meanwhile, which stays so (sentences)."""
 
     commands: int
     problems: tuple[str, ...]
+    differs: tuple[str, ...] = ()
 
 
 def restore(entry: WiringRecord, settings: Settings, verb: str, *, unconfirmed: str | None = None) -> Outcome:
@@ -81,21 +84,29 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             others = beside(entry.id, operation.namespace, settings)
             plan = alone(plan_of(entry, netns, settings.templates), others, settings.templates)
             operation.enter_others(plan, may_be_gone=True)
+            operation.indexes = entry.links
             facts = operation.observe()
             check_programs(plan.reverse_commands)
             if not settings.force:
                 refuse_held(plan, facts)
             tearing_down.commit()
-        holders = (*_stop_serving(entry.id, settings), *_tap_holders(plan, operation))
+        followed = follow(plan, entry.links, facts)
+        holders = (*_stop_serving(entry.id, settings), *_tap_holders(followed.plan, operation))
         way = roll_back_and_delete(plan, lambda: facts, Began(verb, entry.id, netns, settings.requested_by), operation)
         if way.problems:
             operation.emit(Ended("half-done", "; ".join(way.problems)))
             raise RollbackIncomplete(half_done(plan, way))
         operation.emit(Ended("restored", ""))
     give_back_gateway(entry.id, settings)
-    notes = (*holders, *_notes(plan, others, facts))
-    as_before = f"{netns} is as it was before{' the wiring' if verb == RECOVER else ''}{_but_for(others)}"
-    return Outcome("restored", entry.id, way.commands, time.monotonic() - started, notes, as_before)
+    notes = (*holders, *_notes(followed.plan, others, followed.facts), *way.differs)
+    since = " the wiring" if verb == RECOVER else ""
+    differs = way.differs or lost_links(followed.plan.changes, followed.facts)
+    how = (
+        f"differs from before{since}, and not by podwire"
+        if differs
+        else f"is as it was before{since}{_but_for(others)}"
+    )
+    return Outcome("restored", entry.id, way.commands, time.monotonic() - started, notes, f"{netns} {how}")
 
 
 def roll_back_and_delete(
@@ -130,24 +141,26 @@ def _tap_holders(plan: Plan, operation: Operation) -> tuple[str, ...]:
 def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> RollbackResult:
     """Bring everything that ``plan`` changed back to its ``before``, from ``facts`` as they are now."""
     render = operation.settings.templates.commands
-    left = _changes_left(plan, facts)
+    indexes = operation.indexes
+    left = _changes_left(follow(plan, indexes, facts))
     commands = render(left)
     failures = operation.run_all(commands)
     now = operation.observe()
-    still = _changes_left(plan, now)
-    # What was as it should be before those commands ran: they took it along. If setting a MAC failed the first time
+    still = _changes_left(follow(plan, indexes, now))
+    # What was as it should be before those commands ran: they took it along. Where setting a MAC failed the first time
     # and works the second, it flushes neighbours that are back already.
     tried = {(change.netns, change.resource) for change in left}
     lost = render(change for change in still if (change.netns, change.resource) not in tried)
     if lost:
         failures += operation.run_all(lost)
         now = operation.observe()
-        still = _changes_left(plan, now)
+        still = _changes_left(follow(plan, indexes, now))
     problems = [f"{change.resource} is not as it was" for change in still]
     whys = [failure.why for failure in failures]
     if now.ebtables.problem:
         whys.append(now.ebtables.problem)
-    return RollbackResult(len(commands) + len(lost), tuple(problems + whys if still else ()))
+    differs = tuple(remains(plan.facts, now, [interface.link for interface in plan.interfaces]))
+    return RollbackResult(len(commands) + len(lost), tuple(problems + whys if still else ()), differs)
 
 
 def way_back(entry: WiringRecord, settings: Settings) -> Plan:
@@ -159,21 +172,25 @@ def way_back(entry: WiringRecord, settings: Settings) -> Plan:
 
 
 def look(entry: WiringRecord, settings: Settings) -> tuple[Plan, NamespaceFacts]:
-    """Return the plan of an entry, and what is in its namespace now. Raises NamespaceGone, HostError."""
+    """Return the plan of an entry, in the names that its links have now, and what is there.
+
+    Raises NamespaceGone, HostError.
+    """
     with open_recorded(entry) as namespace:
         plan = plan_of(entry, namespace.path, settings.templates)
         facts = observe_once(namespace, timeout=settings.timeout)
-    return plan, with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout)
+    followed = follow(plan, entry.links, with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout))
+    return followed.plan, followed.facts
 
 
 def left_to_restore(plan: Plan, facts: NamespaceFacts, templates: Templates) -> Plan:
     """Return the plan that rolls ``plan`` back from what is there now: what is already as it was is not in it."""
-    return with_changes(plan.reverse(), _changes_left(plan, facts), templates)
+    return with_changes(plan.reverse(), _changes_left(Followed(plan, facts, {})), templates)
 
 
-def _changes_left(plan: Plan, facts: NamespaceFacts) -> tuple[Change, ...]:
-    changes = changes_back(plan, time.time() - plan.facts.observed_at)
-    return pending(without_lost_links(changes, facts), facts)
+def _changes_left(found: Followed) -> tuple[Change, ...]:
+    changes = changes_back(found.plan, time.time() - found.plan.facts.observed_at)
+    return pending(without_lost_links(changes, found.facts), found.facts)
 
 
 def half_done(plan: Plan, way: RollbackResult) -> str:

@@ -15,7 +15,7 @@ import itertools
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,9 +39,9 @@ _as_json = json.JSONEncoder(separators=(",", ":")).encode
 class WiringRecord:
     """One wiring: which namespace (path, cookie, boot), how far it is, and the plan as a document.
 
-    ``inode`` is the number of the namespace, 0 in entries of earlier versions. ``applied_at`` and ``confirm_by`` are
-    seconds since the epoch. The plan is parsed by those who need it. Until it is confirmed, ``confirm_token`` names the
-    wiring to the process that will roll it back.
+    ``inode`` is the number of the namespace and ``links`` those of its links when it was wired, if that was recorded.
+    ``applied_at`` and ``confirm_by`` are seconds since the epoch. The plan is parsed by those who need it. Until it is
+    confirmed, ``confirm_token`` names the wiring to the process that will roll it back.
     """
 
     id: PlanId
@@ -54,6 +54,7 @@ class WiringRecord:
     confirm_by: float | None = None
     confirm_token: str | None = None
     inode: int = 0
+    links: Mapping[str, int] = {}
 
     def is_of(self, cookie: int, boot_id: str) -> bool:
         """Say whether the wiring is of this very namespace; one of the same name may be another."""
@@ -99,6 +100,7 @@ class StateStore:
                 "netns": str(entry.netns),
                 "cookie": entry.cookie,
                 "inode": entry.inode,
+                "links": dict(entry.links),
                 "boot_id": entry.boot_id,
                 "status": status,
                 "applied_at": entry.applied_at,
@@ -299,8 +301,14 @@ def _read(path: Path) -> bytes | None:
         raise HostError(f"{shown(str(path))} cannot be read: {error.strerror}") from None
 
 
+def _indexes(node: Node) -> dict[str, int]:
+    return {name: index.integer(0, 2**31) for name, index in node.members()}
+
+
 def _entry(node: Node, plan_id: PlanId) -> WiringRecord:
-    node.only("version", "id", "netns", "cookie", "inode", "boot_id", "status", "applied_at", *_CONFIRMING, "plan")
+    node.only(
+        "version", "id", "netns", "cookie", "inode", "links", "boot_id", "status", "applied_at", *_CONFIRMING, "plan"
+    )
     version, status = node.field("version"), node.field("status")
     if version.integer() != _ENTRY_VERSION:
         raise version.error(f"this podwire reads entries of version {_ENTRY_VERSION} only")
@@ -320,4 +328,5 @@ def _entry(node: Node, plan_id: PlanId) -> WiringRecord:
         confirm_by=node.maybe("confirm_by", Node.number),
         confirm_token=node.maybe("confirm_token", Node.text),
         inode=node.maybe("inode", lambda item: item.integer(0, 2**32 - 1)) or 0,
+        links=node.maybe("links", _indexes) or {},
     )

@@ -52,7 +52,8 @@ class LinkFact:
     ipvlan stands on, if that is in the namespace as well. ``xdp`` says how an XDP program is attached (``xdpgeneric``).
     ``queue_length`` is how many frames may wait (txqueuelen); what does not change it does not depend on it.
     ``conf`` are the sysctls in which the link of a PCI device differs from the namespace's default.
-    ``parent_device`` is a PCI address if ``parent_bus`` is ``pci``; ``carrier`` moves by itself.
+    ``index`` is the kernel's number of it, which it keeps when it is renamed; 0 in facts of an earlier version.
+    ``parent_device`` is a PCI address where ``parent_bus`` is ``pci``; ``carrier`` moves by itself.
     """
 
     name: InterfaceName
@@ -71,6 +72,7 @@ class LinkFact:
     parent_device: Keyword | None = None
     device: BridgeDevice | TapDevice | None = None
     carrier: bool = False
+    index: int = 0
     xdp: Keyword | None = None
     queue_length: int | None = None
     conf: tuple[ConfValue, ...] = ()
@@ -287,7 +289,7 @@ def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
         "opaque": [to_json(thing) for thing in facts.opaque if thing.link is not None],
     }
     return {
-        "links": [_without_carrier(link) for link in sorted(facts.links, key=lambda link: link.name)],
+        "links": [link_words(link) for link in sorted(facts.links, key=lambda link: link.name)],
         "addresses": [_settled_json(fact) for fact in facts.addresses],
         "routes": sorted((_settled_json(fact) for fact in facts.routes), key=json.dumps),
         "neighbours": sorted((_settled_json(fact) for fact in facts.neighbours), key=json.dumps),
@@ -296,9 +298,11 @@ def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
     } | {key: value for key, value in further.items() if value}
 
 
-def _without_carrier(link: LinkFact) -> dict[str, Any]:
+def link_words(link: LinkFact) -> dict[str, Any]:
+    """Return a link less what moves by itself, for comparing."""
     found: dict[str, Any] = to_json(link)
     found.pop("carrier", None)
+    found.pop("index", None)
     found.pop("queue_length", None)
     if isinstance(link.device, TapDevice):
         found["device"]["vnet_hdr"] = False  # whoever opens a tap decides on that
@@ -321,13 +325,14 @@ def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
         elif before is None:
             yield f"{subject} is there and was not when the plan was made"
         else:
-            yield f"{subject} was {_changed(before, after)} when the plan was made and is {_changed(after, before)} now"
+            was, now_is = changed_words(before, after), changed_words(after, before)
+            yield f"{subject} was {was} when the plan was made and is {now_is} now"
     if [fact.resource for fact in planned.addresses] != [fact.resource for fact in seen.addresses]:
         yield "the addresses are in another order than when the plan was made"
 
 
 def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
-    found: dict[str, Any] = {f"link {link.name}": _without_carrier(link) for link in facts.links}
+    found: dict[str, Any] = {f"link {link.name}": link_words(link) for link in facts.links}
     for kind in (facts.addresses, facts.routes, facts.neighbours, facts.others):
         found |= {str(fact.resource): to_json(canonical(fact.state)) for fact in kind}
     found |= {f"sysctl {setting.key}": {"value": str(setting.value)} for setting in facts.sysctls}
@@ -337,8 +342,8 @@ def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
     return found
 
 
-def _changed(one: dict[str, Any], other: dict[str, Any]) -> str:
-    """Return the keys of ``one`` that differ in ``other``, as words."""
+def changed_words(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return the keys of ``one`` that ``other`` has otherwise, as words."""
     words = [f"{key} {one.get(key, 'unset')}" for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
     # An alias can hold anything.
     return ", ".join(word if word.isprintable() else shown(word) for word in words)

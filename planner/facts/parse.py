@@ -228,6 +228,7 @@ def _link(node: Node) -> LinkFact:
         parent_device=node.maybe("parentdev", _keyword),
         device=_device(kind, info.optional("info_data", lambda found: found, Node({}, info.path))),
         carrier="LOWER_UP" in flags,
+        index=node.optional("ifindex", Node.integer, 0),
         xdp=node.maybe("xdp", _xdp_mode),
         queue_length=node.optional("txqlen", Node.integer, 0),  # left out if it is 0
     )

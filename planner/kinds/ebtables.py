@@ -38,6 +38,7 @@ class DropRule:
     By port of the bridge, and perhaps by UDP destination or by type of ICMPv6.
     """
 
+    BY_NAME: ClassVar = True  # it matches whatever link has the name
     chain: Keyword
     in_link: InterfaceName | None = None
     out_link: InterfaceName | None = None

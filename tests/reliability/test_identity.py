@@ -297,3 +297,99 @@ def test_a_stored_plan_is_not_applied_to_the_hosts_own_namespace(trial: Trial) -
         assert outcome.rc == 1, outcome
         assert "the host's own network namespace" in outcome.err
         del process
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+def rename(trial: Trial, name: str, new: str) -> None:
+    """Rename a link, down and up again."""
+    for line in (f"link set {name} down", f"link set {name} name {new}", f"link set {new} up"):
+        trial.pod.inside.ip(line)
+
+
+def back_under_its_name(trial: Trial, new: str) -> str:
+    """Name the link eth0 again, and return what is not as it was before but its routes, which went with that."""
+    shown = trial.pod.inside.ip(f"-br addr show dev {new}")
+    assert "10.1.90.5/24" in shown
+    assert "default via 10.1.90.1" in trial.pod.inside.ip(f"route show dev {new}")
+    trial.pod.inside.ip(f"link set {new} down")
+    trial.pod.inside.ip(f"link set {new} name eth0")
+    trial.pod.inside.ip("link set eth0 up")
+    trial.pod.inside.ip("route replace default via 10.1.90.1 dev eth0")
+    eventually(lambda: trial.changed() == "", "that all is as it was")
+    return shown
+
+
+def test_a_renamed_link_is_followed(trial: Trial) -> None:
+    """It gets all that it had under the name that it has now, and nobody says that all is as it was before."""
+    assert trial.apply().rc == 0
+    rename(trial, "eth0", "eth0-nic")
+    said = trial.ok("teardown", trial.id, "--yes")
+    assert "is as it was before" not in said
+    assert "eth0-nic" in said
+    assert trial.state() is None
+    back_under_its_name(trial, "eth0-nic")
+
+
+def test_a_stranger_under_the_name_of_a_renamed_link_is_not_touched(trial: Trial) -> None:
+    """It keeps its MAC, and gets no address."""
+    assert trial.apply().rc == 0
+    rename(trial, "eth0", "eth0-nic")
+    trial.pod.inside.ip("link add eth0 address 02:ff:ff:ff:ff:01 type veth peer name x")
+    assert trial.podwire("check", trial.id).rc in (0, 2)
+    assert trial.podwire("check", trial.id, "--fix", "--yes").rc == 0
+    assert "02:ff:ff:ff:ff:01" in trial.pod.inside.ip("link show eth0")
+    trial.ok("teardown", trial.id, "--yes")
+    assert "02:ff:ff:ff:ff:01" in trial.pod.inside.ip("link show eth0")
+    assert trial.pod.inside.ip("addr show dev eth0").count("inet ") == 0
+    trial.pod.inside.ip("link del eth0")
+    back_under_its_name(trial, "eth0-nic")
+
+
+def test_a_stranger_under_the_name_of_a_link_that_is_gone_is_not_touched(trial: Trial) -> None:
+    """The link was deleted; it is said, and what came under its name is let be."""
+    assert trial.apply().rc == 0
+    trial.pod.inside.ip("link del eth0")
+    trial.pod.inside.ip("link add eth0 address 02:ff:ff:ff:ff:01 type veth peer name x")
+    before = trial.pod.inside.ip("addr show dev eth0")
+    said = trial.ok("teardown", trial.id, "--yes")
+    assert "eth0 is gone" in said
+    assert "is as it was before" not in said
+    assert trial.pod.inside.ip("addr show dev eth0") == before
+
+
+def test_a_link_that_is_renamed_in_the_middle_of_apply_is_rolled_back(trial: Trial, faults: Faults) -> None:
+    """Status 3, and it has its address under its new name."""
+    faults.plan(6, "wait")
+    with trial.started("apply", trial.plan, "--yes", env=faults.env) as process:
+        eventually(lambda: faults.waiting, "the sixth command", seconds=20)
+        rename(trial, "eth0", "eth0-nic")
+        faults.release()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 3, said
+    assert "is as it was" not in said
+    back_under_its_name(trial, "eth0-nic")
+
+
+def test_a_renamed_tap_and_bridge_go_too(trial: Trial) -> None:
+    """They are known by their alias and MAC."""
+    assert trial.apply().rc == 0
+    rename(trial, "tap0", "mine")
+    rename(trial, "br0", "bridge")
+    assert trial.teardown().rc == 0
+    assert trial.changed() == ""
+
+
+def test_what_others_added_to_a_wired_link_is_said(trial: Trial) -> None:
+    """Their address and MTU stay: the sentence is not that all is as it was before."""
+    assert trial.apply().rc == 0
+    trial.pod.inside.ip("addr add 10.99.0.1/24 dev eth0")
+    trial.pod.inside.ip("link set eth0 mtu 1400")
+    said = trial.ok("teardown", trial.id, "--yes")
+    assert "is as it was before" not in said
+    assert "address 10.99.0.1/24 on eth0" in said
+    assert "mtu 1500 and is mtu 1400" in said
+    trial.pod.inside.ip("addr del 10.99.0.1/24 dev eth0")
+    trial.pod.inside.ip("link set eth0 mtu 1500")
+    assert trial.changed() == ""

@@ -36,7 +36,7 @@ def wired_lines(trial: Trial) -> list[str]:
 
 def see_that_nobody_is_at_it(trial: Trial) -> None:
     """Wait for what a killed podwire left running: it has the lock."""
-    run(["flock", "--timeout", "10", trial.pod.inside.path, "true"])
+    run(["flock", "--timeout", "10", trial.pod.inside.lock_file, "true"])
 
 
 def take_back(trial: Trial) -> str | None:

@@ -300,7 +300,7 @@ def has_open(process: subprocess.Popen[str], namespace: Namespace) -> bool:
 
 def lock(namespace: Namespace, seconds: int = 60) -> subprocess.Popen[str]:
     """Keep everybody out of a namespace, by a process called `sleep`."""
-    argv = ["flock", "--exclusive", "--no-fork", str(namespace.path), "sleep", str(seconds)]
+    argv = ["flock", "--exclusive", "--no-fork", str(namespace.lock_file), "sleep", str(seconds)]
     process = subprocess.Popen(argv, text=True)
     eventually(lambda: "lock:\t1: FLOCK" in _fdinfo(process), "the lock")
     return process

@@ -6,6 +6,8 @@ import ctypes
 import os
 import re
 import shlex
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.support.running import Outcome, eventually, run
 
 T = TypeVar("T")
 
+SO_NETNS_COOKIE = 71
 CLONE_NEWNET = 0x4000_0000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,6 +45,18 @@ class Namespace:
     def path(self) -> Path:
         """Its file."""
         return Path("/run/netns", self.name)
+
+    @property
+    def lock_file(self) -> Path:
+        """The file by which podwire locks it."""
+
+        def cookie() -> int:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
+                return int.from_bytes(any_socket.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder)
+
+        folder = Path("/run/podwire")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder / f"netns-{self.inside(cookie)}"
 
     def run(self, *argv: str, stdin: str = "", check: bool = True) -> Outcome:
         """Run a program in it: `nsenter --net=PATH ARGV…`."""

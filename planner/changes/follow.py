@@ -1,0 +1,128 @@
+"""A link is known by its index: the plan follows it under the name that it has now, and leaves strangers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+from attrs import evolve, frozen
+
+from planner.facts.model import LinkFact, NamespaceFacts
+from planner.kinds.kind import kind_of
+from planner.plan.plan import Plan
+from planner.text.values import InterfaceName, Label, SysctlKey
+
+Names = Mapping[str, InterfaceName]
+
+
+@frozen
+class Followed:
+    """A plan in the names that its links have now; ``names`` are the new ones by the old.
+
+    ``facts`` are without what is not the plan's link but has its name.
+    """
+
+    plan: Plan
+    facts: NamespaceFacts
+    names: Names
+
+
+def follow(plan: Plan, indexes: Mapping[str, int], facts: NamespaceFacts) -> Followed:
+    """Return ``plan`` as it is about the links that ``indexes`` number, by their names when it was applied."""
+    here = [change for change in plan.changes if change.netns == plan.netns]
+    wanted = {name for change in here for name in change.links} | {one.link for one in plan.interfaces}
+    names: dict[str, InterfaceName] = dict(_made_links(plan, facts))
+    strangers = set()
+    by_index = {link.index: link for link in facts.links if link.index}
+    for name in sorted(wanted & indexes.keys()):
+        there, now = facts.link(name), by_index.get(indexes[name])
+        if there is not None and (there.index in (0, indexes[name]) or _is_its_device(there, name, plan)):
+            continue
+        if now is not None and _is_the_same(now, name, plan):
+            names[name] = now.name
+        elif there is not None:
+            strangers.add(name)
+    followed = plan if not names else _renamed_plan(plan, names)
+    return Followed(followed, _without(facts, strangers - set(names.values())), names)
+
+
+def _made_links(plan: Plan, facts: NamespaceFacts) -> Iterator[tuple[str, InterfaceName]]:
+    """Yield the links that podwire made and somebody has renamed: by their alias and MAC."""
+    for change in plan.changes:
+        if change.netns != plan.netns or not kind_of(change.resource).is_made_link or change.after is None:
+            continue
+        name, state = change.resource.name, change.after
+        marks = (state.alias, state.mac)
+        there = facts.link(name)
+        if None in marks or (there is not None and (there.alias, there.mac) == marks):
+            continue
+        for link in facts.links:
+            if (link.alias, link.mac) == marks:
+                yield name, link.name
+
+
+def _is_its_device(link: LinkFact, name: str, plan: Plan) -> bool:
+    """Say whether a link is of the same PCI device: a VF that comes back from a VM has another index."""
+    before = plan.facts.link(name)
+    return before is not None and link.parent_device is not None and link.parent_device == before.parent_device
+
+
+def _is_the_same(link: LinkFact, name: str, plan: Plan) -> bool:
+    """Say whether a link has what the wired one had, beside its index, which one from another namespace may bring."""
+    before = plan.facts.link(name)
+    if before is None or before.type != link.type:
+        return False
+    states = (state for change in plan.changes if name in change.links for state in (change.before, change.after))
+    return link.mac in {before.mac, *(getattr(state, "mac", None) for state in states)}
+
+
+def _renamed_plan(plan: Plan, names: Names) -> Plan:
+    changes = tuple(
+        evolve(
+            change,
+            resource=_renamed(change.resource, names),
+            before=_renamed(change.before, names),
+            after=_renamed(change.after, names),
+        )
+        if change.netns == plan.netns
+        else change
+        for change in plan.changes
+    )
+    interfaces = tuple(
+        evolve(one, name=names.get(one.name, one.name), link=names.get(one.link, one.link)) for one in plan.interfaces
+    )
+    return evolve(plan, changes=changes, interfaces=interfaces)
+
+
+def _renamed(value: Any, names: Names) -> Any:
+    """Return a resource or a state with new names of links, wherever they stand in it.
+
+    What a class with ``BY_NAME`` holds matches links by the name that it was given, and keeps it.
+    """
+    if isinstance(value, InterfaceName):
+        return names.get(value, value)
+    if isinstance(value, Label):  # the kernel renames labels with their link (devinet.c, inetdev_changename)
+        name, colon, rest = value.partition(":")
+        return Label(f"{names[name]}{colon}{rest}"[:15]) if name in names else value
+    if isinstance(value, SysctlKey):
+        return SysctlKey("/".join(names.get(word, word) for word in value.split("/")))
+    if isinstance(value, tuple):
+        return tuple(_renamed(item, names) for item in value)
+    if attrs.has(type(value)) and not getattr(value, "BY_NAME", False):
+        fields = attrs.fields(type(value))
+        return evolve(value, **{f.name: _renamed(getattr(value, f.name), names) for f in fields if f.init})
+    return value
+
+
+def _without(facts: NamespaceFacts, strangers: set[str]) -> NamespaceFacts:
+    if not strangers:
+        return facts
+    return evolve(
+        facts,
+        links=tuple(link for link in facts.links if link.name not in strangers),
+        addresses=tuple(fact for fact in facts.addresses if fact.resource.link not in strangers),
+        routes=tuple(fact for fact in facts.routes if strangers.isdisjoint(fact.resource.links)),
+        neighbours=tuple(fact for fact in facts.neighbours if fact.resource.link not in strangers),
+        sysctls=tuple(one for one in facts.sysctls if strangers.isdisjoint(one.key.split("/"))),
+    )

@@ -1,0 +1,59 @@
+"""What of a namespace is not as it was before a wiring: what others added since, and what is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from attrs import evolve
+
+from planner.facts.model import NamespaceFacts, changed_words, link_words
+from planner.kinds.kind import canonical
+from planner.kinds.route import KERNEL
+from planner.text.codec import to_json
+from planner.text.values import Alias
+
+
+def remains(before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each thing that differs; what the kernel or the network makes by itself is left out.
+
+    Beside other wirings in the namespace only the links that were ``wired`` are compared: the rest may be theirs.
+    """
+    links = {link.name for link in before.links} & {link.name for link in now.links}
+    if any(Alias.is_ours(link.alias) for link in (*before.links, *now.links)):
+        links &= set(wired)
+        before, now = _only(before, links), _only(now, links)
+    then, there = _by_subject(before, links), _by_subject(now, links)
+    for subject in [*then, *(subject for subject in there if subject not in then)]:
+        old, new = then.get(subject), there.get(subject)
+        if old is None:
+            yield f"left alone, since it is not podwire's: {subject}"
+        elif new is None:
+            yield f"{subject} is gone"
+        elif old != new:
+            yield f"{subject} was {changed_words(old, new)} and is {changed_words(new, old)}"
+
+
+def _only(facts: NamespaceFacts, links: Collection[str]) -> NamespaceFacts:
+    return evolve(facts, links=tuple(link for link in facts.links if link.name in links), sysctls=())
+
+
+def _by_subject(facts: NamespaceFacts, links: set[Any]) -> dict[str, dict[str, Any]]:
+    """Return everything by what it is called; of links that are not in both, only the link itself."""
+    found: dict[str, dict[str, Any]] = {f"link {link.name}": link_words(link) for link in facts.links}
+    entries: list[Any] = [fact for fact in facts.addresses if fact.resource.link in links]
+    entries += [fact for fact in facts.neighbours if fact.resource.link in links]
+    entries += [fact for fact in facts.routes if links.issuperset(fact.resource.links) and not _comes_by_itself(fact)]
+    for fact in entries:
+        if not getattr(fact.state, "learnt", False):
+            found[str(fact.resource)] = to_json(canonical(fact.state))
+    for setting in facts.sysctls:
+        words = setting.key.split("/")
+        if words[1] != "ipv6" or words[3] in links or words[3] in ("all", "default"):
+            found[f"sysctl {setting.key}"] = {"value": str(setting.value)}
+    return found
+
+
+def _comes_by_itself(fact: Any) -> bool:
+    """Say whether a route comes and goes with addresses, some of them a while later (DAD)."""
+    return bool(fact.resource.protocol == KERNEL)
