@@ -274,14 +274,11 @@ def test_15_wiring_again_after_a_vmm_died(pod: Pod, cli: Cli) -> None:
 
 
 def test_15_a_tap_that_somebody_else_s_vmm_left(pod: Pod, cli: Cli) -> None:
-    """Persistent, without our alias: nobody knows what it is for, so it is named and left alone."""
+    """Persistent, without our alias: nobody knows what it is for, so it is left alone, and ours gets another name."""
     pod.inside.ip("tuntap add dev tap0 mode tap")
-    assert cli.refused("apply", *cli.wiring(pod), "--yes") == (
-        "tap0 is in the namespace already and is not podwire's: rename or remove it"
-    )
-    pod.inside.ip("link del dev tap0")
-    with cli.wired(pod):
-        pass
+    with cli.wired(pod) as network:
+        assert [(one["link"], one["name"]) for one in network["interfaces"]] == [("eth0", "tap1")]
+    assert "tap0" in pod.inside.ip("link show")
 
 
 # --- 16 ---------------------------------------------------------------------------------------------------------------
