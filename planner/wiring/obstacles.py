@@ -9,7 +9,7 @@ from planner.facts.hooks import NetfilterHook
 from planner.facts.model import LinkFact, NamespaceFacts
 from planner.kinds.ebtables import ACCEPT, FORWARD
 from planner.kinds.kind import Resource
-from planner.kinds.link import Link
+from planner.kinds.link import Link, TapDevice
 from planner.kinds.link_attributes import Master
 from planner.kinds.tc_filter import FilterState, TcFilter, rules_words
 from planner.text.values import InterfaceName, MacAddress
@@ -19,8 +19,10 @@ _ZERO_MAC = MacAddress("00:00:00:00:00:00")
 
 def refuse_dead_end(link: LinkFact, facts: NamespaceFacts) -> None:
     """Raise Refused if a VM's frames would not get anywhere by ``link``, whatever the wiring; it says what to do."""
-    if link.type == "tun" and link.mac is not None and not link.carrier:
-        # One that a program has open (slirp4netns, pasta) is a way to somewhere.
+    device = link.device
+    is_for_somebody = isinstance(device, TapDevice) and (device.owner, device.owner_group) != (None, None)
+    if is_for_somebody and not link.carrier:
+        # One that a program has open, or will open as root (slirp4netns, pasta), is a way to somewhere.
         why = "it is a tap already, made for a program that opens it: give it to the VMM as it is"
         raise Refused(f"{link.name} can't be wired: {why}")
     if link.type == "dummy":
@@ -81,6 +83,8 @@ def _port(name: InterfaceName, facts: NamespaceFacts, ours: Collection[Resource]
     if link is not None and link.master is not None and Link(link.master) not in ours:
         what = "and leaves it" if Master(name) in ours else "which sees none of its frames then"
         yield f"{name} is a port of {link.master}, {what}"
+    if link is not None and isinstance(link.device, TapDevice) and not link.carrier:
+        yield f"{name} is a tap that no program has open, so the VM's frames go nowhere until one opens it"
 
 
 def _filters(name: InterfaceName, facts: NamespaceFacts, ours: Collection[Resource]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from planner.facts.hooks import NetfilterHook
 from planner.facts.model import LinkFact, NamespaceFacts, ResourceFact
 from planner.facts.tc import read_filters
 from planner.kinds.ebtables import Chain, EbtablesFacts
+from planner.kinds.link import TapDevice
 from planner.kinds.tc_filter import ALL, EVERY_FRAME, U32, FilterRule, FilterState, TcFilter, U32Match
 from planner.options import PlanOptions
 from planner.text.values import InterfaceName, Keyword, MacAddress
@@ -38,10 +39,14 @@ def notes(facts: NamespaceFacts, wiring: str = "bridge") -> tuple[str, ...]:
     return plan_of(facts, result({"eth0": ["10.1.90.5/24"]}), PlanOptions(wiring=Keyword(wiring))).notes
 
 
+# The plugin `tap` makes its taps for the user of the VMM.
+OWNED = TapDevice(owner=107, owner_group=None, multi_queue=False, vnet_hdr=False)
+
+
 @pytest.mark.parametrize(
     ("link", "words"),
     [
-        pytest.param(evolve(of_type("tun"), carrier=False), "it is a tap already", id="a plugin's tap"),
+        pytest.param(evolve(of_type("tun"), carrier=False, device=OWNED), "it is a tap already", id="a plugin's tap"),
         pytest.param(of_type("dummy"), "goes nowhere", id="dummy"),
         pytest.param(evolve(of_type("netkit"), mac=None), "netkit in L3 mode", id="netkit without a MAC"),
         pytest.param(

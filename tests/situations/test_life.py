@@ -48,6 +48,21 @@ def test_12_the_pod_s_own_link_is_called_tap0(netns: MakeNamespace, cli: Cli) ->
         assert [(one["link"], one["name"], one["bridge"]) for one in network["interfaces"]] == [("tap0", "tap1", "br1")]
 
 
+def test_12_a_tap_that_is_not_open_yet_is_wired_and_said(netns: MakeNamespace, cli: Cli) -> None:
+    """RootlessKit makes it before slirp4netns opens it; nobody else is named as its owner."""
+    host, inside = netns("host"), netns("pod")
+    pod = Pod.between(host, inside)
+    inside.ip("tuntap add tap0 mode tap")
+    inside.ip("link set tap0 up")
+    inside.ip("addr add 10.0.2.100/24 dev tap0")
+    interfaces = [{"name": "tap0", "sandbox": str(inside.path)}]
+    ips = [{"interface": 0, "address": "10.0.2.100/24", "gateway": "10.0.2.2"}]
+    whole = Pod(host, inside, pod.result | {"interfaces": interfaces, "ips": ips, "routes": [{"dst": "0.0.0.0/0"}]})
+    assert "tap0 is a tap that no program has open" in cli.ok("plan", *cli.wiring(whole))
+    with cli.wired(whole) as network:
+        assert [(one["link"], one["name"], one["bridge"]) for one in network["interfaces"]] == [("tap0", "tap1", "br1")]
+
+
 def test_12_names_and_the_guest_s_hardware_as_asked_for(pod: Pod, cli: Cli) -> None:
     """The guest's frames pass with its own MAC; what can't be is refused with the option that is wrong."""
     mac = "02:00:5e:00:00:01"
