@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from planner.changes.change import inverse, pending
 from planner.changes.lookup import Observed
 from planner.cni.result import CniResult
+from planner.errors import Refused
 from planner.facts.model import NamespaceFacts, differences
 from planner.kinds.address import Address
 from planner.kinds.kind import equivalent
@@ -47,10 +48,14 @@ PROBE = namespace(
 
 
 def plan_for(situation: Situation) -> Plan:
-    """Return the plan of a drawn situation; one that has no address to give is none."""
+    """Return the plan of a drawn situation; one that has no address to give, or a lost gateway, is none."""
     facts, given_result, options = situation
     assume(given_result.ips)
-    return plan_of(facts, given_result, options)
+    try:
+        return plan_of(facts, given_result, options)
+    except Refused as refusal:
+        assume("could not be added again" not in str(refusal))
+        raise
 
 
 class TestInverse:
