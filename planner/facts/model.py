@@ -230,9 +230,10 @@ class NamespaceFacts:
         return tuple(tuple(group) for group in found.values() if len(group) > 1)
 
     @cached_property
-    def route_places(self) -> dict[Route, int]:
-        """Return of each route that has equals how many of them come before it."""
-        return {fact.resource: place for group in self.equal_routes for place, fact in enumerate(group)}
+    def route_places(self) -> dict[Route, tuple[int, int]]:
+        """Return of each route that has equals how many of them come before it, and how many there are."""
+        groups = self.equal_routes
+        return {fact.resource: (place, len(group)) for group in groups for place, fact in enumerate(group)}
 
     def of(self, netns: NetnsPath | None) -> NamespaceFacts | None:
         """Return the facts of a namespace, these ones if it is not elsewhere, None if it is gone."""

@@ -45,8 +45,8 @@ class RouteState:
     """A route less its identity. ``expires`` in seconds. ``learnt`` as of an address.
 
     ``unsupported`` names what podwire could not bring back; a route that has it is never touched.
-    ``place``: how many of its equals come before it, None if it has none or nobody noted it. ``comes_last``: it comes
-    behind them when it is added, and is moved there if it stayed.
+    ``place``: how many of its ``equals`` (itself among them) come before it, None if it has none or nobody noted it.
+    ``comes_last``: it comes behind them when it is added. ``stays``: it is never removed, but moved there.
     """
 
     metrics: tuple[RouteMetric, ...] = ()
@@ -55,7 +55,9 @@ class RouteState:
     learnt: bool = False
     unsupported: str | None = None
     place: int | None = None
+    equals: int = 0
     comes_last: bool = False
+    stays: bool = False
 
     @property
     def comes_back(self) -> bool:
@@ -65,9 +67,9 @@ class RouteState:
     @property
     def canonical(self) -> RouteState:
         """Return this without what ticks, and without how it is brought back."""
-        if self.expires is None and not self.comes_last:
+        if self.expires is None and self.place is None:
             return self
-        return evolve(self, expires=finite(self.expires), comes_last=False)
+        return evolve(self, expires=finite(self.expires), equals=0, comes_last=False, stays=False)
 
     def aged(self, elapsed: float) -> RouteState | None:
         """Return the state ``elapsed`` seconds later, or None when the route has expired by then."""
@@ -137,14 +139,19 @@ class Route:
 
 
 def _observe(seen: Seen, resource: Route, like: Any) -> RouteState | None:
-    """Return how a route is; its place only if it was noted, and what an advertisement makes only as it is known."""
+    """Return how a route is; its place only if it was noted, and what an advertisement makes only as it is known.
+
+    As long as one of its equals is missing, or somebody has added one, only a route that stays is out of its place.
+    """
     found: RouteState | None = seen.entries.get(resource)
     if found is None or not isinstance(like, RouteState):
         return found
-    place = None if like.place is None else seen.facts.route_places.get(resource, 0)
-    if (found.place, found.learnt) == (place, like.learnt):
-        return found
-    return evolve(found, place=place, learnt=like.learnt)
+    if like.place is None:
+        return found if found.learnt == like.learnt else evolve(found, learnt=like.learnt)
+    place, equals = seen.facts.route_places.get(resource, (0, 1))
+    place = place if like.stays or equals == like.equals else like.place
+    noted = evolve(found, place=place, equals=like.equals, comes_last=like.comes_last, stays=like.stays)
+    return evolve(noted, learnt=like.learnt)
 
 
 def _words(change: ChangeLike) -> list[str]:

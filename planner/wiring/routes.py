@@ -44,11 +44,12 @@ class StrippedRoutes:
 
     def _change(self, fact: RouteFact, names: set[InterfaceName], netns: NetnsPath) -> Change:
         route = fact.resource
-        place = self.facts.route_places.get(route)
-        before = evolve(fact.state, place=place, comes_last=route in self.late)
+        place, equals = self.facts.route_places.get(route, (None, 0))
+        stays = route in self.moved
+        before = evolve(fact.state, place=place, equals=equals, comes_last=route in self.late, stays=stays)
         if route in self.separate:
             before = evolve(before, learnt=False)
-        after = evolve(before, place=self.moved[route], comes_last=False) if route in self.moved else None
+        after = evolve(before, place=self.moved[route], comes_last=False) if stays else None
         reason = "keeps its place among equal routes" if after else _reason(fact, names)
         return Change(route, before, after, reason, netns)
 

@@ -192,7 +192,7 @@ def _route(facts: NamespaceFacts, resource: Route, before: Any, after: Any) -> N
         if not after.comes_last:
             return facts
         facts = _remove_route(facts, resource)
-    state = evolve(after, place=None, comes_last=False)
+    state = evolve(after, place=None, equals=0, comes_last=False, stays=False)
     return add_route(facts, RouteFact(resource, state), in_front=not after.comes_last)
 
 
