@@ -49,7 +49,7 @@ class LinkFact:
     """A link as it was seen. ``type`` is the kernel's kind (``veth``), or ``ether``, ``loopback``, … if it has none.
 
     ``port_settings`` names what somebody set of it as a port of ``master``. ``parent`` is the link that a macvlan or
-    ipvlan stands on, if that is in the namespace as well. ``xdp`` says how an XDP program is attached (``xdpgeneric``).
+    ipvlan is made on, if that is in the namespace as well. ``xdp``: how an XDP program is attached (``xdpgeneric``).
     ``queue_length`` is how many frames may wait (txqueuelen); what does not change it does not depend on it.
     ``conf`` are the sysctls in which the link of a PCI device differs from the namespace's default.
     ``index`` is the kernel's number of it, which it keeps when it is renamed; 0 in facts of an earlier version.

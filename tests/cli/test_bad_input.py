@@ -191,7 +191,7 @@ ARGUMENTS = {
     "a file that is a folder": ("plan --result / --netns {netns}", "the CNI result '/' cannot be read: Is a directory"),
     "a file that is a device": ("plan --result /dev/zero --netns {netns}", "the CNI result '/dev/zero' is not a file"),
     "nothing on standard input": ("plan --result - --netns {netns}", "the CNI result on standard input is empty"),
-    "a plan that is not there": ("show nowhere", "the plan 'nowhere' cannot be read: No such file"),
+    "a plan that is not there": ("show ./nowhere", "the plan './nowhere' cannot be read: No such file"),
     "a plan that is a result": ("show {result}", "plan: this is not a plan that podwire wrote"),
     "apply of what is no plan": ("apply {result} --yes", "plan: this is not a plan that podwire wrote"),
     "facts that are a result": ("{plan} --facts {result}", "facts: this is not what podwire"),

@@ -25,7 +25,7 @@ MEANT = {
     "a slip": (["aply"], "there is no command 'aply': did you mean podwire apply?"),
     "capitals": (["List"], "there is no command 'List': did you mean podwire list?"),
     "a slip in an option": (["plan", "--rsult", "r"], "'--rsult' is unknown here: did you mean --result?"),
-    "another tool's option": (["teardown", "pod1", "--force"], "'--force' is unknown here: did you mean --yes?"),
+    "another tool's option": (["apply", "pod1.plan", "--force"], "'--force' is unknown here: did you mean --yes?"),
     "one dash": (["plan", "-out=x"], "'-out=x' is unknown here: did you mean --output?"),
     "a value run together": (["plan", "-ox"], "'-ox' is unknown here"),
     "no such help": (["help", "nothing"], "there is no command 'nothing': "),

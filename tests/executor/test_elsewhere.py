@@ -235,6 +235,6 @@ def test_one_namespace_under_two_names_is_refused(scene: Scene) -> None:
     """It would be locked, and looked at, twice."""
     again = NetnsPath(f"/proc/self/root/run/netns/{scene.outer.name}")
     facts = with_elsewhere(scene.plan.facts, (*scene.plan.facts.elsewhere, Elsewhere(again)), timeout=TIMEOUT)
-    with pytest.raises(HostError, match="names otherwise as well"):
+    with pytest.raises(HostError, match="also has under another name"):
         scene.podwire.apply(evolve(scene.plan, facts=facts))
     assert scene.podwire.entry is None

@@ -260,7 +260,7 @@ def test_a_program_holds_the_lock_of_a_podwire_that_was_killed(scratch_ns: Netns
         process.kill()
         process.wait()
         assert is_running(program)
-
+        eventually(lambda: Path(f"/proc/{program}/comm").read_text() == "sleep\n", "nsenter's start of the program")
         with (
             pytest.raises(Locked, match=rf"by process {program} \(sleep\), left running by .* is gone"),
             namespace.lock(0),

@@ -203,8 +203,8 @@ def test_an_interrupted_command_does_not_leave_its_answer_to_the_next(namespace:
 def test_a_closed_session_leaves_nothing_behind(namespace: Namespace) -> None:
     """No thread, no zombie, no descriptor; however often it was opened, and however it ended."""
     before = descriptors()
-    for _ in range(5):
-        with IpBatch(namespace, timeout=0.2) as session:
+    for _ in range(3):
+        with IpBatch(namespace, timeout=1.0) as session:
             session.run(SHOW_LO)
             session.run(UNPARSABLE)
             session.run(SHOW_LO)

@@ -74,11 +74,12 @@ def test_everything_comes_back(netns: MakeNamespace, state_dir: Path, build: Bui
 
 
 def kept(pod: Pod, plan: Plan) -> list[str]:
-    """Return what the pod's interfaces have, less how many frames may wait."""
-    shown = (pod.inside.ip(f"addr show dev {interface.link}") for interface in plan.interfaces)
+    """Return what the pod's interfaces have, less how many frames may wait, and how long what expires still lives."""
+    shown = [pod.inside.ip(f"addr show dev {interface.link}") for interface in plan.interfaces]
     routes = [line for line in pod.inside.ip("route show table all").splitlines() if " dev tap" not in line]
-    return [re.sub(r" (qlen \d+)?$", "", text, flags=re.MULTILINE) for text in shown] + [
-        line for line in routes if " dev tap" not in line
+    return [
+        re.sub(r" qlen \d+| (expires|valid_lft|preferred_lft) \d+sec| +$", "", text, flags=re.MULTILINE)
+        for text in shown + routes
     ]
 
 
