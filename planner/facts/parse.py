@@ -23,17 +23,16 @@ from planner.facts.kernel_routes import absent_prefixes
 from planner.facts.model import (
     FACTS_VERSION,
     AddressFact,
-    LinkFact,
     NamespaceFacts,
     NeighbourFact,
     ResourceFact,
     RouteFact,
 )
 from planner.facts.opaque import Readable
+from planner.facts.parse_link import odd_master, read_link
 from planner.kinds.address import Address, AddressState
 from planner.kinds.ebtables import EbtablesFacts
 from planner.kinds.kind import kinds
-from planner.kinds.link import BridgeDevice, TapDevice
 from planner.kinds.neighbour import Neighbour, NeighbourState
 from planner.kinds.route import NextHop, Route, RouteMetric, RouteState
 from planner.kinds.sysctl import LinkSysctl
@@ -58,35 +57,6 @@ T = TypeVar("T")
 FOREVER = 2**32 - 1
 # How many links, addresses, routes and settings are remembered with what was made of them.
 _REMEMBERED = 8192
-# Flags that follow the other end or the driver, not anybody's setting (netdevice(7)).
-_MOVING_FLAGS = {"LOWER_UP", "NO-CARRIER", "DORMANT", "RUNNING", "M-DOWN", "ECHO"}
-_PCI = "pci"
-# Links that take their parent's frames for themselves.
-_STACKED = {"macvlan", "macvtap", "ipvlan", "ipvtap"}
-# How a port of a bridge begins (ip-link(8), "bridge_slave"); its cost follows the speed of the link (br_if.c).
-_PORT_DEFAULTS = {
-    "priority": 32,
-    "hairpin": False,
-    "guard": False,
-    "root_block": False,
-    "fastleave": False,
-    "learning": True,
-    "flood": True,
-    "proxy_arp": False,
-    "proxy_arp_wifi": False,
-    "multicast_router": 1,
-    "mcast_flood": True,
-    "bcast_flood": True,
-    "mcast_to_unicast": False,
-    "neigh_suppress": False,
-    "group_fwd_mask": "0",
-    "vlan_tunnel": False,
-    "isolated": False,
-    "locked": False,
-}
-# XDP_ATTACHED_SKB and XDP_ATTACHED_HW of <linux/if_link.h>; others are attached to the driver.
-_XDP_MODES = {2: Keyword("xdpgeneric"), 3: Keyword("xdpoffload")}
-_PORT_COSTS = (0, 1, 2, 4, 19, 100)
 _ADDRESS_FLAGS = ("home", "mngtmpaddr", "nodad", "optimistic", "noprefixroute", "autojoin")
 _NEIGHBOUR_FLAGS = ("router", "extern_learn", "managed")
 _KEPT_NEIGHBOURS = ("PERMANENT", "NOARP")
@@ -130,8 +100,8 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
     """Return the facts in ``answers``; InvalidInput if a program printed what it never prints."""
     readable = Readable()
     link_nodes = _objects(answers.links, "ip link")
-    links = with_conf(tuple(readable.each(link_nodes, partial(_remembered, _link))), answers.conf)
-    readable.check(link_nodes, _odd_master)
+    links = with_conf(tuple(readable.each(link_nodes, partial(_remembered, read_link))), answers.conf)
+    readable.check(link_nodes, odd_master)
     noarp_links = {link.name: link.mac for link in links if "NOARP" in link.flags or "LOOPBACK" in link.flags}
     routes = _routes(answers, readable)
     down = {link.name for link in links if not link.up}
@@ -206,85 +176,8 @@ def _json(text: str, what: str) -> Node:
     return Node(value, what)
 
 
-def _link(node: Node) -> LinkFact:
-    info = node.optional("linkinfo", lambda found: found, Node({}, node.path))
-    kind = info.optional("info_kind", _keyword, None) or node.field("link_type").parse(Keyword)
-    flags = node.field("flags").each(_keyword)
-    is_ether = node.field("link_type").value == "ether"
-    return LinkFact(
-        name=node.field("ifname").parse(InterfaceName),
-        type=kind,
-        mtu=node.field("mtu").integer(),
-        flags=tuple(flag for flag in flags if flag not in _MOVING_FLAGS),
-        mac=node.maybe("address", lambda mac: mac.parse(MacAddress)) if is_ether else None,
-        master=node.maybe("master", _other_link),
-        port_settings=_port_settings(info),
-        parent=node.maybe("link", _other_link) if kind in _STACKED else None,
-        alias=node.maybe("ifalias", Node.text),
-        group=node.optional("group", _keyword, Keyword("default")),
-        addrgenmode=node.maybe("inet6_addr_gen_mode", _keyword),
-        altnames=node.maybe("altnames", Node.texts) or (),
-        parent_bus=node.maybe("parentbus", _keyword),
-        parent_device=node.maybe("parentdev", _keyword),
-        device=_device(kind, info.optional("info_data", lambda found: found, Node({}, info.path))),
-        carrier="LOWER_UP" in flags,
-        index=node.optional("ifindex", Node.integer, 0),
-        xdp=node.maybe("xdp", _xdp_mode),
-        queue_length=node.optional("txqlen", Node.integer, 0),  # left out if it is 0
-    )
-
-
-def _xdp_mode(node: Node) -> Keyword:
-    """Return the word by which ``ip link set`` names the way in which an XDP program is attached."""
-    return _XDP_MODES.get(node.optional("mode", Node.integer, 0), Keyword("xdp"))
-
-
-def _other_link(node: Node) -> InterfaceName | None:
-    """Return a link that another one names, None for one of an odd name: the other is there all the same."""
-    with suppress(InvalidInput):
-        return node.parse(InterfaceName)
-    return None
-
-
-def _odd_master(node: Node) -> None:
-    """Raise InvalidInput for a link that is a port of one of an odd name."""
-    node.maybe("master", lambda master: master.parse(InterfaceName))
-
-
-def _port_settings(info: Node) -> tuple[Keyword, ...]:
-    """Return the settings of a bridge's port that somebody made: they are lost when the link leaves the bridge."""
-    data = info.optional("info_slave_data", lambda found: found, Node({}, info.path))
-    if info.optional("info_slave_kind", Node.text, "") != "bridge":
-        return ()
-    changed = (key for key, value in _PORT_DEFAULTS.items() if data.has(key) and data.field(key).value != value)
-    cost = data.optional("cost", Node.integer, 0)
-    return tuple(Keyword(key) for key in changed) + (() if cost in _PORT_COSTS else (Keyword("cost"),))
-
-
-def _device(kind: str, data: Node) -> BridgeDevice | TapDevice | None:
-    """Return how a bridge or a persistent tap was made; other links podwire never creates."""
-    if kind == "bridge":
-        return BridgeDevice(
-            ageing_time=data.optional("ageing_time", Node.integer, 0),
-            mcast_snooping=bool(data.optional("mcast_snooping", Node.integer, 0)),
-        )
-    if kind == "tun" and data.optional("type", Node.text, "") == "tap" and bool(data.maybe("persist", Node.boolean)):
-        return TapDevice(
-            owner=data.maybe("user", _number),
-            owner_group=data.maybe("group", _number),
-            multi_queue=bool(data.maybe("multi_queue", Node.boolean)),
-            vnet_hdr=bool(data.maybe("vnet_hdr", Node.boolean)),
-        )
-    return None
-
-
 def _keyword(node: Node) -> Keyword:
     return node.parse(Keyword)
-
-
-def _number(node: Node) -> int:
-    """Return a number that ``ip`` prints as a string, such as a user id without a name."""
-    return node.parse(int) if isinstance(node.value, str) else node.integer()
 
 
 def _address(node: Node) -> tuple[tuple[Any, IpAddress | None], AddressState]:
