@@ -213,6 +213,10 @@ class NamespaceFacts:
         return _grouped((fact.resource.address, fact.resource.link) for fact in self.addresses)
 
     @cached_property
+    def _routes_by_link(self) -> dict[str, list[RouteFact]]:
+        return _grouped((link, fact) for fact in self.routes for link in dict.fromkeys(fact.resource.links))
+
+    @cached_property
     def _sysctls_by_key(self) -> dict[str, SysctlValue]:
         return {setting.key: setting.value for setting in reversed(self.sysctls)}
 
@@ -253,7 +257,7 @@ class NamespaceFacts:
 
     def routes_of(self, link: str) -> tuple[RouteFact, ...]:
         """Return the routes that leave by a link, in the kernel's order."""
-        return tuple(fact for fact in self.routes if link in fact.resource.links)
+        return tuple(self._routes_by_link.get(link, ()))
 
     def sysctl(self, key: str) -> SysctlValue | None:
         """Return a sysctl's value, or None if the namespace has no such sysctl."""

@@ -40,11 +40,16 @@ def guests_of(
 
     ``result`` is a fixed one. Of equal routes by several links only the first is told: that is the one the pod used.
     """
-    routes = tuple(fact for fact in explicit_routes(facts) if moves_to_guest(fact))
+    moving: dict[InterfaceName, list[RouteFact]] = {}
+    for fact in filter(moves_to_guest, explicit_routes(facts)):
+        for name in dict.fromkeys(fact.resource.links):
+            moving.setdefault(name, []).append(fact)
+    destinations = frozenset(fact.resource.dst for fact in facts.routes if fact.resource.table == MAIN_TABLE)
     told: set[tuple[IpNetwork, int | None]] = set()
     guests = []
     for link, mac, mtu in links:
-        pod = _PodLink(link, tuple(_ips_of(link.name, result)), routes, result, facts)
+        ips = tuple(_ips_of(link.name, result))
+        pod = _PodLink(link, ips, tuple(moving.get(link.name, ())), destinations, result, facts)
         addresses = tuple(_addresses(pod))
         own = [route for route in _routes(pod, addresses) if (route.dst, route.metric) not in told]
         told |= {(route.dst, route.metric) for route in own}
@@ -64,11 +69,15 @@ def moves_to_guest(fact: RouteFact) -> bool:
 
 @frozen
 class _PodLink:
-    """A link of the pod, what the result says of it, and all routes that move to a guest."""
+    """A link of the pod, what the result says of it, and its routes that move to the guest.
+
+    ``destinations`` are those of the main table's routes, by whichever link.
+    """
 
     link: LinkFact
     ips: tuple[CniIp, ...]
     moving: tuple[RouteFact, ...]
+    destinations: frozenset[IpNetwork]
     result: CniResult
     facts: NamespaceFacts
 
@@ -121,9 +130,10 @@ def _routes(pod: _PodLink, addresses: tuple[IpInterface, ...]) -> Iterator[Guest
     subnets = [address.network for address in addresses]
     refitted: set[int] = {ip.version for ip in pod.refitted}
     own = [*_observed_routes(pod, refitted), *_routes_to_peers(pod)]
-    known = {dst for dst, *_ in own} | {fact.resource.dst for fact in pod.facts.routes if _is_main(fact)}
+    known = {dst for dst, *_ in own}
     for given in pod.result.routes:
-        if given.table in (None, _MAIN_TABLE_NUMBER) and (given.dst not in known or given.dst.version in refitted):
+        is_new = given.dst not in known and given.dst not in pod.destinations
+        if given.table in (None, _MAIN_TABLE_NUMBER) and (is_new or given.dst.version in refitted):
             own += _route_of_result(given, pod, subnets)
     told = set()
     for dst, via, metric, mtu in own:
@@ -155,10 +165,6 @@ def _routes_to_peers(pod: _PodLink) -> Iterator[_Way]:
             for route in prefix_routes(fact.resource, fact.state):
                 if route in there and route.dst != ip_interface(fact.resource.address.ip).network:
                     yield route.dst, None, None, None
-
-
-def _is_main(fact: RouteFact) -> bool:
-    return fact.resource.table == MAIN_TABLE
 
 
 def _route_of_result(given: CniRoute, pod: _PodLink, subnets: list[IpNetwork]) -> Iterator[_Way]:

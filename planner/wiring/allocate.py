@@ -136,6 +136,10 @@ def link_names(
     return tuple(found)
 
 
+def _macs_of_others(link: LinkFact, facts: NamespaceFacts) -> set[MacAddress | None]:
+    return {other.mac for other in facts.links if other.name != link.name}
+
+
 def guest_hardware(
     links: tuple[LinkFact, ...], facts: NamespaceFacts, options: PlanOptions
 ) -> list[tuple[LinkFact, MacAddress, int]]:
@@ -149,8 +153,7 @@ def guest_hardware(
             raise Refused(f"{link.name} has no MAC address")
         mac = options.guest_macs[position] if position < len(options.guest_macs) else link.mac
         mtu = options.guest_mtus[position] if position < len(options.guest_mtus) else link.mtu
-        others = {other.mac for other in facts.links if other.name != link.name} | {known for _, known, _ in found}
-        if mac != link.mac and mac in others:
+        if mac != link.mac and mac in _macs_of_others(link, facts) | {known for _, known, _ in found}:
             raise Refused(f"--guest-mac: {mac} is another link's")
         if mtu > link.mtu:
             raise Refused(f"--guest-mtu: {mtu} is more than the {link.mtu} of {link.name}")

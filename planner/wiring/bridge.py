@@ -6,6 +6,7 @@ phases go over all links before the next begins, so that the inverse order is ri
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import ip_interface
 
 from attrs import evolve
@@ -81,7 +82,8 @@ def _interface(slot: Slot, request: WiringRequest) -> VmInterface:
 def _changes(request: WiringRequest) -> tuple[Change, ...]:
     """Return the changes in their phases. The MAC comes before the ports: the VM has the old one from then on."""
     links, facts, netns = request.links, request.facts, request.netns
-    stripped = tuple(_with_reason(change, request) for change in strip_links(links, facts, netns))
+    others = {slot.link.name for slot in request.slots if slot.guest.mac != slot.link.mac}
+    stripped = tuple(_with_reason(change, others) for change in strip_links(links, facts, netns))
     return (
         *stripped,
         _block(request),
@@ -100,9 +102,8 @@ def _new_mac(slot: Slot, netns: NetnsPath) -> tuple[Change, ...]:
     return set_hardware_addr(slot.link, slot.macs[0], netns, "the VM has a MAC of its own; nobody uses the old one")
 
 
-def _with_reason(change: Change, request: WiringRequest) -> Change:
-    """Return a change of stripping; a VM with another MAC chooses another link-local address than the link's."""
-    others = {slot.link.name for slot in request.slots if slot.guest.mac != slot.link.mac}
+def _with_reason(change: Change, others: Collection[str]) -> Change:
+    """Return a change of stripping; a VM with another MAC (``others``) chooses another link-local address."""
     is_of_other = isinstance(change.resource, AddrGenMode) and change.resource.link in others
     return evolve(change, reason="the VM has a link-local address of its own") if is_of_other else change
 
