@@ -84,7 +84,8 @@ def test_a_lease_is_renewed_by_unicast(netns: MakeNamespace, cli: Cli) -> None:
     pod = plain(netns("host"), netns("pod"))
     with served(cli, pod), Port.on_link(pod.inside, "tap0") as tap, uml(pod.inside, Nic("tap0", MAC)) as guest:
         guest.run("udhcpc -i eth0 -t 20 -T 1 -O mtu -O staticroutes -s /udhcpc.sh -p /pid >/log 2>&1")
-        guest.run("kill -USR1 $(cat /pid)")
+        # it goes to the background when it has a lease, and only then writes that process's id
+        guest.run("until kill -USR1 $(cat /pid) 2>/dev/null; do sleep 0.1; done")
         tap.receive(lambda frame: str(frame) == "UDP 10.1.90.5:68 > 169.254.254.2:67", seconds=30)
         tap.receive(lambda frame: str(frame) == "UDP 169.254.254.2:67 > 10.1.90.5:68", seconds=30)
 
