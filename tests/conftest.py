@@ -21,10 +21,17 @@ from tests.support.cli import Cli  # noqa: E402
 from tests.support.pods import Pod, plain  # noqa: E402
 from tests.support.preloaded import Preloaded  # noqa: E402
 from tests.support.running import OUTSIDE  # noqa: E402
+from tests.support.seed import MARK, Seed, rng  # noqa: E402, F401 -- rng is a fixture
 
 PURE = Path(__file__).parent / "planner"
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the seed of the run said."""
+    config.addinivalue_line("markers", f"{MARK}: draws from the seed of the run; the fixture rng says so too")
+    config.pluginmanager.register(Seed())
 
 
 @pytest.hookimpl(tryfirst=True)
