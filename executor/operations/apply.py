@@ -43,15 +43,14 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
     check_programs((*plan.commands, *plan.reverse_commands))
     with open_operation(settings, partial(Namespace.open, plan.netns), plan.id) as operation:
         refuse_the_hosts(operation.namespace, settings)
-        operation.prefetch_facts()
         operation.enter_others(plan)
+        operation.prefetch(plan.commands)
         refuse_other_wirings(plan, operation)
         entry = operation.entry(plan, APPLYING)
         if confirm_within is not None:
             entry = evolve(entry, confirm_by=time.time() + confirm_within, confirm_token=new_token())
         applying, wired = settings.store.atomic_writes(entry, APPLYING, WIRED)
         with applying, wired:
-            operation.prestart(plan.commands)
             applying.write()
             wired.write()
             refuse_stale(plan, operation.observe())

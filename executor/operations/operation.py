@@ -17,6 +17,7 @@ from executor.operations.elsewhere import OtherNamespaces
 from executor.operations.execution import Execution, failed_execution, ip_execution, program_execution
 from executor.operations.scheduler import IP, Begin, End, run_scheduled
 from executor.operations.signals import StopRequest, stop_requests
+from executor.process.background import Background
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, one_line
 from executor.process.run import PrestartedProcess, RunningProgram, find_program, start_program
@@ -55,6 +56,7 @@ class Operation:
     journal: Journal
     stop: StopRequest
     _number: int = field(default=0, init=False)
+    _starting: Background | None = field(default=None, init=False)
     _ahead: Observation | None = field(default=None, init=False)
     _rules_ahead: EbtablesSave | None = field(default=None, init=False)
     _ready: dict[tuple[NetnsPath | None, tuple[str, ...]], PrestartedProcess] = field(factory=dict, init=False)
@@ -74,19 +76,31 @@ class Operation:
         """
         self.others.enter(plan.facts.elsewhere, self.namespace, may_be_gone=may_be_gone)
 
-    def prefetch_facts(self) -> None:
-        """Begin what the next ``observe`` returns. Only to be called if nothing will change before that."""
+    def prefetch(self, commands: Sequence[Command] = ()) -> None:
+        """Begin what the next ``observe`` returns, and start programs that ``commands`` will need.
+
+        Only to be called if nothing will change before that, and with all other namespaces entered. What goes wrong
+        is raised by ``observe``.
+        """
         self.cancel_prefetch()
+        self._starting = Background(lambda: self._start_ahead(commands))
+
+    def _start_ahead(self, commands: Sequence[Command]) -> None:
         self._ahead = Observation(self.namespace, self.session, self.settings.timeout)
+        self._prestart(commands)
 
     def cancel_prefetch(self) -> None:
         """Forget what was started for an ``observe`` that did not come, or would now see what is no longer so."""
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            with suppress(HostError):
+                starting.wait()
         for ahead in (self._ahead, self._rules_ahead):
             if ahead is not None:
                 ahead.close()
         self._ahead = self._rules_ahead = None
 
-    def prestart(self, commands: Sequence[Command]) -> None:
+    def _prestart(self, commands: Sequence[Command]) -> None:
         """Start the programs of ``commands`` that wait for their standard input, so that these need not be waited for.
 
         They do nothing before it is their turn to get it.
@@ -106,6 +120,9 @@ class Operation:
 
     def observe(self) -> NamespaceFacts:
         """Return what is in the namespace now, and in the others that were entered."""
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.wait()
         rules, self._rules_ahead = self._rules_ahead, None
         ahead, self._ahead = self._ahead, None
         look = ahead or Observation(self.namespace, self.session, self.settings.timeout, rules=rules)

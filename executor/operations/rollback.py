@@ -69,7 +69,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
     """Do what ``restore`` says. Raises NamespaceGone if there is nothing to do it in any more."""
     started = time.monotonic()
     with open_operation(settings, partial(open_recorded, entry), entry.id) as operation:
-        operation.prefetch_facts()
+        operation.prefetch()
         now = settings.store.load(entry.id)
         if now is None or (unconfirmed is not None and now.confirm_token != unconfirmed):
             return Outcome("nothing", entry.id, sentence=MEANWHILE)

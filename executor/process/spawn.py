@@ -17,6 +17,7 @@ from typing import Self
 
 from executor.errors import HostError
 from executor.netns.namespace import Namespace
+from executor.process.posix_spawn import spawn
 
 # Debian's packages. ebtables is in iptables: the package of that name has only the legacy one, which podwire refuses.
 _PACKAGES = {
@@ -175,32 +176,26 @@ def _spawn(program: list[str], streams: Sequence[int], kept: Iterable[int]) -> i
     if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
         raise HostError("this process ignores SIGCHLD, so that nobody would learn how a program ended")
     try:
-        with _file_actions(streams, kept) as actions:
-            return os.posix_spawn(
-                program[0],
+        with _above_streams(streams) as copies:
+            return spawn(
                 program,
                 program_environment(),
-                file_actions=actions,
-                setpgroup=0,
-                setsigmask=(),
-                setsigdef=_NOT_IGNORED,
+                duplicates=[*((fd, number) for number, fd in enumerate(copies)), *((fd, fd) for fd in kept)],
+                closed=[fd for fd in _inheritable() if fd not in kept],
+                default_signals=_NOT_IGNORED,
             )
     except OSError as error:
         raise HostError(f"{program[0]} cannot be started: {error.strerror}") from None
 
 
 @contextmanager
-def _file_actions(streams: Sequence[int], kept: Iterable[int]) -> Iterator[list[tuple[int, ...]]]:
-    """Yield what gives a child ``streams`` for 0, 1 and 2, ``kept`` under their own numbers, and nothing else."""
+def _above_streams(fds: Sequence[int]) -> Iterator[list[int]]:
+    """Yield copies of descriptors, none of which is 0, 1 or 2: these are replaced one after the other."""
     copies: list[int] = []
     try:
-        # Copies, none of which is 0, 1 or 2: these are replaced one after the other.
-        for fd in streams:
+        for fd in fds:
             copies.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3))  # noqa: PERF401  closed if one of them fails
-        actions: list[tuple[int, ...]] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies)]
-        actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() if fd not in kept]
-        # A descriptor that is duplicated to itself is inherited (posix_spawn_file_actions_adddup2(3)).
-        yield actions + [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in kept]
+        yield copies
     finally:
         for fd in copies:
             os.close(fd)
