@@ -13,7 +13,6 @@ from typing import TypeVar
 from executor.cli.files import read_file
 from executor.cli.settings import require_root, settings_of
 from executor.netns.naming import netns_and_id, resolve_netns
-from executor.operations.calico_gateway import Conflist, dummy_gateway, observed_gateway
 from executor.operations.plan import plan_from_facts, plan_namespace
 from executor.settings import Settings
 from executor.templates import load_templates
@@ -81,6 +80,8 @@ def dummy_gateway_of(arguments: argparse.Namespace, settings: Settings) -> Abstr
         return nullcontext()
     if arguments.dry_run:
         raise InvalidInput("--dry-run: --dummy-conflist would run CNI plugins; say --dummy-gateway or --dummy-result")
+    from executor.operations.calico_gateway import Conflist, dummy_gateway  # noqa: PLC0415  rarely wanted
+
     conflist = Conflist.parse(load_json(read_file(arguments.dummy_conflist, "conflist"), "conflist"))
     _, plan_id = netns_and_id(arguments.netns, arguments.id)
     return dummy_gateway(conflist, plan_id, settings)
@@ -186,6 +187,8 @@ def _named_gateway(arguments: argparse.Namespace) -> IpAddress | None:
     """Return the gateway that --dummy-gateway or --dummy-result names, None if there is none of them."""
     _refuse_several_gateways(arguments)
     if arguments.dummy_result is not None:
+        from executor.operations.calico_gateway import observed_gateway  # noqa: PLC0415  rarely wanted
+
         result = parse_result(read_file(arguments.dummy_result, "dummy result"))
         return observed_gateway(result, resolve_netns(arguments.dummy_netns), timeout=arguments.timeout)
     if arguments.dummy_gateway is None:

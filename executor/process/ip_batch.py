@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import select
 import time
 from collections.abc import Sequence
@@ -238,7 +237,7 @@ class _Batch:
         self._status: int | None = None
         # No link has a slash in its name, and who can name links or set aliases in the pod cannot know this one: an
         # altname "." would make the plain marker succeed (Linux allows it), and no answer would ever end.
-        marker = f"./{secrets.token_hex(8)}"
+        marker = f"./{os.urandom(8).hex()}"
         self._marker_line = f"link show dev {marker}\n"
         self._marker_answer = f'Device "{marker}" does not exist.\n'
         child_in, self._input = os.pipe2(os.O_CLOEXEC)

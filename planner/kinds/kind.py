@@ -86,7 +86,7 @@ def _as_it_is(changes: tuple[Any, ...], _: Seen) -> tuple[Any, ...]:
     return changes
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Kind:
     """A kind of resource. What has no default here must be said by each kind.
 

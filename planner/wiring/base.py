@@ -68,7 +68,7 @@ class WiringRequest:
         return tuple(slot.link for slot in self.slots)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Wiring:
     """A way to give a pod's links to a VM. There is no default for an answer: one that is missing fails at import.
 
