@@ -20,10 +20,11 @@ from executor.observe.functions import read_conf, read_functions
 from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_qdiscs
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, one_line
+from executor.process.run import start_program
 from planner.errors import InvalidInput
 from planner.facts.model import NamespaceFacts
 from planner.facts.parse import ProbeOutput, read_probes, read_rules
-from planner.text.values import NetnsPath
+from planner.text.values import Alias, NetnsPath
 
 _QUESTIONS = (
     "ip link show",
@@ -98,6 +99,7 @@ class Observation:
         if '"metrics"' in routes4 + routes6:
             routes4, routes6, route_text = _with_text(routes4, routes6, self._namespace, session, self._timeout)
         self._session = None
+        fdb, mdb = self._ports() if _has_foreign_port(links) else (None, None)
         found = read_probes(
             ProbeOutput(
                 links=_numeric_owners(links),
@@ -114,10 +116,21 @@ class Observation:
                 functions=read_functions() if is_of_the_host(self._namespace) else {},
                 conf=self._namespace.call(lambda: read_conf(_pci_links(links))) if _PCI in links else {},
                 observed_at=time.time(),
+                bridge_fdb=fdb,
+                bridge_mdb=mdb,
             )
         )
         filters = read_all_filters(qdiscs, self._namespace, self._timeout)
         return evolve(found, others=(*found.others, *qdiscs, *filters), hooks=hooks)
+
+    def _ports(self) -> tuple[str, str]:
+        """Return what bridges keep of their ports, in JSON. Raises HostError where ``bridge`` does not answer."""
+        return self._bridge("fdb"), self._bridge("mdb")
+
+    def _bridge(self, table: str) -> str:
+        argv = ("bridge", "-j", "-d", table, "show")
+        with start_program(argv, namespace=self._namespace, stdin=None, timeout=self._timeout) as running:
+            return _answer(running.result(), " ".join(argv))
 
 
 def _pci_links(links: str) -> list[str]:
@@ -190,6 +203,19 @@ def _read_into(found: dict[str, str], key: str) -> None:
             found[key] = os.read(fd, _MOST_OF_SYSCTL).decode("ascii").strip()
         finally:
             os.close(fd)
+
+
+def _has_foreign_port(links: str) -> bool:
+    """Say whether a bridge that podwire did not make has a port."""
+    if '"info_slave_kind":"bridge"' not in links:
+        return False
+    try:
+        found = json.loads(links, strict=False)
+    except ValueError:
+        raise InvalidInput("ip link did not answer in JSON") from None
+    ours = {link.get("ifname") for link in found if Alias.is_ours(link.get("ifalias"))}
+    ports = (link for link in found if link.get("linkinfo", {}).get("info_slave_kind") == "bridge")
+    return any(link.get("master") not in ours for link in ports)
 
 
 def _numeric_owners(links: str) -> str:

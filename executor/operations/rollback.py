@@ -38,6 +38,7 @@ from planner.plan.plan import Plan, changes_back, with_changes
 from planner.plan.render import Templates
 from planner.plan.sharing import alone
 from planner.text.values import PlanId
+from planner.wiring.strip import flushed_neighbours
 
 RECOVER = "recover"
 
@@ -146,8 +147,10 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
     commands = render(left)
     failures = operation.run_all(commands)
     now = operation.observe()
-    still = _changes_left(follow(plan, indexes, now))
-    # What was as it should be before those commands ran: they took it along. Where setting a MAC failed the first time
+    had = [change for change in left if change.before is not None]
+    copied = {c.resource for c in had if not failures and kind_of(c.resource).has_copies(c.before, facts)}
+    still = tuple(change for change in _changes_left(follow(plan, indexes, now)) if change.resource not in copied)
+    # What was as it should be before those commands ran: they took it along. If setting a MAC failed the first time
     # and works the second, it flushes neighbours that are back already.
     tried = {(change.netns, change.resource) for change in left}
     lost = render(change for change in still if (change.netns, change.resource) not in tried)
@@ -190,7 +193,8 @@ def left_to_restore(plan: Plan, facts: NamespaceFacts, templates: Templates) -> 
 
 def _changes_left(found: Followed) -> tuple[Change, ...]:
     changes = changes_back(found.plan, time.time() - found.plan.facts.observed_at)
-    return pending(without_lost_links(changes, found.facts), found.facts)
+    left = pending(without_lost_links(changes, found.facts), found.facts)
+    return (*left, *flushed_neighbours(changes, left, found.facts))
 
 
 def half_done(plan: Plan, way: RollbackResult) -> str:
@@ -240,7 +244,13 @@ def _but_for(others: tuple[Plan, ...]) -> str:
 def _notes(plan: Plan, others: tuple[Plan, ...], facts: NamespaceFacts) -> tuple[str, ...]:
     """Return what could not come back, and what was left alone: rules of others in the chains that came with ours."""
     devices = lost_devices(plan.changes, facts).values()
-    lost = tuple(f"{link} is gone, and all that it had with it" for link in lost_links(plan.changes, facts))
+    lost = [f"{link} is gone, and all that it had with it" for link in lost_links(plan.changes, facts)]
+    lost += [
+        f"{change.resource} was not restored: it comes with {brings}"
+        for change in plan.changes
+        if getattr(change.before, "comes_back", False)
+        and (brings := kind_of(change.resource).returns_with(change.resource)) != "its address"
+    ]
     strangers = _left_alone(plan, facts)
     for other in others:  # what each of the wirings takes for a stranger's is none of theirs
         known = set(_left_alone(other, facts))

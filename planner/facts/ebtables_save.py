@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from planner.errors import InvalidInput
 from planner.kinds.ebtables import ACCEPT, Chain, EbtablesFacts
@@ -13,6 +14,9 @@ _LONGEST_RULE = 500
 _POLICIES = ("ACCEPT", "DROP", "RETURN", "CONTINUE")
 _odd = re.compile(r"[^A-Za-z0-9_.:/+-]")
 _LONGEST_NAME = 64
+_BASE_CHAINS = ("INPUT", "FORWARD", "OUTPUT")
+# Of ``filter`` chains in the bridge family (nft(8), "Standard priority names for the bridge family").
+_PRIORITY = -200
 
 
 def read_save(save: str, chains: Node | None) -> EbtablesFacts:
@@ -31,7 +35,8 @@ def read_save(save: str, chains: Node | None) -> EbtablesFacts:
         kept = {name for name in policies if name in _existing_chains(chains)}
         table = bool(policies)
     found = tuple(Chain(name=name, policy=policies[name]) for name in policies if name in kept)
-    return EbtablesFacts(table=table, chains=found, rules=rules)
+    odd = () if chains is None else tuple(name for name in policies if name in _odd_chains(chains))
+    return EbtablesFacts(table=table, chains=found, rules=rules, odd_chains=odd)
 
 
 def hides_a_chain(save: str) -> bool:
@@ -85,10 +90,24 @@ def _plain(name: str) -> str:
 
 def _existing_chains(chains: Node) -> set[str]:
     """Return the names of the chains in ``table bridge filter`` (libnftables-json(5))."""
-    found = set()
+    return {_plain(chain.field("name").text()) for chain in _filter_chains(chains)}
+
+
+def _odd_chains(chains: Node) -> set[str]:
+    """Return the names of base chains that are not as ebtables makes them: it adds no rules to those."""
+    return {
+        name
+        for chain in _filter_chains(chains)
+        for name in [chain.field("name").text()]
+        if name in _BASE_CHAINS
+        and (chain.optional("hook", Node.text, ""), chain.field("prio").value if chain.has("prio") else None)
+        != (name.lower(), _PRIORITY)
+    }
+
+
+def _filter_chains(chains: Node) -> Iterator[Node]:
     for item in chains.field("nftables").items():
         if item.has("chain"):
             chain = item.field("chain")
             if chain.field("table").text() == "filter" and chain.field("family").text() == "bridge":
-                found.add(_plain(chain.field("name").text()))
-    return found
+                yield chain

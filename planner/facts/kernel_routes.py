@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import ip_network
 
 from attrs import evolve
@@ -10,11 +10,13 @@ from attrs import evolve
 from planner.facts.model import AddressFact, NamespaceFacts, RouteFact
 from planner.kinds.address import Address, AddressState
 from planner.kinds.route import KERNEL, NextHop, Route
-from planner.text.values import InterfaceName, IpNetwork, Keyword
+from planner.text.values import InterfaceName, IpAddress, IpNetwork, Keyword
 
 LOCAL_TABLE = Keyword("local")
 NO_PREFIX_ROUTE = Keyword("noprefixroute")
 _IPV6_METRIC = 256
+_EVERYBODY = 2**32 - 1
+_POINT_TO_POINT = 31
 
 
 def prefix_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
@@ -37,7 +39,7 @@ def prefix_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
 
 
 def _ipv4_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
-    prefix = _subnet(address)
+    prefix = address.subnet
     # lo's is in the local table (``local 127.0.0.0/8``), which the kernel keeps itself.
     is_itself = prefix.prefixlen == prefix.max_prefixlen and prefix.network_address == address.address.ip
     if address.link == "lo" or is_itself or int(prefix.network_address) >> 24 == 0:
@@ -54,30 +56,88 @@ def _ipv4_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
     )
 
 
-def _subnet(address: Address) -> IpNetwork:
-    """Return the network that an address is in: with a peer, the peer's."""
-    own = address.address.network
-    return own if address.peer is None else ip_network(f"{address.peer}/{own.prefixlen}", strict=False)
+def local_routes(address: Address, primary: Address, state: AddressState) -> tuple[Route, ...]:
+    """Return the entries of the local table that come with an IPv4 address on a link that is up (fib_add_ifaddr).
+
+    ``primary`` is the first address of its subnet, whose routes these are.
+    """
+    source = primary.address.ip
+    own = _local(ip_network(address.address.ip), "local", "host", address.link, source)
+    broadcasts = dict.fromkeys(ip for ip in (state.broadcast,) if ip is not None and int(ip) != _EVERYBODY)
+    subnet = address.subnet
+    if address == primary and subnet.prefixlen < _POINT_TO_POINT and int(subnet.network_address) >> 24:
+        broadcasts[subnet.broadcast_address] = None
+    return (own, *(_local(ip_network(ip), "broadcast", "link", address.link, source) for ip in broadcasts))
+
+
+def _local(dst: IpNetwork, kind: str, scope: str, link: InterfaceName, source: IpAddress) -> Route:
+    return Route(
+        dst=dst,
+        nexthops=(NextHop(dev=link),),
+        type=Keyword(kind),
+        table=LOCAL_TABLE,
+        protocol=KERNEL,
+        scope=Keyword(scope),
+        source=source,
+    )
+
+
+def multicast_route(link: InterfaceName) -> Route:
+    """Return the entry of the local table that every link with IPv6 has while it is up (addrconf_add_mroute)."""
+    everybody = ip_network("ff00::/8")
+    hops = (NextHop(dev=link),)
+    return Route(everybody, hops, type=Keyword("multicast"), table=LOCAL_TABLE, protocol=KERNEL, metric=_IPV6_METRIC)
 
 
 def explicit_routes(facts: NamespaceFacts) -> tuple[RouteFact, ...]:
     """Return the routes that somebody added: those that do not come and go with an address.
 
-    The kernel's entries of the local table never count, connected routes if an address explains them. A learnt one
+    The kernel's routes don't count if an address explains them, in the local table too. A learnt one
     does, unless an address that stays explains it: IPv6 leaves the route behind when it deletes an address that would
     expire (addrconf.c, ipv6_del_addr).
     """
     made = {route for fact in facts.addresses for route in prefix_routes(fact.resource, fact.state)}
     lasting = [fact for fact in facts.addresses if not fact.state.learnt and fact.state.valid_lft is None]
     stay = {route for fact in lasting for route in prefix_routes(fact.resource, fact.state)}
-    return tuple(fact for fact in facts.routes if not _kernel_made(fact, stay if fact.state.learnt else made))
+    local = {_local_key(route) for route in _local_of_all(facts.addresses)}
+    return tuple(
+        fact
+        for fact in facts.routes
+        if not _kernel_made(fact, local if fact.resource.table == LOCAL_TABLE else stay if fact.state.learnt else made)
+    )
 
 
-def _kernel_made(fact: RouteFact, made: Collection[Route]) -> bool:
+def _kernel_made(fact: RouteFact, made: Collection[object]) -> bool:
     route = fact.resource
     if route.protocol != KERNEL or fact.state.metrics:
         return False
-    return route.table == LOCAL_TABLE or route in made
+    if route.table != LOCAL_TABLE:
+        return route in made
+    if fact.state.expires is not None:
+        return False
+    if route.dst.version == 6:  # what is added by hand has a metric
+        return route.metric == 0 or route.dst.is_multicast
+    return "lo" in route.links or route.type == "anycast" or _local_key(route) in made
+
+
+def _local_key(route: Route) -> tuple[object, ...]:
+    return route.type, route.dst, route.nexthops
+
+
+def _local_of_all(addresses: Iterable[AddressFact]) -> Iterator[Route]:
+    """Yield the local entries of all IPv4 addresses, that of the network itself included: older kernels have it."""
+    for fact, primary in _with_primaries(addresses):
+        if fact.resource.address.version == 4:
+            yield from local_routes(fact.resource, primary, fact.state)
+            network = ip_network(fact.resource.subnet.network_address)
+            yield _local(network, "broadcast", "link", fact.resource.link, primary.address.ip)
+
+
+def _with_primaries(addresses: Iterable[AddressFact]) -> Iterator[tuple[AddressFact, Address]]:
+    """Yield each address with the first listed of its link and subnet, the primary."""
+    primaries: dict[tuple[InterfaceName, IpNetwork], Address] = {}
+    for fact in addresses:
+        yield fact, primaries.setdefault((fact.resource.link, fact.resource.subnet), fact.resource)
 
 
 def _comes_late(route: Route, fact: AddressFact) -> bool:
@@ -97,11 +157,9 @@ def absent_prefixes(
     On a link that is down the kernel has made none yet. Of IPv4 addresses in one subnet the first listed is the
     primary, whose route it is.
     """
-    primaries: dict[tuple[InterfaceName, IpNetwork], Address] = {}
     found = []
-    for fact in addresses:
+    for fact, primary in _with_primaries(addresses):
         address = fact.resource
-        primary = primaries.setdefault((address.link, _subnet(address)), address)
         is_secondary = address.address.version == 4 and primary != address
         if address.link in down or is_secondary:
             found.append(fact)
@@ -109,4 +167,27 @@ def absent_prefixes(
         expected = [route for route in prefix_routes(address, fact.state) if not _comes_late(route, fact)]
         absent = tuple(route.dst for route in expected if route not in routes)
         found.append(evolve(fact, state=evolve(fact.state, absent_routes=absent)))
+    return tuple(found)
+
+
+def absent_local_routes(
+    addresses: tuple[AddressFact, ...], routes: Collection[Route], down: Collection[InterfaceName]
+) -> tuple[AddressFact, ...]:
+    """Return the addresses, each with those of its entries of the local table that somebody removed.
+
+    Of IPv6 only the multicast prefix can be told, and only while its link has a local entry (it comes by and by).
+    """
+    there = {_local_key(route) for route in routes if route.table == LOCAL_TABLE}
+    ready = {link for route in routes if route.table == LOCAL_TABLE and route.metric == 0 for link in route.links}
+    found = []
+    for fact, primary in _with_primaries(addresses):
+        link = fact.resource.link
+        if link in down or link == "lo":
+            expected: tuple[Route, ...] = ()
+        elif fact.resource.address.version == 4:
+            expected = local_routes(fact.resource, primary, fact.state)
+        else:
+            expected = (multicast_route(link),) if link in ready else ()
+        absent = tuple(route for route in expected if _local_key(route) not in there)
+        found.append(evolve(fact, state=evolve(fact.state, unmade_routes=absent)) if absent else fact)
     return tuple(found)

@@ -224,6 +224,21 @@ class NamespaceFacts:
     def _elsewhere_by_netns(self) -> dict[NetnsPath | None, Elsewhere]:
         return {other.netns: other for other in self.elsewhere}
 
+    @cached_property
+    def equal_routes(self) -> tuple[tuple[RouteFact, ...], ...]:
+        """Return the routes that have equals, in groups of equals: of each the kernel uses the first."""
+        found: dict[tuple[object, ...], list[RouteFact]] = {}
+        for fact in self.routes:
+            if (rank := fact.resource.rank) is not None:
+                found.setdefault(rank, []).append(fact)
+        return tuple(tuple(group) for group in found.values() if len(group) > 1)
+
+    @cached_property
+    def route_places(self) -> dict[Route, tuple[int, int]]:
+        """Return of each route that has equals how many of them come before it, and how many there are."""
+        groups = self.equal_routes
+        return {fact.resource: (place, len(group)) for group in groups for place, fact in enumerate(group)}
+
     def of(self, netns: NetnsPath | None) -> NamespaceFacts | None:
         """Return the facts of a namespace, these ones if it is not elsewhere, None if it is gone."""
         other = self._elsewhere_by_netns.get(netns)
@@ -291,6 +306,7 @@ def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
         "others": [_settled_json(fact) for fact in facts.others],
         "hooks": to_json(facts.hooks),
         "opaque": [to_json(thing) for thing in facts.opaque if thing.link is not None],
+        "order": sorted(json.dumps([to_json(fact.resource) for fact in group]) for group in facts.equal_routes),
     }
     return {
         "links": [link_words(link) for link in sorted(facts.links, key=lambda link: link.name)],
@@ -333,6 +349,8 @@ def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
             yield f"{subject} was {was} when the plan was made and is {now_is} now"
     if [fact.resource for fact in planned.addresses] != [fact.resource for fact in seen.addresses]:
         yield "the addresses are in another order than when the plan was made"
+    if planned.route_places != seen.route_places:
+        yield "equal routes are in another order than when the plan was made"
 
 
 def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from attrs import evolve, field, frozen
 from planner.errors import InvalidInput
 from planner.facts.ebtables_save import read_save
 from planner.facts.functions import read_functions, with_conf
-from planner.facts.kernel_routes import absent_prefixes
+from planner.facts.kernel_routes import LOCAL_TABLE, absent_local_routes, absent_prefixes, prefix_routes
 from planner.facts.model import (
     FACTS_VERSION,
     AddressFact,
@@ -28,12 +28,13 @@ from planner.facts.model import (
     ResourceFact,
     RouteFact,
 )
+from planner.facts.neighbours import read_neighbour, read_proxy
 from planner.facts.opaque import Readable
 from planner.facts.parse_link import odd_master, read_link
+from planner.facts.ports import with_entries
 from planner.kinds.address import Address, AddressState
 from planner.kinds.ebtables import EbtablesFacts
 from planner.kinds.kind import kinds
-from planner.kinds.neighbour import Neighbour, NeighbourState
 from planner.kinds.route import NextHop, Route, RouteMetric, RouteState
 from planner.kinds.sysctl import LinkSysctl
 from planner.text.document import Node
@@ -57,10 +58,7 @@ T = TypeVar("T")
 FOREVER = 2**32 - 1
 # How many links, addresses, routes and settings are remembered with what was made of them.
 _REMEMBERED = 8192
-_ADDRESS_FLAGS = ("home", "mngtmpaddr", "nodad", "optimistic", "noprefixroute", "autojoin")
-_NEIGHBOUR_FLAGS = ("router", "extern_learn", "managed")
-_KEPT_NEIGHBOURS = ("PERMANENT", "NOARP")
-_BROADCAST = "ff:ff:ff:ff:ff:ff"
+_ADDRESS_FLAGS = ("home", "stable-privacy", "mngtmpaddr", "nodad", "optimistic", "noprefixroute", "autojoin")
 _ROUTE_KEYS = {
     "type", "dst", "tos", "gateway", "via", "dev", "table", "protocol", "scope", "prefsrc", "metric", "flags",
     "metrics", "expires", "pref", "nexthops", "nhid", "nh_info", "uid", "age", "users", "used",
@@ -94,6 +92,8 @@ class ProbeOutput:
     observed_at: float
     functions: Mapping[str, Mapping[str, str]] = field(factory=dict)
     conf: Mapping[str, Mapping[str, str]] = field(factory=dict)
+    bridge_fdb: str | None = None
+    bridge_mdb: str | None = None
 
 
 def read_probes(answers: ProbeOutput) -> NamespaceFacts:
@@ -102,17 +102,22 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
     link_nodes = _objects(answers.links, "ip link")
     links = with_conf(tuple(readable.each(link_nodes, partial(_remembered, read_link))), answers.conf)
     readable.check(link_nodes, odd_master)
-    noarp_links = {link.name: link.mac for link in links if "NOARP" in link.flags or "LOOPBACK" in link.flags}
     routes = _routes(answers, readable)
+    neighbours = _neighbours(answers, links, routes, readable)
+    if answers.bridge_fdb is not None and answers.bridge_mdb is not None:
+        fdb, mdb = _json(answers.bridge_fdb or "[]", "bridge fdb"), _json(answers.bridge_mdb or "[]", "bridge mdb")
+        links = with_entries(links, fdb, mdb, {fact.resource.link for fact in neighbours})
     down = {link.name for link in links if not link.up}
+    there = {fact.resource for fact in routes if not fact.state.metrics}
     addresses = tuple(_addresses(_objects(answers.addresses, "ip addr"), readable))
+    addresses = absent_local_routes(absent_prefixes(addresses, there, down), there, down)
     return NamespaceFacts(
         version=FACTS_VERSION,
         links=links,
-        addresses=absent_prefixes(addresses, {fact.resource for fact in routes if not fact.state.metrics}, down),
+        addresses=addresses,
         # IPv6 routes that have expired stay listed for up to a minute, with a time below 0.
-        routes=tuple(fact for fact in routes if fact.state.expires != 0),
-        neighbours=tuple(_neighbours(answers, noarp_links, readable)),
+        routes=tuple(_who_brings(fact, addresses, answers.sysctls) for fact in routes if fact.state.expires != 0),
+        neighbours=neighbours,
         ebtables=read_rules(answers.ebtables_save, answers.nft_chains, answers.ebtables_problem),
         sysctls=tuple(_settings(answers.sysctls)),
         others=tuple(ResourceFact(resource, state) for kind in kinds() for resource, state in kind.read(answers)),
@@ -186,7 +191,7 @@ def _address(node: Node) -> tuple[tuple[Any, IpAddress | None], AddressState]:
     local = node.field("local").parse(lambda text: parse_interface(f"{text}/{length}"))
     valid, preferred = (_lifetime(node.field(f"{which}_life_time")) for which in ("valid", "preferred"))
     dynamic = bool(node.maybe("dynamic", Node.boolean))
-    from_advertisement = any(node.has(flag) for flag in ("mngtmpaddr", "temporary", "stable-privacy"))
+    from_advertisement = any(node.has(flag) for flag in ("temporary", "stable-privacy"))
     state = AddressState(
         scope=node.field("scope").parse(Keyword),
         label=node.maybe("label", lambda label: label.parse(Label)),
@@ -220,6 +225,18 @@ def _routes(answers: ProbeOutput, readable: Readable) -> tuple[RouteFact, ...]:
         for (node, read), line in zip(nodes, told, strict=True)
         for fact in readable.each((node,), partial(_remembered, read))
     )
+
+
+def _who_brings(fact: RouteFact, addresses: Iterable[AddressFact], sysctls: Mapping[str, str]) -> RouteFact:
+    """Return the fact; somebody has set what neither an advertisement nor an address can bring back."""
+    if not fact.state.learnt:
+        return fact
+    listens = fact.resource.table != LOCAL_TABLE and any(
+        sysctls.get(f"net/ipv6/conf/{link}/accept_ra", "0") != "0" for link in fact.resource.links
+    )
+    if listens or any(fact.resource in prefix_routes(found.resource, found.state) for found in addresses):
+        return fact
+    return evolve(fact, state=evolve(fact.state, learnt=False))
 
 
 def _with_metrics(node: Node, fact: RouteFact, line: str | None) -> RouteFact:
@@ -328,52 +345,13 @@ def _metrics(words: list[str]) -> tuple[RouteMetric, ...]:
 
 
 def _neighbours(
-    answers: ProbeOutput, noarp_links: Mapping[InterfaceName, str | None], readable: Readable
-) -> Iterator[NeighbourFact]:
-    """Yield what somebody set: noarp entries the kernel makes itself for multicast, broadcast and without ARP."""
-    for fact in readable.each(_objects(answers.neighbours, "ip neigh"), partial(_neighbour, noarp_links=noarp_links)):
-        if fact is not None:
-            yield fact
-    yield from readable.each(_objects(answers.proxies, "ip neigh proxy"), _proxy)
-
-
-def _neighbour(node: Node, noarp_links: Mapping[InterfaceName, str | None]) -> NeighbourFact | None:
-    states = node.maybe("state", Node.texts) or ()
-    kept = next((state for state in _KEPT_NEIGHBOURS if state in states), None)
-    if kept is None:
-        return None
-    link, address = _neighbour_identity(node)
-    if address.is_multicast:
-        return None
-    if kept == "NOARP" and _kernel_made(node.optional("lladdr", Node.text, ""), link, noarp_links):
-        return None
-    state = NeighbourState(
-        lladdr=node.maybe("lladdr", lambda mac: mac.parse(MacAddress)),
-        state=Keyword(kept.lower()),
-        flags=_neighbour_flags(node),
-        protocol=node.maybe("protocol", _keyword),
-    )
-    return NeighbourFact(Neighbour(link, address), state)
-
-
-def _proxy(node: Node) -> NeighbourFact:
-    state = NeighbourState(flags=_neighbour_flags(node), protocol=node.maybe("protocol", _keyword))
-    return NeighbourFact(Neighbour(*_neighbour_identity(node), proxy=True), state)
-
-
-def _kernel_made(mac: str, link: InterfaceName, noarp_links: Mapping[InterfaceName, str | None]) -> bool:
-    """Say whether a noarp entry is the kernel's: it has the link's own MAC, or the broadcast one (arp_constructor)."""
-    return mac == _BROADCAST or (link in noarp_links and noarp_links[link] in (mac, None))
-
-
-def _neighbour_identity(node: Node) -> tuple[InterfaceName, IpAddress]:
-    return node.field("dev").parse(InterfaceName), node.field("dst").parse(parse_address)
-
-
-def _neighbour_flags(node: Node) -> tuple[Keyword, ...]:
-    """Return the flags, which come as keys with null."""
-    present = node.keys()
-    return tuple(Keyword(flag) for flag in _NEIGHBOUR_FLAGS if flag in present)
+    answers: ProbeOutput, links: tuple[LinkFact, ...], routes: tuple[RouteFact, ...], readable: Readable
+) -> tuple[NeighbourFact, ...]:
+    bare = {link.name for link in links if link.mac is None}
+    broadcasts = {fact.resource.dst.network_address for fact in routes if fact.resource.type == "broadcast"}
+    read = partial(read_neighbour, bare=bare, broadcasts=broadcasts)
+    found = [fact for fact in readable.each(_objects(answers.neighbours, "ip neigh"), read) if fact is not None]
+    return (*found, *readable.each(_objects(answers.proxies, "ip neigh proxy"), read_proxy))
 
 
 def read_rules(save: str | None, nft_chains: str | None, problem: str | None) -> EbtablesFacts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 
 from planner.plan.plan import Plan
 from planner.plan.render import Command
@@ -11,7 +12,23 @@ from planner.text.values import NetnsPath
 
 def render_commands(plan: Plan) -> str:
     """Return the commands of ``plan``, one line each, with their ``nsenter`` prefix and standard input."""
-    return "".join(f"{shell_line(command)}\n" for command in plan.commands)
+    return shell_lines(plan.commands)
+
+
+def shell_lines(commands: Iterable[Command]) -> str:
+    """Return commands as lines of a POSIX shell.
+
+    What must not run if the command before it failed stands in its line, behind ``&&``.
+    """
+    lines: list[str] = []
+    last: Command | None = None
+    for command in commands:
+        if last and last.stops_at_failure and not set(last.changes).isdisjoint(command.changes):
+            lines[-1] += f" && {shell_line(command)}"
+        else:
+            lines.append(shell_line(command))
+        last = command
+    return "".join(f"{line}\n" for line in lines)
 
 
 def nsenter(netns: NetnsPath | None) -> tuple[str, ...]:

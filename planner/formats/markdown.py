@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from planner.changes.change import Change
-from planner.formats.commands import shell_line
+from planner.formats.commands import shell_lines
 from planner.formats.guest import guest_words
 from planner.formats.markup import clean
 from planner.formats.mermaid import render_mermaid
@@ -96,6 +96,6 @@ def _words(change: Change, netns: str) -> str:
 
 
 def _folded(commands: tuple[Command, ...], how: str) -> str:
-    lines = "".join(f"{shell_line(command)}\n" for command in commands)
+    lines = shell_lines(commands)
     summary = f"<summary>{counted(len(commands), 'command')}, {how}</summary>"
     return f"<details>\n{summary}\n\n{fenced(lines, 'sh')}\n\n</details>"

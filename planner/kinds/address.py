@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Any, ClassVar
 
 from attrs import evolve, frozen
 
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch, register
 from planner.kinds.lifetime import finite
+from planner.kinds.route import Route
 from planner.kinds.shown import differences
 from planner.kinds.sysctl import DAD
 from planner.text.values import LOOPBACK, InterfaceName, IpAddress, IpInterface, IpNetwork, Keyword, Label
@@ -22,6 +24,8 @@ class AddressState:
     ``tentative``: whether the kernel still probes for duplicates (it does for ever without a carrier). ``learnt``: made
     from a router advertisement, which will bring it back. ``absent_routes``: the prefix routes that the kernel makes
     with the address but that somebody had removed, so that they have to go again (ptp does that).
+    ``unmade_routes``: other routes that it makes and that go again: they were not there, or are changes of their own.
+    ``generated``: the kernel made the address by the link's address generation mode, and makes it again with that.
     """
 
     scope: Keyword
@@ -34,6 +38,8 @@ class AddressState:
     tentative: bool = False
     learnt: bool = False
     absent_routes: tuple[IpNetwork, ...] = ()
+    unmade_routes: tuple[Route, ...] = ()
+    generated: bool = False
 
     @property
     def comes_back(self) -> bool:
@@ -42,11 +48,19 @@ class AddressState:
 
     @property
     def canonical(self) -> AddressState:
-        """Return this without what ticks or ends by itself: two observations of one address are then equal."""
-        if self.valid_lft is None and self.preferred_lft is None and not self.tentative:
+        """Return this without what ticks or ends by itself: two observations of one address are then equal.
+
+        Nor with how it is brought back.
+        """
+        if (
+            self.valid_lft is None
+            and self.preferred_lft is None
+            and not (self.tentative or self.unmade_routes or self.generated)
+        ):
             return self
         valid, preferred = finite(self.valid_lft), finite(self.preferred_lft)
-        return evolve(self, valid_lft=valid, preferred_lft=preferred, tentative=False)
+        settled = evolve(self, tentative=False, unmade_routes=(), generated=False)
+        return evolve(settled, valid_lft=valid, preferred_lft=preferred)
 
     def aged(self, elapsed: float) -> AddressState | None:
         """Return the state ``elapsed`` seconds later, or None when the address has expired by then."""
@@ -79,6 +93,12 @@ class Address:
         """
         whole = self.peer is None or self.address.network.prefixlen == self.address.max_prefixlen
         return self.address.version == 6 and whole
+
+    @property
+    def subnet(self) -> IpNetwork:
+        """Return the network that the address is in: with a peer, the peer's."""
+        own = self.address.network
+        return own if self.peer is None else ip_network(f"{self.peer}/{own.prefixlen}", strict=False)
 
     def __str__(self) -> str:
         peer = f" peer {self.peer}" if self.peer else ""

@@ -84,6 +84,8 @@ class Chain:
 class EbtablesFacts:
     """The filter table of ebtables: ours and foreign rules, in order, as ``ebtables-save`` prints them.
 
+    ``odd_chains`` have the name of one of ebtables, but hook elsewhere or at another priority, where it adds no rule.
+
     ``problem`` says why it could not be read; the rest is empty then.
     """
 
@@ -91,6 +93,7 @@ class EbtablesFacts:
     chains: tuple[Chain, ...] = ()
     rules: tuple[str, ...] = ()
     problem: str | None = None
+    odd_chains: tuple[Keyword, ...] = ()
 
 
 def block_rules(link: InterfaceName, *, served: Collection[int]) -> tuple[DropRule, ...]:
@@ -188,7 +191,17 @@ def foreign_rules(like: RulesState, facts: EbtablesFacts) -> tuple[str, ...]:
 
 
 def _foreign(chain: Keyword, like: RulesState, facts: EbtablesFacts) -> list[str]:
-    return [line for line in facts.rules if line.startswith(f"-A {chain} ") and read_rule(line) not in like.rules]
+    """Return the lines of a chain that are not ours: of those worded like ours one is, the others are somebody's."""
+    ours, found = list(like.rules), []
+    for line in facts.rules:
+        if not line.startswith(f"-A {chain} "):
+            continue
+        rule = read_rule(line)
+        if rule in ours:
+            ours.remove(rule)
+        else:
+            found.append(line)
+    return found
 
 
 def _joined(own: RulesState, other: RulesState) -> RulesState:
@@ -258,6 +271,11 @@ def _brought_along(state: RulesState) -> str:
     return " with ".join([*(["the filter table"] if state.new_table else []), *chains])
 
 
+def _has_copies(state: RulesState, facts: Any) -> bool:
+    there = [read_rule(line) for line in facts.ebtables.rules]
+    return any(there.count(rule) > 1 for rule in state.rules)
+
+
 def _left_alone(state: RulesState, facts: Any) -> Iterable[str]:
     for rule in foreign_rules(state, facts.ebtables):
         yield f"left alone, since it is not podwire's: ebtables rule {shown(rule, 200)}"
@@ -279,6 +297,7 @@ EBTABLES = register(
         owners=lambda change: (change.resource.id,),
         left_alone=_left_alone,
         joined=_joined,
+        has_copies=_has_copies,
         remarks=_remarks,
         # ``--init-table`` behind a failed restore would take a stranger's rules along.
         stops_at_failure=True,

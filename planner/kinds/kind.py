@@ -132,6 +132,8 @@ class Kind:
     is_shared: Callable[[Resource], bool] = lambda _: False
     # A wiring's ``after`` with what that of another wiring would take away in the end: the last one does.
     joined: Callable[[State, State], State] = lambda own, _other: own
+    # Whether others have the same as what a state holds, so that nobody can tell afterwards whose is left.
+    has_copies: Callable[[State, Any], bool] = lambda _state, _facts: False
     # What is to be remarked of a change beside what a picture shows of it: a subject, words and the reason.
     remarks: Callable[[ChangeLike], Iterable[tuple[str, str, str]]] = _nothing
     # With what a state that "comes back" by itself returns.

@@ -11,10 +11,15 @@ from planner.kinds.kind import ChangeLike, Kind, Look, Seen, link_touch, registe
 from planner.kinds.shown import differences, word
 from planner.text.values import InterfaceName, IpAddress, Keyword, MacAddress
 
+_REACHABLE = "reachable"
+
 
 @frozen
 class NeighbourState:
-    """A neighbour entry that somebody set: ``state`` is permanent or noarp, None for a proxy entry."""
+    """A neighbour entry that somebody set: ``state`` is permanent, noarp or, if others learnt it, reachable.
+
+    It is None for a proxy entry, and for a managed one, which the kernel itself asks for.
+    """
 
     lladdr: MacAddress | None = None
     state: Keyword | None = None
@@ -47,6 +52,8 @@ def _words(change: ChangeLike) -> list[str]:
     resource, state = change.resource, change.known_state
     if resource.proxy:
         return [f"answers for {resource.address} (proxy)"]
+    if state.state is None:
+        return [f"neighbour {resource.address} is asked for (managed)"]
     return [f"neighbour {resource.address} is {state.lladdr} ({state.state})"]
 
 
@@ -54,7 +61,8 @@ def _looks(resource: Neighbour, state: NeighbourState) -> Iterator[Look]:
     if resource.proxy:
         yield ["ip", "neigh", "show", "proxy", "dev", resource.link], word(resource.address)
         return
-    argv = ["ip", "neigh", "show", "to", str(resource.address), "dev", resource.link, "nud", str(state.state)]
+    nud = "all" if state.state in (None, _REACHABLE) else str(state.state)
+    argv = ["ip", "neigh", "show", "to", str(resource.address), "dev", resource.link, "nud", nud]
     yield argv, word(f"lladdr {state.lladdr}") if state.lladdr else word(resource.address)
 
 

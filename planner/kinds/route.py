@@ -45,6 +45,8 @@ class RouteState:
     """A route less its identity. ``expires`` in seconds. ``learnt`` as of an address.
 
     ``unsupported`` names what podwire could not bring back; a route that has it is never touched.
+    ``place``: how many of its ``equals`` (itself among them) come before it, None if it has none or nobody noted it.
+    ``comes_last``: it comes behind them when it is added. ``stays``: it is never removed, but moved there.
     """
 
     metrics: tuple[RouteMetric, ...] = ()
@@ -52,6 +54,10 @@ class RouteState:
     preference: Keyword | None = None
     learnt: bool = False
     unsupported: str | None = None
+    place: int | None = None
+    equals: int = 0
+    comes_last: bool = False
+    stays: bool = False
 
     @property
     def comes_back(self) -> bool:
@@ -60,8 +66,10 @@ class RouteState:
 
     @property
     def canonical(self) -> RouteState:
-        """Return this without what ticks."""
-        return self if self.expires is None else evolve(self, expires=finite(self.expires))
+        """Return this without what ticks, and without how it is brought back."""
+        if self.expires is None and self.place is None:
+            return self
+        return evolve(self, expires=finite(self.expires), equals=0, comes_last=False, stays=False)
 
     def aged(self, elapsed: float) -> RouteState | None:
         """Return the state ``elapsed`` seconds later, or None when the route has expired by then."""
@@ -101,6 +109,18 @@ class Route:
         return self.nhid is not None or any(hop.via for hop in self.nexthops)
 
     @property
+    def rank(self) -> tuple[object, ...] | None:
+        """Return what the kernel finds the route by: of those equal in it the first is used, so their order counts.
+
+        None for IPv6's link-local and multicast prefixes, which are only asked for with a link. Of IPv6 those through a
+        gateway are apart from the others.
+        """
+        if self.dst.version == 6 and (self.dst.is_link_local or self.dst.is_multicast):
+            return None
+        rank = (self.dst, self.table, self.tos, self.metric)
+        return rank if self.dst.version == 4 else (*rank, self.has_gateway)
+
+    @property
     def default_scope(self) -> str:
         """Return the scope that ``ip route add`` gives if none is named (ip-route(8))."""
         if self.type == "local":
@@ -118,9 +138,20 @@ class Route:
         return f"route {kind}{dst}{hops}{table}{metric}"
 
 
-def _observe(seen: Seen, resource: Route, _like: Any) -> RouteState | None:
+def _observe(seen: Seen, resource: Route, like: Any) -> RouteState | None:
+    """Return how a route is; its place only if it was noted, and what an advertisement makes only as it is known.
+
+    As long as one of its equals is missing, or somebody has added one, only a route that stays is out of its place.
+    """
     found: RouteState | None = seen.entries.get(resource)
-    return found
+    if found is None or not isinstance(like, RouteState):
+        return found
+    if like.place is None:
+        return found if found.learnt == like.learnt else evolve(found, learnt=like.learnt)
+    place, equals = seen.facts.route_places.get(resource, (0, 1))
+    place = place if like.stays or equals == like.equals else like.place
+    noted = evolve(found, place=place, equals=like.equals, comes_last=like.comes_last, stays=like.stays)
+    return evolve(noted, learnt=like.learnt)
 
 
 def _words(change: ChangeLike) -> list[str]:

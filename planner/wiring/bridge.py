@@ -162,6 +162,12 @@ def _block(request: WiringRequest) -> Change:
     there = next((line for line in facts.ebtables.rules if read_rule(line) in rules), None)
     if there is not None:
         raise Refused(f"the ebtables rule '{there}' is there already and is not podwire's: remove it first")
+    odd = next((rule.chain for rule in rules if rule.chain in facts.ebtables.odd_chains), None)
+    if odd is not None:
+        raise Refused(
+            f"chain {odd} of the nft table bridge filter is not as ebtables makes it (another hook or priority), so it "
+            "takes no ebtables rules: move it into a table of its own"
+        )
     state = new_rules(rules, facts.ebtables)
     served = any(_served(link, facts) for link in request.links)
     reason = "pod network and bridge are kept apart" + ("; leases come from here only" if served else "")

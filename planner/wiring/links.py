@@ -31,6 +31,7 @@ from planner.text.values import (
 )
 
 NO_GENERATION = Keyword("none")
+_OWN = ip_interface("127.0.0.1/8")
 # Drivers that take a new MAC while the link is up (IFF_LIVE_ADDR_CHANGE); others answer "busy".
 _LIVE_MAC = {"veth", "bridge", "tun", "dummy", "vlan", "macvlan", "bond", "team"}
 
@@ -209,13 +210,27 @@ def loopback_up(facts: NamespaceFacts, removed: Collection[Resource], netns: Net
         fact for fact in facts.routes_of(LOOPBACK) if fact.resource.dst.version == 6 and fact.resource.table != "local"
     ]
     lost += [fact for fact in facts.addresses_of(LOOPBACK) if fact.resource.address.version == 6]
+    lost += _quiet_addresses(facts)
     gone = tuple(
-        Change(fact.resource, fact.state, None, "lo would lose it when it goes down again", netns)
+        Change(fact.resource, fact.state, None, "lo does not keep it as it is when it goes down again", netns)
         for fact in lost
         if fact.resource not in removed
     )
-    own = Address(LOOPBACK, ip_interface("127.0.0.1/8"))
+    own = Address(LOOPBACK, _OWN)
     state = AddressState(scope=Keyword("host"), label=Label("lo"))
     there = any(fact.resource == own for fact in facts.addresses)
     address = () if there else (Change(own, None, state, "lo has it when it is up", netns),)
     return (*gone, *address, *bring_up((lo,), netns, "programs in the namespace expect it"))
+
+
+def _quiet_addresses(facts: NamespaceFacts) -> list[AddressFact]:
+    """Return the IPv4 addresses of ``lo`` whose network has no local route: going up makes one that stays for good.
+
+    Those listed behind it as well, or they would change places. In the order in which they can be removed.
+    """
+    there = {fact.resource.dst for fact in facts.routes_of(LOOPBACK) if fact.resource.type == "local"}
+    found = [fact for fact in facts.addresses_of(LOOPBACK) if fact.resource.address.version == 4]
+    networks = [fact.resource.subnet for fact in found]
+    quiet = (subnet.prefixlen < subnet.max_prefixlen and subnet not in there for subnet in networks)
+    first = next((place for place, is_quiet in enumerate(quiet) if is_quiet), len(found))
+    return [fact for fact in reversed(found[first:]) if fact.resource.address != _OWN]

@@ -6,17 +6,28 @@ may have the address of another as its source.
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from planner.changes.change import Change
 from planner.errors import Refused
-from planner.facts.kernel_routes import explicit_routes
-from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, NeighbourFact, RouteFact
-from planner.guest.needs import moves_to_guest
-from planner.kinds.link_attributes import AddrGenMode, AddrGenModeState
-from planner.kinds.route import KERNEL, MAIN_TABLE, Route
+from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, NeighbourFact
+from planner.kinds.address import Address, AddressState
+from planner.kinds.link_attributes import AddrGenMode, AddrGenModeState, Mac
+from planner.kinds.route import KERNEL, MAIN_TABLE
 from planner.kinds.sysctl import Sysctl, SysctlState
-from planner.text.values import InterfaceName, Keyword, NetnsPath, SysctlKey, SysctlValue, is_ipv6_link_local
+from planner.text.values import (
+    InterfaceName,
+    Keyword,
+    NetnsPath,
+    SysctlKey,
+    SysctlValue,
+    is_ipv6_link_local,
+)
+from planner.wiring.routes import StrippedRoutes, made_separately, strip_routes
 
 NONE = Keyword("none")
+STABLE_PRIVACY = Keyword("stable-privacy")
+_STABLE_MODES = ("stable_secret", "random")
 ZERO = SysctlValue("0")
 
 
@@ -30,13 +41,44 @@ def strip_link(link: LinkFact, facts: NamespaceFacts, netns: NetnsPath) -> tuple
 
 def strip_links(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
     """Return the changes that strip several links, phase by phase."""
+    names = {link.name for link in links}
+    stripped = strip_routes(links, facts, removal_order(links, facts)[::-1])
+    addresses = remove_addresses(links, facts, netns, stripped)
+    early, late = _generation(links, facts, addresses, netns)
     return (
         *quieten_dad(links, facts, netns),
-        *remove_routes(links, facts, netns),
+        *stripped.changes(names, netns),
         *remove_neighbours(links, facts, netns),
-        *stop_address_generation(links, facts, netns),
-        *remove_addresses(links, facts, netns),
+        *early,
+        *(each for change in addresses for each in (change, *late.get(change.resource, ()))),
     )
+
+
+def _generation(
+    links: tuple[LinkFact, ...], facts: NamespaceFacts, addresses: tuple[Change, ...], netns: NetnsPath
+) -> tuple[list[Change], dict[Address, tuple[Change, ...]]]:
+    """Return the changes that stop address generation: before all addresses, or just behind the one that it makes.
+
+    That is behind it if another link-local address was added later, which is listed before it, or if a route goes again
+    that comes with it.
+    """
+    early: list[Change] = []
+    late: dict[Address, tuple[Change, ...]] = {}
+    for change in stop_address_generation(links, facts, netns):
+        link = facts.link(change.resource.link)
+        own = _generated(link, facts) if link else None
+        found = [other for other in addresses if other.resource.link == change.resource.link]
+        first = next((other for other in found if own and is_ipv6_link_local(other.resource.address)), None)
+        is_odd = own and first and (first.resource != own.resource or _unmakes(first.before))
+        if own and is_odd:
+            late[own.resource] = (change,)
+        else:
+            early.append(change)
+    return early, late
+
+
+def _unmakes(state: AddressState | None) -> bool:
+    return state is not None and bool(state.absent_routes or state.unmade_routes)
 
 
 def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
@@ -66,74 +108,6 @@ def _needs_quiet(link: LinkFact, facts: NamespaceFacts) -> bool:
     return any(not fact.resource.is_spared for fact in ipv6) and not any(fact.state.tentative for fact in ipv6)
 
 
-def remove_routes(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
-    """Return the changes that remove the links' routes, and others that have an address of theirs as their source.
-
-    The kernel would take those (IPv4) or their source (IPv6) away with the address, unasked.
-    """
-    names = {link.name for link in links}
-    sources = {fact.resource.address.ip for name in names for fact in facts.addresses_of(name)}
-    touched = [
-        fact
-        for fact in explicit_routes(facts)
-        if names & set(fact.resource.links) or (fact.resource.source in sources and fact.resource.source is not None)
-    ]
-    for fact in touched:
-        if fact.state.unsupported:
-            raise Refused(
-                f"{fact.resource} has {fact.state.unsupported}, which podwire could not bring back: remove it first"
-            )
-    _refuse_twins(touched)
-    return tuple(
-        Change(fact.resource, fact.state, None, _route_reason(fact, names), netns) for fact in _removable(touched)
-    )
-
-
-def _refuse_twins(routes: list[RouteFact]) -> None:
-    seen = set()
-    for fact in routes:
-        if fact.resource in seen:
-            raise Refused(
-                f"{fact.resource} is there twice, with other metrics, so that neither can be told: remove one"
-            )
-        seen.add(fact.resource)
-
-
-def _removable(routes: list[RouteFact]) -> list[RouteFact]:
-    """Return the routes in an order in which each is removed, and not another, and comes back reachable in its place.
-
-    Routes through a gateway go first. Of equal IPv4 routes the kernel deletes the first that fits: they go as listed,
-    and each comes back in front of those behind it (``prepend``). IPv6 ones always come back behind, so the last goes
-    first.
-    """
-    by_gateway: dict[tuple[object, ...], set[bool]] = {}
-    for fact in routes:
-        by_gateway.setdefault(_rank(fact.resource), set()).add(fact.resource.has_gateway)
-    ipv4 = [fact for fact in routes if fact.resource.dst.version == 4]
-    ipv6 = [fact for fact in reversed(routes) if fact.resource.dst.version == 6]
-
-    def late(fact: RouteFact) -> int:
-        found = by_gateway[_rank(fact.resource)]
-        return (False in found) + (True not in found)
-
-    return sorted(ipv4 + ipv6, key=late)
-
-
-def _rank(route: Route) -> tuple[object, ...]:
-    """Return what the kernel finds a route by; IPv4 keeps those that are equal in it in their order."""
-    rank = (route.dst, route.table, route.tos, route.metric)
-    return rank if route.dst.version == 4 else (*rank, route.has_gateway)
-
-
-def _route_reason(fact: RouteFact, names: set[InterfaceName]) -> str:
-    if fact.state.learnt:
-        own = fact.resource.protocol == KERNEL
-        return "comes back with its address" if own else "comes back with the next router advertisement"
-    if not names & set(fact.resource.links):
-        return "would go with its source address"
-    return "moves to the VM" if moves_to_guest(fact) else "the VM has no use for it"
-
-
 def remove_neighbours(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
     """Return the changes that remove the neighbours that somebody set.
 
@@ -147,26 +121,62 @@ def remove_neighbours(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns:
     )
 
 
+def flushed_neighbours(
+    changes: tuple[Change, ...], left: tuple[Change, ...], facts: NamespaceFacts
+) -> tuple[Change, ...]:
+    """Return the changes that add again what others set on links while these were wired.
+
+    ``changes`` are all that take the wiring back, ``left`` those that are still to be made: a new MAC among them
+    flushes every entry of its link but proxy ones.
+    """
+    ours = {change.resource for change in changes}
+    flushed = {change.resource.link: change.netns for change in left if isinstance(change.resource, Mac)}
+    reason = "others set it meanwhile, and the new MAC flushes it"
+    return tuple(
+        Change(fact.resource, None, fact.state, reason, flushed[fact.resource.link])
+        for fact in facts.neighbours
+        if fact.resource.link in flushed and fact.resource not in ours and not fact.resource.proxy
+    )
+
+
 def _neighbour_reason(fact: NeighbourFact) -> str:
     return "would go with the addresses" if fact.resource.proxy else "the VM needs it instead"
 
 
 def stop_address_generation(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
     """Return the changes that keep the kernel from giving the links a link-local address again."""
-    return tuple(
-        Change(
-            AddrGenMode(link.name),
-            AddrGenModeState(link.addrgenmode),
-            AddrGenModeState(NONE),
-            "the VM chooses the same link-local address",
-            netns,
-        )
-        for link in links
-        if link.addrgenmode not in (None, NONE) and link.addrgenmode and facts.has_ipv6(link.name)
-    )
+    return tuple(change for link in links if (change := _stop_generation(link, facts, netns)) is not None)
 
 
-def remove_addresses(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
+def _stop_generation(link: LinkFact, facts: NamespaceFacts, netns: NetnsPath) -> Change | None:
+    if link.addrgenmode in (None, NONE) or not link.addrgenmode or not facts.has_ipv6(link.name):
+        return None
+    before = AddrGenModeState(link.addrgenmode, makes=_generated(link, facts) is not None)
+    reason = "the VM chooses the same link-local address"
+    return Change(AddrGenMode(link.name), before, AddrGenModeState(NONE), reason, netns)
+
+
+def _generated(link: LinkFact, facts: NamespaceFacts) -> AddressFact | None:
+    """Return the stable, private link-local address that the kernel makes by the link's mode (RFC 7217), or None.
+
+    Nobody else can give it that flag. One made from the MAC is added like any other: at once, and not tentative.
+    """
+    if not link.up:
+        return None
+    found = (fact for fact in facts.addresses_of(link.name) if is_ipv6_link_local(fact.resource.address))
+    return next((fact for fact in found if _is_generated(fact, link)), None)
+
+
+def _is_generated(fact: AddressFact, link: LinkFact) -> bool:
+    address, state = fact.resource, fact.state
+    if address.peer is not None or state.metric is not None or (state.valid_lft, state.preferred_lft) != (None, None):
+        return False
+    return link.addrgenmode in _STABLE_MODES and state.flags == (STABLE_PRIVACY,)
+
+
+def remove_addresses(
+    links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath, stripped: StrippedRoutes | None = None
+) -> tuple[Change, ...]:
     """Return the changes that remove the links' addresses, in the order that keeps theirs when they come back.
 
     IPv4 last listed first: a primary would take its secondaries with it. IPv6 as listed, where the newest comes first
@@ -174,25 +184,45 @@ def remove_addresses(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: 
     the others' groups.
     Of links in one subnet the one whose route counts, the first, goes last.
     """
+    ordered = removal_order(links, facts)
+    stripped = stripped or strip_routes(links, facts, ordered[::-1])
+    generated = {link.name: fact.resource for link in links if (fact := _generated(link, facts)) is not None}
+    changes = []
+    for fact in ordered:
+        made = generated.get(fact.resource.link) == fact.resource
+        if fact.state.comes_back is False and STABLE_PRIVACY in fact.state.flags and not made:
+            raise Refused(f"{fact.resource} was generated otherwise than its link does now: remove it first")
+        unmade = tuple(dict.fromkeys((*fact.state.unmade_routes, *made_separately(fact, stripped, facts))))
+        before = evolve(fact.state, unmade_routes=unmade, generated=made)
+        changes.append(Change(fact.resource, before, None, _address_reason(fact), netns))
+    return tuple(changes)
+
+
+def removal_order(links: tuple[LinkFact, ...], facts: NamespaceFacts) -> list[AddressFact]:
+    """Return the addresses of links in the order in which they are removed; the other way round they come back."""
     ordered = []
     for link in reversed(_by_connected_routes(links, facts)):
         found = facts.addresses_of(link.name)
         ordered += [fact for fact in reversed(found) if fact.resource.address.version == 4]
         ipv6 = [fact for fact in found if fact.resource.address.version == 6]
         ordered += sorted(ipv6, key=lambda fact: not is_ipv6_link_local(fact.resource.address))
-    return tuple(Change(fact.resource, fact.state, None, _address_reason(fact), netns) for fact in ordered)
+    return ordered
 
 
 def _by_connected_routes(links: tuple[LinkFact, ...], facts: NamespaceFacts) -> list[LinkFact]:
     """Return the links, those in one subnet in the order in which the kernel lists their routes to it."""
     names = {link.name for link in links}
-    shared: dict[tuple[object, ...], list[InterfaceName]] = {}
-    for route in (fact.resource for fact in facts.routes):
-        if route.protocol == KERNEL and route.table == MAIN_TABLE and route.dst.version == 4:
-            shared.setdefault(_rank(route), []).extend(name for name in route.links if name in names)
     places: dict[InterfaceName, int] = {}
-    for name in (name for found in shared.values() if len(found) > 1 for name in found):
-        places.setdefault(name, len(places))
+    for group in facts.equal_routes:
+        made = [
+            route
+            for route in (fact.resource for fact in group)
+            if route.protocol == KERNEL and route.table == MAIN_TABLE
+        ]
+        found = [name for route in made for name in route.links if name in names]
+        if len(found) > 1:
+            for name in found:
+                places.setdefault(name, len(places))
     return sorted(links, key=lambda link: places.get(link.name, -1))
 
 

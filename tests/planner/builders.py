@@ -133,7 +133,10 @@ def namespace(*parts: Part, lo: LinkFact | None = None, bridge_netfilter: bool =
     if links[0].up and not any(fact.resource.link == "lo" for fact in addresses):
         addresses = (address("127.0.0.1/8 scope host", "lo"), address("::1/128 scope host", "lo"), *addresses)
     down = {link.name for link in links if not link.up}
-    made = [route for fact in addresses if fact.resource.link not in down for route in connected(fact)]
+    primaries = {(fact.resource.link, fact.resource.subnet): fact for fact in reversed(addresses)}
+    secondary = [f for f in addresses if f.resource.address.version == 4 and f not in primaries.values()]
+    alive = [fact for fact in addresses if fact.resource.link not in down and fact not in secondary]
+    made = [route for fact in alive for route in connected(fact)]
     # Addresses of one prefix share its route, which has no expiry if one of them has none.
     merged = {fact.resource: fact for fact in sorted(made, key=lambda fact: fact.state.expires is None)}.values()
     given = {part.key: part for part in parts if isinstance(part, LinkSysctl)}
@@ -141,7 +144,7 @@ def namespace(*parts: Part, lo: LinkFact | None = None, bridge_netfilter: bool =
         version=FACTS_VERSION,
         links=links,
         addresses=addresses,
-        routes=(*(part for part in parts if isinstance(part, RouteFact)), *merged),
+        routes=tuple(dict.fromkeys((*(part for part in parts if isinstance(part, RouteFact)), *merged))),
         neighbours=tuple(part for part in parts if isinstance(part, NeighbourFact)),
         ebtables=next((part for part in parts if isinstance(part, EbtablesFacts)), EbtablesFacts()),
         sysctls=tuple((given | _sysctls(links, given, bridge_netfilter=bridge_netfilter)).values()),

@@ -43,9 +43,9 @@ def _step(change: Change, facts: NamespaceFacts) -> NamespaceFacts:
     own_link = getattr(resource, "link", None)
     _demand(own_link is None or facts.link(own_link) is not None, f"{resource}: its link is gone")
     if isinstance(resource, Address):
-        return add_address(facts, AddressFact(resource, after)) if after else remove_address(facts, resource)
+        return _address(facts, resource, after) if after else remove_address(facts, resource)
     if isinstance(resource, Route):
-        return add_route(facts, RouteFact(resource, after)) if after else _remove_route(facts, resource)
+        return _route(facts, resource, before, after)
     if isinstance(resource, Neighbour):
         return _neighbour(facts, resource, after)
     if isinstance(resource, Link):
@@ -80,6 +80,14 @@ def secondaries(facts: NamespaceFacts, link: str) -> set[Address]:
     """Return the IPv4 addresses of a link that are not the first listed of their subnet."""
     found = [fact.resource for fact in facts.addresses_of(link) if fact.resource.address.version == 4]
     return {one for index, one in enumerate(found) if any(_subnet(one) == _subnet(before) for before in found[:index])}
+
+
+def _address(facts: NamespaceFacts, resource: Address, after: Any) -> NamespaceFacts:
+    """Return the facts with an address, less the routes that it brings but that go again."""
+    added = add_address(facts, AddressFact(resource, evolve(after, unmade_routes=(), generated=False)))
+    unmade = [route for route in after.unmade_routes if route.table != "local"]
+    _demand(set(unmade) <= {fact.resource for fact in added.routes}, f"{resource} brings no {unmade}")
+    return evolve(added, routes=tuple(fact for fact in added.routes if fact.resource not in unmade))
 
 
 def add_address(facts: NamespaceFacts, new: AddressFact) -> NamespaceFacts:
@@ -177,7 +185,18 @@ def _ipv4_of(routes: Iterable[RouteFact], facts: NamespaceFacts, link: str) -> l
 # Routes and neighbours
 
 
-def add_route(facts: NamespaceFacts, new: RouteFact) -> NamespaceFacts:
+def _route(facts: NamespaceFacts, resource: Route, before: Any, after: Any) -> NamespaceFacts:
+    if after is None:
+        return _remove_route(facts, resource)
+    if before is not None:
+        if not after.comes_last:
+            return facts
+        facts = _remove_route(facts, resource)
+    state = evolve(after, place=None, equals=0, comes_last=False, stays=False)
+    return add_route(facts, RouteFact(resource, state), in_front=not after.comes_last)
+
+
+def add_route(facts: NamespaceFacts, new: RouteFact, *, in_front: bool = True) -> NamespaceFacts:
     """Return the facts with a route, IPv4 ones in front (`prepend`); its gateways and its source must be there."""
     route = new.resource
     _demand(all(fact.resource != route for fact in facts.routes), f"{route} is there already")
@@ -192,7 +211,7 @@ def add_route(facts: NamespaceFacts, new: RouteFact) -> NamespaceFacts:
         on_link = [fact.resource for fact in facts.routes if fact.resource.links == (hop.dev,)]
         reached = any(other.dst.version == hop.via.version and hop.via in other.dst for other in on_link)
         _demand(reached, f"{route}: {hop.via} cannot be reached")
-    routes = (new, *facts.routes) if route.dst.version == 4 else (*facts.routes, new)
+    routes = (new, *facts.routes) if route.dst.version == 4 and in_front else (*facts.routes, new)
     return evolve(facts, routes=routes)
 
 

@@ -216,7 +216,8 @@ class TestCommands:
         """And the indexes of the others are right."""
         plan = SITUATIONS["advertised"].plan()
         named = {index for command in plan.reverse_commands for index in command.changes}
-        by_itself = {n for n, change in enumerate(plan.reverse().changes) if change.happens_by_itself}
+        back = plan.reverse().changes
+        by_itself = {n for n, change in enumerate(back) if change.happens_by_itself}
         assert len(by_itself) == 3
         assert named == set(range(len(plan.changes))) - by_itself
         assert templates.commands([change for change in plan.reverse().changes if change.happens_by_itself]) == ()

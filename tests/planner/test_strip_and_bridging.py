@@ -86,9 +86,6 @@ class TestStripLink:
         back = carry_out([change.inverse() for change in reversed(changes)], carry_out(changes, facts))
         assert [fact for fact in back.routes if fact in routes] == list(routes)
 
-    @pytest.mark.xfail(
-        reason="`prepend` puts it in front of a route of a link that is not wired; needs its place noted"
-    )
     def test_equal_routes_of_a_link_that_stays_keep_their_place(self) -> None:
         """A route that was behind another link's comes back behind it."""
         routes = (route("10.9.0.0/16 dev net1 scope link"), route("10.9.0.0/16 dev eth0 scope link"))
@@ -97,9 +94,6 @@ class TestStripLink:
         back = carry_out([change.inverse() for change in reversed(changes)], carry_out(changes, facts))
         assert [fact for fact in back.routes if fact in routes] == list(routes)
 
-    @pytest.mark.xfail(
-        reason="the kernel leaves the route to the address that would expire, which goes last (addrconf.c)"
-    )
     def test_a_prefix_shared_with_an_address_that_would_expire_leaves_no_route(self) -> None:
         """Of a permanent and an expiring IPv6 address in one prefix, none leaves the prefix's route on the port."""
         facts = namespace(veth(), address("fd00::6/64"), address("fd00::5/64 valid_lft 900 preferred_lft 900"))

@@ -268,7 +268,8 @@ class TestPhases:
 
     ORDER = (Route, Neighbour, AddrGenMode, Address, EbtablesRules, Mac, Sysctl, Link, Master, Admin)
 
-    @pytest.mark.parametrize("name", [name for name in SITUATIONS if name != "down"])
+    # "addresses" has a link-local address that was added later than the generated one (TestStripLink).
+    @pytest.mark.parametrize("name", [name for name in SITUATIONS if name not in ("down", "addresses")])
     def test_are_in_order_over_all_links(self, name: str) -> None:
         """Routes, neighbours, address generation, addresses, rules, MACs, sysctls, links, masters, up."""
         phases = [self.ORDER.index(type(change.resource)) for change in SITUATIONS[name].plan().changes]

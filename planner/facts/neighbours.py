@@ -1,0 +1,76 @@
+"""Neighbours that somebody set, among those that the kernel makes or learns (ip-neighbour(8))."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from planner.facts.model import NeighbourFact
+from planner.kinds.neighbour import Neighbour, NeighbourState
+from planner.text.document import Node
+from planner.text.values import InterfaceName, IpAddress, Keyword, MacAddress, parse_address
+
+_NEIGHBOUR_FLAGS = ("router", "extern_learn", "managed")
+_KEPT_NEIGHBOURS = ("PERMANENT", "NOARP")
+# Entries that somebody set, whatever state they are in; the first stay as they are, the others the kernel keeps asking.
+_MANAGED = "managed"
+_KEPT_FLAGS = ("extern_learn", _MANAGED)
+_REACHABLE = Keyword("reachable")
+_EVERYBODY = parse_address("255.255.255.255")
+_BROADCAST = "ff:ff:ff:ff:ff:ff"
+
+
+def read_neighbour(
+    node: Node, *, bare: Collection[InterfaceName], broadcasts: Collection[IpAddress]
+) -> NeighbourFact | None:
+    """Return an entry of ``ip neigh show nud all`` if somebody set it.
+
+    On ``bare`` links, which have no MAC, every noarp entry is the kernel's. Whether an entry is reachable moves by
+    itself: one that is kept without being permanent counts as that.
+    """
+    states, flags = node.maybe("state", Node.texts) or (), _neighbour_flags(node)
+    kept = next((state for state in _KEPT_NEIGHBOURS if state in states), None)
+    if kept is None and not set(flags) & set(_KEPT_FLAGS):
+        return None
+    link, address = _neighbour_identity(node)
+    mac = node.optional("lladdr", Node.text, "")
+    if kept == "NOARP" and (link in bare or mac == _made_mac(address, broadcasts)):
+        return None
+    is_asked_for = kept is None and _MANAGED in flags
+    state = NeighbourState(
+        lladdr=None if is_asked_for else node.maybe("lladdr", lambda item: item.parse(MacAddress)),
+        state=None if is_asked_for else Keyword(kept.lower()) if kept else _REACHABLE,
+        flags=flags,
+        protocol=node.maybe("protocol", _keyword),
+    )
+    return NeighbourFact(Neighbour(link, address), state)
+
+
+def read_proxy(node: Node) -> NeighbourFact:
+    """Return an entry of ``ip neigh show proxy``."""
+    state = NeighbourState(flags=_neighbour_flags(node), protocol=node.maybe("protocol", _keyword))
+    return NeighbourFact(Neighbour(*_neighbour_identity(node), proxy=True), state)
+
+
+def _made_mac(address: IpAddress, broadcasts: Collection[IpAddress]) -> str | None:
+    """Return the MAC with which the kernel itself makes an entry (RFC 1112, RFC 2464), None if it makes none."""
+    if address in broadcasts or address == _EVERYBODY:
+        return _BROADCAST
+    if not address.is_multicast:
+        return None
+    low = address.packed[-4:]
+    found = bytes((0x33, 0x33, *low)) if address.version == 6 else bytes((1, 0, 0x5E, low[1] & 0x7F, *low[2:]))
+    return found.hex(":")
+
+
+def _neighbour_identity(node: Node) -> tuple[InterfaceName, IpAddress]:
+    return node.field("dev").parse(InterfaceName), node.field("dst").parse(parse_address)
+
+
+def _neighbour_flags(node: Node) -> tuple[Keyword, ...]:
+    """Return the flags, which come as keys with null."""
+    present = node.keys()
+    return tuple(Keyword(flag) for flag in _NEIGHBOUR_FLAGS if flag in present)
+
+
+def _keyword(node: Node) -> Keyword:
+    return node.parse(Keyword)
