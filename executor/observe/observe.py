@@ -18,6 +18,7 @@ from executor.netns.namespace import Namespace, is_of_the_host
 from executor.observe.ebtables import EbtablesSave
 from executor.observe.functions import read_conf, read_functions
 from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_qdiscs
+from executor.observe.makers import read_address_makers, read_route_makers
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, one_line
 from executor.process.run import start_program
@@ -93,7 +94,9 @@ class Observation:
         """Return all but the rules, which another program tells meanwhile."""
         session = self._session
         assert session is not None  # noqa: S101  called once
-        sysctls, qdiscs, hooks = self._namespace.call(lambda: (_read_sysctls(), read_qdiscs(), read_netfilter_hooks()))
+        sysctls, qdiscs, hooks, makers = self._namespace.call(
+            lambda: (_read_sysctls(), read_qdiscs(), read_netfilter_hooks(), read_address_makers())
+        )
         links, addresses, routes4, routes6, neighbours, proxies = _answers(session, _QUESTIONS)
         route_text = None
         if '"metrics"' in routes4 + routes6:
@@ -116,6 +119,8 @@ class Observation:
                 functions=read_functions() if is_of_the_host(self._namespace) else {},
                 conf=self._namespace.call(lambda: read_conf(_pci_links(links))) if _PCI in links else {},
                 observed_at=time.time(),
+                address_makers=makers,
+                route_makers=self._namespace.call(read_route_makers) if '"expires"' in routes6 else None,
                 bridge_fdb=fdb,
                 bridge_mdb=mdb,
             )

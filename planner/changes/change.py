@@ -92,8 +92,7 @@ def pending(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, .
             )
         if not (equivalent(seen, change.after) or change.happens_by_itself or isinstance(seen, Foreign)):
             # What only changes with its link (a MAC, a sysctl) is still to be done if that is gone: it will be said.
-            is_known = seen in (None, UNREADABLE) or equivalent(seen, change.before)
-            found.append(change if is_known else evolve(change, before=seen))
+            found.append(change if seen in (None, UNREADABLE) else evolve(change, before=seen))
     return _refined(tuple(found), lookup)
 
 

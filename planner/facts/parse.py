@@ -19,10 +19,12 @@ from attrs import evolve, field, frozen
 from planner.errors import InvalidInput
 from planner.facts.ebtables_save import read_save
 from planner.facts.functions import read_functions, with_conf
-from planner.facts.kernel_routes import LOCAL_TABLE, absent_local_routes, absent_prefixes, prefix_routes
+from planner.facts.kernel_routes import absent_local_routes, absent_prefixes
+from planner.facts.makers import AddressMakers, with_makers, with_route_makers
 from planner.facts.model import (
     FACTS_VERSION,
     AddressFact,
+    LinkFact,
     NamespaceFacts,
     NeighbourFact,
     ResourceFact,
@@ -44,7 +46,6 @@ from planner.text.values import (
     IpNetwork,
     Keyword,
     Label,
-    MacAddress,
     SysctlKey,
     SysctlValue,
     parse_address,
@@ -94,6 +95,8 @@ class ProbeOutput:
     conf: Mapping[str, Mapping[str, str]] = field(factory=dict)
     bridge_fdb: str | None = None
     bridge_mdb: str | None = None
+    address_makers: AddressMakers | None = None
+    route_makers: str | None = None
 
 
 def read_probes(answers: ProbeOutput) -> NamespaceFacts:
@@ -109,14 +112,18 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
         links = with_entries(links, fdb, mdb, {fact.resource.link for fact in neighbours})
     down = {link.name for link in links if not link.up}
     there = {fact.resource for fact in routes if not fact.state.metrics}
-    addresses = tuple(_addresses(_objects(answers.addresses, "ip addr"), readable))
+    listed = _addresses(_objects(answers.addresses, "ip addr"), readable)
+    indexes = {link.name: link.index for link in links}
+    addresses = with_makers(listed, answers.address_makers, indexes, answers.sysctls)
     addresses = absent_local_routes(absent_prefixes(addresses, there, down), there, down)
     return NamespaceFacts(
         version=FACTS_VERSION,
         links=links,
         addresses=addresses,
         # IPv6 routes that have expired stay listed for up to a minute, with a time below 0.
-        routes=tuple(_who_brings(fact, addresses, answers.sysctls) for fact in routes if fact.state.expires != 0),
+        routes=with_route_makers(
+            (fact for fact in routes if fact.state.expires != 0), answers.route_makers, addresses, answers.sysctls
+        ),
         neighbours=neighbours,
         ebtables=read_rules(answers.ebtables_save, answers.nft_chains, answers.ebtables_problem),
         sysctls=tuple(_settings(answers.sysctls)),
@@ -191,7 +198,7 @@ def _address(node: Node) -> tuple[tuple[Any, IpAddress | None], AddressState]:
     local = node.field("local").parse(lambda text: parse_interface(f"{text}/{length}"))
     valid, preferred = (_lifetime(node.field(f"{which}_life_time")) for which in ("valid", "preferred"))
     dynamic = bool(node.maybe("dynamic", Node.boolean))
-    from_advertisement = any(node.has(flag) for flag in ("temporary", "stable-privacy"))
+    from_advertisement = any(node.has(flag) for flag in ("mngtmpaddr", "temporary", "stable-privacy"))
     state = AddressState(
         scope=node.field("scope").parse(Keyword),
         label=node.maybe("label", lambda label: label.parse(Label)),
@@ -225,18 +232,6 @@ def _routes(answers: ProbeOutput, readable: Readable) -> tuple[RouteFact, ...]:
         for (node, read), line in zip(nodes, told, strict=True)
         for fact in readable.each((node,), partial(_remembered, read))
     )
-
-
-def _who_brings(fact: RouteFact, addresses: Iterable[AddressFact], sysctls: Mapping[str, str]) -> RouteFact:
-    """Return the fact; somebody has set what neither an advertisement nor an address can bring back."""
-    if not fact.state.learnt:
-        return fact
-    listens = fact.resource.table != LOCAL_TABLE and any(
-        sysctls.get(f"net/ipv6/conf/{link}/accept_ra", "0") != "0" for link in fact.resource.links
-    )
-    if listens or any(fact.resource in prefix_routes(found.resource, found.state) for found in addresses):
-        return fact
-    return evolve(fact, state=evolve(fact.state, learnt=False))
 
 
 def _with_metrics(node: Node, fact: RouteFact, line: str | None) -> RouteFact:

@@ -26,6 +26,7 @@ class AddressState:
     with the address but that somebody had removed, so that they have to go again (ptp does that).
     ``unmade_routes``: other routes that it makes and that go again: they were not there, or are changes of their own.
     ``generated``: the kernel made the address by the link's address generation mode, and makes it again with that.
+    ``made_by``: ``kernel_ll`` for such a one, ``kernel_ra`` if an advertisement did; None if somebody or nobody knows.
     """
 
     scope: Keyword
@@ -40,6 +41,7 @@ class AddressState:
     absent_routes: tuple[IpNetwork, ...] = ()
     unmade_routes: tuple[Route, ...] = ()
     generated: bool = False
+    made_by: Keyword | None = None
 
     @property
     def comes_back(self) -> bool:
@@ -55,11 +57,11 @@ class AddressState:
         if (
             self.valid_lft is None
             and self.preferred_lft is None
-            and not (self.tentative or self.unmade_routes or self.generated)
+            and not (self.tentative or self.unmade_routes or self.generated or self.made_by)
         ):
             return self
         valid, preferred = finite(self.valid_lft), finite(self.preferred_lft)
-        settled = evolve(self, tentative=False, unmade_routes=(), generated=False)
+        settled = evolve(self, tentative=False, unmade_routes=(), generated=False, made_by=None)
         return evolve(settled, valid_lft=valid, preferred_lft=preferred)
 
     def aged(self, elapsed: float) -> AddressState | None:

@@ -167,8 +167,8 @@ class TestAddresses:
         }
 
     def test_what_a_router_advertised_is_learnt(self, addressed: NamespaceFacts) -> None:
-        """Temporary ones; one that manages them may have been set by hand, and can be added again as it is."""
-        assert own(addressed, "fd00:5::5/64").state.learnt is False
+        """A dynamic address that manages temporary ones was advertised; one with lifetimes alone was not."""
+        assert own(addressed, "fd00:5::5/64").state.learnt is True
         assert own(addressed, "fd00:4::5/64").state.learnt is False
         assert own(addressed, "10.3.0.5/24").state.learnt is False
 

@@ -1,0 +1,45 @@
+"""Who made an address or a route: the kernel marks its own, and ``ip`` 6.1 doesn't print that.
+
+To be called on a thread inside the namespace.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+from pathlib import Path
+
+from executor.observe.netlink import attributes, dump
+from planner.facts.makers import AddressMakers
+
+# <linux/rtnetlink.h>, <linux/if_addr.h>: RTM_GETADDR, struct ifaddrmsg, IFA_ADDRESS, IFA_LOCAL and IFA_PROTO.
+_GET_ADDRESS = 22
+_IFADDRMSG = struct.Struct("=BBBBI")
+_ADDRESS, _LOCAL, _PROTO = 1, 2, 11
+_SINCE = (5, 18)
+_ROUTES = Path("/proc/thread-self/net/ipv6_route")
+
+
+def read_address_makers() -> AddressMakers | None:
+    """Return who made each IPv6 address, by the link's index and the address; None if the kernel doesn't say."""
+    version = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    if version is None or tuple(map(int, version.groups())) < _SINCE:
+        return None
+    found = {}
+    for body in dump(socket.NETLINK_ROUTE, _GET_ADDRESS, _IFADDRMSG.pack(socket.AF_INET6, 0, 0, 0, 0)):
+        given = dict(attributes(body[_IFADDRMSG.size :]))
+        if _PROTO in given:
+            index = _IFADDRMSG.unpack_from(body)[-1]
+            address = given.get(_LOCAL, given.get(_ADDRESS, b""))
+            found[index, socket.inet_ntop(socket.AF_INET6, address)] = given[_PROTO][0]
+    return found
+
+
+def read_route_makers() -> str | None:
+    """Return what the kernel lists of IPv6 routes with their flags; None without IPv6."""
+    try:
+        return _ROUTES.read_text("ascii")
+    except OSError:
+        return None

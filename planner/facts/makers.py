@@ -1,0 +1,94 @@
+"""Who made an address or a route, as the kernel marks it: itself, a router's advertisement, or somebody by hand.
+
+What an advertisement made comes back with the next one, what the kernel made of a link's own comes back with the link's
+mode; what somebody set has to be set again, even if it looks like those. Without such marks (an older kernel) looks
+have to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from ipaddress import IPv6Address
+
+from attrs import evolve
+
+from planner.facts.kernel_routes import LOCAL_TABLE, prefix_routes
+from planner.facts.model import AddressFact, RouteFact
+from planner.kinds.route import Route
+from planner.text.values import InterfaceName, Keyword
+
+# By the link's index and the address, as IFA_PROTO counts (<linux/if_addr.h>).
+AddressMakers = Mapping[tuple[int, str], int]
+KERNEL_RA, KERNEL_LL = Keyword("kernel_ra"), Keyword("kernel_ll")
+_MAKERS = {2: KERNEL_RA, 3: KERNEL_LL}
+
+# <linux/ipv6_route.h>: made by an advertisement.
+_ADDRCONF = 0x40000
+_COLUMNS = 10
+
+
+def with_makers(
+    addresses: Iterable[AddressFact],
+    makers: AddressMakers | None,
+    indexes: Mapping[InterfaceName, int],
+    sysctls: Mapping[str, str],
+) -> tuple[AddressFact, ...]:
+    """Return the addresses, each with its maker. ``makers`` is None if nobody knows, ``indexes`` are the links'."""
+    found = []
+    for fact in addresses:
+        link, state = fact.resource.link, fact.state
+        maker = None
+        if makers:
+            maker = _MAKERS.get(makers.get((indexes.get(link, 0), str(fact.resource.address.ip)), 0))
+        learnt = state.learnt and _listens(link, sysctls) and (makers is None or maker == KERNEL_RA)
+        is_other = maker is not None or learnt != state.learnt
+        found.append(evolve(fact, state=evolve(state, learnt=learnt, made_by=maker)) if is_other else fact)
+    return tuple(found)
+
+
+def with_route_makers(
+    routes: Iterable[RouteFact], table: str | None, addresses: Collection[AddressFact], sysctls: Mapping[str, str]
+) -> tuple[RouteFact, ...]:
+    """Return the routes; what neither an advertisement nor an address can bring back is not learnt.
+
+    ``table`` is the kernel's own list of IPv6 routes (``/proc/net/ipv6_route``), None if nobody has read it.
+    """
+    all_routes = tuple(routes)
+    if not any(fact.state.learnt for fact in all_routes):
+        return all_routes
+    advertised = None if table is None else set(_advertised(table))
+    made = {route for fact in addresses for route in prefix_routes(fact.resource, fact.state)}
+
+    def is_brought(route: Route) -> bool:
+        if route in made:
+            return True
+        if route.table == LOCAL_TABLE or not any(_listens(link, sysctls) for link in route.links):
+            return False
+        return advertised is None or any(key in advertised for key in _keys(route))
+
+    return tuple(
+        evolve(fact, state=evolve(fact.state, learnt=False))
+        if fact.state.learnt and not is_brought(fact.resource)
+        else fact
+        for fact in all_routes
+    )
+
+
+def _advertised(table: str) -> Iterable[tuple[object, ...]]:
+    """Yield what of the kernel's list an advertisement made: destination, length, gateway, metric and link."""
+    for line in table.splitlines():
+        words = line.split()
+        if len(words) == _COLUMNS and int(words[8], 16) & _ADDRCONF:
+            dst, gateway = (IPv6Address(bytes.fromhex(words[place])) for place in (0, 4))
+            yield dst, int(words[1], 16), gateway, int(words[5], 16), words[9]
+
+
+def _keys(route: Route) -> Iterable[tuple[object, ...]]:
+    nowhere = IPv6Address(0)
+    for hop in route.nexthops:
+        yield route.dst.network_address, route.dst.prefixlen, hop.via or nowhere, route.metric, hop.dev
+
+
+def _listens(link: str, sysctls: Mapping[str, str]) -> bool:
+    """Say whether a link takes router advertisements (kernel, ip-sysctl.rst)."""
+    return sysctls.get(f"net/ipv6/conf/{link}/accept_ra") != "0"
