@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def load_templates() -> Templates:
     """Return the templates that came with this podwire. Raises HostError if its installation lacks them."""
     directory = _directory()
-    return Templates(_sources(directory, ".j2"), compiled=_compiled(directory))
+    parts = {f"parts/{name}": text for name, text in _sources(directory / "parts", ".j2").items()}
+    return Templates(_sources(directory, ".j2") | parts, compiled=_compiled(directory))
 
 
 @cache

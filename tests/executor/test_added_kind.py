@@ -101,7 +101,8 @@ def templates() -> Iterator[Templates]:
     register(QUEUE)
     try:
         folder = Path(__file__).parents[2] / "templates"
-        yield Templates({path.name: path.read_text() for path in folder.glob("*.j2")} | {"queue.j2": TEMPLATE})
+        files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.j2")}
+        yield Templates(files | {"queue.j2": TEMPLATE})
     finally:
         unregister(QUEUE)
 

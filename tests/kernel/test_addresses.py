@@ -87,13 +87,13 @@ def test_as_listed_and_back_last_listed_first_restores_the_order(inside: Namespa
 
 
 def test_ipv4_gets_a_broadcast_address_only_if_told_so(inside: Namespace) -> None:
-    """So templates/address_words.j2 writes `broadcast` only if there was one."""
+    """So templates/parts/address_words.j2 writes `broadcast` only if there was one."""
     add(inside, "192.0.2.5/24", "198.51.100.5/24 broadcast +")
     assert [entry.get("broadcast") for entry in addresses(inside)[:2]] == [None, "198.51.100.255"]
 
 
 def test_loopback_addresses_get_scope_host_unless_told_otherwise(inside: Namespace) -> None:
-    """On any link (127/8 in `ip` itself): so templates/address_words.j2 always writes the scope of those."""
+    """On any link (127/8 in `ip` itself): so templates/parts/address_words.j2 always writes the scope of those."""
     add(inside, "127.9.0.1/24", "127.9.1.1/24 scope global", "192.0.2.5/24")
     assert [entry["scope"] for entry in addresses(inside)[:3]] == ["host", "global", "global"]
 

@@ -232,7 +232,7 @@ def test_connected_routes_of_lo_are_local_ones(inside: Namespace) -> None:
 
 
 def test_a_default_scope_is_chosen_by_what_the_route_is(inside: Namespace) -> None:
-    """Link without a gateway, global with one, host for local ones: templates/route_identity.j2 leaves them out."""
+    """Link without a gateway, global with one, host for local ones: route_identity.j2 leaves them out."""
     add(
         inside,
         "addr add 192.0.2.5/24 dev eth0",

@@ -66,7 +66,7 @@ class FixedBits:
 @cache
 def templates() -> Templates:
     """Return the templates of this checkout."""
-    return Templates({path.name: path.read_text() for path in _TEMPLATES.glob("*.j2")})
+    return Templates({str(path.relative_to(_TEMPLATES)): path.read_text() for path in _TEMPLATES.rglob("*.j2")})
 
 
 def plan_of(

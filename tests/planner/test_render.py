@@ -25,7 +25,7 @@ from tests.planner.builders import NETNS, address, namespace, neighbour, plan_of
 from tests.planner.situations import SITUATIONS
 
 ETH0 = InterfaceName("eth0")
-FILES = sorted((Path(__file__).parents[2] / "templates").glob("*.j2"))
+FILES = sorted((Path(__file__).parents[2] / "templates").rglob("*.j2"))
 KINDS = kinds()
 # What lives as long as its link can only change.
 ONLY_CHANGES = {Sysctl, Mac, Master, Admin, QueueLength, VfSetting, Driver}
@@ -63,7 +63,7 @@ class TestFiles:
     @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
     def test_every_file_is_used(self, file: Path) -> None:
         """By a kind, or included by one that is."""
-        included = {name for other in FILES for name in re.findall(r'include "(\w+\.j2)"', other.read_text())}
+        included = {name for other in FILES for name in re.findall(r'include "parts/(\w+\.j2)"', other.read_text())}
         tags = [device.TAG["type"] for device in (BridgeDevice, TapDevice, VethDevice)]
         devices = {f"{tag}_device{tail}.j2" for tag in tags for tail in ("", "_change")}
         assert file.name in {kind.template for kind in KINDS} | included | devices
