@@ -15,6 +15,7 @@ import pytest
 from attrs import define, evolve, field
 
 from executor.templates import load_templates
+from planner.errors import InvalidInput
 from planner.plan.plan import Plan, parse_plan, plan_to_json, with_changes
 from tests.hostile.cases import CASES, FACTS_CHANGES, STATE_CHANGES, STATE_PLAN_CHANGES, Case, changed, lay_out, write
 from tests.support import Namespace, Outcome
@@ -300,35 +301,46 @@ def with_checksum(plan: Json) -> Json:
     return rest | {"checksum": f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"}
 
 
+def read(plan: Json) -> Plan | str:
+    """Return the plan that a document holds, or the sentence that refuses it, as `show` reads one."""
+    try:
+        return parse_plan(json.dumps(plan).encode(), load_templates())
+    except InvalidInput as error:
+        return str(error)
+
+
 def test_a_plan_edited_anywhere_is_refused(target: Target, place: Path) -> None:
-    """Elements all over the document, each in turn: its checksum is wrong."""
+    """Each element of the document: its checksum is wrong. One in fifty by the command, which says so in one line."""
     plan = target.plan
+    everywhere = list(leaves(plan))
     accepted = []
-    everywhere = list(leaves(plan))[::3]
-    for path in everywhere:
-        write(place / "f", edited(plan, path))
-        outcome = evolve(target.cli, folder=place).run("show", place / "f")
-        if outcome.rc != 1 or outcome.err.count("\n") != 1 or "bug" in outcome.err:
-            accepted.append((path, outcome))
+    for number, path in enumerate(everywhere):
+        document = edited(plan, path)
+        said = read(document)
+        if not isinstance(said, str) or "\n" in said:
+            accepted.append(path)
+        if number % 50 == 0:
+            write(place / "f", document)
+            outcome = evolve(target.cli, folder=place).run("show", place / "f")
+            assert (outcome.rc, outcome.err) == (1, f"podwire: {said}\n"), outcome
     assert accepted == []
-    assert len(everywhere) > 100
+    assert len(everywhere) > 300
 
 
-def test_a_plan_edited_anywhere_with_its_checksum_made_again_runs_nothing_else(target: Target, place: Path) -> None:
+def test_a_plan_edited_anywhere_with_its_checksum_made_again_runs_nothing_else(target: Target) -> None:
     """It is refused, or its commands, both ways, are those of before: what was edited is for people or VMMs."""
     plan = target.plan
     problems = []
     accepted = set()
     for path in leaves(plan):
-        write(place / "f", with_checksum(edited(plan, path)))
-        outcome = evolve(target.cli, folder=place).run("show", place / "f", "--json")
-        if outcome.rc == 0:
-            shown = json.loads(outcome.out)
-            accepted.add(path[0])
-            if any(shown[key] != plan[key] for key in ("id", "netns", "commands", "reverse_commands")):
-                problems.append((path, "accepted"))
-        elif outcome.rc != 1 or outcome.err.count("\n") != 1 or "bug" in outcome.err:
-            problems.append((path, str(outcome)))
+        found = read(with_checksum(edited(plan, path)))
+        if isinstance(found, str):
+            problems += [(path, found)] if "\n" in found else []
+            continue
+        shown = plan_to_json(found)
+        accepted.add(path[0])
+        if any(shown[key] != plan[key] for key in ("id", "netns", "commands", "reverse_commands")):
+            problems.append((path, "accepted"))
     assert problems == []
     # A change's reason is for people; a ``before`` that is rendered no otherwise is compared with what is there.
     assert accepted <= {"result", "options", "chosen", "interfaces", "facts", "changes", "checksum"}

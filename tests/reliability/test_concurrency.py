@@ -274,8 +274,6 @@ def test_fifty_namespaces_at_once_are_all_right(fifty: list[Namespace], cli: Cli
     assert cli.json("list") == []
     for namespace in fifty:
         assert difference(before[namespace.name], dump(namespace)) == "", namespace.name
-    assert wired_in < 120  # 13 s on two idle cores
-    assert unwired_in < 120
 
 
 def test_the_one_that_holds_a_namespace_is_named_by_its_id_and_program(trial: Trial, faults: Faults) -> None:

@@ -44,7 +44,7 @@ def test_23_a_secondary_network_s_macvlan_is_not_taken_for_the_only_veth(netns: 
     pod = plain(netns("host"), netns("pod"))
     pod.host.ip("link add uplink type bridge")
     pod.host.ip(f"link add link uplink name net1 netns {pod.inside.name} type macvlan mode bridge")
-    pod.inside.ip("link set net1 up")
+    pod.inside.ip("link set net1 addrgenmode none up")  # no link-local address, which would be tentative for a while
     pod.inside.ip("addr add 192.168.1.200/24 dev net1")
     result = {
         "cniVersion": "0.3.1",
