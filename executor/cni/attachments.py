@@ -13,10 +13,11 @@ from attrs import frozen
 
 from executor.cni.call import Attachment, Call
 from executor.errors import HostError
+from executor.netns.namespace import Namespace
 from executor.state.store import AtomicWrite, StateStore, delete_document
 from planner.errors import PodwireError
-from planner.text.document import load_json
-from planner.text.values import PlanId
+from planner.text.document import Node, load_json
+from planner.text.values import NetnsPath, PlanId
 
 
 @frozen
@@ -34,8 +35,8 @@ class Attachments:
     def __init__(self, store: StateStore) -> None:
         self._folder = store.attachments
 
-    def save(self, call: Call) -> None:
-        """Write down that something is about to be done for a call. Raises HostError."""
+    def save(self, call: Call, namespace: Namespace) -> None:
+        """Write down that something is about to be done for a call in a namespace. Raises HostError."""
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
@@ -45,10 +46,22 @@ class Attachments:
             "ifname": call.attachment.ifname,
             "network": call.conf.network,
             "pod": call.pod,
+            "netns": str(namespace.path),
+            "cookie": namespace.cookie,
+            "inode": namespace.inode,
         }
         path = self._folder / f"{call.attachment.plan_id}.json"
         with AtomicWrite(path, lambda: json.dumps(document)) as written:
             written.commit()
+
+    def namespace_of(self, plan_id: PlanId) -> tuple[NetnsPath, int, int] | None:
+        """Return the path, the cookie and the number of an attachment's namespace, None if that is not known."""
+        try:
+            document = self._document(plan_id)
+            cookie, inode = (document.field(key).integer(0, 2**64 - 1) for key in ("cookie", "inode"))
+            return document.field("netns").parse(NetnsPath), cookie, inode
+        except (OSError, PodwireError):
+            return None
 
     def forget(self, plan_id: PlanId) -> None:
         """Forget an attachment; one that is not there is forgotten already. Raises HostError."""
@@ -69,8 +82,11 @@ class Attachments:
 
     def _known(self, plan_id: PlanId) -> Known:
         try:
-            document = load_json((self._folder / f"{plan_id}.json").read_bytes(), f"attachment {plan_id}")
+            document = self._document(plan_id)
             container, ifname, network = (document.field(key).text() for key in ("containerID", "ifname", "network"))
         except (OSError, PodwireError):
             return Known(plan_id, None, None)
         return Known(plan_id, Attachment(container, ifname), network)
+
+    def _document(self, plan_id: PlanId) -> Node:
+        return load_json((self._folder / f"{plan_id}.json").read_bytes(), f"attachment {plan_id}")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from attrs import evolve
 
 from executor.cni.attachments import Attachments
 from executor.cni.call import Attachment, Call, container_id, interface_name
-from executor.cni.conf import LOG_LEVELS
 from executor.cni.errors import (
     BAD_CONFIGURATION,
     BAD_VARIABLES,
@@ -20,26 +17,27 @@ from executor.cni.errors import (
     NOT_AS_ADDED,
     NOT_AVAILABLE,
     OWN_NAMESPACE,
-    TRY_AGAIN_LATER,
     CniError,
     code_of,
 )
+from executor.cni.forget import forget
+from executor.cni.log import log
 from executor.cni.result import result_of
-from executor.errors import HostError, NamespaceGone, RollbackIncomplete
 from executor.netns.namespace import Namespace, boot_id
 from executor.settings import Settings
 from executor.state.events import Event, Ran
-from executor.state.status import open_recorded
-from executor.state.store import TEARING_DOWN, WIRED, StateStore, WiringRecord
+from executor.state.store import WIRED, StateStore
 from planner.changes.change import Change
 from planner.cni.result import CniResult
-from planner.errors import InvalidInput, PodwireError, StalePlan
+from planner.errors import PodwireError, StalePlan
 from planner.kinds.kind import kind_of
 from planner.kinds.link import LinkState
 from planner.plan.plan import Plan
 from planner.text.document import Node
-from planner.text.values import NetnsPath, PlanId
+from planner.text.values import NetnsPath
 
+# Seconds to wait for another podwire that changes the same namespace; a runtime waits longer, and comes again.
+LOCK_TIMEOUT = 10.0
 # The kernel may finish an address while a plan is being made: then it is made again, but not for ever.
 _TRIES = 3
 # What plugins that come later in the chain change of the pod's interface by right (tuning(8) of the CNI plugins).
@@ -56,7 +54,7 @@ def carry_out(call: Call) -> dict[str, Any] | None:
     except CniError as error:
         failure = error
     else:
-        _log(call, "info", "done")
+        log(call, "info", "done")
         return answer
     failure.version = call.conf.version
     raise failure
@@ -70,7 +68,8 @@ def _add(call: Call, settings: Settings) -> dict[str, Any]:
     plan_id, known = call.attachment.plan_id, Attachments(settings.store)
     settings.store.prepare()
     _take_back_what_is_left(call, settings)
-    known.save(call)
+    with Namespace.open(netns) as namespace:
+        known.save(call, namespace)
     try:
         _wire(previous, netns, call, settings)
         entry = settings.store.load(plan_id)
@@ -108,7 +107,7 @@ def _is_a_later_plugins(change: Change) -> bool:
 
 def _delete(call: Call, settings: Settings) -> None:
     """Roll back what ADD did, by the attachment alone; what is unknown, half there or gone is done."""
-    _forget(call.attachment.plan_id, call.netns, call, settings)
+    forget(call.attachment.plan_id, call.netns, call, settings)
 
 
 def _gc(call: Call, settings: Settings) -> None:
@@ -120,7 +119,7 @@ def _gc(call: Call, settings: Settings) -> None:
     for known in Attachments(settings.store).all():
         if known.network == call.conf.network and known.plan_id not in valid:
             try:
-                _forget(known.plan_id, None, call, settings)
+                forget(known.plan_id, None, call, settings)
             except (PodwireError, CniError) as error:
                 problems.append(f"{known.plan_id}: {error}")
     if problems:
@@ -168,7 +167,7 @@ def _wire(previous: CniResult, netns: NetnsPath, call: Call, settings: Settings)
         try:
             apply(planned(), settings)
         except StalePlan as stale:
-            _log(call, "warning", str(stale))
+            log(call, "warning", str(stale))
         else:
             return
     apply(planned(), settings)
@@ -179,55 +178,10 @@ def _take_back_what_is_left(call: Call, settings: Settings) -> None:
     plan_id = call.attachment.plan_id
     try:
         entry = settings.store.load(plan_id)
-    except InvalidInput:
+    except PodwireError:
         entry = None
     if plan_id in settings.store.ids() and (entry is None or entry.status != WIRED):
-        _forget(plan_id, call.netns, call, settings)
-
-
-def _forget(plan_id: PlanId, netns: NetnsPath | None, call: Call, settings: Settings) -> None:
-    """Roll a wiring back and forget it, whatever is left of it.
-
-    If it cannot be rolled back completely the runtime is told to try again. The second time it is abandoned: a
-    container must not be kept for ever, and the namespace goes next.
-    """
-    from executor.operations.abandon import abandon  # noqa: PLC0415  ADD takes nothing back, mostly
-    from executor.operations.rollback import restore  # noqa: PLC0415
-
-    entry = _entry(plan_id, settings.store, call)
-    try:
-        if entry is not None and not _is_lost(entry):
-            _log(call, "info", restore(entry, settings, "teardown").sentence)
-        elif plan_id in settings.store.ids():
-            opening = partial(Namespace.open, netns) if netns and entry is None else None
-            _log(call, "warning", abandon(plan_id, opening, settings).sentence)
-        else:
-            settings.store.delete(plan_id)  # what an ADD was writing when it was killed
-    except RollbackIncomplete as error:
-        if entry is None or entry.status != TEARING_DOWN:
-            raise CniError(TRY_AGAIN_LATER, str(error)) from None
-        _log(call, "warning", f"{error}; {abandon(plan_id, partial(open_recorded, entry), settings).sentence}")
-    Attachments(settings.store).forget(plan_id)
-
-
-def _is_lost(entry: WiringRecord) -> bool:
-    """Say whether nobody can find the namespace, nor prove that it is gone: then the runtime has deleted it."""
-    try:
-        open_recorded(entry).close()
-    except NamespaceGone:
-        return False
-    except HostError:
-        return True
-    return False
-
-
-def _entry(plan_id: PlanId, store: StateStore, call: Call) -> WiringRecord | None:
-    """Return what is recorded, None if that is nothing or cannot be read."""
-    try:
-        return store.load(plan_id)
-    except InvalidInput as error:
-        _log(call, "warning", str(error))
-        return None
+        forget(plan_id, call.netns, call, settings)
 
 
 def _namespace(call: Call) -> NetnsPath:
@@ -259,16 +213,11 @@ def _attachment(node: Node) -> Attachment:
 def _settings(call: Call) -> Settings:
     def listen(event: Event) -> None:
         if isinstance(event, Ran):
-            _log(call, "debug", f"{event.command.line}: {event.reply.rc}")
+            log(call, "debug", f"{event.command.line}: {event.reply.rc}")
 
     return Settings(
         store=StateStore(call.conf.state_dir),
+        lock_timeout=LOCK_TIMEOUT,
         requested_by=f"podwire-cni {call.verb} in network {call.conf.network} for {call.pod}",
         listeners=(listen,),
     )
-
-
-def _log(call: Call, level: str, sentence: str) -> None:
-    """Say something on standard error, if the configuration wants to hear of it."""
-    if LOG_LEVELS.index(level) <= LOG_LEVELS.index(call.conf.log_level):
-        sys.stderr.write(f"podwire-cni: {level}: {call.verb} {call.pod}: {sentence}\n")

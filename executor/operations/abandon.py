@@ -8,53 +8,62 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from attrs import frozen
+
 from executor.errors import NamespaceGone
+from executor.guest.record import stop_server
 from executor.netns.namespace import Namespace
 from executor.operations.calico_gateway import give_back_gateway
-from executor.operations.operation import open_operation
+from executor.operations.operation import Operation, open_operation
 from executor.operations.outcome import Outcome
+from executor.operations.plan import beside
 from executor.settings import Settings
 from executor.state.events import Began, Ended
-from planner.changes.change import Change
-from planner.facts.model import NamespaceFacts
-from planner.kinds.link import Link, LinkState
-from planner.text.values import Alias, NetnsPath, PlanId
-
-_REASON = "its way back is lost"
+from planner.cni.result import CniResult
+from planner.remnants import given_back, remnants
+from planner.text.values import InterfaceName, PlanId
 
 
-def abandon(plan_id: PlanId, opening: Callable[[], Namespace] | None, settings: Settings) -> Outcome:
-    """Remove the links that carry an id's alias in the namespace that is opened, if any is, and forget the id.
+@frozen
+class Hints:
+    """What a caller knows of a wiring that nothing else tells of: the pod's links, and the result of its plugins."""
 
-    Addresses and routes that were moved to the VM do not come back by this. Raises HostError.
+    links: tuple[InterfaceName, ...] = ()
+    result: CniResult | None = None
+
+
+_NONE = Hints()
+
+
+def abandon(
+    plan_id: PlanId, opening: Callable[[], Namespace] | None, settings: Settings, hints: Hints = _NONE
+) -> Outcome:
+    """Remove what is known by its marks to be an id's in the namespace that is opened, if any is, and forget the id.
+
+    Of what was there before only that comes back which the hints' result says. Raises HostError.
     """
     removed: tuple[str, ...] = ()
+    stop_server(plan_id, settings.store)
     if opening is not None:
-        with suppress(NamespaceGone):
-            removed = _remove_links(plan_id, opening, settings)
+        with suppress(NamespaceGone), open_operation(settings, opening, plan_id) as operation:
+            removed = _remove(plan_id, hints, operation)
     settings.store.delete(plan_id)
     give_back_gateway(plan_id, settings)
     gone = f", and {', '.join(removed)} removed" if removed else ""
     return Outcome("abandoned", plan_id, len(removed), sentence=f"forgotten{gone}: what it was before is not known")
 
 
-def _remove_links(plan_id: PlanId, opening: Callable[[], Namespace], settings: Settings) -> tuple[str, ...]:
-    with open_operation(settings, opening, plan_id) as operation:
-        netns = operation.namespace.path
-        changes = _made_links(plan_id, operation.observe(), netns)
-        if changes:
-            operation.emit(Began("abandon", plan_id, netns, settings.requested_by))
-            failures = operation.run_all(settings.templates.commands(changes))
-            operation.emit(Ended("abandoned", "; ".join(failure.why for failure in failures)))
-    return tuple(change.resource.name for change in changes)
-
-
-def _made_links(plan_id: PlanId, facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
-    """Return the changes that remove the links with an id's alias."""
-    alias = Alias(f"podwire:{plan_id}")
-    found = []
-    for link in facts.links:
-        if link.alias == alias and link.device is not None and link.mac is not None:
-            state = LinkState(link.device, link.mac, link.mtu, up=link.up, alias=alias)
-            found.append(Change(Link(link.name), state, None, _REASON, netns))
-    return tuple(found)
+def _remove(plan_id: PlanId, hints: Hints, operation: Operation) -> tuple[str, ...]:
+    """Remove what there is, give back what was there; return what was removed."""
+    netns, settings = operation.namespace.path, operation.settings
+    render = settings.templates.commands
+    is_alone = not beside(plan_id, operation.namespace, settings)
+    changes = remnants(plan_id, hints.links, operation.observe(), netns, alone=is_alone)
+    if not changes:
+        return ()
+    operation.emit(Began("abandon", plan_id, netns, settings.requested_by))
+    failures = operation.run_all(render(changes))
+    if hints.result is not None:
+        failures += operation.run_all(render(given_back(hints.result, operation.observe(), netns)))
+    operation.emit(Ended("abandoned", "; ".join(failure.why for failure in failures)))
+    return tuple(str(change.resource) for change in changes)

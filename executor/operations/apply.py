@@ -155,7 +155,7 @@ def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, wired: Atomic
     If anything fails all of the plan is rolled back, and RolledBack or RollbackIncomplete raised.
     """
     try:
-        operation.emit(Began(verb, plan.id, plan.netns, operation.settings.requested_by))
+        operation.emit(Began(verb, plan.id, plan.netns, operation.settings.requested_by, wired.text()))
         failure = operation.run(commands) or verify_applied(plan.changes, operation)
         if failure is None:
             operation.session.end()

@@ -16,12 +16,16 @@ if TYPE_CHECKING:  # reading the log would load the template engine
 
 @frozen
 class Began:
-    """An operation on a namespace begins; ``verb`` is apply, teardown or recover, ``asked`` what the user said."""
+    """An operation on a namespace begins; ``verb`` is apply, teardown or recover, ``asked`` what the user said.
+
+    ``record`` is the state entry of what is being wired, as JSON: the journal has a copy of it then.
+    """
 
     verb: str
     id: PlanId
     netns: NetnsPath
     requested_by: str
+    record: str = ""
 
 
 @frozen

@@ -97,6 +97,8 @@ class Journal:
     def listen(self, event: Event) -> None:
         """Write an event down (a Listener). Raises HostError if that fails: nothing runs then."""
         line = _as_line({"time": time.time()} | _as_json(event))
+        if isinstance(event, Began) and event.record:
+            line = f'{line[:-1]},"record":{event.record}}}'  # it is JSON already, and long
         # A torn line of a process that was killed must not swallow ours: each starts on a line of its own.
         data = f"\n{line}\n".encode()
         try:
@@ -174,8 +176,8 @@ def _ended(waiting: dict[int, LogRecord]) -> Iterator[LogRecord]:
         yield waiting.pop(next(iter(waiting)))
 
 
-def _lines(path: Path) -> Iterator[Node]:
-    """Yield the whole lines of a journal; the last one before a crash may be torn."""
+def lines_of(path: Path) -> Iterator[Node]:
+    """Yield the whole lines of a journal; the last one before a crash may be torn. Raises HostError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -223,7 +225,7 @@ def read_logs(paths: dict[PlanId, Path]) -> list[LogRecord]:
     found: list[LogRecord] = []
     for plan_id, path in paths.items():
         try:
-            found += _read_log(chain.from_iterable(map(_lines, with_older(path))), plan_id)
+            found += _read_log(chain.from_iterable(map(lines_of, with_older(path))), plan_id)
         except InvalidInput as error:
             raise HostError(f"the journal {shown(str(path))} is damaged: {error}") from None
     return sorted(found, key=lambda record: record.time)

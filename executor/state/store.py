@@ -115,7 +115,7 @@ class StateStore:
         """Return the entry of an id, None if there is none. Raises InvalidInput if it was damaged or edited."""
         path = self._path(plan_id)
         text = _read(path)
-        return None if text is None else _entry(load_json(text, f"state entry {plan_id}"), plan_id)
+        return None if text is None else entry_of(load_json(text, f"state entry {plan_id}"), plan_id)
 
     def delete(self, plan_id: PlanId) -> None:
         """Forget an id, and which network it was attached for; one that is not there is forgotten already."""
@@ -169,6 +169,11 @@ class StateStore:
     def server_file(self, plan_id: PlanId, kind: str = "json") -> Path:
         """Return the file that says who serves the guest of an id, or with ``kind`` log what that says."""
         return self._servers / f"{plan_id}.{kind}"
+
+    def files_of(self, plan_id: PlanId) -> tuple[Path, ...]:
+        """Return all files that an id may have."""
+        documents = (self._wirings, self._dummies, self._servers, self.attachments)
+        return (*(folder / f"{plan_id}.json" for folder in documents), self.journal_path(plan_id))
 
     def journal_path(self, plan_id: PlanId) -> Path:
         """Return where the journal of an id is, or would be."""
@@ -241,9 +246,13 @@ class AtomicWrite:
         self._beside = path.with_name(f".{path.name}.{os.getpid()}.{next(_NUMBERS)}")
         self._written = False
 
+    def text(self) -> str:
+        """Return the document."""
+        return self._document()
+
     def write(self) -> None:
         """Write and sync the document beside the file. Raises HostError."""
-        data = self._document().encode()
+        data = self.text().encode()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with self._errors():
             fd = os.open(self._beside, flags, 0o600)
@@ -305,7 +314,8 @@ def _indexes(node: Node) -> dict[str, int]:
     return {name: index.integer(0, 2**31) for name, index in node.members()}
 
 
-def _entry(node: Node, plan_id: PlanId) -> WiringRecord:
+def entry_of(node: Node, plan_id: PlanId) -> WiringRecord:
+    """Return the entry in a document. Raises InvalidInput if it is none, or one of another id."""
     node.only(
         "version", "id", "netns", "cookie", "inode", "links", "boot_id", "status", "applied_at", *_CONFIRMING, "plan"
     )

@@ -34,7 +34,7 @@ from planner.wiring.links import (
 from planner.wiring.strip import strip_links
 
 _ZERO = SysctlValue("0")
-_BRIDGE_NETFILTER = ("iptables", "ip6tables", "arptables")
+BRIDGE_NETFILTER_FAMILIES = ("iptables", "ip6tables", "arptables")
 _OTHER_PLUGIN = "use a bridge or ptp plugin"
 # Links that cannot be ports of a bridge, or through which the VM's frames would not arrive; and what would work.
 _UNBRIDGEABLE = {
@@ -135,7 +135,7 @@ def _made_for(slot: Slot, request: WiringRequest) -> tuple[Change, Change]:
 
 def _only_bridged(facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
     """Return the changes that keep the namespace's iptables from the VM's bridged frames (br_netfilter)."""
-    keys = [SysctlKey(f"net/bridge/bridge-nf-call-{family}") for family in _BRIDGE_NETFILTER]
+    keys = [SysctlKey(f"net/bridge/bridge-nf-call-{family}") for family in BRIDGE_NETFILTER_FAMILIES]
     return tuple(
         Change(
             Sysctl(key), SysctlState(value), SysctlState(_ZERO), "the pod's iptables could drop the VM's frames", netns

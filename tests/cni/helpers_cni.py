@@ -106,3 +106,12 @@ def attached(
         assert previous is not None
         complete(trial.pod, "eth0")
         yield Attached(trial, previous, dump(trial.pod), state)
+
+
+def without_ebtables(folder: Path) -> dict[str, str]:
+    """Return the variables of a call in which ebtables-restore fails."""
+    broken = folder / "bin" / "ebtables-restore"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho no such luck >&2\nexit 4\n")
+    broken.chmod(0o755)
+    return {"PATH": f"{broken.parent}:/usr/sbin:/usr/bin:/sbin:/bin"}

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -14,7 +15,7 @@ from attrs import evolve
 from executor.netns.namespace import Namespace
 from executor.taps.open import open_tap
 from planner.text.values import InterfaceName, NetnsPath
-from tests.cni.helpers_cni import BRIDGE, PLUGIN, PTP, Attached, attached
+from tests.cni.helpers_cni import BRIDGE, PLUGIN, PTP, Attached, attached, without_ebtables
 from tests.conformance.__main__ import cases, verdict
 from tests.conformance.rules import Rule, supported_versions
 from tests.conformance.trial import Conf, Subject
@@ -174,10 +175,10 @@ def test_check_says_what_is_missing(pod: Attached, line: str, name: str) -> None
     assert name in error["msg"]
 
 
-def gc(pod: Attached, *valid: Conf, **changed: object) -> Conf:
+def gc(pod: Attached, *valid: Conf, env: dict[str, str] | None = None, **changed: Any) -> Conf:
     """GC, in version 1.1.0; return the error, empty for none."""
     conf = pod.trial.conf() | {"cniVersion": "1.1.0", "cni.dev/valid-attachments": list(valid), **changed}
-    answer = pod.trial.call("GC", conf, without=["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"])
+    answer = pod.trial.call("GC", conf, env=env, without=["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"])
     return {} if answer.ok else answer.document()
 
 
@@ -194,7 +195,8 @@ def test_gc_understands_both_names_of_the_list(pod: Attached) -> None:
     """As libcni sends them: `cni.dev/valid-attachments` and, for older plugins, `cni.dev/attachments`."""
     pod.add()
     valid = {"containerID": pod.trial.pod.name, "ifname": "eth0"}
-    assert gc(pod, **{"cni.dev/attachments": [valid]}) == {}
+    listed: dict[str, Any] = {"cni.dev/attachments": [valid]}
+    assert gc(pod, **listed) == {}
     assert check(pod) == {}
 
 
@@ -208,21 +210,15 @@ def test_gc_without_a_list_is_an_error(pod: Attached) -> None:
 def test_gc_goes_on_past_errors_and_reports_them(tmp_path: Path) -> None:
     """One attachment that cannot be rolled back keeps no other one."""
     state = tmp_path / "state"
-    with attached(state) as first, attached(state) as second:
-        first.add()
-        second.add()
-        ids = sorted([first.trial.pod.name, second.trial.pod.name])
-        stuck, free = (first, second) if ids[0] == first.trial.pod.name else (second, first)
-        stuck.trial.pod.ip("link add tap9 type bridge")
-        entry = state / "wirings" / f"{stuck.trial.pod.name}-eth0.json"
-        (state / "attachments" / entry.name).chmod(0o600)
-        entry.unlink()
-        entry.mkdir()  # what is in its place can be neither read nor removed
-        error = gc(first)
+    with attached(state, wiring="bridge") as stuck, attached(state, wiring="tc") as free:
+        stuck.add()
+        free.add()
+        error = gc(stuck, env=without_ebtables(tmp_path))
         assert error["code"] == 103
         assert stuck.trial.pod.name in error["details"]
-        entry.rmdir()
-        assert free.left().count(free.trial.pod.name) == 0
+        assert free.trial.pod.name not in free.left()
+        assert gc(stuck) == {}
+        assert stuck.left() == ""
 
 
 def test_status_says_what_is_missing(tmp_path: Path) -> None:

@@ -1,0 +1,162 @@
+"""Rolling back what ADD did for an attachment, whatever has become of it or of what is recorded.
+
+What is recorded is tried first, then the copy of it in the journal. If neither can be read, what carries podwire's
+marks goes, and the result of the CNI plugins before says what the pod's interface had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from executor.cni.attachments import Attachments
+from executor.cni.call import Call
+from executor.cni.errors import TRY_AGAIN_LATER, CniError
+from executor.cni.log import log
+from executor.errors import HostError, Locked, NamespaceGone, RollbackIncomplete
+from executor.netns.find import find_namespace
+from executor.netns.namespace import Namespace, is_of_the_host
+from executor.settings import Settings
+from executor.state.copies import set_aside_what_is_no_file
+from executor.state.rotation import with_older
+from executor.state.status import open_recorded
+from executor.state.store import TEARING_DOWN, WiringRecord
+from planner.cni.result import CniResult
+from planner.errors import InvalidInput, PodwireError
+from planner.text.values import InterfaceName, NetnsPath, PlanId
+
+if TYPE_CHECKING:  # most calls abandon nothing
+    from executor.operations.abandon import Hints
+
+Opening = Callable[[], Namespace]
+
+
+def forget(plan_id: PlanId, netns: NetnsPath | None, call: Call, settings: Settings) -> None:
+    """Roll a wiring back and forget it, whatever is left of it.
+
+    If it cannot be rolled back completely the runtime is told to try again. The second time it is abandoned: a
+    container must not be kept for ever, and the namespace goes next. Raises CniError, PodwireError.
+    """
+    for sentence in set_aside_what_is_no_file(plan_id, settings.store):
+        log(call, "warning", sentence)
+    if not any(_restored(entry, call, settings) for entry in _entries(plan_id, call, settings)):
+        _abandon_by_marks(plan_id, netns, call, settings)
+    Attachments(settings.store).forget(plan_id)
+
+
+def _entries(plan_id: PlanId, call: Call, settings: Settings) -> Iterator[WiringRecord]:
+    """Yield what is recorded, and if that leads nowhere what is recorded once more."""
+    store = settings.store
+    try:
+        entry = store.load(plan_id)
+    except (InvalidInput, HostError) as error:
+        log(call, "warning", str(error))
+    else:
+        if entry is not None:
+            yield entry
+    if plan_id in store.ids() or with_older(store.journal_path(plan_id)):
+        from executor.operations.mend import mend  # noqa: PLC0415  seldom needed
+
+        copy = mend(plan_id, settings)
+        if copy is not None:
+            log(call, "warning", f"what was recorded as {plan_id} was lost: the copy in its journal is used")
+            yield copy
+
+
+def _restored(entry: WiringRecord, call: Call, settings: Settings) -> bool:
+    """Roll back by an entry; say whether that was possible: an entry may be damaged where only this reads it."""
+    from executor.operations.abandon import abandon  # noqa: PLC0415
+    from executor.operations.rollback import restore  # noqa: PLC0415  ADD takes nothing back, mostly
+
+    try:
+        if _is_lost(entry):
+            log(call, "warning", abandon(entry.id, None, settings).sentence)
+        else:
+            log(call, "info", restore(entry, settings, "teardown").sentence)
+    except InvalidInput as error:
+        log(call, "warning", str(error))
+        return False
+    except RollbackIncomplete as error:
+        if entry.status != TEARING_DOWN:
+            raise CniError(TRY_AGAIN_LATER, str(error)) from None
+        said = abandon(entry.id, partial(open_recorded, entry), settings, _hints(call)).sentence
+        log(call, "warning", f"{error}; {said}")
+    return True
+
+
+def _is_lost(entry: WiringRecord) -> bool:
+    """Say whether nobody can find the namespace, nor prove that it is gone: then the runtime has deleted it."""
+    try:
+        open_recorded(entry).close()
+    except NamespaceGone:
+        return False
+    except HostError:
+        return True
+    return False
+
+
+def _abandon_by_marks(plan_id: PlanId, netns: NetnsPath | None, call: Call, settings: Settings) -> None:
+    """Remove what carries podwire's marks, if anything can say where; an id that is unknown is done. Raises Locked."""
+    from executor.operations.abandon import abandon  # noqa: PLC0415
+
+    is_known = plan_id in settings.store.ids()
+    opening = _opening(plan_id, netns, call, settings)
+    if opening is None and not is_known:
+        settings.store.delete(plan_id)  # what an ADD was writing when it was killed
+        return
+    try:
+        outcome = abandon(plan_id, opening, settings, _hints(call))
+    except Locked:
+        raise
+    except PodwireError as error:  # no namespace is there, or one that nobody can work in: nothing of ours can be
+        log(call, "warning", str(error))
+        settings.store.delete(plan_id)
+    else:
+        if is_known or outcome.commands:
+            log(call, "warning", outcome.sentence)
+
+
+def _opening(plan_id: PlanId, netns: NetnsPath | None, call: Call, settings: Settings) -> Opening | None:
+    """Return what opens the namespace of an attachment: as ADD noted it, as the runtime says, or as the result does."""
+    noted = Attachments(settings.store).namespace_of(plan_id)
+    if noted is not None:
+        return partial(find_namespace, *noted)
+    path = netns or _sandbox(call)
+    return None if path is None else partial(_open_pods, path)
+
+
+def _open_pods(path: NetnsPath) -> Namespace:
+    """Open a namespace that may be a pod's. Raises HostError for the host's: there is nothing of a pod's wiring."""
+    namespace = Namespace.open(path)
+    if is_of_the_host(namespace):
+        namespace.close()
+        raise HostError(f"{path} is the host's own network namespace")
+    return namespace
+
+
+def _hints(call: Call) -> Hints:
+    from executor.operations.abandon import Hints  # noqa: PLC0415
+
+    result = _result(call)
+    inside = () if result is None else tuple(one.name for one in result.sandboxed_interfaces())
+    own = (InterfaceName(call.attachment.ifname),) if call.attachment.ifname else ()
+    return Hints(tuple(dict.fromkeys((*own, *inside))), result)
+
+
+def _result(call: Call) -> CniResult | None:
+    """Return the result that came with a call; what is none tells nothing, and keeps nothing from going."""
+    try:
+        return None if call.conf.previous is None else CniResult.parse(call.conf.previous)
+    except PodwireError:
+        return None
+
+
+def _sandbox(call: Call) -> NetnsPath | None:
+    result = _result(call)
+    for one in () if result is None else result.sandboxed_interfaces():
+        try:
+            return NetnsPath(one.sandbox or "")
+        except ValueError:
+            continue
+    return None

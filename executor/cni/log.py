@@ -1,0 +1,14 @@
+"""What podwire-cni says on standard error, which runtimes copy to their own log."""
+
+from __future__ import annotations
+
+import sys
+
+from executor.cni.call import Call
+from executor.cni.conf import LOG_LEVELS
+
+
+def log(call: Call, level: str, sentence: str) -> None:
+    """Say something, if the configuration wants to hear of it."""
+    if LOG_LEVELS.index(level) <= LOG_LEVELS.index(call.conf.log_level):
+        sys.stderr.write(f"podwire-cni: {level}: {call.verb} {call.pod}: {sentence}\n")
