@@ -21,7 +21,7 @@ _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SINCE = {"CHECK": "0.4.0", "GC": "1.1.0", "STATUS": "1.1.0"}
 # What a runtime or the specification puts beside the plugin's own keys.
 _COMMON = ("cniVersion", "name", "type", "args", "capabilities", "runtimeConfig", "prevResult", "ipMasq", "ipam", "dns")
-OWN_KEYS = ("wiring", "tapName", "tapOwner", "tapGroup", "queues", "vnetHdr", "sriov", "stateDir", "logLevel")
+OWN_KEYS = ("wiring", "tapName", "tapOwner", "tapGroup", "queues", "vnetHdr", "dhcp", "sriov", "stateDir", "logLevel")
 _VALID = ("cni.dev/valid-attachments", "cni.dev/attachments")
 LOG_LEVELS = ("error", "warning", "info", "debug")
 MAX_USER = 2**32 - 2
@@ -97,6 +97,7 @@ def _options(document: Node) -> PlanOptions:
         tap_owner_group=document.maybe("tapGroup", lambda node: node.integer(0, MAX_USER)),
         tap_queues=document.optional("queues", lambda node: node.integer(1, _MAX_QUEUES), 1),
         tap_vnet_hdr=document.optional("vnetHdr", Node.boolean, default=False),
+        serve_dhcp=document.optional("dhcp", Node.boolean, default=False),
         sriov=document.optional("sriov", Node.boolean, default=False),
         wiring=document.optional("wiring", _wiring, DEFAULT_WIRING),
         tap_names=document.optional("tapName", lambda node: (node.parse(InterfaceName),), ()),

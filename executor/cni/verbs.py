@@ -23,6 +23,7 @@ from executor.cni.errors import (
 from executor.cni.forget import forget
 from executor.cni.log import log
 from executor.cni.result import result_of
+from executor.guest.record import is_served
 from executor.netns.namespace import Namespace, boot_id
 from executor.settings import Settings
 from executor.state.events import Event, Ran
@@ -34,7 +35,7 @@ from planner.kinds.kind import kind_of
 from planner.kinds.link import LinkState
 from planner.plan.plan import Plan
 from planner.text.document import Node
-from planner.text.values import NetnsPath
+from planner.text.values import NetnsPath, PlanId
 
 # Seconds to wait for another podwire that changes the same namespace; a runtime waits longer, and comes again.
 LOCK_TIMEOUT = 10.0
@@ -72,6 +73,7 @@ def _add(call: Call, settings: Settings) -> dict[str, Any]:
         known.save(call, namespace)
     try:
         _wire(previous, netns, call, settings)
+        _serve(plan_id, call, settings)
         entry = settings.store.load(plan_id)
         if entry is None:  # somebody tore it down at once
             raise StalePlan(f"{plan_id} is not wired any more")
@@ -79,6 +81,21 @@ def _add(call: Call, settings: Settings) -> dict[str, Any]:
     except PodwireError:
         if plan_id not in settings.store.ids():
             known.forget(plan_id)
+        raise
+
+
+def _serve(plan_id: PlanId, call: Call, settings: Settings) -> None:
+    """Have the guest served, if the configuration wants that, by a process of its own; what fails is rolled back."""
+    if not call.conf.options.serve_dhcp or is_served(plan_id, settings.store):
+        return
+    from executor.guest.daemon import start_server  # noqa: PLC0415  most networks have another server
+
+    try:
+        for sentence in start_server(plan_id, settings):
+            log(call, "info", sentence)
+    except PodwireError:
+        if call.verb == "ADD":
+            forget(plan_id, call.netns, call, settings)
         raise
 
 
@@ -96,6 +113,7 @@ def _check(call: Call, settings: Settings) -> None:
     if missing:
         names = ", ".join(str(change.resource) for change in missing)
         raise CniError(NOT_AS_ADDED, f"{entry.id} is not as it was added: {names}")
+    _serve(entry.id, call, settings)
 
 
 def _is_a_later_plugins(change: Change) -> bool:
@@ -126,7 +144,7 @@ def _gc(call: Call, settings: Settings) -> None:
         raise CniError(HALF_DONE, f"{len(problems)} could not be rolled back", "; ".join(problems))
 
 
-def _status(_call: Call, settings: Settings) -> None:
+def _status(call: Call, settings: Settings) -> None:
     """Say whether an ADD could be served: privileges, programs, the kernel's taps, a state directory to write to."""
     from executor.process.run import find_program  # noqa: PLC0415
     from executor.taps.open import check_taps  # noqa: PLC0415
@@ -134,7 +152,8 @@ def _status(_call: Call, settings: Settings) -> None:
     try:
         if os.geteuid() != 0:
             raise CniError(NOT_AVAILABLE, "this needs root")
-        for program in ("nsenter", "ip", "ebtables-save", "ebtables-restore", "sysctl"):
+        serving = ("dnsmasq",) if call.conf.options.serve_dhcp else ()
+        for program in ("nsenter", "ip", "ebtables-save", "ebtables-restore", "sysctl", *serving):
             find_program(program)
         check_taps()
         boot_id()

@@ -129,6 +129,18 @@ def _ended(fd: int, path: Path) -> bool:
     return True
 
 
+def is_served(plan_id: PlanId, store: StateStore) -> bool:
+    """Say whether somebody serves the guest of a wiring now."""
+    try:
+        fd = os.open(store.server_file(plan_id), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        return not locked_within(fd, 0)
+    finally:
+        os.close(fd)
+
+
 def is_to_serve_again(plan_id: PlanId, store: StateStore) -> bool:
     """Say whether a server that served by itself was killed."""
     path = store.server_file(plan_id)

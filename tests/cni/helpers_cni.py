@@ -108,9 +108,9 @@ def attached(
         yield Attached(trial, previous, dump(trial.pod), state)
 
 
-def without_ebtables(folder: Path) -> dict[str, str]:
-    """Return the variables of a call in which ebtables-restore fails."""
-    broken = folder / "bin" / "ebtables-restore"
+def without(program: str, folder: Path) -> dict[str, str]:
+    """Return the variables of a call in which a program fails."""
+    broken = folder / "bin" / program
     broken.parent.mkdir()
     broken.write_text("#!/bin/sh\necho no such luck >&2\nexit 4\n")
     broken.chmod(0o755)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from executor.cni.call import Attachment
-from tests.cni.helpers_cni import BRIDGE, Attached, attached, without_ebtables
+from tests.cni.helpers_cni import BRIDGE, Attached, attached, without
 
 KILLS = 8
 
@@ -76,7 +76,7 @@ def test_del_brings_back_exactly(pod: Attached) -> None:
 
 def test_an_add_that_fails_takes_back_what_it_did(pod: Attached, tmp_path: Path) -> None:
     """A program of the host fails in the middle: the pod is as it was, and nothing is recorded."""
-    answer = pod.trial.call("ADD", pod.conf(), env=without_ebtables(tmp_path))
+    answer = pod.trial.call("ADD", pod.conf(), env=without("ebtables-restore", tmp_path))
     error = answer.document()
     assert error["code"] == 102
     assert "no such luck" in error["msg"]
@@ -126,7 +126,7 @@ def test_an_add_that_is_told_to_end_takes_back_what_it_did(pod: Attached, seed: 
 def test_what_cannot_be_rolled_back_is_tried_again_and_then_abandoned(pod: Attached, tmp_path: Path) -> None:
     """A container must not be kept for ever by a rule that somebody made irremovable: code 11 once, then 0."""
     pod.add()
-    env = without_ebtables(tmp_path)
+    env = without("ebtables-restore", tmp_path)
     first = pod.trial.delete(env=env)
     assert first.document()["code"] == 11
     assert entry_of(pod).exists()

@@ -15,7 +15,7 @@ from attrs import evolve
 from executor.netns.namespace import Namespace
 from executor.taps.open import open_tap
 from planner.text.values import InterfaceName, NetnsPath
-from tests.cni.helpers_cni import BRIDGE, PLUGIN, PTP, Attached, attached, without_ebtables
+from tests.cni.helpers_cni import BRIDGE, PLUGIN, PTP, Attached, attached, without
 from tests.conformance.__main__ import cases, verdict
 from tests.conformance.rules import Rule, supported_versions
 from tests.conformance.trial import Conf, Subject
@@ -213,7 +213,7 @@ def test_gc_goes_on_past_errors_and_reports_them(tmp_path: Path) -> None:
     with attached(state, wiring="bridge") as stuck, attached(state, wiring="tc") as free:
         stuck.add()
         free.add()
-        error = gc(stuck, env=without_ebtables(tmp_path))
+        error = gc(stuck, env=without("ebtables-restore", tmp_path))
         assert error["code"] == 103
         assert stuck.trial.pod.name in error["details"]
         assert free.trial.pod.name not in free.left()
