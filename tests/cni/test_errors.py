@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from typing import Any
 
 import pytest
@@ -52,6 +54,9 @@ def test_a_bad_configuration_is_refused(pod: Attached, changed: dict[str, Any], 
         ({"CNI_ARGS": "no-pair"}, 4, "CNI_ARGS"),
         ({"CNI_ARGS": "TC_REDIRECT_TAP_UID=root"}, 4, "TC_REDIRECT_TAP_UID"),
         ({"CNI_ARGS": "TC_REDIRECT_TAP_NAME=a/b"}, 4, "TC_REDIRECT_TAP_NAME"),
+        ({"CNI_IFNAME": "a/b"}, 4, "CNI_IFNAME"),
+        ({"CNI_CONTAINERID": "../x"}, 4, "CNI_CONTAINERID"),
+        ({"CNI_COMMAND": "add"}, 4, "CNI_COMMAND"),
     ],
 )
 def test_a_bad_variable_is_refused(pod: Attached, env: dict[str, str], code: int, word: str) -> None:
@@ -78,3 +83,24 @@ def test_what_is_not_wired_says_why(pod: Attached) -> None:
     assert error["code"] == 100
     assert "eth0" in error["msg"]
     assert pod.left() == ""
+
+
+@pytest.mark.parametrize(
+    ("stdin", "code"), [("", 6), ("{", 6), ("[]", 7), ("{}", 1), ('{"cniVersion": "1.0.0", "name": "pods"}', 7)]
+)
+def test_what_is_no_configuration_is_said(pod: Attached, stdin: str, code: int) -> None:
+    """Undecodable (6), invalid (7), or of 0.1.0 (1), which is meant if nothing is said."""
+    error = pod.trial.call("ADD", stdin).document()
+    assert error["code"] == code, error
+    assert pod.left() == ""
+
+
+def test_a_configuration_that_cannot_be_read_is_a_failure_of_io() -> None:
+    """Code 5. Standard input can only be written to."""
+    unreadable = os.open(os.devnull, os.O_WRONLY)
+    env = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": "a", "CNI_IFNAME": "eth0"}
+    try:
+        said = subprocess.run([PLUGIN], stdin=unreadable, env=env, capture_output=True, text=True, check=False)
+    finally:
+        os.close(unreadable)
+    assert (said.returncode, json.loads(said.stdout)["code"]) == (1, 5)

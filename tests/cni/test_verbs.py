@@ -15,7 +15,7 @@ from attrs import evolve
 from executor.netns.namespace import Namespace
 from executor.taps.open import open_tap
 from planner.text.values import InterfaceName, NetnsPath
-from tests.cni.helpers_cni import BRIDGE, PLUGIN, PTP, Attached, attached, without
+from tests.cni.helpers_cni import BRIDGE, PLUGIN, Attached, attached, without
 from tests.conformance.__main__ import cases, verdict
 from tests.conformance.rules import Rule, supported_versions
 from tests.conformance.trial import Conf, Subject
@@ -248,32 +248,6 @@ def test_podwire_log_says_for_which_pod_a_command_was_run(pod: Attached) -> None
 def test_at_level_error_nothing_is_said_that_went_well(pod: Attached) -> None:
     """A runtime copies standard error to its own log."""
     assert pod.trial.call("ADD", pod.conf(logLevel="error")).outcome.err == ""
-
-
-# --- chains -----------------------------------------------------------------------------------------------------------
-
-TUNING: Conf = {"type": "tuning", "mtu": 1400, "sysctl": {"net.ipv4.conf.eth0.arp_filter": "1"}}
-PORTMAP: Conf = {
-    "type": "portmap",
-    "runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]},
-}
-BANDWIDTH: Conf = {"type": "bandwidth", "ingressRate": 10**6, "ingressBurst": 10**6}
-
-
-@pytest.mark.parametrize(
-    "before",
-    [(BRIDGE,), (PTP,), (BRIDGE, TUNING), (BRIDGE, PORTMAP), (PTP, TUNING, PORTMAP)],
-    ids=lambda chain: "+".join(conf["type"] for conf in chain),
-)
-def test_a_chain_leaves_nothing_on_the_host(before: tuple[Conf, ...], tmp_path: Path) -> None:
-    """With ipMasq: a plugin finds what to unmasquerade by the addresses on the interface, which are back by then."""
-    with attached(tmp_path / "state", before=before) as pod:
-        pod.add()
-        assert "10.1.90.2" in pod.trial.host.run("nft", "list", "ruleset").out
-        pod.delete()
-        assert pod.left() == ""
-        pod.trial.prepare("DEL")
-        assert "10.1.90" not in pod.trial.host.run("nft", "list", "ruleset").out
 
 
 def test_a_vm_that_runs_does_not_keep_it_from_being_deleted(pod: Attached) -> None:
