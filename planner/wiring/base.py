@@ -142,7 +142,7 @@ def setup_container_side_network(
     the wiring cannot serve one, or if a name that it needs is taken. Reference: SetupContainerSideNetwork.
     """
     wiring = wiring_named(options.wiring)
-    links = _container_links(result, facts)
+    links = _container_links(result, facts, netns)
     handed = hand_overs(links, facts, options)
     wired = tuple(link for link in links if link.name not in handed)
     _refuse_unfit(wired, facts, wiring)
@@ -170,7 +170,7 @@ def _changes(handed: tuple[HandOver, ...], wiring: Wiring, request: WiringReques
     return (*given, *(change for change in others if (change.netns, change.resource) not in taken))
 
 
-def _container_links(result: CniResult, facts: NamespaceFacts) -> tuple[LinkFact, ...]:
+def _container_links(result: CniResult, facts: NamespaceFacts, netns: NetnsPath) -> tuple[LinkFact, ...]:
     """Return the container links, all of which must be there."""
     interfaces = container_interfaces(result)
     if not interfaces:
@@ -182,7 +182,7 @@ def _container_links(result: CniResult, facts: NamespaceFacts) -> tuple[LinkFact
         link = facts.link(interface.name)
         if link is None:
             raise InvalidInput(f"result.interfaces: {interface.name} is not in the namespace")
-        refuse_dead_end(link, facts)
+        refuse_dead_end(link, facts, netns)
         links.append(link)
     return tuple(links)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Iterator
 
 from planner.errors import Refused
@@ -12,13 +13,14 @@ from planner.kinds.kind import Resource
 from planner.kinds.link import Link, TapDevice
 from planner.kinds.link_attributes import Master
 from planner.kinds.tc_filter import FilterState, TcFilter, rules_words
-from planner.text.values import InterfaceName, MacAddress
+from planner.text.values import InterfaceName, MacAddress, NetnsPath
 
 _ZERO_MAC = MacAddress("00:00:00:00:00:00")
 
 
-def refuse_dead_end(link: LinkFact, facts: NamespaceFacts) -> None:
+def refuse_dead_end(link: LinkFact, facts: NamespaceFacts, netns: NetnsPath) -> None:
     """Raise Refused if a VM's frames would not get anywhere by ``link``, whatever the wiring; it says what to do."""
+    inside, name = f"nsenter --net={netns}", shlex.quote(link.name)
     device = link.device
     is_for_somebody = isinstance(device, TapDevice) and (device.owner, device.owner_group) != (None, None)
     if is_for_somebody and not link.carrier:
@@ -37,13 +39,13 @@ def refuse_dead_end(link: LinkFact, facts: NamespaceFacts) -> None:
     if link.xdp is not None:
         raise Refused(
             f"{link.name} has an XDP program, and what that lets through can't be told: "
-            f"detach it first (ip link set dev {link.name} {link.xdp} off)"
+            f"detach it first ({inside} ip link set dev {name} {link.xdp} off)"
         )
     for found, state in filters_of(link.name, facts):
         if state.redirects_all:
             raise Refused(
                 f"a {found} takes every frame away before the VM sees it, as a runtime that ended leaves it: remove it "
-                f"first (tc filter del dev {link.name} {found.direction} pref {found.pref})"
+                f"first ({inside} tc filter del dev {name} {found.direction} pref {found.pref})"
             )
 
 

@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from attrs import frozen
 
+from executor.cli.parser import options_of
 from executor.cni.conf import OWN_KEYS
+from executor.version import __version__
 from tests.support import Namespace, run
 from tests.support.cli import Cli
 from tests.support.pods import Pod, plain
 from tests.support.preloaded import ROOT
 
 UPDATE = bool(os.environ.get("PODWIRE_DOCS_UPDATE"))
-PAGES = ("README.md", "docs/command-line.md", "docs/how-it-works.md", "docs/review.md")
+EVERY_PAGE = sorted(
+    str(path.relative_to(ROOT)) for folder in ("", "docs", "docs/decisions") for path in (ROOT / folder).glob("*.md")
+)
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 PYTHON = re.compile(r"(?<=^```python\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 ANYTHING = "…"
+PAGES = [page for page in EVERY_PAGE if BLOCK.search((ROOT / page).read_text())]
 
 # What differs from run to run, and how it is written for comparing.
 RANDOM = {
@@ -163,19 +170,26 @@ def test_every_option_is_described(cli: Cli) -> None:
         assert options <= described, f"{command}: {', '.join(sorted(options - described))}"
 
 
-LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(#[^)]*)?\)")
+LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]*)#?([^)]*)\)")
+FENCED = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 
 
-EVERY_PAGE = sorted(str(path.relative_to(ROOT)) for folder in ("", "docs") for path in (ROOT / folder).glob("*.md"))
+def anchors(path: Path) -> set[str]:
+    """Return what a page's headings are called in a link, as GitHub and ./dev docs make it."""
+    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE)
 def test_links_lead_somewhere(page: str) -> None:
-    """Those inside the repository."""
+    """Those inside the repository: to a file that is there, and to a heading of it."""
     path = ROOT / page
-    targets = [target for target, _ in LINK.findall(path.read_text()) if "://" not in target]
-    missing = [target for target in targets if not (path.parent / target).exists()]
-    assert not missing
+    wrong = []
+    for target, anchor in LINK.findall(FENCED.sub("", path.read_text())):
+        found = path.parent / target if target else path
+        if "://" not in target and (not found.exists() or (anchor and anchor not in anchors(found))):
+            wrong.append((target, anchor))
+    assert not wrong
 
 
 def test_the_map_of_files_is_true() -> None:
@@ -208,8 +222,36 @@ def test_pages_say_nothing_of_this_machine() -> None:
             assert word not in text, (page, word)
 
 
-def test_the_readme_s_commands_are_those_of_dev() -> None:
-    """The two that a newcomer types exist."""
+@pytest.mark.parametrize("page", EVERY_PAGE)
+def test_every_command_of_dev_that_a_page_names_exists(page: str) -> None:
+    """In its usage, from where people have it."""
     usage = run([str(ROOT / "dev"), "--help"]).out
-    for command in re.findall(r"^    ./dev ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE):
+    for command in re.findall(r"\./dev ([a-z]+)", (ROOT / page).read_text()):
         assert re.search(rf"^  {command} ", usage, re.MULTILINE), command
+
+
+def examples(page: str) -> list[str]:
+    """Return the lines of a page's indented blocks that call podwire, and are not run."""
+    lines = re.findall(r"^    (podwire .*)$", BLOCK.sub("", (ROOT / page).read_text()), re.MULTILINE)
+    return [re.sub(r"  +# .*| [|>&].*| --$|\\\\$| -- .*", "", line) for line in lines]
+
+
+@pytest.mark.parametrize("page", [page for page in EVERY_PAGE if examples(page)])
+def test_examples_that_are_not_run_are_spelt_as_podwire_is(page: str) -> None:
+    """They want a cluster, a card or a VMM; their commands and options are those that there are."""
+    for line in examples(page):
+        command, *words = shlex.split(line)[1:]
+        if not command.startswith("-"):
+            options = {word.partition("=")[0] for word in words if word.startswith("-")}
+            assert options <= {*options_of(command)}, line
+
+
+NAMED = re.compile(r"podwire[:_ -]v?(\d+\.\d+\.\d+)|^(?:appV|v)ersion: \"?(\d+\.\d+\.\d+)", re.MULTILINE)
+
+
+def test_the_version_is_that_of_the_one_place() -> None:
+    """executor/version.py has it; whatever else names a version of podwire names this one."""
+    files = [ROOT / "README.md", *(path for folder in ("deploy", "docs") for path in (ROOT / folder).rglob("*.*"))]
+    named = {(file, one or other) for file in files if file.is_file() for one, other in NAMED.findall(file.read_text())}
+    assert len(named) > 3
+    assert {version for _, version in named} == {__version__}, named

@@ -74,7 +74,7 @@ def test_a_redirect_that_takes_all_is_refused() -> None:
     matchall = FilterState(ALL, Keyword("matchall"), (FilterRule(redirect=InterfaceName("tap0_kata")),))
     for found in (REDIRECT, evolve(REDIRECT, state=to_nowhere), evolve(REDIRECT, state=matchall)):
         facts = evolve(namespace(veth(), ADDRESS), others=(found,))
-        assert refusal(facts).endswith("(tc filter del dev eth0 ingress pref 49152)")
+        assert refusal(facts).endswith("(nsenter --net=/run/netns/pod1 tc filter del dev eth0 ingress pref 49152)")
 
 
 RULE = FilterRule(EVERY_FRAME, InterfaceName("tap0_kata"))

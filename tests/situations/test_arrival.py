@@ -10,7 +10,7 @@ import struct
 
 import pytest
 
-from tests.support import MakeNamespace, Namespace
+from tests.support import MakeNamespace, Namespace, run
 from tests.support.cli import Cli
 from tests.support.dumps import unchanged
 from tests.support.pods import Pod, also, plain
@@ -137,12 +137,10 @@ def test_27_an_xdp_program(pod: Pod, cli: Cli) -> None:
     pod.inside.inside(lambda: attach_xdp("eth0"))
     before = pod.inside.ip("-d link show dev eth0")
     said = cli.refused("apply", *cli.wiring(pod), "--yes")
-    assert said == (
-        "eth0 has an XDP program, and what that lets through can't be told: "
-        "detach it first (ip link set dev eth0 xdpgeneric off)"
-    )
+    detach = f"nsenter --net={pod.inside.path} ip link set dev eth0 xdpgeneric off"
+    assert said == f"eth0 has an XDP program, and what that lets through can't be told: detach it first ({detach})"
     assert pod.inside.ip("-d link show dev eth0") == before
-    pod.inside.ip("link set dev eth0 xdpgeneric off")
+    run(["sh", "-c", detach])
     with cli.wired(pod):
         pass
 
