@@ -25,15 +25,18 @@ from planner.guest.dnsmasq import dnsmasq
 from planner.guest.formats import guest_nics
 from planner.guest.icmpv6 import SERVER_LINK_LOCAL, SOLICITATION, advertised_gateways, advertisement
 from planner.guest.nic import GuestNic
-from planner.kinds.ebtables import ADVERTISEMENT, RulesState
 from planner.plan.plan import Plan
 from planner.text.values import InterfaceName
+from planner.wiring.served import listens_to_routers
 
 _STARTED = b"started, version"
 _START_WITHIN = 10.0
 _LOOK_EVERY = 2.0
 _ADVERTISE_EVERY = 200.0  # RFC 4861, section 6.2.1: at most 600 s
 _RESTARTS, _WITHIN = 5, 60.0
+# What dnsmasq says of a guest that has booted anew, and calls itself otherwise: its address is leased to what it was.
+_LEASED_TO_ANOTHER = b"no addresses available"
+_FORGETS_EVERY = 1.0
 _ARGUMENTS = ("--keep-in-foreground", "--log-facility=-", "--user=nobody", "--pid-file", "--conf-file=-")
 
 Log = Callable[[bytes], None]
@@ -77,14 +80,15 @@ class _Dnsmasq:
     log: Log
     child: ChildProcess = field(init=False)
     output: int = field(init=False, default=-1)
-    _starts: list[float] = field(factory=list, init=False)
+    # Whether it refuses the guest, since it remembers a lease.
+    refuses: bool = field(init=False, default=False)
+    _said: bytes = field(init=False, default=b"")
+    _started: float = field(init=False, default=0.0)
+    _ends: list[float] = field(factory=list, init=False)
 
     def start(self) -> None:
-        """Start it and wait until it listens. Raises HostError if it does not, or ended too often."""
-        now = time.monotonic()
-        self._starts = [at for at in self._starts if at > now - _WITHIN] + [now]
-        if len(self._starts) > _RESTARTS:
-            raise HostError(f"dnsmasq for {self.nic.name} ended {_RESTARTS} times within a minute: its log says why")
+        """Start it and wait until it listens. Raises HostError if it does not."""
+        self._started, self.refuses, self._said = time.monotonic(), False, b""
         self.output, theirs = os.pipe2(os.O_CLOEXEC)
         try:
             with MemoryFile("dnsmasq.conf") as configuration:
@@ -112,7 +116,26 @@ class _Dnsmasq:
         """Copy what it says to the log; return False once it has closed its output, having ended."""
         data = os.read(self.output, 4096)
         self.log(data)
+        said = self._said + data
+        self.refuses |= _LEASED_TO_ANOTHER in said
+        self._said = said[-len(_LEASED_TO_ANOTHER) :]
         return bool(data)
+
+    def start_again(self) -> None:
+        """Start it after it has ended. Raises HostError if it does not start, or has ended too often."""
+        self.end()
+        now = time.monotonic()
+        self._ends = [at for at in self._ends if at > now - _WITHIN] + [now]
+        if len(self._ends) >= _RESTARTS:
+            raise HostError(f"dnsmasq for {self.nic.name} ended {_RESTARTS} times within a minute: its log says why")
+        self.start()
+
+    def forget(self) -> None:
+        """Start it anew, without the leases that it remembers. A guest asks again; if it is too soon, for its next."""
+        if time.monotonic() >= self._started + _FORGETS_EVERY:
+            self.end()
+            self.start()
+        self.refuses = False
 
     def end(self) -> None:
         """End it, and collect it."""
@@ -197,9 +220,7 @@ class Server:
 
     def _keeps_routers_out(self, nic: GuestNic) -> bool:
         """Say whether the guest does not hear the routers of the pod network, so that it hears of them from us."""
-        states = (change.after for change in self._plan.changes if isinstance(change.after, RulesState))
-        rules = (rule for state in states for rule in state.rules)
-        return any(rule.in_link == nic.name and rule.icmpv6_type == ADVERTISEMENT for rule in rules)
+        return not listens_to_routers(nic.name, self._plan.facts)
 
     @property
     def processes(self) -> tuple[int, ...]:
@@ -214,20 +235,24 @@ class Server:
             for fd in ready:
                 if fd in self._advertisers:
                     self._advertisers[fd].answer()
-                elif not self._servers[fd].read():
-                    self._restart(fd)
+                elif self._again(fd):
                     changed()
             if time.monotonic() >= next_advertisement:
                 next_advertisement += _ADVERTISE_EVERY
                 for advertiser in self._advertisers.values():
                     advertiser.advertise()
 
-    def _restart(self, fd: int) -> None:
+    def _again(self, fd: int) -> bool:
+        """Read what a dnsmasq says; say whether it had to be started again."""
         server = self._servers.pop(fd)
-        server.end()
-        self._log(f"dnsmasq for {server.nic.name} ended, and is started again\n".encode())
-        server.start()
+        before = server.child.pid
+        if not server.read():
+            self._log(f"dnsmasq for {server.nic.name} ended, and is started again\n".encode())
+            server.start_again()
+        elif server.refuses:
+            server.forget()
         self._servers[server.output] = server
+        return server.child.pid != before
 
     def _is_wired(self) -> bool:
         """Say whether links and taps are still there, and the namespace where it was mounted.

@@ -38,8 +38,10 @@ _QUESTIONS = (
 _ROUTES = _QUESTIONS[2:4]
 _TRIES = 5
 _PCI = '"parentbus":"pci"'
-_CONF = "/proc/sys/net/ipv6/conf"
+_CONF = "/proc/sys/net/{}/conf"
 _LINK_SYSCTLS = ("accept_dad", "accept_ra")
+# Of IPv4 only a link of which accept_local is set is told: podwire sets it, and hardly anybody else.
+_ACCEPT_LOCAL, _RP_FILTER = "accept_local", "rp_filter"
 _MOST_OF_SYSCTL = 4096
 _BRIDGE_SYSCTLS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables")
 
@@ -192,9 +194,15 @@ def _read_sysctls() -> dict[str, str]:
     """Return the sysctls that podwire may change, by key; runs inside: /proc/sys/net is that of the caller."""
     found: dict[str, str] = {}
     with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
-        for link in sorted(os.listdir(_CONF)):
+        for link in sorted(os.listdir(_CONF.format("ipv6"))):
             for name in _LINK_SYSCTLS:
                 _read_into(found, f"net/ipv6/conf/{link}/{name}")
+    for link in sorted(os.listdir(_CONF.format("ipv4"))):
+        own: dict[str, str] = {}
+        _read_into(own, key := f"net/ipv4/conf/{link}/{_ACCEPT_LOCAL}")
+        if own.get(key, "0") != "0":
+            _read_into(own, f"net/ipv4/conf/{link}/{_RP_FILTER}")
+            found |= own
     for name in _BRIDGE_SYSCTLS:
         _read_into(found, f"net/bridge/{name}")
     return found

@@ -49,7 +49,7 @@ def _by_subject(facts: NamespaceFacts, links: set[Any]) -> dict[str, dict[str, A
             found[str(fact.resource)] = to_json(canonical(fact.state))
     for setting in facts.sysctls:
         words = setting.key.split("/")
-        if words[1] != "ipv6" or words[3] in links or words[3] in ("all", "default"):
+        if words[2] != "conf" or words[3] in links or words[3] in ("all", "default"):
             found[f"sysctl {setting.key}"] = {"value": str(setting.value)}
     return found
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from planner.errors import InvalidInput
 from planner.facts.model import ResourceFact
+from planner.kinds.bpf import Bytecode
 from planner.kinds.tc_filter import FilterRule, FilterState, TcFilter, U32Match
 from planner.text.document import Node
 from planner.text.values import InterfaceName, Keyword, shown
@@ -58,7 +59,17 @@ def _rule(value: Any) -> FilterRule:
         matches=tuple(match for match in matches if isinstance(match, U32Match)),
         redirect=targets[0] if len(targets) == 1 else None,
         others=(*others, *several),
+        program=_program(options),
     )
+
+
+def _program(options: dict[str, Any]) -> Bytecode | None:
+    """Return the program of a bpf filter that decides by itself, None if it is one of eBPF."""
+    try:
+        found = options["bytecode"]["insns"] if options.get("direct-action") else ()
+        return Bytecode.of((one["code"], one["jt"], one["jf"], one["k"]) for one in found)
+    except (TypeError, KeyError, ValueError):
+        return None
 
 
 def _listed(value: object) -> list[Any]:

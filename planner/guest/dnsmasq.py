@@ -17,6 +17,7 @@ bind-interfaces
 except-interface=lo
 leasefile-ro
 dhcp-authoritative
+dhcp-ignore-clid
 dhcp-ignore=tag:!known
 """
 

@@ -19,6 +19,7 @@ from planner.guest.nic import GuestNic
 from planner.text.values import DomainName, MacAddress
 
 SOLICITATION, ADVERTISEMENT, NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 133, 134, 135, 136
+REDIRECT = 137
 ECHO_REQUEST, ECHO_REPLY = 128, 129
 ALL_NODES, ALL_ROUTERS = IPv6Address("ff02::1"), IPv6Address("ff02::2")
 _ETHERNET, _IPV6 = struct.Struct("!6s6sH"), struct.Struct("!IHBB16s16s")

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
+from planner.kinds.bpf import Bytecode
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch, register
 from planner.kinds.shown import differences
 from planner.text.values import InterfaceName, Keyword, shown
 
 ALL = Keyword("all")
-U32 = Keyword("u32")
+U32, BPF = Keyword("u32"), Keyword("bpf")
 _REDIRECT = "mirred redirect"
 _MOST_WORDS = 120
 
@@ -50,12 +51,14 @@ DHCP_REQUEST = {
 class FilterRule:
     """One rule of a filter: what it matches, and the link to which it redirects, or None to let pass.
 
-    ``others`` is what podwire does not make, in the words of tc: to be shown and compared, never to be run.
+    A ``program`` decides on each frame by itself. ``others`` is what podwire does not make, in the words of tc: to be
+    shown and compared, never to be run.
     """
 
     matches: tuple[U32Match, ...] = ()
     redirect: InterfaceName | None = None
     others: tuple[str, ...] = ()
+    program: Bytecode | None = None
 
 
 @frozen
@@ -102,6 +105,9 @@ def rules_words(state: FilterState) -> str:
     """Return what a filter does, fit for a terminal whatever others have called things."""
     lines = []
     for rule in state.rules:
+        if rule.program:
+            lines.append(f"a program of {rule.program.length} instructions decides")
+            continue
         does = f"to {rule.redirect}" if rule.redirect else ", ".join(rule.others) or "pass"
         lines.append(f"{_matched(rule, state)} {does}")
     return shown("; ".join(lines) or state.kind, _MOST_WORDS).strip("'")
@@ -122,6 +128,8 @@ def _looks(resource: TcFilter, state: FilterState) -> Iterator[Look]:
     for rule in state.rules:
         if rule.redirect:
             yield argv, rf" pref {resource.pref} .*Egress Redirect to device {re.escape(rule.redirect)}\)"
+        if rule.program:
+            yield argv, rf" pref {resource.pref} .*bytecode '{rule.program.replace('+', ' ')}'"
 
 
 def _touches(change: ChangeLike) -> Touches:

@@ -128,6 +128,7 @@ class SysctlKey(Token):
     __slots__ = ()
     pattern = re.compile(
         r"net/ipv6/conf/(?!\.\.?/)(?!-)[A-Za-z0-9._+=,~@%-]{1,15}/(?:accept_dad|accept_ra)"
+        r"|net/ipv4/conf/(?!\.\.?/)(?!-)[A-Za-z0-9._+=,~@%-]{1,15}/(?:accept_local|rp_filter)"
         r"|net/bridge/bridge-nf-call-(?:iptables|ip6tables|arptables)"
     )
     what = "a sysctl that podwire knows"

@@ -7,20 +7,17 @@ phases go over all links before the next begins, so that the inverse order is ri
 from __future__ import annotations
 
 from collections.abc import Collection
-from ipaddress import ip_interface
 
 from attrs import evolve
 
 from planner.changes.change import Change
 from planner.errors import Refused
 from planner.facts.model import LinkFact, NamespaceFacts
-from planner.guest.icmpv6 import SERVER_LINK_LOCAL
 from planner.kinds.ebtables import DropRule, EbtablesRules, block_rules, new_rules, read_rule, served_rules
 from planner.kinds.link_attributes import AddrGenMode
-from planner.kinds.route import KERNEL
 from planner.kinds.sysctl import Sysctl, SysctlState
 from planner.network import VmInterface
-from planner.text.values import IpInterface, NetnsPath, SysctlKey, SysctlValue, is_ipv6_link_local
+from planner.text.values import NetnsPath, SysctlKey, SysctlValue
 from planner.wiring.base import Slot, Unfit, Wiring, WiringRequest, register, tap_interface
 from planner.wiring.links import (
     as_host_can,
@@ -31,6 +28,7 @@ from planner.wiring.links import (
     loopback_up,
     set_hardware_addr,
 )
+from planner.wiring.served import addresses_to_serve, listens_to_routers, served_families
 from planner.wiring.strip import strip_links
 
 _ZERO = SysctlValue("0")
@@ -116,7 +114,7 @@ def _made_for(slot: Slot, request: WiringRequest) -> tuple[Change, Change]:
         slot.link.mtu,
         mac=bridge_mac,
         owner=request.tag,
-        addresses=(slot.dhcp_address, *_addresses_to_serve(slot, request)),
+        addresses=(slot.dhcp_address, *addresses_to_serve(slot, request)),
         netns=request.netns,
         reason=f"joins {slot.link.name} and {tap}; its address is for a DHCP server",
     )
@@ -145,14 +143,6 @@ def _only_bridged(facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]
     )
 
 
-def _addresses_to_serve(slot: Slot, request: WiringRequest) -> tuple[IpInterface, ...]:
-    """Return the addresses that a DHCPv6 server on the bridge needs: dnsmasq wants a link-local and another one."""
-    ipv6 = any(address.version == 6 for address in slot.guest.addresses)
-    if not (request.options.serve_dhcp and ipv6):
-        return ()
-    return (SERVER_LINK_LOCAL, ip_interface(f"fd70:6f64:7769:{slot.position:x}::1/64"))
-
-
 def _block(request: WiringRequest) -> Change:
     """Return the ebtables rules of the wiring: pod network and bridges are kept apart, DHCP requests stay inside."""
     facts = request.facts
@@ -169,31 +159,18 @@ def _block(request: WiringRequest) -> Change:
             "takes no ebtables rules: move it into a table of its own"
         )
     state = new_rules(rules, facts.ebtables)
-    served = any(_served(link, facts) for link in request.links)
+    served = any(served_families(link.name, facts) for link in request.links)
     reason = "pod network and bridge are kept apart" + ("; leases come from here only" if served else "")
     return Change(EbtablesRules(request.tag.id), None, state, reason, request.netns)
 
 
 def _rules(slot: Slot, request: WiringRequest) -> tuple[DropRule, ...]:
     """Return the rules of one link. Routers that the pod itself listened to are the guest's too."""
-    name, served = slot.link.name, _served(slot.link, request.facts)
+    name, served = slot.link.name, served_families(slot.link.name, request.facts)
     rules = block_rules(name, served=served)
     if not (request.options.serve_dhcp and served):
         return rules
-    return (*rules, *served_rules(name, served=served, routers=not _listens_to_routers(slot.link, request.facts)))
-
-
-def _listens_to_routers(link: LinkFact, facts: NamespaceFacts) -> bool:
-    """Say whether a link has what router advertisements gave it."""
-    learnt = [fact.state.learnt for fact in facts.addresses_of(link.name)]
-    learnt += [fact.state.learnt for fact in facts.routes_of(link.name) if fact.resource.protocol != KERNEL]
-    return any(learnt)
-
-
-def _served(link: LinkFact, facts: NamespaceFacts) -> set[int]:
-    """Return the families in which a link has addresses; in the others it is a wire, and the network serves the VM."""
-    found = (fact.resource.address for fact in facts.addresses_of(link.name))
-    return {address.version for address in found if not is_ipv6_link_local(address)}
+    return (*rules, *served_rules(name, served=served, routers=not listens_to_routers(name, request.facts)))
 
 
 def _lost(interface: VmInterface, facts: NamespaceFacts) -> str | None:

@@ -194,7 +194,8 @@ def as_host_can(made: Change, facts: NamespaceFacts) -> Change:
     """Return the change that makes a link, less what cannot be set on a host without IPv6 (ipv6.disable=1)."""
     if facts.sysctl("net/ipv6/conf/all/accept_dad") is not None or not isinstance(made.after, LinkState):
         return made
-    return evolve(made, after=evolve(made.after, addrgenmode=None, sysctls=()))
+    sysctls = tuple(setting for setting in made.after.sysctls if not setting.key.startswith("net/ipv6/"))
+    return evolve(made, after=evolve(made.after, addrgenmode=None, sysctls=sysctls))
 
 
 def loopback_up(facts: NamespaceFacts, removed: Collection[Resource], netns: NetnsPath) -> tuple[Change, ...]:

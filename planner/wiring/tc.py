@@ -8,29 +8,33 @@ tc-mirred(8).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
+from itertools import islice
 from typing import Any
 
 from attrs import evolve
 
 from planner.changes.change import Change
-from planner.errors import Refused
 from planner.facts.model import LinkFact, NamespaceFacts
 from planner.kinds.link import TapDevice
 from planner.kinds.link_attributes import QueueLength, QueueLengthState
 from planner.kinds.qdisc import IngressQdisc, QdiscState
-from planner.kinds.tc_filter import ALL, DHCP_REQUEST, EVERY_FRAME, U32, FilterRule, FilterState, TcFilter
+from planner.kinds.sysctl import LinkSysctl
+from planner.kinds.tc_filter import ALL, BPF, DHCP_REQUEST, EVERY_FRAME, U32, FilterRule, FilterState, TcFilter
 from planner.network import VmInterface
-from planner.text.values import InterfaceName, Keyword, NetnsPath, is_ipv6_link_local
+from planner.text.values import InterfaceName, Keyword, NetnsPath, SysctlKey, SysctlValue
 from planner.wiring.base import Slot, Unfit, Wiring, WiringRequest, register, tap_interface
 from planner.wiring.links import as_host_can, bring_up, create_tap, loopback_up
 from planner.wiring.obstacles import filters_of
+from planner.wiring.served import addresses_to_serve, listens_to_routers, served_families
 from planner.wiring.strip import strip_links
+from planner.wiring.tc_guard import answers, questions
 
 INGRESS = Keyword("ingress")
 _FIRST_PREF, _LAST_PREF = 100, 65535
-# The preferences of the tap's filters: those that let DHCP requests through go before the redirect.
+# The preferences of the tap's filters: those that decide on what the VM asks go before the redirect.
 _DHCP_PREFS = {4: 1, 6: 2}
-_TAP_PREF = 100
+_GUARD_PREF, _TAP_PREF = 1, 100
 # What the kernel sets by itself when a qdisc is added to a link without a queue, and never rolls back
 # (sch_api.c, qdisc_create); DEFAULT_TX_QUEUE_LEN of <linux/netdevice.h>.
 _DEFAULT_QUEUE = 1000
@@ -59,9 +63,7 @@ def _interface(slot: Slot, request: WiringRequest) -> VmInterface:
 
 def _changes(request: WiringRequest) -> tuple[Change, ...]:
     """Return the changes in their phases; what tc does is adjacent, so that one tc does it."""
-    if request.options.serve_dhcp:
-        # Nothing is planned yet that keeps the answers of the pod network's servers and routers from the VM.
-        raise Refused("--serve-dhcp needs --wiring bridge: with tc the VM also hears the servers of the pod network")
+    requests_kept = _guards if request.options.serve_dhcp else _dhcp_filters
     facts, netns, slots = request.facts, request.netns, request.slots
     # Going down again a link would lose its IPv6 addresses and routes: those of one that is down go before, and return.
     stripped = strip_links(tuple(link for link in request.links if not link.up), facts, netns)
@@ -70,8 +72,8 @@ def _changes(request: WiringRequest) -> tuple[Change, ...]:
         *(change for slot in slots for change in _queue(slot.link, facts, netns)),
         *(as_host_can(_tap(slot, request), facts) for slot in slots),
         *(change for slot in slots for change in _qdiscs(slot, facts, netns)),
-        *(change for slot in slots for change in _dhcp_filters(slot, facts, netns)),
-        *(change for slot in slots for change in _redirects(slot, facts, netns)),
+        *(change for slot in slots for change in requests_kept(slot, request)),
+        *(change for slot in slots for change in _redirects(slot, request)),
         *bring_up(request.links, netns, "carries the VM's frames"),
         *loopback_up(facts, {change.resource for change in stripped}, netns),
     )
@@ -88,7 +90,18 @@ def _tap(slot: Slot, request: WiringRequest) -> Change:
         reason=f"the VM's end of {slot.link.name}; its address is for a DHCP server",
     )
     state: Any = tap.after
-    return evolve(tap, after=evolve(state, addresses=(slot.dhcp_address,)))
+    addresses = (slot.dhcp_address, *addresses_to_serve(slot, request))
+    return evolve(tap, after=evolve(state, addresses=addresses, sysctls=_heard(slot, request)))
+
+
+def _heard(slot: Slot, request: WiringRequest) -> tuple[LinkSysctl, ...]:
+    """Return what makes a server hear the VM: it renews its lease from an address that is the pod's own as well."""
+    if not (request.options.serve_dhcp and slot.guest.addresses):
+        return ()
+    # accept_local takes such frames; rp_filter 2 also if "all" says 1, since the larger one counts (ip-sysctl.rst).
+    values = {"accept_local": "1", "rp_filter": "2"}
+    name = slot.names[0]
+    return tuple(LinkSysctl(SysctlKey(f"net/ipv4/conf/{name}/{key}"), SysctlValue(values[key])) for key in values)
 
 
 def _has_qdisc(link: InterfaceName, facts: NamespaceFacts) -> bool:
@@ -109,37 +122,55 @@ def _qdiscs(slot: Slot, facts: NamespaceFacts, netns: NetnsPath) -> Iterator[Cha
             yield Change(IngressQdisc(link), None, QdiscState(INGRESS), reason, netns)
 
 
-def _dhcp_filters(slot: Slot, facts: NamespaceFacts, netns: NetnsPath) -> Iterator[Change]:
+def _dhcp_filters(slot: Slot, request: WiringRequest) -> Iterator[Change]:
     """Yield the filters that let DHCP requests through to the tap's own stack, for families that the link has.
 
     A link without an address of a family is a wire: the VM finds the DHCP server of its network by it.
     """
-    addresses = [fact.resource.address for fact in facts.addresses_of(slot.link.name)]
-    families = {address.version for address in addresses if not is_ipv6_link_local(address)}
+    families = served_families(slot.link.name, request.facts)
     for family, (protocol, matches) in DHCP_REQUEST.items():
         if family in families:
             state = FilterState(protocol, U32, (FilterRule(matches),))
             resource = TcFilter(slot.names[0], INGRESS, _DHCP_PREFS[family])
-            yield Change(resource, None, state, "the VM gets its lease from here only", netns)
+            yield Change(resource, None, state, "the VM gets its lease from here only", request.netns)
 
 
-def _redirects(slot: Slot, facts: NamespaceFacts, netns: NetnsPath) -> Iterator[Change]:
+def _guards(slot: Slot, request: WiringRequest) -> Iterator[Change]:
+    """Yield the filters that keep the VM and the servers and routers of the pod network from hearing each other."""
     link, tap = slot.link.name, slot.names[0]
+    served = served_families(link, request.facts)
+    if not served:
+        return
+    routers = not listens_to_routers(link, request.facts)
+    server = IPv4Address(slot.dhcp_address.ip)
+    guard, _ = _preferences(link, request.facts, 2)
+    others = "DHCP servers and routers" if routers else "DHCP servers"
+    kept_in, kept_out = questions(served, server, routers=routers), answers(served, routers=routers)
+    for resource, program, reason in (
+        (TcFilter(tap, INGRESS, _GUARD_PREF), kept_in, "what the VM asks stays here"),
+        (TcFilter(link, INGRESS, guard), kept_out, f"the VM hears no other {others}"),
+    ):
+        yield Change(resource, None, FilterState(ALL, BPF, (FilterRule(program=program),)), reason, request.netns)
+
+
+def _redirects(slot: Slot, request: WiringRequest) -> Iterator[Change]:
+    link, tap = slot.link.name, slot.names[0]
+    *_, pref = _preferences(link, request.facts, 2 if request.options.serve_dhcp else 1)
     for resource, target, reason in (
         (TcFilter(tap, INGRESS, _TAP_PREF), link, "the VM's frames leave by it"),
-        (TcFilter(link, INGRESS, _preference(link, facts)), tap, "its frames go to the VM"),
+        (TcFilter(link, INGRESS, pref), tap, "its frames go to the VM"),
     ):
         state = FilterState(ALL, U32, (FilterRule(EVERY_FRAME, redirect=target),))
-        yield Change(resource, None, state, reason, netns)
+        yield Change(resource, None, state, reason, request.netns)
 
 
-def _preference(link: InterfaceName, facts: NamespaceFacts) -> int:
-    """Return a free preference, in front of others' filters if there is one: the first that decides on a frame wins."""
+def _preferences(link: InterfaceName, facts: NamespaceFacts, count: int) -> list[int]:
+    """Return free preferences, in front of others' filters if there is room: the first that decides on a frame wins."""
     taken = {found.pref for found, _ in filters_of(link, facts) if found.direction == INGRESS}
-    first = min(taken, default=_FIRST_PREF + 1)
-    if first > 1:
-        return min(first - 1, _FIRST_PREF)
-    return next(pref for pref in range(1, _LAST_PREF) if pref not in taken)
+    last = min(min(taken, default=_FIRST_PREF + 1) - 1, _FIRST_PREF)
+    if last >= count:
+        return list(range(last - count + 1, last + 1))
+    return list(islice((pref for pref in range(1, _LAST_PREF) if pref not in taken), count))
 
 
 def _no_strays(_links: tuple[LinkFact, ...], _facts: NamespaceFacts, _netns: NetnsPath) -> tuple[Change, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from tests.guests.machines import Nic, ping, qemu_machine, readable_by_all, started, uml
-from tests.guests.serving import served, udhcpc
+from tests.guests.serving import served, udhcpc, udhcpc_that_stays
 from tests.support import MakeNamespace
 from tests.support.cli import Cli
 from tests.support.pods import MAC, Pod, aws, calico, one_link, plain, ptp_style, two_links
@@ -83,9 +83,7 @@ def test_a_lease_is_renewed_by_unicast(netns: MakeNamespace, cli: Cli) -> None:
     """The guest asks the server itself, and not the pod network."""
     pod = plain(netns("host"), netns("pod"))
     with served(cli, pod), Port.on_link(pod.inside, "tap0") as tap, uml(pod.inside, Nic("tap0", MAC)) as guest:
-        guest.run("udhcpc -i eth0 -t 20 -T 1 -O mtu -O staticroutes -s /udhcpc.sh -p /pid >/log 2>&1")
-        # it goes to the background when it has a lease, and only then writes that process's id
-        guest.run("until kill -USR1 $(cat /pid) 2>/dev/null; do sleep 0.1; done")
+        guest.run(udhcpc_that_stays())
         tap.receive(lambda frame: str(frame) == "UDP 10.1.90.5:68 > 169.254.254.2:67", seconds=30)
         tap.receive(lambda frame: str(frame) == "UDP 169.254.254.2:67 > 10.1.90.5:68", seconds=30)
 

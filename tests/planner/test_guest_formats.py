@@ -69,6 +69,7 @@ class TestDnsmasq:
             "except-interface=lo",
             "leasefile-ro",
             "dhcp-authoritative",
+            "dhcp-ignore-clid",
             "dhcp-ignore=tag:!known",
             "# eth0",
             "interface=br0",

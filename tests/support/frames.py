@@ -201,6 +201,31 @@ def dhcpv6_solicit(mac: str, src: str = "fe80::1", *, transaction: int = 0x706F6
     return ethernet(mac, "33:33:00:01:00:02", ETH_P_IPV6, _ipv6(src, dst, UDP, datagram))
 
 
+def with_options(frame: bytes) -> bytes:
+    """Put options, all of them "no operation", into the IPv4 header of a frame (RFC 791, section 3.1)."""
+    packet = frame[14:]
+    header = bytes([0x46, *packet[1:2]]) + struct.pack("!H", len(packet) + 4) + packet[4:10] + b"\0\0"
+    header += packet[12:20] + b"\1\1\1\1"
+    return frame[:14] + header[:10] + _checksum(header) + header[12:] + packet[20:]
+
+
+def behind_extensions(frame: bytes, *kinds: int) -> bytes:
+    """Put extension headers, filled with padding, between the IPv6 header of a frame and what follows (RFC 8200)."""
+    packet = frame[14:]
+    for kind in reversed(kinds):
+        extension = bytes([packet[6], 0]) + b"\1\4\0\0\0\0"
+        length = struct.pack("!H", int.from_bytes(packet[4:6]) + len(extension))
+        packet = packet[:4] + length + bytes([kind]) + packet[7:40] + extension + packet[40:]
+    return frame[:14] + packet
+
+
+def later_fragment(src_mac: str, dst_mac: str, src: str, dst: str, payload: bytes) -> bytes:
+    """Send what is not the first fragment of a datagram, and has no header of UDP (RFC 791, section 3.2)."""
+    packet = _ipv4(src, dst, UDP, payload)
+    header = packet[:6] + b"\0\xb9" + packet[8:10] + b"\0\0" + packet[12:20]
+    return ethernet(src_mac, dst_mac, ETH_P_IP, header[:10] + _checksum(header) + header[12:] + payload)
+
+
 def _mac(text: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
 
