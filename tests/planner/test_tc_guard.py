@@ -64,9 +64,7 @@ QUESTIONS = {
     "who has the server's group": (neighbour_solicitation(VM, "fe80::2", "fd00::5a54"), None, GO_ON),
     "a ping": (ping(VM, GW, "10.1.90.5", "10.1.90.1"), None, GO_ON),
 }
-SERVED = [
-    (served, routers) for served in ({OF_4}, {OF_6}, {OF_4, OF_6}) for routers in (set[str](), {OF_ROUTERS})
-]
+SERVED = [(served, routers) for served in ({OF_4}, {OF_6}, {OF_4, OF_6}) for routers in (set[str](), {OF_ROUTERS})]
 
 
 def families(served: set[str]) -> set[int]:
