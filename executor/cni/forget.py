@@ -66,11 +66,12 @@ def _entries(plan_id: PlanId, call: Call, settings: Settings) -> Iterator[Wiring
 
 def _restored(entry: WiringRecord, call: Call, settings: Settings) -> bool:
     """Roll back by an entry; say whether that was possible: an entry may be damaged where only this reads it."""
-    from executor.operations.abandon import abandon  # noqa: PLC0415
     from executor.operations.rollback import restore  # noqa: PLC0415  ADD takes nothing back, mostly
 
     try:
         if _is_lost(entry):
+            from executor.operations.abandon import abandon  # noqa: PLC0415  seldom needed
+
             log(call, "warning", abandon(entry.id, None, settings).sentence)
         else:
             log(call, "info", restore(entry, settings, "teardown").sentence)
@@ -80,6 +81,8 @@ def _restored(entry: WiringRecord, call: Call, settings: Settings) -> bool:
     except RollbackIncomplete as error:
         if entry.status != TEARING_DOWN:
             raise CniError(TRY_AGAIN_LATER, str(error)) from None
+        from executor.operations.abandon import abandon  # noqa: PLC0415
+
         said = abandon(entry.id, partial(open_recorded, entry), settings, _hints(call)).sentence
         log(call, "warning", f"{error}; {said}")
     return True

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from attrs import frozen
 
-from tests.callers.containerd import MISSING, Containerd, containerd, missing, rootfs
+from tests.callers.containerd import BUSYBOX, MISSING, Containerd, containerd, missing, rootfs
 from tests.callers.cri import Cri
+from tests.guests.machines import Nic, uml
 
 pytestmark = [
     pytest.mark.skipif(missing(), reason=MISSING),
@@ -38,13 +42,15 @@ def test_what_a_client_forgets_is_collected(runtime: Containerd, tmp_path: Path)
     assert "default-c2-eth0.json" in runtime.left()
     runtime.ctr("task", "rm", "--force", "c2")
     runtime.ctr("container", "rm", "c2")
-    podwire = Path(runtime.inside("readlink", "-f", "/opt/cni/bin/podwire-cni").out.strip()).with_name("podwire")
-    runtime.inside(podwire, "gc", "--state-dir", runtime.state)
+    _podwire(runtime, "gc")
     assert runtime.left() == []
 
 
-def test_a_kubelets_pod_has_a_tap_and_leaves_nothing(runtime: Containerd, tmp_path: Path) -> None:
-    """RunPodSandbox, StopPodSandbox, RemovePodSandbox: nothing is left of two pods, on the host neither."""
+def test_a_kubelets_pod_has_a_guest_and_leaves_nothing(runtime: Containerd, tmp_path: Path) -> None:
+    """RunPodSandbox, StopPodSandbox, RemovePodSandbox: nothing is left of two pods, on the host neither.
+
+    In between a guest boots in one of them, with what `podwire guest` says, and the host reaches it.
+    """
     runtime.import_pause_image()
     cri = Cri(runtime.socket)
     before = runtime.inside("nft", "list", "ruleset").out.count("10.1.90")
@@ -57,12 +63,39 @@ def test_a_kubelets_pod_has_a_tap_and_leaves_nothing(runtime: Containerd, tmp_pa
         assert f"podwire:{sandbox}-eth0" in shown
     log = runtime.inside("grep", "-rl", "pod default/vm1", runtime.state / "journal", check=False)
     assert log.out, "the journal does not name the pod"
+    with _guest(runtime, cri, sandboxes[0]) as address:
+        runtime.inside(BUSYBOX, "ping", "-c", "1", "-W", "20", address)
+        cri.stop_pod_sandbox(sandboxes[0])  # a kubelet does not wait for the VM
     for sandbox in sandboxes:
         cri.stop_pod_sandbox(sandbox)
         cri.stop_pod_sandbox(sandbox)
         cri.remove_pod_sandbox(sandbox)
     assert runtime.left() == []
     assert runtime.inside("nft", "list", "ruleset").out.count("10.1.90") == before
+
+
+@frozen
+class Sandbox:
+    """The network namespace of a sandbox, as it is seen from outside of the runtime's mounts."""
+
+    path: Path
+
+
+@contextmanager
+def _guest(runtime: Containerd, cri: Cri, sandbox: str) -> Iterator[str]:
+    """Boot a guest in a sandbox, configure it by what podwire says, and yield its address."""
+    told = json.loads(_podwire(runtime, "guest", f"{sandbox}-eth0", "--format", "json"))
+    (nic,) = told if isinstance(told, list) else told["interfaces"]
+    (address,) = nic["guest"]["addresses"]
+    with uml(Sandbox(Path(f"/proc/{cri.info(sandbox)['pid']}/ns/net")), Nic(nic["name"], nic["guest"]["mac"])) as guest:
+        guest.run(f"ip addr add {address} dev eth0; ip link set eth0 up")
+        guest.run("ping -c 1 -W 20 10.1.90.1")
+        yield address.partition("/")[0]
+
+
+def _podwire(runtime: Containerd, *words: str) -> str:
+    podwire = Path(runtime.inside("readlink", "-f", "/opt/cni/bin/podwire-cni").out.strip()).with_name("podwire")
+    return runtime.inside(podwire, *words, "--state-dir", runtime.state).out
 
 
 def _netns(info: dict[str, object]) -> str:

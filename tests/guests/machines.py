@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 from attrs import define, field, frozen
 
@@ -108,8 +109,16 @@ class Guest:
         self.process.wait()
 
 
+class Place(Protocol):
+    """Where a VMM runs: a network namespace, by a path to it."""
+
+    @property
+    def path(self) -> Path:
+        """The path."""
+
+
 @contextmanager
-def uml(inside: Namespace, *nics: Nic, through: Sequence[str] = (), fds: Iterable[int] = ()) -> Iterator[Guest]:
+def uml(inside: Place, *nics: Nic, through: Sequence[str] = (), fds: Iterable[int] = ()) -> Iterator[Guest]:
     """Boot a User Mode Linux behind taps of a namespace; it is ended with the block."""
     vectors = [
         f"vec{number}:transport=tap,ifname={nic.tap},depth=64,gro=0,mac={nic.mac}" for number, nic in enumerate(nics)
@@ -129,7 +138,7 @@ def uml(inside: Namespace, *nics: Nic, through: Sequence[str] = (), fds: Iterabl
 
 @contextmanager
 def qemu(
-    inside: Namespace, *nics: Nic, cpus: int = 1, through: Sequence[str] = (), fds: Iterable[int] = ()
+    inside: Place, *nics: Nic, cpus: int = 1, through: Sequence[str] = (), fds: Iterable[int] = ()
 ) -> Iterator[Guest]:
     """Boot a QEMU machine, without KVM, behind taps of a namespace; it is ended with the block."""
     words = [word for number, nic in enumerate(nics) for word in _qemu_nic(number, nic)]
@@ -174,7 +183,7 @@ def _made(name: str) -> str:
     return str(path)
 
 
-def _inside(inside: Namespace, through: Sequence[str], argv: Sequence[str]) -> list[str]:
+def _inside(inside: Place, through: Sequence[str], argv: Sequence[str]) -> list[str]:
     return ["nsenter", f"--net={inside.path}", *through, *argv]
 
 
