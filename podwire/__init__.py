@@ -236,7 +236,8 @@ def guest(
 ) -> GuestText:
     """Return what a guest, its server or its VMM is to be told of a plan, or of what is wired under an id.
 
-    ``format``: json, dnsmasq, cloud-init, cloud-init-v1, user-data, kernel, qemu, firecracker or cloud-hypervisor.
+    ``format``: json, dnsmasq, cloud-init, cloud-init-v1, user-data, kernel, qemu, firecracker, cloud-hypervisor or
+    libvirt.
     ``interface``: the pod's link or the tap, if only one is meant. Raises InvalidInput, Refused.
     """
     from executor.state.status import wired_entry

@@ -11,6 +11,7 @@ from planner.errors import InvalidInput
 from planner.guest.cloud_init import user_data, version_1, version_2
 from planner.guest.dnsmasq import dnsmasq
 from planner.guest.kernel import kernel
+from planner.guest.libvirt import libvirt
 from planner.guest.nic import GuestNic, GuestText
 from planner.guest.vmm import cloud_hypervisor, firecracker, qemu
 from planner.plan.plan import Plan, guests
@@ -34,6 +35,7 @@ _FORMATS: dict[str, Callable[[Sequence[GuestNic]], GuestText]] = {
     "qemu": qemu,
     "firecracker": firecracker,
     "cloud-hypervisor": cloud_hypervisor,
+    "libvirt": libvirt,
 }
 
 

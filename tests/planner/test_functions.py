@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from attrs import evolve
@@ -144,6 +145,11 @@ def test_the_vm_is_told_its_pci_address_and_vlan(plan: Plan) -> None:
     assert json.loads(guest_text(nics, "cloud-hypervisor").text)["devices"] == [
         {"id": "eth0", "path": f"/sys/bus/pci/devices/{ADDRESS}"}
     ]
+    hostdev = ET.fromstring(guest_text(nics, "libvirt").text).find("hostdev")  # noqa: S314  podwire's own
+    assert hostdev is not None
+    assert hostdev.attrib == {"mode": "subsystem", "type": "pci", "managed": "no"}
+    (address,) = hostdev.iter("address")
+    assert address.attrib == {"domain": "0x0000", "bus": "0x3b", "slot": "0x02", "function": "0x1"}
     assert guest_text(nics, "firecracker").notes == ("Firecracker takes no PCI device: eth0 cannot be given to it",)
 
 

@@ -176,6 +176,20 @@ class TestVmms:
             "net": [{"id": "eth0", "tap": "tap0", "mac": MAC, "mtu": 1450, "num_queues": 4}]
         }
 
+    def test_libvirt(self) -> None:
+        """Its generic Ethernet connection, to a tap that is there already."""
+        assert told(DUAL_STACK, "libvirt", PlanOptions(tap_queues=2)).text == (
+            "<devices>\n"
+            '  <interface type="ethernet">\n'
+            f'    <mac address="{MAC}" />\n'
+            '    <target dev="tap0" managed="no" />\n'
+            '    <model type="virtio" />\n'
+            '    <driver queues="2" />\n'
+            '    <mtu size="1450" />\n'
+            "  </interface>\n"
+            "</devices>\n"
+        )
+
 
 class TestCloudInit:
     """Its network configurations; the real renderers read them in tests/guests."""

@@ -19,6 +19,7 @@ FORMATS = (
     "qemu",
     "firecracker",
     "cloud-hypervisor",
+    "libvirt",
 )
 EXAMPLES = """\
 podwire guest pod1 --format cloud-init > network-config
