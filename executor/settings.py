@@ -9,6 +9,7 @@ from attrs import field, frozen
 from executor.state.store import StateStore
 
 if TYPE_CHECKING:  # whoever only reads the state needs no template engine
+    from executor.operations.ownership import Owned
     from executor.state.events import Listener
     from planner.plan.render import Templates
 
@@ -21,7 +22,10 @@ def _load_templates() -> Templates:
 
 @frozen
 class Settings:
-    """Where the state is, the templates, limits in seconds, what was asked for (for the journal), and who listens."""
+    """Where the state is, the templates, limits in seconds, what was asked for (for the journal), and who listens.
+
+    ``owned`` is the id that the caller has locked already (``executor.operations.ownership.own``).
+    """
 
     store: StateStore = field(factory=StateStore)
     templates: Templates = field(factory=_load_templates)
@@ -31,3 +35,4 @@ class Settings:
     allow_host_netns: bool = False
     force: bool = False
     listeners: tuple[Listener, ...] = ()
+    owned: Owned | None = None

@@ -28,6 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     command = module_of(arguments.command)
     try:
         status: int = command.run(arguments)
+    except Interrupted as error:  # what had begun to change anything has made something else of it
+        return fail(Interrupted(f"{error}, nothing was changed"), arguments)
     except PodwireError as error:
         return fail(error, arguments)
     except ImportError as error:

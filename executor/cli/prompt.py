@@ -7,6 +7,8 @@ import sys
 
 from executor.cli.output import put
 from executor.cli.previews import plan_text
+from executor.errors import Interrupted
+from executor.operations.signals import interruptible
 from planner.errors import Refused
 from planner.plan.plan import Plan
 
@@ -20,18 +22,19 @@ def agree(arguments: argparse.Namespace, plan: Plan, notes: tuple[str, ...] = ()
 def ask(preview: str, question: str) -> None:
     """Show what would be done and ask for it.
 
-    Raises Refused for any answer but yes, and if there is no terminal to ask on.
+    Raises Refused for any answer but yes, and if there is no terminal to ask on; Interrupted.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("there is no terminal to ask on: say --yes, or look first (podwire plan, teardown --dry-run)")
     put(f"{preview}\n")
     try:
-        answer = input(f'{question}? only "yes" goes on: ')
+        with interruptible():
+            answer = input(f'{question}? only "yes" goes on: ')
     except EOFError:
         answer = ""
         put("\n")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         put("\n")
-        raise
+        raise Interrupted("interrupted") from None
     if answer.strip() != "yes":
         raise Refused("not confirmed, nothing was changed")

@@ -11,11 +11,15 @@ from executor.cli.exit_status import exit_status
 from executor.cli.output import complain, put_done
 from executor.cli.previews import print_plan
 from executor.cli.printing import json_text
+from executor.errors import Interrupted
 from executor.operations.outcome import Outcome
+from executor.operations.signals import stop_requests
 from planner.errors import PodwireError
 from planner.plan.plan import Plan, plan_to_json
 from planner.plan.render import Templates
 from planner.text.values import PlanId
+
+_MOST_NAMED = 5
 
 
 class Report:
@@ -51,20 +55,39 @@ class Report:
         What fails keeps no other from being done; only if one id was named its error is raised.
         """
         status = 0
-        for plan_id in ids:
-            try:
-                work(plan_id)
-            except PodwireError as error:
-                if not self._several:
-                    raise
-                sentence, found = pasteable(error, self._arguments), exit_status(error)
-                self._documents.append({"id": str(plan_id), "why": str(error)} | error_json(error, sentence, found))
-                status = max(status, complain(f"{plan_id}: {sentence}", found))
+        with stop_requests() as stop:
+            left = list(ids)
+            while left:
+                try:
+                    stop.check()
+                    work(left[0])
+                except Interrupted as error:
+                    status = max(status, self._stopped(error, left))
+                    break
+                except PodwireError as error:
+                    if not self._several:
+                        raise
+                    status = max(status, self._failed(left[0], error))
+                del left[0]
         if self._form == "json":
             put_done(json_text(self._documents if self._several else self._documents[0]))
         elif not self._documents and not is_quiet(self._arguments):
             put_done(f"{nothing}\n")
         return status
+
+    def _failed(self, plan_id: PlanId, error: PodwireError) -> int:
+        sentence, status = pasteable(error, self._arguments), exit_status(error)
+        self._documents.append({"id": str(plan_id), "why": str(error)} | error_json(error, sentence, status))
+        return complain(f"{plan_id}: {sentence}", status)
+
+    def _stopped(self, error: Interrupted, left: list[PlanId]) -> int:
+        """Say which ids were not begun any more; of one that was begun its own error has said how it is."""
+        if not self._several:
+            raise error
+        status = exit_status(error)
+        self._documents += [{"id": str(each)} | error_json(error, str(error), status) for each in left]
+        more = f" and {len(left) - _MOST_NAMED} more" if len(left) > _MOST_NAMED else ""
+        return complain(f"{error}: {', '.join(left[:_MOST_NAMED])}{more} left as before", status)
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:

@@ -73,11 +73,16 @@ def plan_here(arguments: argparse.Namespace, result: CniResult, gateway: IpAddre
     return plan_from_facts(result, facts, plan_id=plan_id, netns=netns, options=options, templates=load_templates())
 
 
-def dummy_gateway_of(arguments: argparse.Namespace, settings: Settings) -> AbstractContextManager[IpAddress | None]:
-    """Return what holds the gateway that --dummy-conflist gets from CNI plugins; no gateway without that option."""
+def dummy_gateway_of(
+    arguments: argparse.Namespace, settings: Settings
+) -> AbstractContextManager[tuple[IpAddress | None, Settings]]:
+    """Return what holds the gateway that --dummy-conflist gets from CNI plugins; no gateway without that option.
+
+    With it come the settings to go on with.
+    """
     _refuse_several_gateways(arguments)
     if arguments.dummy_conflist is None:
-        return nullcontext()
+        return nullcontext((None, settings))
     if arguments.dry_run:
         raise InvalidInput("--dry-run: --dummy-conflist would run CNI plugins; say --dummy-gateway or --dummy-result")
     from executor.operations.calico_gateway import Conflist, dummy_gateway  # noqa: PLC0415  rarely wanted

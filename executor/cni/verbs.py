@@ -25,6 +25,8 @@ from executor.cni.log import log
 from executor.cni.result import result_of
 from executor.guest.record import is_served
 from executor.netns.namespace import Namespace, boot_id
+from executor.operations.ownership import own
+from executor.operations.signals import stop_requests
 from executor.settings import Settings
 from executor.state.events import Event, Ran
 from executor.state.store import WIRED, StateStore
@@ -67,21 +69,21 @@ def _add(call: Call, settings: Settings) -> dict[str, Any]:
 
     netns, previous = _namespace(call), CniResult.parse(_previous(call))
     plan_id, known = call.attachment.plan_id, Attachments(settings.store)
-    settings.store.prepare()
-    _take_back_what_is_left(call, settings)
-    with Namespace.open(netns) as namespace:
-        known.save(call, namespace)
-    try:
-        _wire(previous, netns, call, settings)
-        _serve(plan_id, call, settings)
-        entry = settings.store.load(plan_id)
-        if entry is None:  # somebody tore it down at once
-            raise StalePlan(f"{plan_id} is not wired any more")
-        return result_of(call, plan_of(entry, netns, settings.templates))
-    except PodwireError:
-        if plan_id not in settings.store.ids():
-            known.forget(plan_id)
-        raise
+    with stop_requests(), own(plan_id, settings) as owning:
+        _take_back_what_is_left(call, owning)
+        with Namespace.open(netns) as namespace:
+            known.save(call, namespace)
+        try:
+            _wire(previous, netns, call, owning)
+            _serve(plan_id, call, owning)
+            entry = settings.store.load(plan_id)
+            if entry is None:  # it cannot be, but that somebody removed the file
+                raise StalePlan(f"{plan_id} is not wired any more")
+            return result_of(call, plan_of(entry, netns, settings.templates))
+        except PodwireError:
+            if plan_id not in settings.store.ids():
+                known.forget(plan_id)
+            raise
 
 
 def _serve(plan_id: PlanId, call: Call, settings: Settings) -> None:

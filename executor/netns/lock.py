@@ -18,6 +18,8 @@ from executor.errors import HostError, Locked
 from planner.text.values import shown
 
 _DEFAULT_RUN_DIR = "/run/podwire"
+# What the names of locks begin with: of namespaces, and of ids.
+_PREFIXES = ("netns-", "id-")
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 
@@ -82,13 +84,25 @@ class LockFile:
         """Let go of the lock. Its file goes too, unless somebody has it: a program of ours, or who waited for it."""
         fd, self.fd = self.fd, -1
         os.close(fd)  # not LOCK_UN, which would unlock for a program that is still running
-        with suppress(OSError, HostError):
-            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                if _try_lock(fd) and os.fstat(fd).st_nlink:
-                    self._path.unlink()
-            finally:
-                os.close(fd)
+        _remove_unless_held(self._path)
+
+
+def remove_unused_locks() -> None:
+    """Remove the files of locks that processes which were killed have left, and nobody holds or waits for."""
+    with suppress(OSError, HostError):
+        for name in os.listdir(directory := _run_dir()):
+            if name.startswith(_PREFIXES):
+                _remove_unless_held(directory / name)
+
+
+def _remove_unless_held(path: Path) -> None:
+    with suppress(OSError, HostError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if _try_lock(fd) and os.fstat(fd).st_nlink:
+                path.unlink()
+        finally:
+            os.close(fd)
 
 
 def _run_dir() -> Path:

@@ -6,11 +6,9 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from attrs import evolve
-
 from executor.errors import ExecutorError, HostError, RollbackIncomplete, RolledBack
 from executor.netns.namespace import Namespace, boot_id
-from executor.operations.commit_confirm import new_token, start_watcher
+from executor.operations.commit_confirm import start_watcher, to_be_confirmed
 from executor.operations.operation import Failure, Operation, check_programs, open_operation
 from executor.operations.outcome import MEANWHILE, Outcome
 from executor.operations.plan import beside, plan_of, refuse_the_hosts
@@ -24,6 +22,7 @@ from planner.changes.lookup import Lookup
 from planner.errors import PlannerError, Refused, StalePlan
 from planner.facts.model import NamespaceFacts, differences
 from planner.kinds.kind import equivalent
+from planner.plan.age import age, has_lifetimes
 from planner.plan.plan import Plan
 from planner.plan.render import Command
 from planner.plan.sharing import alone, inherited_from
@@ -46,14 +45,15 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
         operation.enter_others(plan)
         operation.prefetch(plan.commands)
         refuse_other_wirings(plan, operation)
-        entry = operation.entry(plan, APPLYING)
+        seen = operation.observe() if has_lifetimes(plan) else None
+        entry = operation.entry(plan, APPLYING, age=0 if seen is None else age(plan, seen))
         if confirm_within is not None:
-            entry = evolve(entry, confirm_by=time.time() + confirm_within, confirm_token=new_token())
+            entry = to_be_confirmed(entry, confirm_within)
         applying, wired = settings.store.atomic_writes(entry, APPLYING, WIRED)
         with applying, wired:
             applying.write()
             wired.write()
-            refuse_stale(plan, operation.observe())
+            refuse_stale(plan, seen or operation.observe())
             applying.commit()
             _begin_watching(entry, confirm_within, settings)
             _carry_out(plan, plan.commands, "apply", wired, operation)
@@ -69,7 +69,7 @@ def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
             return Outcome("nothing", entry.id, sentence=MEANWHILE)  # whoever was at it has finished while we waited
         plan = plan_of(now, operation.namespace.path, settings.templates)
         operation.enter_others(plan)
-        operation.indexes = now.links
+        operation.remember(now, plan)
         facts = operation.observe()
         refuse_unreadable(facts)
         left = settings.templates.commands(pending(plan.changes, facts))
@@ -85,10 +85,10 @@ def _wired(plan: Plan, commands: int, started: float) -> Outcome:
 
 
 def _begin_watching(entry: WiringRecord, seconds: float | None, settings: Settings) -> None:
-    if seconds is None or entry.confirm_token is None:
+    if seconds is None:
         return
     try:
-        start_watcher(entry.id, entry.confirm_token, seconds, settings)
+        start_watcher(entry, seconds, settings)
     except HostError:
         settings.store.delete(entry.id)
         raise

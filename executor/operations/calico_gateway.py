@@ -10,20 +10,23 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
-from executor.errors import ExecutorError, HostError, RollbackIncomplete
+from executor.errors import ExecutorError, HostError, Interrupted, RollbackIncomplete, RolledBack
 from executor.observe.observe import observe_netns
+from executor.operations.outcome import MEANWHILE, Outcome
+from executor.operations.ownership import own
+from executor.operations.signals import StopRequest, stop_requests
 from executor.settings import Settings
 from executor.state.events import Began, Ended, Event, Ran, Running
 from executor.state.journal import Journal
 from executor.state.store import StateStore
 from planner.cni.result import CniResult
-from planner.errors import InvalidInput, Refused
+from planner.errors import InvalidInput, PodwireError, Refused
 from planner.plan.render import Command
 from planner.text.document import Node
 from planner.text.values import IpAddress, NetnsPath, PlanId, shown
@@ -73,62 +76,94 @@ def recorded_gateway(plan_id: PlanId, store: StateStore) -> IpAddress | None:
 
 
 @contextlib.contextmanager
-def dummy_gateway(conflist: Conflist, plan_id: PlanId, settings: Settings) -> Iterator[IpAddress]:
-    """Yield the dummy gateway for a wiring that is to be applied: the one that it has, or one that the plugins give.
+def dummy_gateway(
+    conflist: Conflist, plan_id: PlanId, settings: Settings
+) -> Iterator[tuple[IpAddress | None, Settings]]:
+    """Yield the dummy gateway for a wiring that is to be applied, the one that it has or one that the plugins give.
 
-    A gateway belongs to the state entry of its wiring, wired or half done; if there is none in the end, it is given
-    back. Raises HostError if a plugin fails, and what ``give_back_gateway`` does.
+    The id is owned meanwhile, as the settings say that are yielded with it. A gateway belongs to the state entry of
+    its wiring, wired or half done; if there is none in the end, it is given back. Raises HostError if a plugin fails,
+    RolledBack if a signal came and all was given back, RollbackIncomplete if it could not be given back.
     """
-    address = recorded_gateway(plan_id, settings.store)
-    if address is None:
-        address = _acquire(conflist, plan_id, settings)
+    with stop_requests() as stop, own(plan_id, settings) as owning:
+        try:
+            address = recorded_gateway(plan_id, owning.store)
+            yield _acquire(conflist, plan_id, owning, stop) if address is None else address, owning
+        except BaseException as error:  # noqa: BLE001  whatever it is, nothing stays acquired for nobody
+            raise _without_gateway(error, plan_id, owning) from error.__cause__
+        _give_back_orphan(plan_id, owning)
+
+
+def _without_gateway(error: BaseException, plan_id: PlanId, settings: Settings) -> BaseException:
+    """Give a gateway back that no wiring has, and return what is to be raised after ``error``."""
     try:
-        yield address
-    finally:
-        if settings.store.load(plan_id) is None:
-            give_back_gateway(plan_id, settings)
+        given_back = _give_back_orphan(plan_id, settings)
+    except RollbackIncomplete as problem:
+        return RollbackIncomplete(f"{error}; and {problem}") if isinstance(error, PodwireError) else problem
+    if given_back and isinstance(error, Interrupted):
+        return RolledBack(f"{error}; the dummy gateway of {plan_id} was given back, and nothing else had been changed")
+    return error
 
 
-def give_back_orphans(settings: Settings, ids: Iterable[PlanId] | None = None) -> None:
-    """Give back the gateways that have no wiring (podwire died between the two), of ``ids`` or of all that have one."""
-    wired = settings.store.ids()
-    for plan_id in settings.store.dummy_ids() if ids is None else ids:
-        if plan_id not in wired:
-            give_back_gateway(plan_id, settings)
+def has_orphan(plan_id: PlanId, store: StateStore) -> bool:
+    """Say whether there is a gateway of an id without a wiring: podwire died between the two, or is just there."""
+    return plan_id in store.dummy_ids() and plan_id not in store.ids()
+
+
+def give_back_orphan(plan_id: PlanId, settings: Settings) -> Outcome:
+    """Give back the gateway of an id that has no wiring. Raises RollbackIncomplete, Locked if an apply is at it."""
+    with stop_requests(), own(plan_id, settings) as owning:
+        if not _give_back_orphan(plan_id, owning):
+            return Outcome("nothing", plan_id, sentence=MEANWHILE)
+    return Outcome("restored", plan_id, sentence="its dummy gateway, which no wiring had, was given back")
+
+
+def _give_back_orphan(plan_id: PlanId, settings: Settings) -> bool:
+    """Give back the gateway of an id that is ours, if no wiring has it; say whether there was one."""
+    is_there = has_orphan(plan_id, settings.store)
+    if is_there:
+        give_back_gateway(plan_id, settings)
+    return is_there
 
 
 def give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
     """Release the dummy gateway of a wiring, if any. Raises RollbackIncomplete if that fails; it stays noted."""
-    problems = _release(plan_id, settings)
+    if plan_id not in settings.store.dummy_ids():
+        return
+    with own(plan_id, settings) as owning:
+        problems = _release(plan_id, owning)
     if problems:
         raise RollbackIncomplete(
-            f"the dummy gateway of {plan_id} could not be given back ({'; '.join(problems)}): try again"
+            f"the dummy gateway of {plan_id} could not be given back ({'; '.join(problems)}):"
+            f" podwire recover {plan_id} tries again"
         )
 
 
-def _acquire(conflist: Conflist, plan_id: PlanId, settings: Settings) -> IpAddress:
+def _acquire(conflist: Conflist, plan_id: PlanId, settings: Settings, stop: StopRequest) -> IpAddress:
     """Make the dummy namespace, run the plugins' ADD for it, and return the IPv4 address that it got.
 
-    Raises Refused if one is there already, HostError if a plugin fails; what was acquired is given back then.
+    What is about to be done is written down first: the caller gives it back, and so does recover if we are killed.
+    Raises Refused if something of that is there already, HostError if a plugin fails, Interrupted.
     """
     store = settings.store
-    store.prepare()
     if store.load_dummy(plan_id) is not None:
-        raise Refused(f"{plan_id} has a dummy gateway already: podwire teardown {plan_id} first")
+        raise Refused(f"{plan_id} has half a dummy gateway from before: podwire recover {plan_id} first")
+    path = dummy_netns(plan_id)
+    if os.path.lexists(path):
+        raise Refused(f"{path} is there already, and podwire has not made it: the dummy gateway would be in it")
     for plugin in conflist.plugins:
         _call("ADD", plan_id, conflist, plugin, {})  # one that is missing is said before anything is done
+    stop.check()
     store.save_dummy(plan_id, conflist.to_json())
-    try:
-        with _runner(plan_id, settings, "apply") as run:
-            run(("ip", "netns", "add", f"podwire-{plan_id}"), None)
-            result: dict[str, Any] = {}
-            for plugin in conflist.plugins:
-                result = _result(run(*_call("ADD", plan_id, conflist, plugin, result)), plugin)
-            address = gateway_of(CniResult.parse(Node(result, "dummy result")), "the dummy network's result")
-            store.save_dummy(plan_id, conflist.to_json() | {"result": result})
-    except (ExecutorError, InvalidInput):
-        _release(plan_id, settings)
-        raise
+    with _runner(plan_id, settings, "apply") as run:
+        run(("ip", "netns", "add", f"podwire-{plan_id}"), None)
+        result: dict[str, Any] = {}
+        for plugin in conflist.plugins:
+            stop.check()
+            result = _result(run(*_call("ADD", plan_id, conflist, plugin, result)), plugin)
+        stop.check()
+        address = gateway_of(CniResult.parse(Node(result, "dummy result")), "the dummy network's result")
+        store.save_dummy(plan_id, conflist.to_json() | {"result": result})
     return address
 
 
@@ -167,7 +202,8 @@ def _runner(plan_id: PlanId, settings: Settings, verb: str) -> Iterator[Callable
     """Yield what runs a program on the host, with a line in the journal before and after."""
     from executor.process.run_by_sh import run_by_sh  # noqa: PLC0415  it loads sh, which only who has a gateway needs
 
-    with Journal.open(settings.store.journal_path(plan_id), lock_timeout=settings.lock_timeout) as journal:
+    inherited = () if settings.owned is None else (settings.owned.fd,)
+    with Journal.open(settings.store.journal_path(plan_id)) as journal:
         listeners = (journal.listen, *settings.listeners)
         number = 0
 
@@ -180,7 +216,7 @@ def _runner(plan_id: PlanId, settings: Settings, verb: str) -> Iterator[Callable
             number += 1
             command = Command(argv, None, stdin, ())
             emit(Running(number, command))
-            reply = run_by_sh(argv, stdin=stdin, timeout=settings.timeout)
+            reply = run_by_sh(argv, stdin=stdin, timeout=settings.timeout, pass_fds=inherited)
             emit(Ran(number, command, reply))
             if not reply.ok:
                 said = " ".join((reply.stdout or reply.stderr).split())

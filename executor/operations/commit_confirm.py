@@ -12,16 +12,17 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from typing import Any
 
 from attrs import evolve
 
-from executor.errors import ExecutorError, HostError
+from executor.clock import Instant, uptime
+from executor.errors import HostError
+from executor.operations.ownership import own
 from executor.operations.rollback import restore
 from executor.settings import Settings
-from executor.state.journal import Journal
-from executor.state.store import StateStore
-from executor.templates import load_templates
-from planner.errors import InvalidInput, PlannerError
+from executor.state.store import StateStore, WiringRecord
+from planner.errors import InvalidInput
 from planner.text.values import PlanId
 
 # The watcher waits longer for the lock than people do: an apply that hangs must end first.
@@ -41,20 +42,24 @@ main(sys.argv[2])
 """
 
 
-def new_token() -> str:
-    """Return a name for one wiring that is to be confirmed."""
-    return secrets.token_hex(16)
+def to_be_confirmed(entry: WiringRecord, seconds: float) -> WiringRecord:
+    """Return the entry of a wiring that is to be confirmed within ``seconds`` from now."""
+    now = Instant.now()
+    uptime = None if now.uptime is None else now.uptime + seconds
+    token = secrets.token_hex(16)  # a name for this one wiring
+    return evolve(entry, confirm_by=now.wall + seconds, confirm_uptime=uptime, confirm_token=token)
 
 
-def start_watcher(plan_id: PlanId, token: str, seconds: float, settings: Settings) -> None:
-    """Start the process that takes the wiring ``token`` of ``plan_id`` back after ``seconds``, unless it is confirmed.
+def start_watcher(entry: WiringRecord, seconds: float, settings: Settings) -> None:
+    """Start the process that takes the wiring of ``entry`` back when its time is over, unless it is confirmed.
 
     Raises HostError if it cannot be started.
     """
     job = {
-        "id": str(plan_id),
-        "token": token,
+        "id": str(entry.id),
+        "token": entry.confirm_token,
         "seconds": seconds,
+        "uptime": entry.confirm_uptime,
         "state_dir": str(settings.store.directory),
         "timeout": settings.timeout,
     }
@@ -74,40 +79,40 @@ def start_watcher(plan_id: PlanId, token: str, seconds: float, settings: Setting
 
 def confirm(plan_id: PlanId, settings: Settings) -> bool:
     """Keep the wiring of an id; say whether it had been waiting for that. Raises InvalidInput for an unknown id."""
-    settings.store.prepare()
-    with Journal.open(settings.store.journal_path(plan_id), lock_timeout=settings.lock_timeout):
+    with own(plan_id, settings):
         entry = settings.store.load(plan_id)
         if entry is None:
             raise InvalidInput(f"id: {plan_id} is not wired here (any more); podwire list shows what is")
         if entry.confirm_token is None:
             return False
-        settings.store.save(evolve(entry, confirm_token=None, confirm_by=None))
+        settings.store.save(evolve(entry, confirm_token=None, confirm_by=None, confirm_uptime=None))
     return True
 
 
 def main(job: str) -> None:
     """Wait, then roll the wiring back if it is still the one to watch (the watcher's own process)."""
     words = json.loads(job)
-    time.sleep(words["seconds"])
-    store = StateStore(words["state_dir"])
-    settings = Settings(
-        store=store,
-        templates=load_templates(),
-        timeout=words["timeout"],
-        lock_timeout=_LOCK_TIMEOUT,
-        requested_by=f"nobody confirmed within {words['seconds']:g} s",
-    )
+    # In steps: sleep(3) does not count the time that the machine sleeps, uptime does.
+    while (left := words["uptime"] - uptime()) > 0:
+        time.sleep(min(left, _LONGEST_PAUSE))
     pause = _FIRST_PAUSE
     while True:
-        # Nobody listens here; meanwhile list shows the wiring as half done, and recover may be quicker.
-        with suppress(ExecutorError, PlannerError, OSError, MemoryError):
-            _take_back(PlanId(words["id"]), words["token"], settings)
+        # Nobody listens here, and nobody else would try again: whatever it is that goes wrong. Meanwhile list shows the
+        # wiring as half done, and recover may be quicker.
+        with suppress(Exception):
+            _take_back(words)
             return
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _take_back(plan_id: PlanId, token: str, settings: Settings) -> None:
-    entry = settings.store.load(plan_id)
+def _take_back(words: dict[str, Any]) -> None:
+    settings = Settings(
+        store=StateStore(words["state_dir"]),
+        timeout=words["timeout"],
+        lock_timeout=_LOCK_TIMEOUT,
+        requested_by=f"nobody confirmed within {words['seconds']:g} s",
+    )
+    entry, token = settings.store.load(PlanId(words["id"])), words["token"]
     if entry is not None and entry.confirm_token == token:
         restore(entry, settings, "unconfirmed", unconfirmed=token)

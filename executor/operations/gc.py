@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from executor.netns.lock import remove_unused_locks
+from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.outcome import Outcome
+from executor.operations.ownership import own
 from executor.operations.rollback import restore
 from executor.settings import Settings
+from executor.state.half_written import delete_half_written, half_written
 from executor.state.status import is_gone
-from executor.state.store import WiringRecord
+from executor.state.store import StateStore, WiringRecord
 from planner.cni.result import CniResult
 from planner.errors import PodwireError
+from planner.text.values import PlanId
 
 
 def collect(entry: WiringRecord, settings: Settings) -> Outcome:
@@ -28,17 +33,38 @@ def collect(entry: WiringRecord, settings: Settings) -> Outcome:
     return evolve(outcome, notes=notes, sentence="forgotten, its namespace is gone")
 
 
+def ids_to_collect(store: StateStore) -> tuple[PlanId, ...]:
+    """Return the ids that something is recorded of, or that a podwire which was killed has left something of."""
+    return tuple(sorted({*store.ids(), *store.dummy_ids(), *half_written(store)}))
+
+
+def collect_id(plan_id: PlanId, settings: Settings) -> Outcome | None:
+    """Forget what belongs to an id and to nothing that is there; None if that is nothing.
+
+    What a podwire that was killed has left of it goes too: a dummy gateway without a wiring, half written files. Raises
+    RollbackIncomplete, Locked if somebody works under the id just now, InvalidInput if its entry is damaged.
+    """
+    if plan_id in half_written(settings.store):
+        with own(plan_id, settings):
+            delete_half_written(plan_id, settings.store)
+    if has_orphan(plan_id, settings.store):
+        return give_back_orphan(plan_id, settings)
+    entry = settings.store.load(plan_id)
+    outcome = None if entry is None else collect(entry, settings)
+    return outcome if outcome is not None and outcome.what == "gone" else None
+
+
 def collect_all(settings: Settings) -> tuple[Outcome, ...]:
-    """Forget the wirings whose namespaces are gone; return them, and those that ``failed`` to be read."""
+    """Do that for every id; return what was forgotten, and those that ``failed`` to be read."""
     outcomes = []
-    for plan_id in settings.store.ids():
+    for plan_id in ids_to_collect(settings.store):
         try:
-            entry = settings.store.load(plan_id)
-            outcome = None if entry is None else collect(entry, settings)
+            outcome = collect_id(plan_id, settings)
         except PodwireError as error:
             outcome = Outcome("failed", plan_id, sentence=str(error))
-        if outcome is not None and outcome.what in ("gone", "failed"):
+        if outcome is not None:
             outcomes.append(outcome)
+    remove_unused_locks()
     return tuple(outcomes)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from executor.operations.ownership import own
 from executor.operations.plan import plan_of
 from executor.settings import Settings
 from executor.state.copies import copy_of_entry
-from executor.state.journal import Journal
 from executor.state.store import WiringRecord
 from planner.errors import PodwireError
 from planner.text.values import PlanId
@@ -17,8 +17,7 @@ def mend(plan_id: PlanId, settings: Settings) -> WiringRecord | None:
     Raises HostError, or Locked if somebody else works under the id.
     """
     store = settings.store
-    store.prepare()
-    with Journal.open(store.journal_path(plan_id), lock_timeout=settings.lock_timeout):
+    with own(plan_id, settings):
         try:
             entry = store.load(plan_id)
             if entry is not None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from attrs import define, evolve, field, frozen
 
+from executor.clock import Instant
 from executor.errors import ExecutorError, HostError, Interrupted, TimedOut
-from executor.netns.namespace import Namespace, boot_id
+from executor.netns.namespace import Namespace
 from executor.observe.ebtables import EbtablesSave
 from executor.observe.observe import Observation
 from executor.operations.elsewhere import OtherNamespaces
 from executor.operations.execution import Execution, failed_execution, ip_execution, program_execution
+from executor.operations.ownership import own
 from executor.operations.scheduler import IP, Begin, End, run_scheduled
-from executor.operations.signals import StopRequest, stop_requests
+from executor.operations.signals import StopRequest, interruptible, stop_requests
 from executor.process.background import Background
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, one_line
@@ -63,8 +64,9 @@ class Operation:
     others: OtherNamespaces = field(init=False)
     # While rolling back what an apply did: neither a journal that cannot be written nor a signal stops that.
     best_effort: bool = field(default=False, init=False)
-    # The links' numbers, by the names that they had when the namespace was wired.
+    # The links' numbers, by the names that they had when the namespace was wired, and when the lifetimes were so.
     indexes: Mapping[str, int] = field(factory=dict, init=False)
+    observed: Instant = field(factory=Instant.now, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.others = OtherNamespaces(self.settings)
@@ -210,20 +212,31 @@ class Operation:
         self._number += count
         return first
 
-    def entry(self, plan: Plan, status: str) -> WiringRecord:
-        """Return what there is to write down of a wiring of this namespace that begins now."""
-        self.indexes = {name: index for index, name in self.namespace.call(socket.if_nameindex)}
-        return WiringRecord(
+    def entry(self, plan: Plan, status: str, *, age: float) -> WiringRecord:
+        """Return what there is to write down of a wiring of this namespace that begins now.
+
+        ``age`` is how long ago the lifetimes in ``plan`` were what it says, in seconds.
+        """
+        now = Instant.now()
+        entry = WiringRecord(
             id=plan.id,
             netns=self.namespace.path,
             cookie=self.namespace.cookie,
             inode=self.namespace.inode,
-            links=self.indexes,
-            boot_id=boot_id(),
+            links={name: index for index, name in self.namespace.call(socket.if_nameindex)},
+            boot_id=now.boot_id,
             status=status,
-            applied_at=time.time(),
+            applied_at=now.wall,
             plan=Node(plan_to_json(plan), "plan"),
+            observed_uptime=None if now.uptime is None else now.uptime - age,
         )
+        self.remember(entry, plan)
+        return entry
+
+    def remember(self, entry: WiringRecord, plan: Plan) -> None:
+        """Take from an entry what rolling its plan back needs."""
+        self.indexes = entry.links
+        self.observed = entry.observed(plan.facts.observed_at)
 
     def _begin(self, number: int, command: Command) -> Execution:
         self.emit(Running(number, command))
@@ -279,23 +292,33 @@ class Operation:
 
 @contextmanager
 def open_operation(settings: Settings, opening: Callable[[], Namespace], plan_id: PlanId) -> Iterator[Operation]:
-    """Open (by ``opening``) and lock a namespace for changing it under an id.
+    """Open (by ``opening``) a namespace for changing it under an id, both of which are locked.
 
-    Raises NamespaceGone, HostError, or Locked after ``lock_timeout`` if somebody else is at it.
+    Raises NamespaceGone, HostError, Interrupted, or Locked after ``lock_timeout`` if somebody else is at it.
     """
     settings.store.prepare()
     with (
         opening() as namespace,
-        namespace.lock(settings.lock_timeout),
         stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would be told "nothing changed"
-        Journal.open(settings.store.journal_path(plan_id), lock_timeout=settings.lock_timeout) as journal,
+        own(plan_id, settings) as owning,
+        _locked(namespace, settings.lock_timeout),
+        Journal.open(settings.store.journal_path(plan_id)) as journal,
         IpBatch(namespace, timeout=settings.timeout) as session,
     ):
-        operation = Operation(settings, namespace, session, journal, stop)
+        operation = Operation(owning, namespace, session, journal, stop)
         try:
             yield operation
         finally:
             operation.close()
+
+
+@contextmanager
+def _locked(namespace: Namespace, timeout: float) -> Iterator[None]:
+    """Lock a namespace; a signal ends the waiting, and what is done afterwards only learns of it."""
+    with ExitStack() as stack:
+        with interruptible():
+            stack.enter_context(namespace.lock(timeout))
+        yield
 
 
 def check_programs(commands: Iterable[Command]) -> None:

@@ -6,6 +6,7 @@ from attrs import evolve
 
 from executor.guest.record import is_to_serve_again
 from executor.operations.apply import roll_forward
+from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.outcome import GONE, Outcome
 from executor.operations.rollback import RECOVER, look, restore, way_back
 from executor.settings import Settings
@@ -22,6 +23,8 @@ def recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Ou
 
     Raises InvalidInput for an id that was never wired here, RolledBack, RollbackIncomplete.
     """
+    if has_orphan(plan_id, settings.store):
+        return give_back_orphan(plan_id, settings)
     entry = _half_done(plan_id, settings.store)
     if isinstance(entry, Outcome):
         return _serve_again(plan_id, settings) or entry
@@ -32,6 +35,8 @@ def recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Ou
 
 def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Plan | Outcome:
     """Return the plan that ``recover`` would carry out, or its outcome if there is nothing to run."""
+    if has_orphan(plan_id, settings.store):
+        return Outcome("nothing", plan_id, sentence="its dummy gateway, which no wiring has, would be given back")
     entry = _half_done(plan_id, settings.store)
     if isinstance(entry, Outcome):
         if is_to_serve_again(plan_id, settings.store):
@@ -43,12 +48,13 @@ def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = Fals
 
 
 def ids_to_recover(store: StateStore) -> tuple[PlanId, ...]:
-    """Return the ids that are half done, or whose guest is not served any more since the server was killed.
+    """Return the ids that are half done, have but a dummy gateway, or whose guest is not served since that was killed.
 
     One whose entry is damaged may be: that is said when its turn comes.
     """
-    return tuple(
-        plan_id for plan_id in store.ids() if _may_be_half_done(plan_id, store) or is_to_serve_again(plan_id, store)
+    return (
+        *(plan_id for plan_id in store.dummy_ids() if has_orphan(plan_id, store)),
+        *(one for one in store.ids() if _may_be_half_done(one, store) or is_to_serve_again(one, store)),
     )
 
 

@@ -118,9 +118,9 @@ def _carry_out(plan: Plan, operation: Operation) -> Failure | None:
 def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack | RollbackIncomplete:
     operation.best_effort = True
     operation.emit(RollingBack(failure.why))
-    templates = operation.settings.templates
-    operation.run_all(left_to_restore(plan, operation.observe(), templates).commands)
-    left = left_to_restore(plan, operation.observe(), templates).changes
+    templates, observed = operation.settings.templates, operation.observed
+    operation.run_all(left_to_restore(plan, operation.observe(), observed, templates).commands)
+    left = left_to_restore(plan, operation.observe(), observed, templates).changes
     operation.emit(Ended("not repaired", failure.why))
     if left:
         names = ", ".join(str(change.resource) for change in left)

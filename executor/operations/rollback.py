@@ -12,6 +12,7 @@ from functools import partial
 
 from attrs import evolve, frozen
 
+from executor.clock import Instant
 from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete
 from executor.guest.record import stop_server
 from executor.netns.namespace import boot_id
@@ -20,10 +21,11 @@ from executor.observe.observe import observe_once
 from executor.operations.calico_gateway import give_back_gateway
 from executor.operations.operation import Operation, check_programs, open_operation
 from executor.operations.outcome import GONE, MEANWHILE, Outcome
+from executor.operations.ownership import own
 from executor.operations.plan import beside, plan_of
+from executor.operations.signals import stop_requests
 from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
-from executor.state.journal import Journal
 from executor.state.status import is_gone, is_half_done, open_recorded
 from executor.state.store import TEARING_DOWN, WiringRecord
 from executor.taps.holders import tap_holders
@@ -60,10 +62,12 @@ def restore(entry: WiringRecord, settings: Settings, verb: str, *, unconfirmed: 
     A failed command does not stop the others. Raises RollbackIncomplete if something is not as it was in the end; the
     state is kept then. A namespace that is gone has nothing left to roll back.
     """
-    with suppress(NamespaceGone):
-        return _restore(entry, settings, verb, unconfirmed)
-    _restore_elsewhere(entry, settings, verb)
-    return _forget(entry, settings)
+    with stop_requests():
+        with suppress(NamespaceGone):
+            return _restore(entry, settings, verb, unconfirmed)
+        with own(entry.id, settings) as owning:
+            _restore_elsewhere(entry, owning, verb)
+            return _forget(entry, owning)
 
 
 def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: str | None) -> Outcome:
@@ -85,7 +89,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             others = beside(entry.id, operation.namespace, settings)
             plan = alone(plan_of(entry, netns, settings.templates), others, settings.templates)
             operation.enter_others(plan, may_be_gone=True)
-            operation.indexes = entry.links
+            operation.remember(entry, plan)
             facts = operation.observe()
             check_programs(plan.reverse_commands)
             if not settings.force:
@@ -98,7 +102,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             operation.emit(Ended("half-done", "; ".join(way.problems)))
             raise RollbackIncomplete(half_done(plan, way))
         operation.emit(Ended("restored", ""))
-    give_back_gateway(entry.id, settings)
+        give_back_gateway(entry.id, operation.settings)
     notes = (*holders, *_notes(followed.plan, others, followed.facts), *way.differs)
     since = " the wiring" if verb == RECOVER else ""
     differs = way.differs or lost_links(followed.plan.changes, followed.facts)
@@ -142,14 +146,16 @@ def _tap_holders(plan: Plan, operation: Operation) -> tuple[str, ...]:
 def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> RollbackResult:
     """Bring everything that ``plan`` changed back to its ``before``, from ``facts`` as they are now."""
     render = operation.settings.templates.commands
-    indexes = operation.indexes
-    left = _changes_left(follow(plan, indexes, facts))
+    indexes, observed = operation.indexes, operation.observed
+    left = _changes_left(follow(plan, indexes, facts), observed)
     commands = render(left)
     failures = operation.run_all(commands)
     now = operation.observe()
     had = [change for change in left if change.before is not None]
     copied = {c.resource for c in had if not failures and kind_of(c.resource).has_copies(c.before, facts)}
-    still = tuple(change for change in _changes_left(follow(plan, indexes, now)) if change.resource not in copied)
+    still = tuple(
+        change for change in _changes_left(follow(plan, indexes, now), observed) if change.resource not in copied
+    )
     # What was as it should be before those commands ran: they took it along. If setting a MAC failed the first time
     # and works the second, it flushes neighbours that are back already.
     tried = {(change.netns, change.resource) for change in left}
@@ -157,7 +163,7 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
     if lost:
         failures += operation.run_all(lost)
         now = operation.observe()
-        still = _changes_left(follow(plan, indexes, now))
+        still = _changes_left(follow(plan, indexes, now), observed)
     problems = [f"{change.resource} is not as it was" for change in still]
     whys = [failure.why for failure in failures]
     if now.ebtables.problem:
@@ -171,7 +177,7 @@ def way_back(entry: WiringRecord, settings: Settings) -> Plan:
     plan, facts = look(entry, settings)
     with open_recorded(entry) as namespace:
         plan = alone(plan, beside(entry.id, namespace, settings), settings.templates)
-    return left_to_restore(plan, facts, settings.templates)
+    return left_to_restore(plan, facts, entry.observed(plan.facts.observed_at), settings.templates)
 
 
 def look(entry: WiringRecord, settings: Settings) -> tuple[Plan, NamespaceFacts]:
@@ -186,13 +192,16 @@ def look(entry: WiringRecord, settings: Settings) -> tuple[Plan, NamespaceFacts]
     return followed.plan, followed.facts
 
 
-def left_to_restore(plan: Plan, facts: NamespaceFacts, templates: Templates) -> Plan:
-    """Return the plan that rolls ``plan`` back from what is there now: what is already as it was is not in it."""
-    return with_changes(plan.reverse(), _changes_left(Followed(plan, facts, {})), templates)
+def left_to_restore(plan: Plan, facts: NamespaceFacts, observed: Instant, templates: Templates) -> Plan:
+    """Return the plan that rolls ``plan`` back from what is there now: what is already as it was is not in it.
+
+    ``observed`` is when the lifetimes in ``plan`` were what it says.
+    """
+    return with_changes(plan.reverse(), _changes_left(Followed(plan, facts, {}), observed), templates)
 
 
-def _changes_left(found: Followed) -> tuple[Change, ...]:
-    changes = changes_back(found.plan, time.time() - found.plan.facts.observed_at)
+def _changes_left(found: Followed, observed: Instant) -> tuple[Change, ...]:
+    changes = changes_back(found.plan, observed.elapsed)
     left = pending(without_lost_links(changes, found.facts), found.facts)
     return (*left, *flushed_neighbours(changes, left, found.facts))
 
@@ -214,25 +223,27 @@ def _restore_elsewhere(entry: WiringRecord, settings: Settings, verb: str) -> No
         with suppress(NamespaceGone), open_operation(settings, partial(open_elsewhere, other), entry.id) as operation:
             if settings.store.load(entry.id) != entry:
                 continue
+            operation.remember(entry, plan)
             operation.emit(Began(verb, entry.id, operation.namespace.path, settings.requested_by))
             facts = operation.observe()
             if not settings.force:
                 refuse_held(plan, evolve(plan.facts, elsewhere=(evolve(other, facts=facts),)))
-            way = _go_back(part, facts, operation)
+            try:
+                way = _go_back(part, facts, operation)
+            except (ExecutorError, PlannerError) as error:
+                way = RollbackResult(0, (str(error),))
             operation.emit(Ended("half-done" if way.problems else "restored", "; ".join(way.problems)))
             if way.problems:
                 raise RollbackIncomplete(half_done(plan, way))
 
 
 def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
-    """Forget a wiring whose namespace is gone, under the lock of its id, under which there may be another by now."""
-    settings.store.prepare()
-    with Journal.open(settings.store.journal_path(entry.id), lock_timeout=settings.lock_timeout):
-        now = settings.store.load(entry.id)
-        if now is not None and not is_gone(now):
-            return Outcome("nothing", entry.id, sentence=MEANWHILE)
-        stop_server(entry.id, settings.store)
-        settings.store.delete(entry.id)
+    """Forget a wiring whose namespace is gone; under its id there may be another by now."""
+    now = settings.store.load(entry.id)
+    if now is not None and not is_gone(now):
+        return Outcome("nothing", entry.id, sentence=MEANWHILE)
+    stop_server(entry.id, settings.store)
+    settings.store.delete(entry.id)
     give_back_gateway(entry.id, settings)
     return Outcome("gone", entry.id, sentence=GONE)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from executor.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_Handler = Callable[[int, FrameType | None], None]
 
 
 class StopRequest:
@@ -31,14 +32,59 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Take SIGINT, SIGTERM and SIGHUP as requests while this lasts. Outside the main thread nothing is taken."""
+    """Take SIGINT, SIGTERM and SIGHUP as requests while this lasts; within another it is the same request.
+
+    Outside the main thread nothing is taken.
+    """
+    outer = _current()
+    if outer is not None:
+        yield outer
+        return
     request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
+    if not _takes_signals():
         yield request
         return
-    before = {number: signal.signal(number, request.note) for number in _SIGNALS}
-    try:
+    with _handled_by(request.note):
         yield request
-    finally:
-        for number, handler in before.items():
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Have a signal end at once what waits in here, for a lock or a person, where it would only be noted.
+
+    Raises Interrupted, also for a signal that was noted before.
+    """
+    request = _current()
+    if request is None:
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        request.note(number, frame)
+        request.check()
+
+    with _handled_by(stop):
+        request.check()
+        yield
+
+
+def _current() -> StopRequest | None:
+    """Return the request that signals are noted in now."""
+    owner = getattr(signal.getsignal(signal.SIGINT), "__self__", None) if _takes_signals() else None
+    return owner if isinstance(owner, StopRequest) else None
+
+
+def _takes_signals() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
+def _handled_by(handler: _Handler) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        for number in _SIGNALS:
             signal.signal(number, handler)
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

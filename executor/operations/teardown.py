@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from executor.errors import NamespaceGone
 from executor.netns.namespace import Namespace, boot_id
-from executor.operations.calico_gateway import give_back_gateway
+from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.outcome import GONE, Outcome
 from executor.operations.rollback import restore, way_back
 from executor.settings import Settings
@@ -32,8 +32,9 @@ def teardown(plan_id: PlanId, settings: Settings, *, agree: Agree | None = None)
     """
     entry = settings.store.load(plan_id)
     if entry is None:
+        if has_orphan(plan_id, settings.store):
+            return give_back_orphan(plan_id, settings)
         refuse_unknown(plan_id, settings.store)
-        give_back_gateway(plan_id, settings)
         return Outcome("nothing", plan_id, sentence=_ALREADY)
     if agree is not None and not is_gone(entry):
         plan = way_back(entry, settings)

@@ -20,15 +20,23 @@ from executor.process.result import CommandResult
 from executor.process.spawn import find_program, program_environment
 
 
-def run_by_sh(argv: Sequence[str], *, stdin: str | None, timeout: float) -> CommandResult:
+def run_by_sh(
+    argv: Sequence[str], *, stdin: str | None, timeout: float, pass_fds: tuple[int, ...] = ()
+) -> CommandResult:
     """Run a program on the host to its end and return what it answered; it takes what it wants from its ``stdin``.
 
-    Its environment is what ``run_program`` gives, its session its own. Raises HostError if it cannot be started,
-    TimedOut if it took more than ``timeout`` seconds: it is killed then, with all that it started in its group.
+    Its environment is what ``run_program`` gives, its session its own; it inherits ``pass_fds``. Raises HostError if it
+    cannot be started, TimedOut if it took more than ``timeout`` seconds: it is killed then, with all that it started in
+    its group.
     """
     started = time.monotonic()
     # A descriptor is taken for any stream, but sh's types don't say so of standard input.
     program: Any = sh.Command(find_program(argv[0]))
+
+    def inherit() -> None:  # in the child: what sh leaves open is closed by exec all the same
+        for fd in pass_fds:
+            os.set_inheritable(fd, True)  # noqa: FBT003  it takes no keyword
+
     # Files in memory: no thread of sh's has to carry anything, and what a plugin leaves running keeps no pipe open.
     with MemoryFile("stdin") as given, MemoryFile("stdout") as stdout, MemoryFile("stderr") as stderr:
         given.write(stdin or "")
@@ -40,6 +48,8 @@ def run_by_sh(argv: Sequence[str], *, stdin: str | None, timeout: float) -> Comm
                 _err=stderr.fd,
                 _env=program_environment(),
                 _new_session=True,
+                _pass_fds=set(pass_fds),
+                _preexec_fn=inherit,
                 _bg=True,
                 _bg_exc=False,
                 _ok_code=tuple(range(-64, 256)),

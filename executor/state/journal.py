@@ -17,8 +17,7 @@ from typing import Any, Self
 
 from attrs import evolve, frozen
 
-from executor.errors import HostError, Locked
-from executor.netns.lock import locked_within
+from executor.errors import HostError
 from executor.state.events import Began, Event, Ran, RollingBack, Running
 from executor.state.rotation import MOST_BYTES, rotate, with_older
 from planner.errors import InvalidInput
@@ -51,18 +50,15 @@ class LogRecord:
 
 
 class Journal:
-    """The journal of one id, open for appending and locked against another process that works under the same id."""
+    """The journal of one id, open for appending by the one podwire that works under it (``own``)."""
 
     def __init__(self, path: Path, fd: int) -> None:
         self._path = path
         self._fd = fd
 
     @classmethod
-    def open(cls, path: Path, *, lock_timeout: float = 0.0) -> Self:
-        """Open (make) the journal at ``path``. Raises HostError if that cannot be.
-
-        If it is in use this waits up to ``lock_timeout`` seconds, and raises Locked then.
-        """
+    def open(cls, path: Path) -> Self:
+        """Open (make) the journal at ``path``; a full one is put behind the older ones. Raises HostError."""
         # O_NONBLOCK: a pipe in its place would wait for a reader, forever.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         try:
@@ -72,18 +68,17 @@ class Journal:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise HostError(f"the journal {shown(str(path))} is not a regular file")
-        if not locked_within(fd, lock_timeout):
-            os.close(fd)
-            raise Locked(f"another podwire is working under the id {path.stem}: try again when it has ended")
-        found = os.fstat(fd)
-        if found.st_nlink and found.st_size < MOST_BYTES:
+        if os.fstat(fd).st_size < MOST_BYTES:
             return cls(path, fd)
-        # Full, or removed by somebody who had not written to it, between our opening and our locking it.
-        os.close(_rotated(path, fd) if found.st_nlink else fd)
-        return cls.open(path, lock_timeout=lock_timeout)
+        os.close(fd)
+        try:
+            rotate(path)
+        except OSError as error:
+            raise HostError(f"the journal {shown(str(path))} is full and cannot be renamed: {error.strerror}") from None
+        return cls.open(path)
 
     def close(self) -> None:
-        """Close the journal and let go of the id; of an operation that was refused no empty file stays."""
+        """Close the journal; of an operation that was refused no empty file stays."""
         if os.fstat(self._fd).st_size == 0 and with_older(self._path) == [self._path]:
             self._path.unlink(missing_ok=True)
         os.close(self._fd)
@@ -107,16 +102,6 @@ class Journal:
             raise HostError(f"the journal {shown(str(self._path))} cannot be written: {error.strerror}") from None
         if written != len(data):
             raise HostError(f"the journal {shown(str(self._path))} cannot be written: no space is left")
-
-
-def _rotated(path: Path, fd: int) -> int:
-    """Put a full journal behind the older ones while it is locked. Raises HostError."""
-    try:
-        rotate(path)
-    except OSError as error:
-        os.close(fd)
-        raise HostError(f"the journal {shown(str(path))} is full and cannot be renamed: {error.strerror}") from None
-    return fd
 
 
 def _as_json(event: Event) -> dict[str, Any]:

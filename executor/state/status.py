@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from attrs import frozen
 
 from executor.errors import HostError, NamespaceGone
@@ -95,7 +93,8 @@ def is_half_done(entry: WiringRecord) -> bool:
 
     What is overdue is being rolled back right now, or the process that would have done so was killed.
     """
-    return entry.status != WIRED or (entry.confirm_by is not None and time.time() > entry.confirm_by)
+    confirm_by = entry.to_be_confirmed
+    return entry.status != WIRED or (confirm_by is not None and confirm_by.elapsed > 0)
 
 
 def refuse_unknown(plan_id: PlanId, store: StateStore) -> None:

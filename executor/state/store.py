@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from attrs import frozen
 
+from executor.clock import Instant
 from executor.errors import HostError
 from planner.errors import InvalidInput, PodwireError
 from planner.text.document import MAX_BYTES, Node, load_json
@@ -30,7 +31,10 @@ DEFAULT_STATE_DIR = "/var/lib/podwire"
 _ENTRY_VERSION = 1
 APPLYING, WIRED, TEARING_DOWN = "applying", "wired", "tearing-down"
 _STATUSES = (APPLYING, WIRED, TEARING_DOWN)
-_CONFIRMING = ("confirm_by", "confirm_token")
+_KEYS = (
+    *("version", "id", "netns", "cookie", "inode", "links", "boot_id", "status", "applied_at", "observed_uptime"),
+    *("confirm_by", "confirm_uptime", "confirm_token", "plan"),
+)
 _NUMBERS = itertools.count(1)
 _as_json = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -40,8 +44,10 @@ class WiringRecord:
     """One wiring: which namespace (path, cookie, boot), how far it is, and the plan as a document.
 
     ``inode`` is the number of the namespace and ``links`` those of its links when it was wired, if that was recorded.
-    ``applied_at`` and ``confirm_by`` are seconds since the epoch. The plan is parsed by those who need it. Until it is
-    confirmed, ``confirm_token`` names the wiring to the process that will roll it back.
+    ``applied_at`` and ``confirm_by`` are seconds since the epoch, for people; what is computed with are the uptimes
+    (``executor.clock``), which no clock that is set changes: ``observed_uptime`` is when the lifetimes in the plan were
+    what it says. The plan is parsed by those who need it. Until it is confirmed, ``confirm_token`` names the wiring to
+    the process that will roll it back.
     """
 
     id: PlanId
@@ -55,6 +61,19 @@ class WiringRecord:
     confirm_token: str | None = None
     inode: int = 0
     links: Mapping[str, int] = {}
+    observed_uptime: float | None = None
+    confirm_uptime: float | None = None
+
+    @property
+    def to_be_confirmed(self) -> Instant | None:
+        """Return by when the wiring is to be confirmed, None if it need not be (any more)."""
+        if self.confirm_by is None:
+            return None
+        return Instant(self.confirm_by, self.confirm_uptime, self.boot_id)
+
+    def observed(self, wall: float) -> Instant:
+        """Return when the lifetimes in the plan were as it says: at ``wall``, if nothing better was written down."""
+        return Instant(wall, self.observed_uptime, self.boot_id)
 
     def is_of(self, cookie: int, boot_id: str) -> bool:
         """Say whether the wiring is of this very namespace; one of the same name may be another."""
@@ -66,15 +85,15 @@ class StateStore:
 
     def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
         self.directory = Path(directory or os.environ.get("PODWIRE_STATE_DIR") or DEFAULT_STATE_DIR)
-        self._wirings = self.directory / "wirings"
-        self._dummies = self.directory / "dummies"
+        self.wirings = self.directory / "wirings"
+        self.dummies = self.directory / "dummies"
         self._servers = self.directory / "dhcp"
         self.journals = self.directory / "journal"
         self.attachments = self.directory / "attachments"
 
     def prepare(self) -> None:
         """Make the directories, readable by root only. Raises HostError if that cannot be."""
-        for directory in (self.directory, self._wirings, self._dummies, self._servers, self.journals):
+        for directory in (self.directory, self.wirings, self.dummies, self._servers, self.journals):
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
@@ -104,7 +123,9 @@ class StateStore:
                 "boot_id": entry.boot_id,
                 "status": status,
                 "applied_at": entry.applied_at,
+                "observed_uptime": entry.observed_uptime,
                 "confirm_by": entry.confirm_by,
+                "confirm_uptime": entry.confirm_uptime,
                 "confirm_token": entry.confirm_token,
             }
             return f'{_as_json(head)[:-1]},"plan":{plan()}}}'
@@ -124,7 +145,7 @@ class StateStore:
 
     def ids(self) -> tuple[PlanId, ...]:
         """Return the ids that have an entry, sorted."""
-        return _ids_in(self._wirings, ".json")
+        return _ids_in(self.wirings, ".json")
 
     def concerning(self, plan_id: PlanId, cookie: int) -> Iterator[WiringRecord]:
         """Yield the entries of an id or of a namespace (in this boot or another). Of others not even JSON is read.
@@ -150,21 +171,21 @@ class StateStore:
 
     def save_dummy(self, plan_id: PlanId, document: dict[str, Any]) -> None:
         """Write down what CNI plugins are asked for an id, as safely as an entry."""
-        with AtomicWrite(self._dummies / f"{plan_id}.json", lambda: _as_json(document)) as replacement:
+        with AtomicWrite(self.dummies / f"{plan_id}.json", lambda: _as_json(document)) as replacement:
             replacement.commit()
 
     def load_dummy(self, plan_id: PlanId) -> Node | None:
         """Return what CNI plugins were asked for an id, None if that was nothing."""
-        text = _read(self._dummies / f"{plan_id}.json")
+        text = _read(self.dummies / f"{plan_id}.json")
         return None if text is None else load_json(text, f"dummy gateway of {plan_id}")
 
     def delete_dummy(self, plan_id: PlanId) -> None:
         """Forget what CNI plugins were asked for: it was given back."""
-        delete_document(self._dummies / f"{plan_id}.json")
+        delete_document(self.dummies / f"{plan_id}.json")
 
     def dummy_ids(self) -> tuple[PlanId, ...]:
         """Return the ids that have a dummy gateway, sorted."""
-        return _ids_in(self._dummies, ".json")
+        return _ids_in(self.dummies, ".json")
 
     def server_file(self, plan_id: PlanId, kind: str = "json") -> Path:
         """Return the file that says who serves the guest of an id, or with ``kind`` log what that says."""
@@ -172,7 +193,7 @@ class StateStore:
 
     def files_of(self, plan_id: PlanId) -> tuple[Path, ...]:
         """Return all files that an id may have."""
-        documents = (self._wirings, self._dummies, self._servers, self.attachments)
+        documents = (self.wirings, self.dummies, self._servers, self.attachments)
         return (*(folder / f"{plan_id}.json" for folder in documents), self.journal_path(plan_id))
 
     def journal_path(self, plan_id: PlanId) -> Path:
@@ -184,7 +205,7 @@ class StateStore:
         return _ids_in(self.journals, ".jsonl")
 
     def _path(self, plan_id: PlanId) -> Path:
-        return self._wirings / f"{plan_id}.json"
+        return self.wirings / f"{plan_id}.json"
 
 
 def _ids_in(directory: Path, suffix: str) -> tuple[PlanId, ...]:
@@ -316,9 +337,7 @@ def _indexes(node: Node) -> dict[str, int]:
 
 def entry_of(node: Node, plan_id: PlanId) -> WiringRecord:
     """Return the entry in a document. Raises InvalidInput if it is none, or one of another id."""
-    node.only(
-        "version", "id", "netns", "cookie", "inode", "links", "boot_id", "status", "applied_at", *_CONFIRMING, "plan"
-    )
+    node.only(*_KEYS)
     version, status = node.field("version"), node.field("status")
     if version.integer() != _ENTRY_VERSION:
         raise version.error(f"this podwire reads entries of version {_ENTRY_VERSION} only")
@@ -339,4 +358,6 @@ def entry_of(node: Node, plan_id: PlanId) -> WiringRecord:
         confirm_token=node.maybe("confirm_token", Node.text),
         inode=node.maybe("inode", lambda item: item.integer(0, 2**32 - 1)) or 0,
         links=node.maybe("links", _indexes) or {},
+        observed_uptime=node.maybe("observed_uptime", Node.number),
+        confirm_uptime=node.maybe("confirm_uptime", Node.number),
     )

@@ -64,6 +64,11 @@ class AddressState:
         settled = evolve(self, tentative=False, unmade_routes=(), generated=False, made_by=None)
         return evolve(settled, valid_lft=valid, preferred_lft=preferred)
 
+    @property
+    def lives_for(self) -> int | None:
+        """How many seconds it has to live, None if that does not tick."""
+        return self.valid_lft
+
     def aged(self, elapsed: float) -> AddressState | None:
         """Return the state ``elapsed`` seconds later, or None when the address has expired by then."""
         if self.valid_lft is None:

@@ -71,6 +71,11 @@ class RouteState:
             return self
         return evolve(self, expires=finite(self.expires), equals=0, comes_last=False, stays=False)
 
+    @property
+    def lives_for(self) -> int | None:
+        """How many seconds it has to live, None if that does not tick."""
+        return self.expires
+
     def aged(self, elapsed: float) -> RouteState | None:
         """Return the state ``elapsed`` seconds later, or None when the route has expired by then."""
         if self.expires is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -353,7 +352,7 @@ def test_a_disk_that_fills_up_while_a_command_runs(trial: Trial, faults: Faults,
         assert trial.changed() == ""
 
 
-# --- a namespace that goes, and signals -------------------------------------------------------------------------------
+# --- a namespace that goes --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verb", ["apply", "teardown"])
@@ -390,61 +389,3 @@ def test_a_link_that_goes_in_the_middle_is_not_waited_for(trial: Trial, faults: 
     assert trial.state() is None
     assert json.loads(trial.pod.inside.ip("-j link show"))[1:] == []
     assert trial.pod.inside.run("ebtables-save").out == ""
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_during_apply_takes_all_back(trial: Trial, faults: Faults, name: str) -> None:
-    """At the first, a middle and the last command: status 3 and as it was before."""
-    total = len(trial.commands())
-    for number in (1, total // 2, total):
-        faults.plan(number, name)
-        outcome = trial.apply(faults.env)
-        if number < total:
-            assert outcome.rc == 3, (number, outcome)
-            assert f"interrupted by {name}" in sentence(outcome)
-        assert outcome.rc in (0, 3), outcome  # with the last command it may be done already
-        if outcome.rc == 0:
-            assert trial.teardown().rc == 0
-        assert trial.changed() == ""
-        assert trial.state() is None
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_during_the_rollback_does_not_stop_it(trial: Trial, faults: Faults, name: str) -> None:
-    """What was begun is rolled back to its end, however impatient somebody is."""
-    total = len(trial.commands())
-    script = faults.folder / "ebtables-restore"
-    script.write_text("#!/bin/sh\necho refused >&2\nexit 4\n")
-    at = next(number for number, line in enumerate(trial.commands(), 1) if line.startswith("ebtables-restore"))
-    for number in range(at, at + 3):
-        faults.plan(number, name)  # the failing one isn't counted: these are the rollback's
-        outcome = trial.apply(faults.env)
-        assert outcome.rc == 3, (number, total, outcome)
-        assert trial.changed() == ""
-        assert trial.state() is None
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_during_teardown_stops_it_and_keeps_the_state(trial: Trial, faults: Faults, name: str) -> None:
-    """Status 4; recover finishes it."""
-    total = len(trial.commands("reverse_commands"))
-    for number in (1, total // 2, total - 1):
-        assert trial.apply().rc == 0
-        faults.plan(number, name)
-        outcome = trial.teardown(faults.env)
-        if number < total - 1 or outcome.rc != 0:  # the last one may be on its way beside it
-            assert outcome.rc == 4, (number, outcome)
-            assert f"interrupted by {name}" in sentence(outcome)
-            assert trial.state() == "half-done"
-        trial.ok("recover")
-        assert trial.changed() == ""
-        assert trial.state() is None
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_mean_afterwards_what_they_meant_before(trial: Trial, number: signal.Signals) -> None:
-    """A program that uses podwire keeps its own handlers."""
-    handler = signal.getsignal(number)
-    assert trial.apply().rc == 0
-    assert trial.teardown().rc == 0
-    assert signal.getsignal(number) == handler

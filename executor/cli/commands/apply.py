@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Plan or read the plan, ask, carry it out, and say how it ended."""
     from executor.cli.settings import require_root, settings_of
     from executor.cli.wiring import dummy_gateway_of, plan_here, read_result
+    from executor.operations.signals import stop_requests
     from planner.errors import InvalidInput
 
     require_root()
@@ -54,12 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.plan is None) == (arguments.result is None):
         raise InvalidInput("apply: give either the file of a plan, or --result and --netns")
     if arguments.plan is not None:
-        return _apply(_stored_plan(arguments), arguments, settings)
+        plan = _stored_plan(arguments)
+        with stop_requests():
+            return _apply(plan, arguments, settings)
     if arguments.netns is None:
         raise InvalidInput("apply: --result needs --netns, the namespace that it is the result of")
     result = read_result(arguments)
-    with dummy_gateway_of(arguments, settings) as gateway:
-        return _apply(plan_here(arguments, result, gateway), arguments, settings)
+    with stop_requests(), dummy_gateway_of(arguments, settings) as (gateway, owning):
+        return _apply(plan_here(arguments, result, gateway), arguments, owning)
 
 
 def _stored_plan(arguments: argparse.Namespace) -> Plan:

@@ -26,17 +26,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Forget it, wiring by wiring; one that cannot be read keeps no other from it."""
     from executor.cli.report import Report
     from executor.cli.settings import require_root, settings_of
-    from executor.operations.gc import collect
+    from executor.netns.lock import remove_unused_locks
+    from executor.operations.gc import collect_id, ids_to_collect
 
     require_root()
     settings = settings_of(arguments)
     report = Report(arguments, settings.templates, several=True)
 
     def work(plan_id: PlanId) -> None:
-        entry = settings.store.load(plan_id)
-        outcome = None if entry is None else collect(entry, settings)
-        if outcome is not None and outcome.what == "gone":
+        outcome = collect_id(plan_id, settings)
+        if outcome is not None:
             report.ended(outcome)
 
     nothing = "nothing is to be forgotten: every namespace is there"
-    return report.of_each(settings.store.ids(), work, nothing=nothing)
+    status = report.of_each(ids_to_collect(settings.store), work, nothing=nothing)
+    remove_unused_locks()
+    return status

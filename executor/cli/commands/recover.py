@@ -31,14 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.report import Report
     from executor.cli.settings import require_root, settings_of
     from executor.netns.naming import parse_id
-    from executor.operations.calico_gateway import give_back_orphans
     from executor.operations.recover import ids_to_recover, preview_recover, recover
 
     require_root()
     settings = settings_of(arguments)
     named = None if arguments.id is None else (parse_id(arguments.id),)
-    if not arguments.dry_run:
-        give_back_orphans(settings, named)
     report = Report(arguments, settings.templates, several=named is None)
 
     def work(plan_id: PlanId) -> None:
