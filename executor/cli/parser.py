@@ -10,7 +10,7 @@ from types import ModuleType
 from executor.cli.commands import COMMANDS, HIDDEN
 from executor.cli.options import quoted
 from executor.cli.output import complain, put
-from executor.cli.words import command_meant, in_order, option_meant
+from executor.cli.words import command_meant, in_order, option_meant, word_too_many
 from executor.version import __version__
 
 TYPE_CHECKING = False
@@ -64,6 +64,7 @@ def parse(argv: list[str]) -> argparse.Namespace | int:
         parser = _parser(command)
         if command is not None:
             _refuse_unknown_options(words[1:], command, _commands_of(parser)[command])
+            _refuse_word_too_many(words[1:], command, _commands_of(parser)[command])
         arguments, strange = parser.parse_known_args(words)
         if strange:
             raise _unknown(strange[0], arguments.command, _commands_of(parser)[arguments.command])
@@ -100,6 +101,22 @@ def _refuse_unknown_options(words: list[str], command: str, parser: argparse.Arg
         is_known = word.partition("=")[0] in options if is_long else word in options or flags.issuperset(word[1:])
         if not is_known:
             raise _unknown(word, command, parser)
+
+
+def _refuse_word_too_many(words: list[str], command: str, parser: argparse.ArgumentParser) -> None:
+    """Refuse a word that is neither an option nor its value, before it is said what is missing: it may be just that."""
+    options = parser._option_string_actions  # noqa: SLF001
+    if any(not action.option_strings for action in parser._actions):  # noqa: SLF001
+        return
+    word = word_too_many(words, {name: action.nargs != 0 for name, action in options.items()})
+    if word is None:
+        return
+    given = {options[name].dest for name in (each.partition("=")[0] for each in words) if name in options}
+    missing = (action for action in options.values() if action.required and action.dest not in given)
+    meant = next((f"{action.option_strings[0]} {quoted(word)}" for action in missing), None)
+    if command == "list":
+        meant = f"podwire show {quoted(word)}"
+    raise _UsageError(f"{quoted(word)} is unknown here{_did_you_mean(meant)} (see podwire {command} --help)")
 
 
 def _unknown(word: str, command: str, parser: argparse.ArgumentParser) -> _UsageError:
@@ -147,10 +164,20 @@ def _command_in(argv: list[str]) -> str | None:
     if argv[0] in ("-h", "--help", "--version"):
         return None
     if argv[0].startswith("-"):
-        raise _UsageError(f"{quoted(argv[0])} is unknown here (see podwire --help)")
+        raise _too_early(argv)
     if meant := command_meant(argv[0], tuple(COMMANDS)):
         raise _UsageError(f"there is no command {quoted(argv[0])}: did you mean podwire {meant}? (see podwire --help)")
     raise _UsageError(f"there is no command {quoted(argv[0])}: {', '.join(COMMANDS)} (see podwire --help)")
+
+
+def _too_early(argv: list[str]) -> _UsageError:
+    """Return what to say of an option in the place of the command."""
+    word, name = argv[0], argv[0].partition("=")[0]
+    command = next((each for each in argv if each in COMMANDS | HIDDEN), None)
+    if command is not None and name in options_of(command):
+        return _UsageError(f"{quoted(word)} comes after the command: podwire {command} {name} … (see podwire --help)")
+    meant = option_meant(word, ("--version", "--help"))
+    return _UsageError(f"{quoted(word)} is unknown here{_did_you_mean(meant)} (see podwire --help)")
 
 
 def _parser(wanted: str | None) -> _Parser:

@@ -25,7 +25,7 @@ def ask(preview: str, question: str) -> None:
     Raises Refused for any answer but yes, and if there is no terminal to ask on; Interrupted.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Refused("there is no terminal to ask on: say --yes, or look first (podwire plan, teardown --dry-run)")
+        raise Refused("there is no terminal to ask on: say --yes, or look first (--dry-run, or check without --fix)")
     put(f"{preview}\n")
     try:
         with interruptible():

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from executor.cli.output import say
 from executor.errors import HostError
+from executor.netns.naming import parse_id
 from executor.settings import Settings
 from executor.state.events import Event, Ran
 from executor.state.store import StateStore
 from planner.errors import InvalidInput
-from planner.text.values import shown
+from planner.text.values import PlanId, shown
 
 _MOST_ARGUMENTS = 2000
 _LONGEST_NAME = 100
@@ -61,6 +62,19 @@ def require_root(why: str = "entering a network namespace is not for ordinary us
     """Raise HostError for anybody but root: entering a namespace needs CAP_SYS_ADMIN, changing it CAP_NET_ADMIN."""
     if os.geteuid() != 0:
         raise HostError(f"this needs root: {why}")
+
+
+def wiring_meant(arguments: argparse.Namespace, what: str) -> PlanId:
+    """Return ``what``, for which there is no file of a plan, as the id of a wiring.
+
+    Raises InvalidInput if it is none that was ever made here, HostError for anybody who may not know.
+    """
+    missing = f"there is no file {shown(what)}"
+    require_root(f"{missing}, and what is wired is written down for root only")
+    plan_id, store = parse_id(what), store_of(arguments)
+    if plan_id not in {*store.ids(), *store.journalled_ids()}:
+        raise InvalidInput(f"{missing}, and {plan_id} was never wired here; podwire list shows what is")
+    return plan_id
 
 
 def _what_was_asked() -> str:

@@ -19,6 +19,7 @@ _COMMANDS = {
     "remove": "teardown",
     "revert": "teardown",
     "rm": "teardown",
+    "rollback": "teardown",
     "undo": "teardown",
     "unwire": "teardown",
     "diff": "check",
@@ -41,10 +42,10 @@ _COMMANDS = {
     "keep": "confirm",
     "prune": "gc",
     "resume": "recover",
-    "rollback": "recover",
     "version": "--version",
 }
 _OPTIONS = {
+    "-V": "--version",
     "--auto-approve": "--yes",
     "--assume-yes": "--yes",
     "--force": "--yes",
@@ -68,6 +69,18 @@ def in_order(argv: list[str]) -> list[str]:
     if words[:1] == ["help"]:
         words = [*words[1:2], "--help"]
     return [*words[:1], *before, *words[1:]] if words else before
+
+
+def word_too_many(words: list[str], takes_value: dict[str, bool]) -> str | None:
+    """Return the first word that is neither an option nor the value of one; ``takes_value`` has the options' names."""
+    is_value = False
+    for word in words:
+        if word == "--":
+            return None
+        if not is_value and (word == "-" or word[:1] != "-"):
+            return word
+        is_value = not is_value and takes_value.get(word, False)
+    return None
 
 
 def command_meant(word: str, known: tuple[str, ...]) -> str | None:

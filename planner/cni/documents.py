@@ -9,8 +9,8 @@ from planner.text.values import shown
 FAMILY_KEYS = ("ip4", "ip6")
 LIST_KEYS = ("ips", "interfaces")
 _MESSAGE = 300
+_PLAN = "this is a plan of podwire: podwire apply and podwire show take it, as an argument of their own"
 _OTHER_DOCUMENTS = {
-    "facts_digest": "this is a plan of podwire: podwire apply and podwire show take it, as an argument of their own",
     "links": "this is what podwire facts prints, for --facts",
     "result": "the result is in its 'result'; pass that",
     "plugins": "this is a list of network configurations, not what a plugin answered to ADD",
@@ -28,6 +28,8 @@ def refuse_other_documents(node: Node) -> None:
         raise node.error(_plugin_error(node))
     if "prevResult" in keys:
         raise node.error("this is a network configuration; pass the value of its 'prevResult'")
+    if "facts_digest" in keys:  # it has interfaces too
+        raise node.error(_PLAN)
     if keys & {*FAMILY_KEYS, *LIST_KEYS}:
         return
     for key, what in _OTHER_DOCUMENTS.items():
@@ -36,6 +38,16 @@ def refuse_other_documents(node: Node) -> None:
     # A Go plugin prints an empty result as its version and "dns": {}.
     if not {"cniVersion", "dns"} <= keys:
         raise node.error("this is not a CNI result: it has none of ips, ip4, ip6 and interfaces")
+
+
+def other_than_a_plan(value: object) -> str:
+    """Return what a document is that was given as a plan and is none, and what takes it."""
+    keys = value.keys() if isinstance(value, dict) else ()
+    if "facts_digest" not in keys and {"cniVersion", *FAMILY_KEYS, *LIST_KEYS} & {*keys}:
+        return "this is what a CNI plugin answered, not a plan: podwire plan and podwire apply take it by --result"
+    if "links" in keys:
+        return "this is what podwire facts prints, not a plan: podwire plan takes it by --facts"
+    return "this is not a plan that podwire wrote"
 
 
 def _plugin_error(node: Node) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from planner.changes.change import Change, change_from_json, change_to_json, inverse
+from planner.cni.documents import other_than_a_plan
 from planner.cni.result import CniResult
 from planner.errors import InvalidInput, RenderError
 from planner.facts.model import NamespaceFacts
@@ -185,7 +186,7 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
     That is for what podwire itself has recorded: a wiring must come back even if a later version renders differently.
     """
     if not (isinstance(node.value, dict) and {"version", "changes", "checksum"} <= node.value.keys()):
-        raise node.error("this is not a plan that podwire wrote")
+        raise node.error(other_than_a_plan(node.value))
     keys = ("version", "id", "netns", "result", "options", "facts_digest", "interfaces", "changes", "commands")
     node.only(*keys, "reverse_commands", "chosen", "facts", "direction", "notes", "inherited", "checksum")
     version = node.field("version")

@@ -85,7 +85,8 @@ def test_an_argument_too_many_is_refused(cli: Cli, command: str) -> None:
     """The same way; of several the first. What exec runs may have any number."""
     words = [*WHOLE[command], "surplus", "and more"]
     said = cli.refused(command, *words)
-    assert said == f"'surplus' is unknown here (see podwire {command} --help)" or "either" in said
+    meant = ": did you mean podwire show 'surplus'?" if command == "list" else ""
+    assert said == f"'surplus' is unknown here{meant} (see podwire {command} --help)" or "either" in said
 
 
 @pytest.mark.parametrize(("command", "sentence"), MISSING.items(), ids=MISSING)

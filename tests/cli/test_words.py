@@ -28,6 +28,23 @@ MEANT = {
     "another tool's option": (["apply", "pod1.plan", "--force"], "'--force' is unknown here: did you mean --yes?"),
     "one dash": (["plan", "-out=x"], "'-out=x' is unknown here: did you mean --output?"),
     "a value run together": (["plan", "-ox"], "'-ox' is unknown here"),
+    "to roll back": (["rollback", "pod1"], "there is no command 'rollback': did you mean podwire teardown?"),
+    "an option before the command": (
+        ["--netns=pod1", "plan", "--result", "r"],
+        "'--netns=pod1' comes after the command: podwire plan --netns … (see podwire --help)",
+    ),
+    "a slip before the command": (["--verson"], "'--verson' is unknown here: did you mean --version?"),
+    "the version": (["-V"], "'-V' is unknown here: did you mean --version?"),
+    "an option's value alone": (["plan", "r"], "'r' is unknown here: did you mean --result 'r'?"),
+    "the next one's": (["plan", "--result", "r", "pod1"], "'pod1' is unknown here: did you mean --netns 'pod1'?"),
+    "an option's value behind another's": (
+        ["facts", "--format", "json", "pod1"],
+        "'pod1' is unknown here: did you mean",
+    ),
+    "a wiring to list": (["list", "pod1"], "'pod1' is unknown here: did you mean podwire show 'pod1'?"),
+    "a word too many": (["gc", "--force", "pod1"], "'pod1' is unknown here (see podwire gc --help)"),
+    "no file": (["apply", "pod1", "-y"], "there is no file 'pod1': without a stored plan, say --result and --netns"),
+    "neither file nor wiring": (["show", "pod1.plan"], "there is no file 'pod1.plan', and pod1.plan was never wired"),
     "no such help": (["help", "nothing"], "there is no command 'nothing': "),
 }
 
@@ -39,6 +56,18 @@ def test_what_was_meant_is_named(cli: Cli, words: list[str], sentence: str) -> N
     assert [path.name for path in cli.folder.iterdir()] == []
 
 
+def test_documents_are_told_apart(cli: Cli, pod: Pod, result: Path) -> None:
+    """Each is called what it is where another is wanted, with the option that takes it."""
+    plan, words = cli.folder / "pod1.plan", ("plan", "--netns", pod.inside.name, "--result")
+    cli.ok(*words, result, "-o", plan)
+    facts = cli.file("facts.json", cli.ok("facts", "--netns", pod.inside.name))
+    assert cli.refused(*words, plan).startswith("result: this is a plan of podwire: podwire apply and podwire show")
+    assert cli.refused(*words, facts) == "result: this is what podwire facts prints, for --facts"
+    for command in ("show", "apply"):
+        assert cli.refused(command, result).startswith("plan: this is what a CNI plugin answered, not a plan: ")
+        assert cli.refused(command, facts).startswith("plan: this is what podwire facts prints, not a plan: ")
+
+
 def test_help_is_a_word_too(cli: Cli) -> None:
     """The same page as the option's."""
     assert cli.ok("help", "plan") == cli.ok("plan", "--help")
@@ -47,7 +76,7 @@ def test_help_is_a_word_too(cli: Cli) -> None:
 
 def test_options_of_every_command_may_come_first(cli: Cli) -> None:
     """With their values, joined or not."""
-    assert cli.json("list") == []
+    assert cli.json("list") == json.loads(cli.ok("list", "-o", "json")) == []
     for words in (["--json"], ["--format", "json"], ["--format=json"], ["--state-dir", "elsewhere", "--json"]):
         assert json.loads(cli.ok(*words, "list")) == []
 

@@ -67,14 +67,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _stored_plan(arguments: argparse.Namespace) -> Plan:
     """Return the plan in the file; an option that it says itself is refused, since ignoring it would be worse."""
+    import os
+
     from executor.cli.files import read_file
     from executor.templates import load_templates
     from planner.errors import InvalidInput
     from planner.plan.plan import parse_plan
+    from planner.text.values import shown
 
     for option in ("netns", "id", *WIRING_OPTIONS, "dummy_conflist"):
         if getattr(arguments, option):
             raise InvalidInput(f"apply: --{option.replace('_', '-')} is part of a stored plan; give it to podwire plan")
+    if "/" not in arguments.plan and arguments.plan != "-" and not os.path.lexists(arguments.plan):
+        raise InvalidInput(f"there is no file {shown(arguments.plan)}: without a stored plan, say --result and --netns")
     return parse_plan(read_file(arguments.plan, "plan", trusted=not arguments.allow_untrusted_plan), load_templates())
 
 

@@ -19,8 +19,8 @@ podwire list --json"""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    text = "wide: also which tap is for which link, with the guest's MAC"
-    parser.add_argument("-o", "--output", type=OneOf(("wide",)), metavar="HOW", help=text)
+    text = "wide: also which tap is for which link, with the guest's MAC; json: as --json"
+    parser.add_argument("-o", "--output", type=OneOf(("wide", "json")), metavar="HOW", help=text)
     add_common(parser)
 
 
@@ -35,14 +35,14 @@ def run(arguments: argparse.Namespace) -> int:
     require_root("what is wired is written down for root only")
     found = wirings(store_of(arguments))
     whole = [wiring for wiring in found if wiring.problem is None]
-    if arguments.format == "json":
+    if "json" in (arguments.format, arguments.output):
         print_json([_row(wiring) for wiring in whole])
     elif whole:
         cells: list[tuple[str, ...]] = [
             (wiring.id, wiring.state, local_time(wiring.applied_at), str(wiring.netns)) for wiring in whole
         ]
         heads: tuple[str, ...] = ("ID", "STATE", "APPLIED", "NAMESPACE")
-        if arguments.output is not None:
+        if arguments.output == "wide":
             heads = (*heads, "WIRING", "VM")
             cells = [(*row, one.kind, ", ".join(one.taps)) for row, one in zip(cells, whole, strict=True)]
         print_table(heads, cells)

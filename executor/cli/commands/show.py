@@ -59,12 +59,10 @@ def _show_wiring(arguments: argparse.Namespace) -> int:
     from executor.cli.output import put
     from executor.cli.previews import print_plan
     from executor.cli.printing import json_text
-    from executor.cli.settings import require_root, settings_of
-    from executor.netns.naming import parse_id
+    from executor.cli.settings import settings_of, wiring_meant
     from executor.operations.describe import describe
 
-    plan_id = parse_id(arguments.plan)
-    require_root("what is wired is written down for root only")
+    plan_id = wiring_meant(arguments, arguments.plan)
     settings = settings_of(arguments)
     found = describe(plan_id, settings)
     if arguments.format not in ("text", "json") or arguments.reverse:
