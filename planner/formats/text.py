@@ -58,9 +58,10 @@ def render_summary(plan: Plan, *, style: Style = PLAIN) -> str:
     for (sign, name), changes in found.items():
         subjects = dict.fromkeys(subject for change in changes if (subject := subject_of(change)) != name)
         reasons = {reason_of(change, plan) for change in changes}
-        text = paint(style.sign(sign), f"{sign} {len(changes):>3} {name:<12} {', '.join(subjects)}".rstrip())
+        head = paint(style.sign(sign), f"{sign} {len(changes):>3} {name:<12}")
+        whose = paint(style.sign(sign), ", ".join(subjects)) if subjects else ""
         why = paint(style.faint, reasons.pop()) if len(reasons) == 1 else ""
-        lines += fit(f"  {text}  {why}".rstrip(), style.width, hang=21)
+        lines += fit(f"  {head} {'  '.join(filter(None, (whose, why)))}".rstrip(), style.width, hang=21)
     if not plan.is_reverse:
         lines += ["", *(piece for line in _vm_lines(plan, style, brief=True) for piece in fit(line, style.width))]
     return "\n".join([*lines, "", *fit(_totals(plan), style.width), ""])
@@ -99,13 +100,17 @@ def _folded(subjects: list[str]) -> list[list[str]]:
 
 
 def _painted(head: str, texts: list[str], reason: str, marks: tuple[str, str], style: Style) -> list[str]:
-    """Return the lines of one change: all of what is said in its colour, the reason beside the first."""
+    """Return the lines of one change: all of what is said in its colour, the reason beside the first, or below."""
     hang = len(head) + 4
     first, *more = (line for text in texts for line in fit(f"{'':<{hang}}{text}", style.width, hang=hang))
     said = f"{head}  {first[hang:]}"
     pad = " " * max(0, _WORDS_WIDTH - len(first[hang:])) + "  " if reason else ""
     beside = f"  {paint(marks, said)}{pad}{paint(style.faint, reason)}".rstrip()
-    return [*fit(beside, style.width, hang=hang), *(paint(marks, line) for line in more)]
+    others = [paint(marks, line) for line in more]
+    if fit(beside, style.width) == [beside]:
+        return [beside, *others]
+    below = fit(f"{'':<{hang}}{paint(style.faint, reason)}", style.width, hang=hang) if reason else []
+    return [f"  {paint(marks, said)}", *others, *below]
 
 
 def _command_lines(plan: Plan, style: Style) -> list[str]:
