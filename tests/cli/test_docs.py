@@ -192,6 +192,13 @@ def test_links_lead_somewhere(page: str) -> None:
     assert not wrong
 
 
+def test_every_page_has_its_place_in_the_site() -> None:
+    """What docs/conf.py names is there, and all that is there is named."""
+    contents = re.findall(r"^CONTENTS = \{$.*?^\}$", (ROOT / "docs/conf.py").read_text(), re.MULTILINE | re.DOTALL)[0]
+    named = re.findall(r'"([a-z/-]+|decisions/README)"', contents.replace(": (", ":\n("))
+    assert {*named} == {"decisions/README", *(path.stem for path in (ROOT / "docs").glob("*.md"))}
+
+
 def test_the_map_of_files_is_true() -> None:
     """What CONTRIBUTING.md names is there; it names every module, by its file or by a folder, and every test folder."""
     text = (ROOT / "CONTRIBUTING.md").read_text()

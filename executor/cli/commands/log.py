@@ -10,6 +10,7 @@ from executor.cli.options import add_common, add_netns, moment, quoted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
     from typing import Any
 
     from executor.state.journal import LogRecord
@@ -93,11 +94,22 @@ def _ids(arguments: argparse.Namespace, store: StateStore) -> tuple[PlanId, ...]
 
 def _follow(records: list[LogRecord], arguments: argparse.Namespace, store: StateStore) -> int:
     """Print what there is, then what comes, until somebody interrupts. A command is printed when it has ended."""
+    import signal
     import time
 
+    stopped: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        # An exception could come where none can be raised (a destructor), and be lost; the second time it is for a
+        # reader that takes nothing any more.
+        if stopped:
+            signal.default_int_handler(number, _frame)
+        stopped.append(number)
+
     seen: set[tuple[str, float]] = set()
+    signal.signal(signal.SIGINT, stop)
     try:
-        while True:
+        while not stopped:
             new = [record for record in records if record.rc is not None and _key(record) not in seen]
             seen.update(map(_key, new))
             if new:
@@ -105,7 +117,8 @@ def _follow(records: list[LogRecord], arguments: argparse.Namespace, store: Stat
             time.sleep(_FOLLOW_EVERY)
             records = _chosen(arguments, store)
     except KeyboardInterrupt:
-        return 0
+        pass
+    return 0
 
 
 def _key(record: LogRecord) -> tuple[str, float]:
