@@ -26,8 +26,7 @@ root_doc = "README"
 include_patterns = ["*.md", "docs/**.md"]
 exclude_patterns = [".venv", "build", "dist", "tests"]
 myst_heading_anchors = 3
-myst_links_external_new_tab = False
-suppress_warnings = ["myst.header"]  # a changelog's headings skip no level that matters
+smartquotes = False  # "--version" is an option, and no dash
 
 html_theme = "furo"
 html_title = f"podwire {release}"
