@@ -85,9 +85,14 @@ def _ethernet(nic: GuestNic) -> dict[str, Any]:
 
 
 def _physical(nic: GuestNic) -> dict[str, Any]:
-    subnets = [subnet for version in _VERSIONS for subnet in _subnets(nic, version)]
+    subnets = [subnet for version in _VERSIONS for subnet in _subnets(nic, version)] or [{"type": "manual"}]
+    # Of several subnets with name servers one of the renderers takes those of the last.
+    if nic.guest.dns.nameservers:
+        subnets[0]["dns_nameservers"] = [str(server) for server in nic.guest.dns.nameservers]
+    if nic.search:
+        subnets[0]["dns_search"] = list(nic.search)
     found: dict[str, Any] = {"type": "physical", "name": str(nic.name), "mac_address": str(nic.guest.mac)}
-    return found | {"mtu": nic.guest.mtu, "subnets": subnets or [{"type": "manual"}]}
+    return found | {"mtu": nic.guest.mtu, "subnets": subnets}
 
 
 def _subnets(nic: GuestNic, version: int) -> Iterator[dict[str, Any]]:
@@ -99,10 +104,6 @@ def _subnets(nic: GuestNic, version: int) -> Iterator[dict[str, Any]]:
                 subnet["gateway"] = str(gateway)
             if routes := list(_routes(nic, version, "destination", "gateway")):
                 subnet["routes"] = routes
-            if servers := nic.nameservers(version):
-                subnet["dns_nameservers"] = [str(server) for server in servers]
-            if nic.search:
-                subnet["dns_search"] = list(nic.search)
         yield subnet
 
 

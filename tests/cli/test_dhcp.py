@@ -63,7 +63,7 @@ def test_teardown_ends_it(cli: Cli, wired: str) -> None:
     assert len(serving) == 2
     assert not any(map(ended, [[pid] for pid in serving]))
     assert f"{wired}: its guest is not served any more" in cli.ok("teardown", wired, "--yes")
-    assert ended(serving)
+    eventually(lambda: ended(serving), "the end of what served", seconds=20)
     assert not (cli.state_dir / "dhcp" / f"{wired}.json").exists()
 
 
@@ -82,9 +82,20 @@ def test_what_was_killed_is_started_again_by_recover(cli: Cli, wired: str) -> No
     eventually(lambda: ended(before[:1]), "the end of the server")
     assert cli.ok("recover", "--dry-run") == f"{wired}: its guest would be served again\n"
     assert cli.ok("recover") == f"{wired}: its guest is served again\n{wired}: eth0 is served 10.1.90.5/24\n"
-    assert ended(before)
+    eventually(lambda: ended(before), "the end of what it left behind", seconds=20)
     assert not any(map(ended, [[pid] for pid in processes(cli, wired)]))
     assert cli.ok("recover") == "nothing is half done\n"
+
+
+def test_what_was_killed_is_started_again_by_hand(cli: Cli, wired: str) -> None:
+    """As it was the first time; what was left behind is ended."""
+    cli.ok("dhcp", wired, "--daemon")
+    before = processes(cli, wired)
+    os.kill(before[0], signal.SIGKILL)
+    eventually(lambda: ended(before[:1]), "the end of the server")
+    assert cli.ok("dhcp", wired, "--daemon") == f"{wired}: eth0 is served 10.1.90.5/24\n"
+    eventually(lambda: ended(before), "the end of what it left behind", seconds=20)
+    assert not any(map(ended, [[pid] for pid in processes(cli, wired)]))
 
 
 def test_a_dnsmasq_that_ends_is_started_again(cli: Cli, wired: str) -> None:
@@ -105,7 +116,7 @@ def test_in_the_foreground_a_signal_ends_it(cli: Cli, wired: str, number: signal
         serving = processes(cli, wired)
         process.send_signal(number)
         assert process.wait(20) == 0
-    assert ended(serving)
+    eventually(lambda: ended(serving), "the end of what served", seconds=20)
 
 
 def test_it_ends_with_the_namespace(cli: Cli, pod: Pod, wired: str) -> None:

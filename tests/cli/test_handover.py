@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import podwire
-from tests.support import MakeNamespace, eventually
+from tests.support import MakeNamespace, Outcome, eventually, run
 from tests.support.cli import Cli
 from tests.support.frames import arp_request
 from tests.support.pods import MAC, Pod, two_links
@@ -87,6 +87,31 @@ def test_a_runtime_gets_the_taps_over_a_socket(cli: Cli, pod: Pod, tmp_path: Pat
     with Port.on_link(pod.host, pod.host_end()) as wire, Port.on_descriptor(fd, pod.inside, "tap0") as vm:
         vm.send(arp_request(MAC, "10.1.90.5", "10.1.90.1"))
         wire.receive(lambda frame: str(frame) == "ARP who has 10.1.90.1 tell 10.1.90.5")
+
+
+def test_a_socket_is_for_root_and_the_taps_owner_only(cli: Cli, pod: Pod, tmp_path: Path) -> None:
+    """Another user cannot connect; and where somebody has opened the socket to all, he gets nothing."""
+    cli.ok("apply", *cli.wiring(pod), "--tap-owner", "1234", "--yes")
+    for folder in (*tmp_path.parents, tmp_path):
+        assert folder.stat().st_uid == 0
+    path = Path("/run/netns") / f"{pod.inside.name}.taps"  # a folder that everybody may pass
+    asks = f"import socket; s = socket.socket(1, 5); s.connect('{path}'); print(socket.recv_fds(s, 65536, 9)[:2])"
+
+    def ask(user: int) -> Outcome:
+        return run(["setpriv", f"--reuid={user}", "--clear-groups", "/usr/bin/python3", "-c", asks], check=False)
+
+    with cli.started("taps", pod.inside.name, "--socket", path) as process:
+        eventually(lambda: _is_listened_at(path), "the socket", seconds=20)
+        assert "PermissionError" in ask(65534).err
+        path.chmod(0o777)
+        assert ask(65534).out == "(b'', [])\n"
+        assert process.stderr
+        assert "user 65534 asked for the taps" in process.stderr.read()
+        assert process.wait(20) == 1
+    with cli.started("taps", pod.inside.name, "--socket", path) as process:
+        eventually(lambda: _is_listened_at(path), "the socket", seconds=20)
+        assert '"tap0"' in ask(1234).out
+        assert process.wait(20) == 0
 
 
 def _is_listened_at(path: Path) -> bool:

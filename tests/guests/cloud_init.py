@@ -5,19 +5,33 @@ Each renderer writes the files of a network service; they are read here by their
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import yaml
-from attrs import frozen
+from attrs import evolve, frozen
 
 from tests.guests.fetch import folder
 from tests.support import run
 
 _PYTHON = "/usr/bin/python3"  # Debian's, which the packages are for
 _NONE = {"0.0.0.0", "::", None, ""}  # noqa: S104 -- no gateway
+# What `cloud-init devel net-convert` does, for several lines of arguments; each by a process, since it changes its own
+# modules' values.
+_CONVERT = """
+import json, os, sys
+from cloudinit.cmd.devel import net_convert
+for words in json.load(sys.stdin):
+    if not os.fork():
+        net_convert.handle_args("net-convert", net_convert.get_parser().parse_args(words))
+        os._exit(0)
+    if os.wait()[1]:
+        sys.exit(f"it failed: {words}")
+"""
 DISTRIBUTIONS = {
     "netplan": "debian",
     "networkd": "debian",
@@ -35,16 +49,34 @@ class Rendered:
     routes: set[tuple[str, str | None]]
     mtu: str | None
     nameservers: set[str]
+    search: set[str]
 
 
-def render(renderer: str, configuration: str, work: Path) -> dict[str, Rendered]:
-    """Return what a renderer makes of a network configuration, by interface."""
-    given, made = work / "network-config", work / renderer
-    given.write_text(configuration)
-    words: list[str | Path] = ["-p", given, "-k", "yaml", "-d", made, "-D", DISTRIBUTIONS[renderer], "-O", renderer]
+def render(texts: Mapping[tuple[str, str], str], work: Path) -> dict[tuple[str, str, str], dict[str, Rendered]]:
+    """Return what every renderer makes of network configurations, by pod, form and renderer, and by interface.
+
+    cloud-init is started once for all: most of the time it reads its own modules.
+    """
+    wanted = {(*key, renderer): work.joinpath(*key, renderer) for key in texts for renderer in DISTRIBUTIONS}
+    for key, text in texts.items():
+        work.joinpath(*key).mkdir(parents=True)
+        work.joinpath(*key, "network-config").write_text(text)
+    lines = [
+        ["-p", made.parent / "network-config", "-k", "yaml", "-d", made, "-D", DISTRIBUTIONS[renderer], "-O", renderer]
+        for (*_, renderer), made in wanted.items()
+    ]
     environment = {"PYTHONPATH": str(folder() / "cloud-init"), "PATH": "/usr/bin:/bin"}
-    run([_PYTHON, "-m", "cloudinit.cmd.main", "devel", "net-convert", *words], env=environment)
-    return _READERS[renderer](made / "etc")
+    run([_PYTHON, "-c", _CONVERT], env=environment, stdin=json.dumps(lines, default=str))
+    return {key: _without_loopback(_READERS[key[2]](made / "etc")) for key, made in wanted.items()}
+
+
+def _without_loopback(found: dict[str, Rendered]) -> dict[str, Rendered]:
+    return {name: _as_wire(rendered) for name, rendered in found.items() if name != "lo"}
+
+
+def _as_wire(rendered: Rendered) -> Rendered:
+    """Return an interface; of one without addresses some renderers leave the name servers out."""
+    return rendered if rendered.addresses else evolve(rendered, nameservers=set(), search=set())
 
 
 def _netplan(etc: Path) -> dict[str, Rendered]:
@@ -57,8 +89,9 @@ def _netplan_one(found: dict[str, Any]) -> Rendered:
     routes |= {
         _route(any_, found[key]) for key, any_ in (("gateway4", "0.0.0.0/0"), ("gateway6", "::/0")) if key in found
     }
-    servers = found.get("nameservers", {}).get("addresses", ())
-    return Rendered(set(found.get("addresses", ())), routes, str(found["mtu"]), set(servers))
+    resolver = found.get("nameservers", {})
+    servers, search = (set(resolver.get(key, ())) for key in ("addresses", "search"))
+    return Rendered(set(found.get("addresses", ())), routes, str(found["mtu"]), servers, search)
 
 
 def _networkd(etc: Path) -> dict[str, Rendered]:
@@ -78,6 +111,7 @@ def _networkd(etc: Path) -> dict[str, Rendered]:
             {_route(route.get("Destination"), route["Gateway"]) for route in of.get("Route", ())},
             of["Link"][0]["MTUBytes"],
             set(of["Network"][0].get("DNS", "").split()),
+            set(of["Network"][0].get("Domains", "").split()),
         )
     return rendered
 
@@ -89,9 +123,13 @@ def _network_manager(etc: Path) -> dict[str, Rendered]:
         text = file.read_text()
         routes = {_route(*found) for found in re.findall(r"^route\d+=([^,\n]+),([^,\n]+)", text, re.MULTILINE)}
         routes |= {_route(None, gateway) for gateway in re.findall(r"^gateway=(.+)$", text, re.MULTILINE)}
-        servers = {one for line in re.findall(r"^dns=(.+)$", text, re.MULTILINE) for one in line.split(";") if one}
+        servers, search = (
+            {one for line in re.findall(rf"^{key}=(.+)$", text, re.MULTILINE) for one in line.split(";") if one}
+            for key in ("dns", "dns-search")
+        )
         addresses = set(re.findall(r"^address\d+=(.+)$", text, re.MULTILINE))
-        rendered[_only(r"^id=cloud-init (.+)$", text)] = Rendered(addresses, routes, _only("^mtu=(.+)$", text), servers)
+        mtu = _only("^mtu=(.+)$", text)
+        rendered[_only(r"^id=cloud-init (.+)$", text)] = Rendered(addresses, routes, mtu, servers, search)
     return rendered
 
 
@@ -100,7 +138,7 @@ def _eni(etc: Path) -> dict[str, Rendered]:
     text = (etc / "network/interfaces.d/50-cloud-init").read_text()
     rendered: dict[str, Rendered] = {}
     for stanza in re.split(r"^(?=iface )", text, flags=re.MULTILINE):
-        found = re.match(r"iface (\S+) inet6? static", stanza)
+        found = re.match(r"iface (\S+) inet6? (?:static|manual)", stanza)
         if not found:
             continue
         gateways = re.findall(r"^ +gateway (.+)$", stanza, re.MULTILINE)
@@ -109,14 +147,18 @@ def _eni(etc: Path) -> dict[str, Rendered]:
             _route(None if dst == "default" else dst, via)
             for dst, via in re.findall(r"post-up route add (?:-net |-host |-A inet6 )?(\S+) gw (\S+)", stanza)
         }
-        servers = {one for line in re.findall(r"dns-nameservers (.+)$", stanza, re.MULTILINE) for one in line.split()}
+        servers, search = (
+            {one for line in re.findall(rf"{key} (.+)$", stanza, re.MULTILINE) for one in line.split()}
+            for key in ("dns-nameservers", "dns-search")
+        )
         mtu = re.findall(r"^ +mtu (.+)$", stanza, re.MULTILINE)
-        before = rendered.get(found[1], Rendered(set(), set(), None, set()))
+        before = rendered.get(found[1], Rendered(set(), set(), None, set(), set()))
         rendered[found[1]] = Rendered(
             before.addresses | set(re.findall(r"^ +address (.+)$", stanza, re.MULTILINE)),
             before.routes | routes,
             before.mtu or (mtu[0] if mtu else None),
             before.nameservers | servers,
+            before.search | search,
         )
     return rendered
 
@@ -144,7 +186,8 @@ def _sysconfig(etc: Path) -> dict[str, Rendered]:
         lines = (scripts / f"route6-{name}").read_text() if (scripts / f"route6-{name}").exists() else ""
         routes |= {_route(*found) for found in re.findall(r"^(\S+) via (\S+)", lines, re.MULTILINE)}
         servers = {value for key, value in values.items() if re.fullmatch(r"DNS\d+", key)}
-        rendered[name] = Rendered(addresses, routes, values["MTU"], servers)
+        search = set(values.get("DOMAIN", "").split())
+        rendered[name] = Rendered(addresses, routes, values["MTU"], servers, search)
     return rendered
 
 

@@ -24,7 +24,11 @@ HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
 
 _KERNEL = "linux-image-cloud-amd64"
-_PACKAGES = ("user-mode-linux", "busybox-static", "isc-dhcp-client", "dhcpcd-base", "tcc")
+_PACKAGES = ("user-mode-linux", "busybox-static", "dhcpcd-base", "tcc")
+# More DHCP clients, with the libraries that a small Debian may lack, and what reads frames and libvirt's XML.
+_CLIENTS = ("isc-dhcp-client", "systemd", "libsystemd-shared", "libip4tc2", "libkmod2", "libseccomp2", "libssl3")
+_READERS = ("tcpdump", "libpcap0.8", "libdbus-1-3", "libvirt0", "libxml2-utils", "libxml2")
+_LIBRARIES = ("usr/lib/x86_64-linux-gnu/systemd", "usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")
 # cloud-init renders what podwire writes for it; what it imports for that.
 _CLOUD_INIT = (
     "cloud-init",
@@ -68,7 +72,7 @@ class FetchError(Exception):
 def folder() -> Path:
     """Return where the files are, or will be; its name says what made them."""
     made_by = sorted(
-        path for path in HERE.iterdir() if path.suffix in {".sh", ".c"} or path.stem in {"fetch", "initrd"}
+        path for path in HERE.iterdir() if path.suffix in {".sh", ".c", ".network"} or path.stem in {"fetch", "initrd"}
     )
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in made_by)).hexdigest()[:16]
     return cache() / digest
@@ -130,7 +134,7 @@ def _download(where: Path) -> None:
     depends = re.findall(r"Depends: (linux-image-\S+-cloud-amd64)$", run("apt-cache", "depends", _KERNEL), re.MULTILINE)
     if not depends:
         raise FetchError(f"apt-cache knows no kernel behind {_KERNEL}; as root: apt-get update")
-    run("apt-get", "download", *_PACKAGES, *_CLOUD_INIT, depends[0], cwd=where)
+    run("apt-get", "download", *_PACKAGES, *_CLIENTS, *_READERS, *_CLOUD_INIT, depends[0], cwd=where)
 
 
 def _prepare(root: Path, made: Path) -> None:
@@ -146,9 +150,7 @@ def _prepare(root: Path, made: Path) -> None:
         "/bin/sh": (root / "bin/busybox").read_bytes(),
         "/bin/busybox": (root / "bin/busybox").read_bytes(),
     }
-    clients = {f"/sbin/{name}": only(root, f"**/sbin/{name}") for name in ("dhclient", "dhcpcd")}
-    programs = {name: path.read_bytes() for name, path in clients.items()}
-    programs |= {library: Path(library).read_bytes() for path in clients.values() for library in _libraries(path)}
+    programs = _with_libraries(root, {"/sbin/dhcpcd": only(root, "**/sbin/dhcpcd")})
     for guest, modules, where in (
         ("uml", _UML_MODULES, root / "usr/lib/uml/modules"),
         ("qemu", _QEMU_MODULES, root / "lib/modules"),
@@ -156,6 +158,44 @@ def _prepare(root: Path, made: Path) -> None:
         order = {"/modules/order": "\n".join(modules).encode()}
         inserted = {f"/modules/{name}": only(where, f"**/{name}.ko").read_bytes() for name in modules}
         (made / f"{guest}.cpio").write_bytes(archive(common | order | inserted | programs))
+    (made / "clients.cpio").write_bytes((made / "uml.cpio").read_bytes() + archive(_clients(root)))
+    _readers(root, made)
+
+
+def _clients(root: Path) -> dict[str, bytes]:
+    """Return what a guest has besides if it is to try further clients: they come with their own scripts."""
+    programs = {
+        "/sbin/dhclient": only(root, "**/sbin/dhclient"),
+        "/sbin/systemd-networkd": only(root, "lib/systemd/systemd-networkd"),
+        # The scripts want more of these than busybox has, and its shell would take its own.
+        "/bin/sh": Path("/bin/dash"),
+        "/sbin/ip": Path("/sbin/ip"),
+        "/sbin/run-parts": Path("/bin/run-parts"),
+    }
+    plain = [root / "sbin/dhclient-script", *(path for path in (root / "etc/dhcp").rglob("*") if path.is_file())]
+    files = {f"/{path.relative_to(root)}": path.read_bytes() for path in plain}
+    files["/etc/systemd/network/eth.network"] = (HERE / "eth.network").read_bytes()
+    return files | _with_libraries(root, programs)
+
+
+def _readers(root: Path, made: Path) -> None:
+    """Put what reads what podwire writes into `made`: tcpdump and xmllint, with libraries, and libvirt's schemas."""
+    programs = {"bin/tcpdump": only(root, "usr/bin/tcpdump"), "bin/xmllint": only(root, "usr/bin/xmllint")}
+    for name, data in _with_libraries(root, programs).items():
+        path = made / "readers" / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o755)
+    shutil.copytree(root / "usr/share/libvirt/schemas", made / "readers/schemas")
+
+
+def _with_libraries(root: Path, programs: dict[str, Path]) -> dict[str, bytes]:
+    """Return programs and their libraries, which lie where Debian's loader looks for them."""
+    files = {name: path.read_bytes() for name, path in programs.items()}
+    for library in {library for path in programs.values() for library in _libraries(root, path)}:
+        is_loader = "/ld-linux" in library
+        files[library if is_loader else f"/lib/x86_64-linux-gnu/{Path(library).name}"] = Path(library).read_bytes()
+    return files
 
 
 def _compile(root: Path, source: Path, library: Path) -> None:
@@ -164,9 +204,10 @@ def _compile(root: Path, source: Path, library: Path) -> None:
     run(*compiler, "-nostdlib", "-nostdinc", "-shared", "-o", str(library), str(source))
 
 
-def _libraries(program: Path) -> set[str]:
-    """Return the libraries of a program, and what loads them; they are this machine's, of the same Debian."""
-    return set(re.findall(r"(/\S+) \(0x", run("ldd", str(program))))
+def _libraries(root: Path, program: Path) -> set[str]:
+    """Return the libraries of a program, and what loads them; what no package has is this machine's."""
+    where = ":".join(str(root / folder) for folder in _LIBRARIES)
+    return set(re.findall(r"(/\S+) \(0x", run("env", f"LD_LIBRARY_PATH={where}", "ldd", str(program))))
 
 
 def only(where: Path, pattern: str) -> Path:

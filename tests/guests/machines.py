@@ -118,8 +118,10 @@ class Place(Protocol):
 
 
 @contextmanager
-def uml(inside: Place, *nics: Nic, through: Sequence[str] = (), fds: Iterable[int] = ()) -> Iterator[Guest]:
-    """Boot a User Mode Linux behind taps of a namespace; it is ended with the block."""
+def uml(
+    inside: Place, *nics: Nic, through: Sequence[str] = (), fds: Iterable[int] = (), disk: str = "uml.cpio"
+) -> Iterator[Guest]:
+    """Boot a User Mode Linux behind taps of a namespace, from a RAM disk; it is ended with the block."""
     vectors = [
         f"vec{number}:transport=tap,ifname={nic.tap},depth=64,gro=0,mac={nic.mac}" for number, nic in enumerate(nics)
     ]
@@ -128,7 +130,7 @@ def uml(inside: Place, *nics: Nic, through: Sequence[str] = (), fds: Iterable[in
         "env",
         f"LD_PRELOAD={_made('xstate.so')}",
         _made("linux.uml"),
-        f"initrd={_made('uml.cpio')}",
+        f"initrd={_made(disk)}",
         *fixed,
         *vectors,
     ]
@@ -146,12 +148,11 @@ def qemu(
         yield guest
 
 
-def qemu_machine(cpus: int = 1, files: Path | None = None) -> list[str]:
-    """Return the command line of a machine without network; `files`: where its kernel and RAM disk are."""
+def qemu_machine(cpus: int = 1) -> list[str]:
+    """Return the command line of a machine without network."""
     quiet = ["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"]
     machine = ["-accel", "tcg", "-cpu", "qemu64", "-m", "192", "-smp", str(cpus)]
-    kernel, disk = (str(files / name) if files else _made(name) for name in ("vmlinuz", "qemu.cpio"))
-    boot = ["-kernel", kernel, "-initrd", disk, "-append", _KERNEL_ARGUMENTS]
+    boot = ["-kernel", _made("vmlinuz"), "-initrd", _made("qemu.cpio"), "-append", _KERNEL_ARGUMENTS]
     return ["qemu-system-x86_64", *machine, *quiet, *boot]
 
 
@@ -160,8 +161,8 @@ def readable_by_all() -> Iterator[Path]:
     """Copy what QEMU boots to a folder that every user can read; it goes with the block."""
     with tempfile.TemporaryDirectory(dir=_SHARED) as name:
         place = Path(name)
-        for file in ("vmlinuz", "qemu.cpio"):
-            shutil.copyfile(_made(file), place / file)
+        for made, called in (("vmlinuz", "vmlinuz"), ("qemu.cpio", "initrd.img")):
+            shutil.copyfile(_made(made), place / called)
         place.chmod(0o755)
         yield place
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from attrs import frozen
 
+from tests.guests.readers import tcpdump
 from tests.support import MakeNamespace
 from tests.support.advertisements import router_advertisement
 from tests.support.cli import Cli
@@ -30,6 +32,8 @@ GUEST = "fe80::858:aff:fe01:5a05"  # what the guest makes of its MAC
 SERVER = "fe80::5a54"
 ROGUE, ROGUE_MAC = "fe80::bad", "02:00:00:00:0b:ad"
 STRANGERS = {ROGUE_MAC, "02:00:00:00:00:fe"}  # the second is the router's that advertises
+# As tcpdump says it.
+FLAGS, FOREVER = "Flags [managed, other stateful]", "valid time infinity, pref. time infinity"
 LAST = "ARP who has 10.1.90.5 tell 10.1.90.77"
 
 
@@ -45,6 +49,7 @@ class Sides:
 def served(cli: Cli, netns: MakeNamespace, request: pytest.FixtureRequest) -> Iterator[Sides]:
     """Wire a dual-stack pod and serve its guest, who has not asked yet."""
     pod: Pod = dual_stack(netns("host"), netns("pod"))
+    pod.result["dns"] = {"nameservers": ["10.96.0.10", "fd00:10::a"], "search": ["svc.example"]}
     cli.ok("apply", *cli.wiring(pod), "--serve-dhcp", "--wiring", request.param, "--yes")
     with Port.on_tap(pod.inside, "tap0") as vm, Port.on_link(pod.host, pod.host_end()) as wire:
         cli.ok("dhcp", pod.inside.name, "--daemon")
@@ -102,6 +107,23 @@ def test_the_guest_is_answered_and_nobody_on_the_wire_is(served: Sides) -> None:
     served.wire.receive(lambda frame: str(frame) == "ARP who has 10.1.90.1 tell 10.1.90.5")
     came = [str(frame) for frame in served.wire.frames() if not frame.outgoing]
     assert not [words for words in came if "router" in words or words.startswith("UDP")]
+
+
+def test_the_advertisement_says_what_the_guest_needs(served: Sides, tmp_path: Path) -> None:
+    """As tcpdump reads it: nothing of podwire's decodes what podwire has made."""
+    served.vm.send(router_solicitation(MAC, GUEST))
+    frame = served.vm.receive(lambda frame: "router advertisement" in str(frame))
+    said = tcpdump(frame.data, tmp_path)
+    lines = [line.strip() for line in said.splitlines() if "0x00" not in line]
+    assert lines[0].startswith("00:00:00.000000 IP6 (hlim 255, next-header ICMPv6 (58) ")
+    assert "fe80::858:aff:fe01:5a01 > ff02::1: [icmp6 sum ok] ICMP6, router advertisement" in lines[0]
+    assert lines[1:] == [
+        f"hop limit 64, {FLAGS}, pref medium, router lifetime 9000s, reachable time 0ms, retrans timer 0ms",
+        "mtu option (5), length 8 (1):  1500",
+        f"prefix info option (3), length 32 (4): fd00:1:90::/64, Flags [onlink], {FOREVER}",
+        "rdnss option (25), length 24 (3):  lifetime 4294967295s, addr: fd00:10::a",
+        "dnssl option (31), length 24 (3):  lifetime 4294967295s, domain(s): svc.example.",
+    ]
 
 
 def test_another_client_behind_the_tap_gets_no_lease(served: Sides) -> None:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from planner.guest.formats import guest_nics, guest_text
-from tests.guests.machines import Nic, ping, qemu, uml
+from tests.guests.machines import Nic, ping, uml
 from tests.guests.servers import dnsmasq
-from tests.guests.serving import Boot, udhcpc
+from tests.guests.serving import udhcpc
 from tests.support import MakeNamespace
 from tests.support.dumps import difference, dump
 from tests.support.pods import MAC, plain
 from tests.support.podwire import Podwire
 
 
-@pytest.mark.parametrize("boot", [uml, qemu])
 def test_a_guest_gets_the_pods_address_and_reaches_its_gateway(
-    netns: MakeNamespace, state_dir: Path, tmp_path: Path, boot: Boot
+    netns: MakeNamespace, state_dir: Path, tmp_path: Path
 ) -> None:
     """What came by DHCP is what the pod had; afterwards the pod is as it was."""
     pod = plain(netns("host"), netns("pod"))
@@ -27,7 +24,7 @@ def test_a_guest_gets_the_pods_address_and_reaches_its_gateway(
     podwire = Podwire.on(pod, state_dir)
     plan = podwire.apply()
     server = guest_text(guest_nics(plan), "dnsmasq").text
-    with dnsmasq(pod.inside, tmp_path, server), boot(pod.inside, Nic("tap0", MAC)) as guest:
+    with dnsmasq(pod.inside, tmp_path, server), uml(pod.inside, Nic("tap0", MAC)) as guest:
         guest.run(udhcpc())
         assert "inet 10.1.90.5/24 " in guest.run("ip -4 addr show dev eth0")
         assert "default via 10.1.90.1 dev eth0" in guest.run("ip route")

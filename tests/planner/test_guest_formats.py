@@ -218,7 +218,7 @@ class TestCloudInit:
         }
 
     def test_version_1(self) -> None:
-        """A subnet for each address."""
+        """A subnet for each address; the first has all that is to be known of DNS."""
         (interface,) = yaml.safe_load(told(AWS, "cloud-init-v1").text)["config"]
         assert interface == {
             "type": "physical",
@@ -231,7 +231,7 @@ class TestCloudInit:
                     "address": "192.168.7.9/32",
                     "gateway": "169.254.1.1",
                     "routes": [{"destination": "169.254.1.1/32", "gateway": "0.0.0.0"}],  # noqa: S104
-                    "dns_nameservers": ["10.96.0.10"],
+                    "dns_nameservers": ["10.96.0.10", "fd00:10::a"],
                     "dns_search": ["a.svc.example", "svc.example"],
                 }
             ],
