@@ -24,9 +24,7 @@ DOMAIN = """\
   <name>vm1</name>
   <memory unit='MiB'>1024</memory>
   <os><type arch='x86_64' machine='q35'>hvm</type></os>
-  <devices>
 {}
-  </devices>
 </domain>
 """
 
@@ -88,7 +86,7 @@ def test_an_unprivileged_qemu_with_queues(netns: MakeNamespace, cli: Cli) -> Non
 
 def test_libvirt_takes_the_interface(tmp_path: Path) -> None:
     """By its own schema, as the page shows it and as podwire writes it; a libvirtd is not started."""
-    domain_is_valid(DOMAIN.format(recipe("<interface")), tmp_path)
+    domain_is_valid(DOMAIN.format(recipe("<devices")), tmp_path)
     for situation in ("plain", "several-interfaces", "tap-options"):
         found = SITUATIONS[situation]
         nics = guest_nics(plan_of(found.facts, options=found.options))
