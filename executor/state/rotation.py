@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-# Some 15,000 commands each; the oldest file goes if there would be more than these.
+# Some 400 wirings each, there and back, with copies of their entries; the oldest file goes if there would be more.
 MOST_BYTES = 8 * 1024 * 1024
 _KEPT = 4
 

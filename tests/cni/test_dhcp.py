@@ -70,18 +70,20 @@ def test_without_a_server_an_add_fails_and_leaves_nothing(tmp_path: Path) -> Non
 
 
 def test_what_cannot_be_served_is_refused(tmp_path: Path) -> None:
-    """Behind tc a guest hears the servers of the pod network as well."""
-    with attached(tmp_path / "state", dhcp=True, wiring="tc") as pod:
+    """A network of layer 2: there is nothing to lease, and what was wired already is rolled back."""
+    with attached(tmp_path / "state", before=({"type": "bridge", "bridge": "cni0"},), dhcp=True) as pod:
         error = pod.trial.call("ADD", pod.conf()).document()
         assert error["code"] == 100
-        assert "bridge" in error["msg"]
+        assert "nothing to lease" in error["msg"]
         assert pod.left() == ""
 
 
-@pytest.mark.parametrize("env", [{}, {"CNI_NETNS": ""}], ids=["with namespace", "without namespace"])
-def test_a_server_ends_even_if_the_state_is_lost(tmp_path: Path, env: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("wiring", "env"), [("bridge", {}), ("tc", {"CNI_NETNS": ""})], ids=["with namespace", "tc, without namespace"]
+)
+def test_a_server_ends_even_if_the_state_is_lost(tmp_path: Path, wiring: str, env: dict[str, str]) -> None:
     """DEL knows it by its record."""
-    with attached(tmp_path / "state", dhcp=True) as pod:
+    with attached(tmp_path / "state", dhcp=True, wiring=wiring) as pod:
         pod.add()
         pids = serving(pod)
         for folder in ("wirings", "journal"):

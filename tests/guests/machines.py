@@ -32,7 +32,8 @@ READY = "@@ready@@"
 _ENDED = "@@ended "
 _BOOT = 120  # seconds; two when nothing else runs
 _KERNEL_ARGUMENTS = (
-    "console=ttyS0 quiet panic=1 net.ifnames=0 mitigations=off nokaslr cryptomgr.notests random.trust_cpu=on"
+    "console=ttyS0 quiet panic=1 net.ifnames=0 mitigations=off nokaslr cryptomgr.notests random.trust_cpu=on "
+    "no_timer_check"  # it fails if the machine is busy, and the kernel panics
 )
 
 _SHARED = Path("/dev/shm")  # noqa: S108 -- User Mode Linux keeps the guest's memory there; a disk would be slow
