@@ -18,12 +18,14 @@ T = TypeVar("T")
 
 # A namespace of 64 links and 10,000 routes is some 3 MB of facts; nothing honest is larger than this.
 MAX_BYTES = 32 * 1024 * 1024
+# Whoever walks a document calls itself for each level; Python's own limit is another one in each version.
+MAX_LEVELS = 200
 
 
 def load_json(text: bytes | str, what: str) -> Node:
     """Parse one JSON document called ``what`` in messages and return its root.
 
-    Stricter than RFC 8259 asks: UTF-8, no duplicate keys, no NaN, no lone surrogates, at most 32 MiB.
+    Stricter than RFC 8259 asks: UTF-8, no duplicate keys, no NaN, no lone surrogates, at most 32 MiB and 200 levels.
     Raises InvalidInput.
     """
     if len(text) > MAX_BYTES:
@@ -41,7 +43,20 @@ def load_json(text: bytes | str, what: str) -> Node:
         raise InvalidInput(f"{what} is not JSON: {error.msg} in line {error.lineno}") from None
     except ValueError as error:
         raise InvalidInput(f"{what} is not JSON that podwire reads: {_short(error)}") from None
+    if decoded.count("{") + decoded.count("[") > MAX_LEVELS and _is_deep(value):
+        raise InvalidInput(f"{what} is nested too deeply")
     return Node(value, what)
+
+
+def _is_deep(value: object) -> bool:
+    """Say whether there is something in more than ``MAX_LEVELS`` arrays and objects."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(MAX_LEVELS):
+        inner = (one for outer in level for one in (outer.values() if isinstance(outer, dict) else outer))
+        level = [one for one in inner if isinstance(one, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def _short(error: ValueError) -> str:

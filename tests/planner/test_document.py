@@ -64,10 +64,17 @@ class TestLoading:
         assert refusal('{"\\u001b[2J": 1, "\\u001b[2J": 1}').endswith(r"duplicate key '\x1b[2J' in one object")
 
     @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")], ids=["lists", "objects"])
-    @pytest.mark.parametrize("depth", [1_000, 10_000, 1_000_000])
+    @pytest.mark.parametrize("depth", [201, 1_000, 10_000, 1_000_000])
     def test_deep_nesting_is_refused(self, opening: str, closing: str, depth: int) -> None:
         """Nesting that would exhaust the stack is refused, not crashed into."""
         assert refusal(opening * depth + "1" + closing * depth) == "facts is nested too deeply"
+
+    def test_nesting_is_no_question_of_the_python(self) -> None:
+        """What is as deep as may be is read by each version alike, also beside much that is not deep."""
+        deep = "[" * 199 + "1" + "]" * 199
+        assert load_json(f"[{deep}, {json.dumps([[]] * 300)}]", "facts").value
+        assert load_json(f"[{deep.replace('1', '')}]", "facts").value
+        assert refusal(f"[[{deep}], {json.dumps([[]] * 300)}]") == "facts is nested too deeply"
 
     def test_a_document_has_a_size_that_is_not_honest(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """More than the limit is refused before it is parsed; the limit itself is not."""
