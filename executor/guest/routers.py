@@ -21,29 +21,32 @@ from planner.guest.icmpv6 import (
 )
 from planner.text.values import InterfaceName, MacAddress, is_ipv6_link_local
 
-_TRIES = 3
+TRIES = 3
 _SECONDS = 1.0
 _TARGET = slice(4, 20)  # of a neighbour advertisement, behind its flags
 
 
-def link_local_gateway(gateway: IPv6Address, link: InterfaceName, namespace: Namespace) -> IPv6Address | None:
+def link_local_gateway(
+    gateway: IPv6Address, link: InterfaceName, namespace: Namespace, *, tries: int = TRIES
+) -> IPv6Address | None:
     """Return the link-local address of ``gateway``, which is reached by ``link``; None if it does not answer.
 
-    Its MAC is asked for first. Most routers have the address that is made of that; others answer a ping to all routers.
+    Its MAC is asked for first, ``tries`` times, a second each. Most routers have the address that is made of that; others
+    answer a ping to all routers.
     """
     if is_ipv6_link_local(gateway):
         return gateway
     with IcmpV6Socket(namespace, link, (NEIGHBOUR_ADVERTISEMENT, ECHO_REPLY)) as wire:
-        mac = _mac_of(gateway, wire)
+        mac = _mac_of(gateway, wire, tries)
         if mac is None:
             return None
         guess = link_local_of(mac)
-        if _mac_of(guess, wire, tries=1) == mac:
+        if _mac_of(guess, wire, 1) == mac:
             return guess
         return _answering_router(mac, wire)
 
 
-def _mac_of(address: IPv6Address, wire: IcmpV6Socket, tries: int = _TRIES) -> MacAddress | None:
+def _mac_of(address: IPv6Address, wire: IcmpV6Socket, tries: int) -> MacAddress | None:
     def is_answer(message: Received) -> bool:
         return message.type == NEIGHBOUR_ADVERTISEMENT and message.body[_TARGET] == address.packed
 
@@ -58,7 +61,7 @@ def _answering_router(mac: MacAddress, wire: IcmpV6Socket) -> IPv6Address | None
     def is_answer(message: Received) -> bool:
         return message.type == ECHO_REPLY and message.source_mac == mac and is_ipv6_link_local(message.source)
 
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         wire.send(echo_request(wire.mac, link_local_of(wire.mac), ALL_ROUTERS))
         if answer := wire.wait_for(is_answer, _SECONDS):
             return answer.source

@@ -15,15 +15,13 @@ from contextlib import ExitStack, suppress
 from attrs import define, field, frozen
 
 from executor.errors import HostError
-from executor.guest.packets import IcmpV6Socket
-from executor.guest.routers import link_local_gateway
+from executor.guest.advertiser import Advertiser
 from executor.netns.namespace import Namespace
 from executor.process.memory_file import MemoryFile
 from executor.process.spawn import ChildProcess
 from planner.errors import Refused
 from planner.guest.dnsmasq import dnsmasq
 from planner.guest.formats import guest_nics
-from planner.guest.icmpv6 import SERVER_LINK_LOCAL, SOLICITATION, advertised_gateways, advertisement
 from planner.guest.nic import GuestNic
 from planner.plan.plan import Plan
 from planner.text.values import InterfaceName
@@ -32,7 +30,6 @@ from planner.wiring.served import listens_to_routers
 _STARTED = b"started, version"
 _START_WITHIN = 10.0
 _LOOK_EVERY = 2.0
-_ADVERTISE_EVERY = 200.0  # RFC 4861, section 6.2.1: at most 600 s
 _RESTARTS, _WITHIN = 5, 60.0
 # What dnsmasq says of a guest that has booted anew, and calls itself otherwise: its address is leased to what it was.
 _LEASED_TO_ANOTHER = b"no addresses available"
@@ -145,48 +142,6 @@ class _Dnsmasq:
             self.child.kill()
 
 
-@define(eq=False)
-class _Advertiser:
-    """Tells the VM behind one tap of its routers, when it asks and from time to time."""
-
-    nic: GuestNic
-    namespace: Namespace
-    _socket: IcmpV6Socket = field(init=False)
-    _frames: tuple[bytes, ...] = field(init=False, default=())
-
-    def open(self) -> Served:
-        """Find the routers; return what is served."""
-        gateways = advertised_gateways(self.nic)
-        found = {gateway: link_local_gateway(gateway, self.nic.name, self.namespace) for gateway in gateways}
-        known = {gateway: source for gateway, source in found.items() if source is not None}
-        self._socket = IcmpV6Socket(self.namespace, self.nic.interface.name, (SOLICITATION,))
-        mac = self._socket.mac
-        frames = [advertisement(self.nic, gateway, source, mac) for gateway, source in known.items()]
-        # Without a router the guest still has to hear that it is to ask DHCPv6, and what is on the link.
-        self._frames = tuple(frames) or (advertisement(self.nic, None, SERVER_LINK_LOCAL.ip, mac),)
-        missing = [gateway for gateway in gateways if gateway not in known]
-        problems = tuple(f"{one} does not answer, so the guest is not told of it" for one in missing)
-        return Served(self.nic.name, (), tuple(map(str, known)), problems)
-
-    def fileno(self) -> int:
-        """Return the descriptor that is readable when the guest asks."""
-        return self._socket.fileno()
-
-    def answer(self) -> None:
-        """Advertise if the guest has asked."""
-        if any(True for _ in self._socket.received()):
-            self.advertise()
-
-    def advertise(self) -> None:
-        """Advertise to the guest."""
-        for frame in self._frames:
-            self._socket.send(frame)
-
-    def close(self) -> None:
-        """Stop."""
-        self._socket.close()
-
-
 class Server:
     """Serves the guest of one wiring, as long as that lasts and nobody asks to stop."""
 
@@ -197,7 +152,7 @@ class Server:
         self._namespace = namespace
         self._log = log
         self._servers: dict[int, _Dnsmasq] = {}
-        self._advertisers: dict[int, _Advertiser] = {}
+        self._advertisers: dict[int, Advertiser] = {}
 
     def start(self, stack: ExitStack) -> tuple[Served, ...]:
         """Start what serves each interface, to be ended by ``stack``; return what is served. Raises HostError."""
@@ -211,12 +166,12 @@ class Server:
         addresses = tuple(str(found[0]) for version in (4, 6) if (found := nic.addresses(version)))
         if not nic.addresses(6) or not self._keeps_routers_out(nic):
             return Served(nic.name, addresses, ())
-        advertiser = _Advertiser(nic, self._namespace)
-        served = advertiser.open()
+        advertiser = Advertiser(nic, self._namespace)
+        advertiser.open()
         stack.callback(advertiser.close)
-        advertiser.advertise()
         self._advertisers[advertiser.fileno()] = advertiser
-        return Served(nic.name, addresses, served.routers, served.problems)
+        problems = tuple(f"{one} does not answer: the guest is told of it when it does" for one in advertiser.missing)
+        return Served(nic.name, addresses, tuple(map(str, advertiser.known)), problems)
 
     def _keeps_routers_out(self, nic: GuestNic) -> bool:
         """Say whether the guest does not hear the routers of the pod network, so that it hears of them from us."""
@@ -229,7 +184,6 @@ class Server:
 
     def run(self, changed: Callable[[], None]) -> None:
         """Serve until the wiring is gone; ``changed`` is called when a process was started again. Raises HostError."""
-        next_advertisement = time.monotonic() + _ADVERTISE_EVERY
         while self._is_wired():
             ready, _, _ = select.select([*self._servers, *self._advertisers], [], [], _LOOK_EVERY)
             for fd in ready:
@@ -237,10 +191,9 @@ class Server:
                     self._advertisers[fd].answer()
                 elif self._again(fd):
                     changed()
-            if time.monotonic() >= next_advertisement:
-                next_advertisement += _ADVERTISE_EVERY
-                for advertiser in self._advertisers.values():
-                    advertiser.advertise()
+            for advertiser in self._advertisers.values():
+                for router in advertiser.advertise_in_time():
+                    self._log(f"{router} answers now, and the guest of {advertiser.nic.name} is told of it\n".encode())
 
     def _again(self, fd: int) -> bool:
         """Read what a dnsmasq says; say whether it had to be started again."""

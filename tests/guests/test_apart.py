@@ -29,7 +29,7 @@ from tests.support.pods import MAC, Pod, dual_stack
 from tests.support.ports import Port
 
 GUEST = "fe80::858:aff:fe01:5a05"  # what the guest makes of its MAC
-SERVER = "fe80::5a54"
+SERVER, GATEWAY = "fe80::5a54", "fe80::858:aff:fe01:5a01"
 ROGUE, ROGUE_MAC = "fe80::bad", "02:00:00:00:0b:ad"
 STRANGERS = {ROGUE_MAC, "02:00:00:00:00:fe"}  # the second is the router's that advertises
 # As tcpdump says it.
@@ -133,3 +133,18 @@ def test_another_client_behind_the_tap_gets_no_lease(served: Sides) -> None:
     served.vm.receive(lambda frame: str(frame).startswith("UDP 169.254.254.2:67 > "))
     offers = [frame for frame in served.vm.frames() if str(frame).startswith("UDP 169.254.254.2:67 > ")]
     assert [frame.payload[28:][4:8] for frame in offers] == [b"\0\0\0\7"]
+
+
+def test_a_router_that_comes_later_is_advertised_then(cli: Cli, netns: MakeNamespace) -> None:
+    """Until it answers the guest is told of none."""
+    pod = dual_stack(netns("host"), netns("pod"))
+    pod.host.ip(f"-6 addr del fd00:1:90::1/64 dev {pod.host_end()}")
+    cli.ok("apply", *cli.wiring(pod), "--serve-dhcp", "--yes")
+    with Port.on_tap(pod.inside, "tap0") as vm:
+        said = cli.ok("dhcp", pod.inside.name, "--daemon")
+        assert "fd00:1:90::1 does not answer: the guest is told of it when it does" in said
+        vm.send(router_solicitation(MAC, GUEST))
+        vm.receive(lambda frame: str(frame) == f"ICMPv6 {SERVER} > ff02::1 router advertisement")
+        pod.host.ip(f"-6 addr add fd00:1:90::1/64 dev {pod.host_end()} nodad")
+        vm.receive(lambda frame: str(frame) == f"ICMPv6 {GATEWAY} > ff02::1 router advertisement", seconds=60)
+    cli.ok("teardown", pod.inside.name, "--yes")
