@@ -31,8 +31,8 @@ def link_local_gateway(
 ) -> IPv6Address | None:
     """Return the link-local address of ``gateway``, which is reached by ``link``; None if it does not answer.
 
-    Its MAC is asked for first, ``tries`` times, a second each. Most routers have the address that is made of that; others
-    answer a ping to all routers.
+    Its MAC is asked for first, ``tries`` times, a second each. Most routers have the address that is made of that;
+    others answer a ping to all routers.
     """
     if is_ipv6_link_local(gateway):
         return gateway
