@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.breakdown import breakdowns
 from benchmarks.cold import cold_starts, peak_memory
 from benchmarks.comparing import compare, grow
+from benchmarks.many_routes import many_routes
 from benchmarks.measuring import in_turns
 from benchmarks.page import tables, write_page
 from benchmarks.planning import planning
@@ -54,6 +55,7 @@ def _measure(rounds: int) -> Results:
         planning=in_turns(few, {name: planning(build) for name, build in _SIZES.items()}),
         cold=cold_starts(rounds),
         memory=peak_memory(),
+        many_routes=many_routes(),
         plugins=plugins(rounds),
         starting=starting(5 * rounds),
         apply=apply,

@@ -14,7 +14,7 @@ from benchmarks.pods import scratch_pod, state_directory
 
 BARE = "python3 -I -c pass"
 _ROOT = Path(__file__).resolve().parent.parent
-_START = (
+START = (
     "-I",
     "-c",
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from executor.cli import main; sys.exit(main())",
@@ -34,7 +34,7 @@ def cold_starts(rounds: int) -> dict[str, tuple[Times, ...]]:
         pod, state = stack.enter_context(scratch_pod()), stack.enter_context(state_directory())
         result = state / "result.json"
         result.write_text(json.dumps(pod.result))
-        podwire = [sys.executable, *_START, str(_ROOT)]
+        podwire = [sys.executable, *START, str(_ROOT)]
         where = ["--state-dir", str(state / "state")]
         wiring = ["--result", str(result), "--netns", str(pod.inside.path), *where]
         ident = pod.inside.path.name
@@ -61,7 +61,7 @@ def peak_memory() -> float:
         result = state / "result.json"
         result.write_text(json.dumps(pod.result))
         words = ["apply", "--result", str(result), "--netns", str(pod.inside.path), "--state-dir", str(state), "--yes"]
-        argv = [sys.executable, "-I", "-c", _PEAK, sys.executable, *_START, str(_ROOT), *words]
+        argv = [sys.executable, "-I", "-c", _PEAK, sys.executable, *START, str(_ROOT), *words]
         return int(subprocess.run(argv, check=True, capture_output=True, text=True).stderr) / 1024
 
 

@@ -30,6 +30,7 @@ def tables(results: Results) -> str:
             "![The ways side by side](pictures/performance-ways.svg)",
             "## Growth\n\n" + _growth(results),
             "![Growth with interfaces and routes](pictures/performance-growth.svg)",
+            "## Very many routes\n\n" + _many_routes(results),
             "## Cold start\n\n" + _cold(results),
             "## A call of the CNI plugin\n\n" + _plugins(results),
             "## One program in a namespace\n\n" + _starting(results),
@@ -112,6 +113,14 @@ def _growth(results: Results) -> str:
         for name, (_, up, down) in results.growth.items()
     )
     return _table(("pod", "planning, ms", "apply, ms", "teardown, ms"), rows)
+
+
+def _many_routes(results: Results) -> str:
+    rows = (
+        (f"{count:,}", f"{seconds:.2f}", f"{megabytes:.0f}")
+        for count, (seconds, megabytes) in results.many_routes.items()
+    )
+    return _table(("routes", "`podwire plan`, s of the processor", "most memory, MB"), rows)
 
 
 def _cold(results: Results) -> str:

@@ -18,6 +18,7 @@ class Results:
     planning: dict[str, tuple[Times, ...]]
     cold: dict[str, tuple[Times, ...]]
     memory: float
+    many_routes: dict[int, tuple[float, float]]
     plugins: dict[str, tuple[Times, ...]]
     starting: dict[str, tuple[Times, ...]]
     apply: Breakdown

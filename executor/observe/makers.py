@@ -19,7 +19,7 @@ _GET_ADDRESS = 22
 _IFADDRMSG = struct.Struct("=BBBBI")
 _ADDRESS, _LOCAL, _PROTO = 1, 2, 11
 _SINCE = (5, 18)
-_ROUTES = Path("/proc/thread-self/net/ipv6_route")
+_NET = Path("/proc/thread-self/net")
 
 
 def read_address_makers() -> AddressMakers | None:
@@ -39,7 +39,16 @@ def read_address_makers() -> AddressMakers | None:
 
 def read_route_makers() -> str | None:
     """Return what the kernel lists of IPv6 routes with their flags; None without IPv6."""
+    return _read("ipv6_route")
+
+
+def read_groups() -> str | None:
+    """Return what the kernel lists of IPv6 groups that links listen to; None without IPv6."""
+    return _read("igmp6")
+
+
+def _read(name: str) -> str | None:
     try:
-        return _ROUTES.read_text("ascii")
+        return (_NET / name).read_text("ascii", "replace")
     except OSError:
         return None

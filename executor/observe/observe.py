@@ -18,7 +18,7 @@ from executor.netns.namespace import Namespace, is_of_the_host
 from executor.observe.ebtables import EbtablesSave
 from executor.observe.functions import read_conf, read_functions
 from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_qdiscs
-from executor.observe.makers import read_address_makers, read_route_makers
+from executor.observe.makers import read_address_makers, read_groups, read_route_makers
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, one_line
 from executor.process.run import start_program
@@ -42,6 +42,8 @@ _CONF = "/proc/sys/net/{}/conf"
 _LINK_SYSCTLS = ("accept_dad", "accept_ra")
 # Of IPv4 only a link of which accept_local is set is told: podwire sets it, and hardly anybody else.
 _ACCEPT_LOCAL, _RP_FILTER = "accept_local", "rp_filter"
+# Told only if it is set: plans of earlier versions, which did not look, keep their digest.
+_KEEP = "keep_addr_on_down"
 _MOST_OF_SYSCTL = 4096
 _BRIDGE_SYSCTLS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables")
 
@@ -96,8 +98,8 @@ class Observation:
         """Return all but the rules, which another program tells meanwhile."""
         session = self._session
         assert session is not None  # noqa: S101  called once
-        sysctls, qdiscs, hooks, makers = self._namespace.call(
-            lambda: (_read_sysctls(), read_qdiscs(), read_netfilter_hooks(), read_address_makers())
+        sysctls, qdiscs, hooks, makers, groups = self._namespace.call(
+            lambda: (_read_sysctls(), read_qdiscs(), read_netfilter_hooks(), read_address_makers(), read_groups())
         )
         links, addresses, routes4, routes6, neighbours, proxies = _answers(session, _QUESTIONS)
         route_text = None
@@ -122,7 +124,8 @@ class Observation:
                 conf=self._namespace.call(lambda: read_conf(_pci_links(links))) if _PCI in links else {},
                 observed_at=time.time(),
                 address_makers=makers,
-                route_makers=self._namespace.call(read_route_makers) if '"expires"' in routes6 else None,
+                groups=groups,
+                route_makers=self._namespace.call(read_route_makers) if _needs_marks(routes6) else None,
                 bridge_fdb=fdb,
                 bridge_mdb=mdb,
             )
@@ -197,6 +200,9 @@ def _read_sysctls() -> dict[str, str]:
         for link in sorted(os.listdir(_CONF.format("ipv6"))):
             for name in _LINK_SYSCTLS:
                 _read_into(found, f"net/ipv6/conf/{link}/{name}")
+            _read_into(found, key := f"net/ipv6/conf/{link}/{_KEEP}")
+            if found.get(key) == "0":
+                del found[key]
     for link in sorted(os.listdir(_CONF.format("ipv4"))):
         own: dict[str, str] = {}
         _read_into(own, key := f"net/ipv4/conf/{link}/{_ACCEPT_LOCAL}")
@@ -216,6 +222,11 @@ def _read_into(found: dict[str, str], key: str) -> None:
             found[key] = os.read(fd, _MOST_OF_SYSCTL).decode("ascii").strip()
         finally:
             os.close(fd)
+
+
+def _needs_marks(routes6: str) -> bool:
+    """Say whether a route looks advertised, or has several ways: what ``ip`` prints of them is not all."""
+    return '"expires"' in routes6 or '"nexthops"' in routes6
 
 
 def _has_foreign_port(links: str) -> bool:

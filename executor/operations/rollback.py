@@ -6,7 +6,7 @@ Look at each resource of the reverse plan, and run what is not yet as it should 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -18,8 +18,9 @@ from executor.guest.record import stop_server
 from executor.netns.namespace import boot_id
 from executor.observe.elsewhere import open_elsewhere, with_elsewhere
 from executor.observe.observe import observe_once
+from executor.observe.probing import wait_for_addresses
 from executor.operations.calico_gateway import give_back_gateway
-from executor.operations.operation import Operation, check_programs, open_operation
+from executor.operations.operation import Failure, Operation, check_programs, open_operation
 from executor.operations.outcome import GONE, MEANWHILE, Outcome
 from executor.operations.ownership import own
 from executor.operations.plan import beside, plan_of
@@ -34,12 +35,13 @@ from planner.changes.change import Change, lost_devices, lost_links, pending, wi
 from planner.changes.follow import Followed, follow
 from planner.errors import PlannerError
 from planner.facts.model import NamespaceFacts
-from planner.facts.remains import remains
+from planner.facts.remains import remains, went_along
+from planner.kinds.address import AddressState
 from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan, changes_back, with_changes
-from planner.plan.render import Templates
+from planner.plan.render import Command, Templates
 from planner.plan.sharing import alone
-from planner.text.values import PlanId
+from planner.text.values import LOOPBACK, PlanId
 from planner.wiring.strip import flushed_neighbours
 
 RECOVER = "recover"
@@ -47,11 +49,12 @@ RECOVER = "recover"
 
 @frozen
 class RollbackResult:
-    """What was run, what is still not as it was, and what others did meanwhile, which stays so (sentences)."""
+    """What was run, what is still not as it was, what others did meanwhile, and what of that is gone (sentences)."""
 
     commands: int
     problems: tuple[str, ...]
     differs: tuple[str, ...] = ()
+    went: tuple[str, ...] = ()
 
 
 def restore(entry: WiringRecord, settings: Settings, verb: str, *, unconfirmed: str | None = None) -> Outcome:
@@ -103,7 +106,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             raise RollbackIncomplete(half_done(plan, way))
         operation.emit(Ended("restored", ""))
         give_back_gateway(entry.id, operation.settings)
-    notes = (*holders, *_notes(followed.plan, others, followed.facts), *way.differs)
+    notes = (*holders, *_notes(followed.plan, others, followed.facts), *way.differs, *way.went)
     since = " the wiring" if verb == RECOVER else ""
     differs = way.differs or lost_links(followed.plan.changes, followed.facts)
     how = (
@@ -149,7 +152,7 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
     indexes, observed = operation.indexes, operation.observed
     left = _changes_left(follow(plan, indexes, facts), observed)
     commands = render(left)
-    failures = operation.run_all(commands)
+    failures = _run_all(commands, left, operation)
     now = operation.observe()
     had = [change for change in left if change.before is not None]
     copied = {c.resource for c in had if not failures and kind_of(c.resource).has_copies(c.before, facts)}
@@ -168,8 +171,24 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
     whys = [failure.why for failure in failures]
     if now.ebtables.problem:
         whys.append(now.ebtables.problem)
-    differs = tuple(remains(plan.facts, now, [interface.link for interface in plan.interfaces]))
-    return RollbackResult(len(commands) + len(lost), tuple(problems + whys if still else ()), differs)
+    links = [interface.link for interface in plan.interfaces]
+    differs = tuple(remains(plan.facts, now, links))
+    ours = {change.resource for change in plan.changes}
+    went = tuple(went_along(ours, facts, now, {*links, LOOPBACK}))
+    return RollbackResult(len(commands) + len(lost), tuple(problems + whys if still else ()), differs, went)
+
+
+def _run_all(commands: Sequence[Command], changes: Sequence[Change], operation: Operation) -> list[Failure]:
+    """Run the commands; addresses are probed for again only when the kernel has taken those that it made for known."""
+    states = {change.resource: change.after for change in changes if isinstance(change.after, AddressState)}
+    made = {resource.link for resource, state in states.items() if state.generated and not state.tentative}
+    probing = {at for at, change in enumerate(changes) if getattr(change.resource, "is_probing", False)}
+    found = (at for at, command in enumerate(commands) if made and not probing.isdisjoint(command.changes))
+    first = next(found, len(commands))
+    failures = operation.run_all(commands[:first])
+    if made:
+        wait_for_addresses(operation.namespace, made)
+    return failures + (operation.run_all(commands[first:]) if first < len(commands) else [])
 
 
 def way_back(entry: WiringRecord, settings: Settings) -> Plan:

@@ -82,6 +82,17 @@ def _local(dst: IpNetwork, kind: str, scope: str, link: InterfaceName, source: I
     )
 
 
+def ipv6_local_routes(address: Address) -> tuple[Route, ...]:
+    """Return the entries of the local table that come with an IPv6 address on a link that is up, by and by.
+
+    That to all routers of a subnet only if the namespace forwards (addrconf.c, __ipv6_ifa_notify).
+    """
+    hops = (NextHop(dev=address.link),)
+    own, subnet = ip_network(address.address.ip), ip_network(address.address.network.network_address)
+    entry = Route(own, hops, type=Keyword("local"), table=LOCAL_TABLE, protocol=KERNEL, metric=0)
+    return entry, evolve(entry, dst=subnet, type=Keyword("anycast"))
+
+
 def multicast_route(link: InterfaceName) -> Route:
     """Return the entry of the local table that every link with IPv6 has while it is up (addrconf_add_mroute)."""
     everybody = ip_network("ff00::/8")
@@ -175,9 +186,10 @@ def absent_local_routes(
 ) -> tuple[AddressFact, ...]:
     """Return the addresses, each with those of its entries of the local table that somebody removed.
 
-    Of IPv6 only the multicast prefix can be told, and only while its link has a local entry (it comes by and by).
+    IPv6 makes its own only once an address is not probed for any more, and the multicast prefix with the first.
     """
     there = {_local_key(route) for route in routes if route.table == LOCAL_TABLE}
+    knows_ipv6 = any(route.table == LOCAL_TABLE and route.dst.version == 6 for route in routes)
     ready = {link for route in routes if route.table == LOCAL_TABLE and route.metric == 0 for link in route.links}
     found = []
     for fact, primary in _with_primaries(addresses):
@@ -188,6 +200,8 @@ def absent_local_routes(
             expected = local_routes(fact.resource, primary, fact.state)
         else:
             expected = (multicast_route(link),) if link in ready else ()
+            if knows_ipv6 and not fact.state.tentative:
+                expected += ipv6_local_routes(fact.resource)[:1]
         absent = tuple(route for route in expected if _local_key(route) not in there)
         found.append(evolve(fact, state=evolve(fact.state, unmade_routes=absent)) if absent else fact)
     return tuple(found)

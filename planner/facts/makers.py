@@ -25,6 +25,7 @@ _MAKERS = {2: KERNEL_RA, 3: KERNEL_LL}
 # <linux/ipv6_route.h>: made by an advertisement.
 _ADDRCONF = 0x40000
 _COLUMNS = 10
+_HIDING = "ways between which another route stands, unseen"
 
 
 def with_makers(
@@ -72,6 +73,36 @@ def with_route_makers(
         else fact
         for fact in all_routes
     )
+
+
+def with_hidden(routes: Iterable[RouteFact], table: str | None) -> tuple[RouteFact, ...]:
+    """Return the routes; IPv6 ones with several ways between which others stand are marked: ``ip`` shows none of those.
+
+    The kernel leaves out as many as a route has ways, whatever stands there (rt6_dump_route).
+    """
+    all_routes = tuple(routes)
+    if table is None or not any(_has_ways(fact) for fact in all_routes):
+        return all_routes
+    rows = [words for line in table.splitlines() if len(words := line.split()) == _COLUMNS]
+    places: dict[tuple[object, ...], list[int]] = {}
+    for place, words in enumerate(rows):
+        dst, gateway = (IPv6Address(bytes.fromhex(words[column])) for column in (0, 4))
+        places.setdefault((dst, int(words[1], 16), gateway, int(words[5], 16), words[9]), []).append(place)
+
+    def hides(route: Route) -> bool:
+        found = [place for key in _keys(route) for place in places.get(key, ())[:1]]
+        return bool(found) and max(found) - min(found) + 1 > len(found)
+
+    return tuple(
+        evolve(fact, state=evolve(fact.state, unsupported=_HIDING))
+        if _has_ways(fact) and hides(fact.resource)
+        else fact
+        for fact in all_routes
+    )
+
+
+def _has_ways(fact: RouteFact) -> bool:
+    return fact.resource.dst.version == 6 and len(fact.resource.nexthops) > 1
 
 
 def _advertised(table: str) -> Iterable[tuple[object, ...]]:

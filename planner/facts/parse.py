@@ -7,6 +7,7 @@ back with more of them. What ``ip`` prints and podwire cannot give back is kept 
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,8 +20,9 @@ from attrs import evolve, field, frozen
 from planner.errors import InvalidInput
 from planner.facts.ebtables_save import read_save
 from planner.facts.functions import read_functions, with_conf
+from planner.facts.kept import with_kept
 from planner.facts.kernel_routes import absent_local_routes, absent_prefixes
-from planner.facts.makers import AddressMakers, with_makers, with_route_makers
+from planner.facts.makers import AddressMakers, with_hidden, with_makers, with_route_makers
 from planner.facts.model import (
     FACTS_VERSION,
     AddressFact,
@@ -97,6 +99,7 @@ class ProbeOutput:
     bridge_mdb: str | None = None
     address_makers: AddressMakers | None = None
     route_makers: str | None = None
+    groups: str | None = None
 
 
 def read_probes(answers: ProbeOutput) -> NamespaceFacts:
@@ -116,13 +119,17 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
     indexes = {link.name: link.index for link in links}
     addresses = with_makers(listed, answers.address_makers, indexes, answers.sysctls)
     addresses = absent_local_routes(absent_prefixes(addresses, there, down), there, down)
+    addresses = with_kept(addresses, down, there, answers.groups, answers.sysctls)
     return NamespaceFacts(
         version=FACTS_VERSION,
         links=links,
         addresses=addresses,
         # IPv6 routes that have expired stay listed for up to a minute, with a time below 0.
-        routes=with_route_makers(
-            (fact for fact in routes if fact.state.expires != 0), answers.route_makers, addresses, answers.sysctls
+        routes=with_hidden(
+            with_route_makers(
+                (fact for fact in routes if fact.state.expires != 0), answers.route_makers, addresses, answers.sysctls
+            ),
+            answers.route_makers,
         ),
         neighbours=neighbours,
         ebtables=read_rules(answers.ebtables_save, answers.nft_chains, answers.ebtables_problem),
@@ -177,7 +184,11 @@ def _objects(text: str, what: str) -> list[Node]:
     It prints what controls a terminal raw (in an alias), and repeats keys: the first ``dst`` of an encapsulated route
     is the route's own.
     """
-    return [node for node in _json(text or "[]", what).items() if node.value]
+    return list(_each_object(text, what))
+
+
+def _each_object(text: str, what: str) -> Iterator[Node]:
+    return (node for node in _json(text or "[]", what).items() if node.value)
 
 
 def _json(text: str, what: str) -> Node:
@@ -220,18 +231,22 @@ def _lifetime(node: Node) -> int | None:
 
 
 def _routes(answers: ProbeOutput, readable: Readable) -> tuple[RouteFact, ...]:
-    lines = _lines(answers.route_text or "")
-    nodes = [
-        (node, read)
-        for text, read in ((answers.routes4, _ipv4_route), (answers.routes6, _ipv6_route))
-        for node in _objects(text, "ip route")
-    ]
-    told = lines if len(lines) == len(nodes) else [None] * len(nodes)
+    told: Iterable[str | None] = itertools.repeat(None)
+    if answers.route_text:
+        lines = _lines(answers.route_text)
+        told = lines if len(lines) == sum(1 for _ in _route_nodes(answers)) else told
     return tuple(
         _with_metrics(node, fact, line)
-        for (node, read), line in zip(nodes, told, strict=True)
+        for (node, read), line in zip(_route_nodes(answers), told, strict=False)
         for fact in readable.each((node,), partial(_remembered, read))
     )
+
+
+def _route_nodes(answers: ProbeOutput) -> Iterator[tuple[Node, Callable[[Node], RouteFact]]]:
+    """Yield each route with what reads it, one after the other: there may be very many."""
+    for text, read in ((answers.routes4, _ipv4_route), (answers.routes6, _ipv6_route)):
+        for node in _each_object(text, "ip route"):
+            yield node, read
 
 
 def _with_metrics(node: Node, fact: RouteFact, line: str | None) -> RouteFact:
@@ -259,7 +274,7 @@ def _route(node: Node, default: str) -> RouteFact:
     expires = node.maybe("expires", lambda seconds: max(0, seconds.integer(low=-(2**31))))
     resource = Route(
         dst=node.field("dst").parse(network),
-        nexthops=_nexthops(node),
+        nexthops=_shared(_nexthops(node)),
         nhid=node.maybe("nhid", Node.integer),
         type=node.optional("type", _keyword, Keyword("unicast")),
         table=node.optional("table", _keyword, Keyword("main")),
@@ -276,7 +291,13 @@ def _route(node: Node, default: str) -> RouteFact:
         learnt=expires is not None and (protocol == "ra" or (protocol == "kernel" and not node.has("gateway"))),
         unsupported=_unsupported(node),
     )
-    return RouteFact(resource, state)
+    return RouteFact(resource, _shared(state))
+
+
+@functools.lru_cache(_REMEMBERED)
+def _shared(value: T) -> T:
+    """Return an equal value that is there already: of very many routes most have the same ways and state."""
+    return value
 
 
 def _preference(node: Node) -> Keyword | None:
@@ -316,9 +337,13 @@ def _unsupported(node: Node) -> str | None:
     keys = node.keys() - _ROUTE_KEYS
     if "encap" in keys:
         return "an encapsulation"
-    for hop in node.field("nexthops").items() if node.has("nexthops") else [node]:
+    several = node.has("nexthops")
+    for hop in node.field("nexthops").items() if several else [node]:
+        flags = set(hop.maybe("flags", Node.texts) or ())
         keys |= hop.keys() - _ROUTE_KEYS - {"weight"}
-        keys |= set(hop.maybe("flags", Node.texts) or ()) - _HOP_FLAGS
+        keys |= flags - _HOP_FLAGS
+        if several and "dead" in flags:
+            return "a way by a link that is down"
     return f"'{min(keys)[:20]}'" if keys else None
 
 

@@ -13,6 +13,8 @@ from planner.kinds.route import KERNEL
 from planner.text.codec import to_json
 from planner.text.values import Alias
 
+_OWN_OF_LO = "address ::1/128 on lo"  # which the kernel gives it when it goes up
+
 
 def remains(before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str]) -> Iterator[str]:
     """Yield a sentence for each thing that differs; what the kernel or the network makes by itself is left out.
@@ -32,6 +34,22 @@ def remains(before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str])
             yield f"{subject} is gone"
         elif old != new:
             yield f"{subject} was {changed_words(old, new)} and is {changed_words(new, old)}"
+
+
+def went_along(
+    plan_has: Collection[Any], wired: NamespaceFacts, now: NamespaceFacts, links: Collection[str]
+) -> Iterator[str]:
+    """Yield a sentence for each thing that others added to ``links`` while they were wired and that is gone ``now``.
+
+    A link that was down before goes down again, and the kernel takes its IPv6 addresses, its routes and its neighbours.
+    ``plan_has`` are the resources that the wiring itself changed.
+    """
+    there = {link.name for link in now.links} & set(links)
+    old, new = _by_subject(_only(wired, there), there), _by_subject(_only(now, there), there)
+    ours = {str(resource) for resource in plan_has} | {f"link {name}" for name in there} | {_OWN_OF_LO}
+    for subject in old:
+        if subject not in new and subject not in ours:
+            yield f"{subject} is gone, which others added meanwhile: the kernel removed it with what was rolled back"
 
 
 def _only(facts: NamespaceFacts, links: Collection[str]) -> NamespaceFacts:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from planner.changes.change import Change
-from planner.formats.commands import nsenter, shell_line
+from planner.formats.commands import nsenter, shell_line, shell_lines
 from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan
 from planner.plan.render import Command, Templates
@@ -77,7 +77,7 @@ def _with_last_change(plan: Plan) -> Iterator[tuple[int, Command]]:
 def _functions(number: int, change: Change, templates: Templates) -> str:
     """Return what looks whether the resource is at its ``before``, and what brings it back there."""
     checks = " &&\n  ".join(_checks(change)) or "true"
-    back = [shell_line(command) for command in templates.commands((change.inverse(),))] or ["true"]
+    back = shell_lines(templates.commands((change.inverse(),))).splitlines() or ["true"]
     by_itself = "1" if change.inverse().happens_by_itself else "''"
     lines = [f"what+=({shlex.quote(str(change.resource))})", f"by_itself+=({by_itself})"]
     lines += [f"before_{number}() {{", f"  {checks}", "}"]

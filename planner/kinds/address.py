@@ -14,7 +14,32 @@ from planner.kinds.lifetime import finite
 from planner.kinds.route import Route
 from planner.kinds.shown import differences
 from planner.kinds.sysctl import DAD
-from planner.text.values import LOOPBACK, InterfaceName, IpAddress, IpInterface, IpNetwork, Keyword, Label
+from planner.text.values import (
+    LOOPBACK,
+    InterfaceName,
+    IpAddress,
+    IpInterface,
+    IpNetwork,
+    Keyword,
+    Label,
+    MacAddress,
+    SysctlValue,
+)
+
+
+@frozen
+class GeneratedFrom:
+    """The ``mac`` from which the kernel made an address before its link got the MAC that it has ``now``."""
+
+    mac: MacAddress
+    now: MacAddress
+
+
+@frozen
+class Kept:
+    """An IPv6 address has outlived its link's going down, by ``keep_addr_on_down``, which is ``now`` that."""
+
+    now: SysctlValue
 
 
 @frozen
@@ -25,8 +50,10 @@ class AddressState:
     from a router advertisement, which will bring it back. ``absent_routes``: the prefix routes that the kernel makes
     with the address but that somebody had removed, so that they have to go again (ptp does that).
     ``unmade_routes``: other routes that it makes and that go again: they were not there, or are changes of their own.
-    ``generated``: the kernel made the address by the link's address generation mode, and makes it again with that.
+    ``generated``: the link's address generation mode, if the kernel made the address by that, and makes it again;
+    ``generated_from``: from which MAC, if that is not the link's any more.
     ``made_by``: ``kernel_ll`` for such a one, ``kernel_ra`` if an advertisement did; None if somebody or nobody knows.
+    ``kept``: it was there when its link, which is down, was up.
     """
 
     scope: Keyword
@@ -40,8 +67,10 @@ class AddressState:
     learnt: bool = False
     absent_routes: tuple[IpNetwork, ...] = ()
     unmade_routes: tuple[Route, ...] = ()
-    generated: bool = False
+    generated: Keyword | None = None
+    generated_from: GeneratedFrom | None = None
     made_by: Keyword | None = None
+    kept: Kept | None = None
 
     @property
     def comes_back(self) -> bool:
@@ -57,12 +86,17 @@ class AddressState:
         if (
             self.valid_lft is None
             and self.preferred_lft is None
-            and not (self.tentative or self.unmade_routes or self.generated or self.made_by)
+            and not (self.tentative or self.unmade_routes or self.generated or self.made_by or self.kept)
         ):
             return self
         valid, preferred = finite(self.valid_lft), finite(self.preferred_lft)
-        settled = evolve(self, tentative=False, unmade_routes=(), generated=False, made_by=None)
-        return evolve(settled, valid_lft=valid, preferred_lft=preferred)
+        settled = evolve(self, valid_lft=valid, preferred_lft=preferred, tentative=False, unmade_routes=())
+        return evolve(settled, generated=None, generated_from=None, made_by=None, kept=None)
+
+    @property
+    def generation(self) -> int:
+        """Return the mode of generation as the sysctl ``addr_gen_mode`` counts it (kernel, ip-sysctl.rst)."""
+        return ("eui64", "none", "stable_secret", "random").index(self.generated or "none")
 
     @property
     def lives_for(self) -> int | None:

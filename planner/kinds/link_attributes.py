@@ -72,20 +72,9 @@ class Admin:
 
 @frozen
 class AddrGenModeState:
-    """How the kernel makes the IPv6 link-local address of a link; ``makes`` says that it makes one by that."""
+    """How the kernel makes the IPv6 link-local address of a link."""
 
     mode: Keyword
-    makes: bool = False
-
-    @property
-    def canonical(self) -> AddrGenModeState:
-        """Return the mode alone."""
-        return AddrGenModeState(self.mode)
-
-    @property
-    def number(self) -> int:
-        """Return the mode as the sysctl ``addr_gen_mode`` counts it (kernel, ip-sysctl.rst)."""
-        return ("eui64", "none", "stable_secret", "random").index(self.mode)
 
 
 @frozen

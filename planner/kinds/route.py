@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import sys
 from collections.abc import Hashable, Iterable, Iterator
+from ipaddress import ip_network
 from typing import Any, ClassVar
 
 from attrs import evolve, frozen
@@ -16,9 +19,12 @@ from planner.text.values import LOOPBACK, InterfaceName, IpAddress, IpNetwork, K
 MAIN_TABLE = Keyword("main")
 UNICAST = Keyword("unicast")
 KERNEL = Keyword("kernel")
+# For documentation only (RFC 5737, RFC 3849).
+_STAND_INS = {4: ip_network("203.0.113.254/31"), 6: ip_network("2001:db8:ffff:ffff::fffe/127")}
+_REMEMBERED = 1024
 
 
-@frozen
+@frozen(cache_hash=True)
 class NextHop:
     """One way out of a route. ``weight`` counts from 1 and only matters beside others."""
 
@@ -47,6 +53,9 @@ class RouteState:
     ``unsupported`` names what podwire could not bring back; a route that has it is never touched.
     ``place``: how many of its ``equals`` (itself among them) come before it, None if it has none or nobody noted it.
     ``comes_last``: it comes behind them when it is added. ``stays``: it is never removed, but moved there.
+    ``temporaries``: what it needs while it is added. ``left_over``: those that are still there, since
+    that was interrupted, with the route itself or before it (``missing``). ``absent``: it is not there, though the
+    kernel makes it; ``stays`` means then that nothing is to be done about it.
     """
 
     metrics: tuple[RouteMetric, ...] = ()
@@ -58,6 +67,10 @@ class RouteState:
     equals: int = 0
     comes_last: bool = False
     stays: bool = False
+    temporaries: tuple[Route, ...] = ()
+    left_over: tuple[Route, ...] = ()
+    missing: bool = False
+    absent: bool = False
 
     @property
     def comes_back(self) -> bool:
@@ -67,9 +80,10 @@ class RouteState:
     @property
     def canonical(self) -> RouteState:
         """Return this without what ticks, and without how it is brought back."""
-        if self.expires is None and self.place is None:
+        if self.expires is None and self.place is None and not (self.temporaries or self.absent):
             return self
-        return evolve(self, expires=finite(self.expires), equals=0, comes_last=False, stays=False)
+        settled = evolve(self, equals=0, comes_last=False, stays=False, temporaries=())
+        return evolve(settled, expires=finite(self.expires))
 
     @property
     def lives_for(self) -> int | None:
@@ -84,7 +98,7 @@ class RouteState:
         return evolve(self, expires=left) if left > 0 else None
 
 
-@frozen
+@frozen(cache_hash=True)
 class Route:
     """A route; all that may tell it from another of the same destination is its identity (ip-route(8)).
 
@@ -117,13 +131,11 @@ class Route:
     def rank(self) -> tuple[object, ...] | None:
         """Return what the kernel finds the route by: of those equal in it the first is used, so their order counts.
 
-        None for IPv6's link-local and multicast prefixes, which are only asked for with a link. Of IPv6 those through a
-        gateway are apart from the others.
+        None for IPv6's link-local and multicast prefixes, which are only asked for with a link.
         """
         if self.dst.version == 6 and (self.dst.is_link_local or self.dst.is_multicast):
             return None
-        rank = (self.dst, self.table, self.tos, self.metric)
-        return rank if self.dst.version == 4 else (*rank, self.has_gateway)
+        return self.dst, self.table, self.tos, self.metric
 
     @property
     def default_scope(self) -> str:
@@ -149,23 +161,34 @@ def _observe(seen: Seen, resource: Route, like: Any) -> RouteState | None:
     As long as one of its equals is missing, or somebody has added one, only a route that stays is out of its place.
     """
     found: RouteState | None = seen.entries.get(resource)
-    if found is None or not isinstance(like, RouteState):
+    if not isinstance(like, RouteState):
         return found
+    if like.absent:
+        return like if found is None else found
+    if left_over := tuple(route for route in like.temporaries if route in seen.entries):
+        return evolve(found or RouteState(), left_over=left_over, missing=found is None)
+    if found is None:
+        return None
     if like.place is None:
-        return found if found.learnt == like.learnt else evolve(found, learnt=like.learnt)
+        is_as_found = found.learnt == like.learnt and not like.temporaries
+        return found if is_as_found else evolve(found, learnt=like.learnt, temporaries=like.temporaries)
     place, equals = seen.facts.route_places.get(resource, (0, 1))
     place = place if like.stays or equals == like.equals else like.place
     noted = evolve(found, place=place, equals=like.equals, comes_last=like.comes_last, stays=like.stays)
-    return evolve(noted, learnt=like.learnt)
+    return evolve(noted, learnt=like.learnt, temporaries=like.temporaries)
 
 
 def _words(change: ChangeLike) -> list[str]:
-    return [str(change.resource).removeprefix("route ")]
+    stays_away = " stays away" if getattr(change.after, "absent", False) else ""
+    return [str(change.resource).removeprefix("route ") + stays_away]
 
 
-def _looks(resource: Route, _state: Any) -> Iterator[Look]:
+def _looks(resource: Route, state: RouteState) -> Iterator[Look]:
     argv = ["ip", f"-{resource.dst.version}", "-d", "route", "show", "table", str(resource.table)]
     argv += ["exact", str(resource.dst), *(("metric", str(resource.metric)) if resource.metric else ())]
+    if state.absent:
+        yield argv, f"!{re.escape(str(resource.nexthops[0]))} "
+        return
     if resource.nhid is not None:
         yield argv, word(f"nhid {resource.nhid}")
         return
@@ -175,13 +198,31 @@ def _looks(resource: Route, _state: Any) -> Iterator[Look]:
 
 
 def _touches(change: ChangeLike) -> Touches:
-    return frozenset(("routes", *map(link_touch, change.resource.links)))
+    return _routes_of(change.resource.links)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _routes_of(links: tuple[InterfaceName, ...]) -> Touches:
+    return frozenset(("routes", *map(link_touch, links)))
 
 
 def _needs(resource: Route) -> Iterable[Hashable]:
     """Yield the source address, without which the kernel removes an IPv4 route."""
     if resource.dst.version == 4 and resource.source is not None:
         yield resource.source
+
+
+def _shape(route: Route) -> tuple[Hashable, str]:
+    """Return all but the destination, and that: routes to many networks by one way are one shape."""
+    ways = (route.nexthops, route.nhid, route.source)
+    what = (route.type, route.table, route.metric, route.tos, route.protocol, route.scope)
+    return (route.dst.version, ways, what), sys.intern(str(route.dst))  # there and back it is the same
+
+
+def _stand_in(route: Route) -> tuple[Route, str]:
+    """Return the same route to a network that no command of a route names otherwise: there a host route is whole."""
+    dst = _STAND_INS[route.dst.version]
+    return evolve(route, dst=dst), str(dst)
 
 
 ROUTE = register(
@@ -198,6 +239,8 @@ ROUTE = register(
         links=lambda resource: frozenset(resource.links),
         touches=_touches,
         needs=_needs,
+        shape=_shape,
+        stand_in=_stand_in,
         is_shared=lambda resource: resource.links == (LOOPBACK,) and resource.source is None,
         returns_with=lambda resource: "its address" if resource.protocol == KERNEL else "the next router advertisement",
     )

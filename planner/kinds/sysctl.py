@@ -41,6 +41,11 @@ class Sysctl:
             return None
         return InterfaceName(words[3])
 
+    @property
+    def is_probing(self) -> bool:
+        """Say whether it decides on duplicate address detection."""
+        return self.key.endswith("/accept_dad")
+
     def __str__(self) -> str:
         return f"sysctl {self.key}"
 

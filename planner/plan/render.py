@@ -30,6 +30,8 @@ _UNQUOTED = re.compile(r"[A-Za-z0-9 ._:/@%+=,~^*-]*")
 _TRIM = True
 # What a compiled template hangs on besides its text.
 COMPILED_FOR = f"jinja-{jinja2.__version__}-trim-{_TRIM}"
+# ``{% include "parts/route_ways.j2" %}``, with the blanks that jinja2 would strip before it.
+_INCLUDE = re.compile(r'^[ ]*(?={% include "[a-z0-9_/]+\.j2" %})|{% include "([a-z0-9_/]+\.j2)" %}', re.MULTILINE)
 # Changes whose commands are remembered: each is rendered to show it, to run it, to roll it back and to verify that.
 _REMEMBERED = 4096
 
@@ -74,7 +76,7 @@ class Templates:
 
     def __init__(self, sources: Mapping[str, str], *, compiled: jinja2.BytecodeCache | None = None) -> None:
         self._environment = jinja2.Environment(
-            loader=jinja2.DictLoader(sources),
+            loader=jinja2.DictLoader({name: _with_includes(text, sources) for name, text in sources.items()}),
             bytecode_cache=compiled,
             undefined=jinja2.StrictUndefined,
             finalize=quote,
@@ -82,7 +84,30 @@ class Templates:
             trim_blocks=_TRIM,
             lstrip_blocks=_TRIM,
         )
-        self._words = functools.lru_cache(_REMEMBERED)(lambda change: _split(self.render(change)))
+        self._shapes: dict[Hashable, tuple[str, tuple[_Words, ...]]] = {}
+        self._rendered = functools.lru_cache(_REMEMBERED)(lambda change: _split(self.render(change)))
+
+    def _words(self, change: Change) -> tuple[_Words, ...]:
+        """Return the commands of a change, if need be from those of another resource of which but one word differs."""
+        kind = kind_of(change.resource)
+        shape = kind.shape(change.resource)
+        if shape is None:
+            return self._rendered(change)
+        common, own_word = shape
+        key = (kind.name, common, change.before, change.after)
+        if key not in self._shapes:
+            self._shapes[key] = self._shape(change)
+        its_word, rendered = self._shapes[key]
+        return tuple(
+            (tuple([own_word if word == its_word else word for word in argv]), stdin, is_joined)
+            for argv, stdin, is_joined in rendered
+        )
+
+    def _shape(self, change: Change) -> tuple[str, tuple[_Words, ...]]:
+        resource, word = kind_of(change.resource).stand_in(change.resource)
+        if len(self._shapes) >= _REMEMBERED:
+            self._shapes.clear()
+        return word, self._rendered(evolve(change, resource=resource, reason=""))
 
     def render(self, change: Change) -> str:
         """Return the text of the block that carries out ``change`` (add, remove or change).
@@ -130,6 +155,18 @@ class Templates:
         for words in _split(self._block(self._template(first), "together", first)):
             commands = [_command(words, change, (index,)) for index, change in changes]
             yield functools.reduce(_both, commands)
+
+
+def _with_includes(text: str, sources: Mapping[str, str]) -> str:
+    """Return a template with the text of those that it includes by name: looking them up costs more than the rest."""
+
+    def included(found: re.Match[str]) -> str:
+        name = found[1]
+        if name is None:
+            return ""
+        return _with_includes(sources[name].removesuffix("\n"), sources) if name in sources else found[0]
+
+    return _INCLUDE.sub(included, text)
 
 
 def _together_key(change: Change) -> tuple[Hashable, ...] | None:

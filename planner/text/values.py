@@ -127,7 +127,7 @@ class SysctlKey(Token):
 
     __slots__ = ()
     pattern = re.compile(
-        r"net/ipv6/conf/(?!\.\.?/)(?!-)[A-Za-z0-9._+=,~@%-]{1,15}/(?:accept_dad|accept_ra)"
+        r"net/ipv6/conf/(?!\.\.?/)(?!-)[A-Za-z0-9._+=,~@%-]{1,15}/(?:accept_dad|accept_ra|keep_addr_on_down)"
         r"|net/ipv4/conf/(?!\.\.?/)(?!-)[A-Za-z0-9._+=,~@%-]{1,15}/(?:accept_local|rp_filter)"
         r"|net/bridge/bridge-nf-call-(?:iptables|ip6tables|arptables)"
     )
@@ -232,3 +232,11 @@ def _without_zone(text: str, shape: str, parser: Callable[[str], T]) -> T | None
 def is_ipv6_link_local(address: IpAddress | IpInterface) -> bool:
     """Say whether an address is in fe80::/10 (RFC 4291, section 2.5.6)."""
     return address.version == 6 and address.is_link_local
+
+
+def mac_of_link_local(address: IpAddress) -> MacAddress | None:
+    """Return the MAC that a link-local address was made from (RFC 4291, appendix A), None if from none."""
+    octets = address.packed[8:]
+    if octets[3:5] != b"\xff\xfe":
+        return None
+    return MacAddress(bytes((octets[0] ^ 2, *octets[1:3], *octets[5:])).hex(":"))

@@ -7,17 +7,26 @@ behind as well. What has to come before others that stay is therefore added, and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from attrs import evolve, field, frozen
 
 from planner.changes.change import Change
 from planner.errors import Refused
-from planner.facts.kernel_routes import NO_PREFIX_ROUTE, explicit_routes, local_routes, prefix_routes
+from planner.facts.kernel_routes import (
+    LOCAL_TABLE,
+    NO_PREFIX_ROUTE,
+    explicit_routes,
+    ipv6_local_routes,
+    local_routes,
+    prefix_routes,
+)
 from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, RouteFact
 from planner.guest.needs import moves_to_guest
-from planner.kinds.route import KERNEL, Route
-from planner.text.values import InterfaceName, IpAddress, IpNetwork, NetnsPath
+from planner.kinds.route import KERNEL, Route, RouteState
+from planner.text.values import InterfaceName, IpNetwork, NetnsPath
+from planner.wiring.temporaries import Reachability
 
 _LOCAL = "local"
 
@@ -29,13 +38,15 @@ class StrippedRoutes:
     ``moved`` are among them and stay, with the place that they have meanwhile; they are moved on the way back.
 
     ``separate`` are those that the kernel makes with an address but that can't be left to it: it would put them
-    elsewhere among their equals, or take another one away with the address.
+    elsewhere among their equals, or take another one away with the address. ``temporaries`` are what some need while
+    they are added.
     """
 
     removed: tuple[RouteFact, ...]
     moved: Mapping[Route, int]
     separate: frozenset[Route]
     late: frozenset[Route] = field(repr=False)
+    temporaries: Mapping[Route, tuple[Route, ...]] = field(repr=False)
     facts: NamespaceFacts = field(repr=False)
 
     def changes(self, names: set[InterfaceName], netns: NetnsPath) -> tuple[Change, ...]:
@@ -43,15 +54,25 @@ class StrippedRoutes:
         return tuple(self._change(fact, names, netns) for fact in self.removed)
 
     def _change(self, fact: RouteFact, names: set[InterfaceName], netns: NetnsPath) -> Change:
-        route = fact.resource
-        place, equals = self.facts.route_places.get(route, (None, 0))
+        route, before = fact.resource, fact.state
         stays = route in self.moved
-        before = evolve(fact.state, place=place, equals=equals, comes_last=route in self.late, stays=stays)
-        if route in self.separate:
-            before = evolve(before, learnt=False)
+        if noted := self._noted(route):
+            before = evolve(before, stays=stays, **noted)
         after = evolve(before, place=self.moved[route], comes_last=False) if stays else None
-        reason = "keeps its place among equal routes" if after else _reason(fact, names)
+        reason = "keeps its place among equal routes" if after else _reason(evolve(fact, state=before), names)
         return Change(route, before, after, reason, netns)
+
+    def _noted(self, route: Route) -> dict[str, Any]:
+        """Return what of a route's state is not for its own sake, but for bringing it back: of most nothing."""
+        found: dict[str, Any] = {}
+        if route in self.facts.route_places:
+            place, equals = self.facts.route_places[route]
+            found = {"place": place, "equals": equals, "comes_last": route in self.late}
+        if route in self.temporaries:
+            found["temporaries"] = self.temporaries[route]
+        if route in self.separate:
+            found["learnt"] = False
+        return found
 
 
 def strip_routes(links: Sequence[LinkFact], facts: NamespaceFacts, added: Sequence[AddressFact]) -> StrippedRoutes:
@@ -61,7 +82,6 @@ def strip_routes(links: Sequence[LinkFact], facts: NamespaceFacts, added: Sequen
     addresses in the order in which they come back. Raises Refused for a route that could not be brought back.
     """
     names = {link.name for link in links}
-    _refuse_kept(links, facts)
     sources = {fact.resource.address.ip for fact in added}
     explicit = explicit_routes(facts)
     touched = {
@@ -80,27 +100,33 @@ def strip_routes(links: Sequence[LinkFact], facts: NamespaceFacts, added: Sequen
         late |= _tail(found, touched | separate)
     moved = _places_meanwhile(late - touched - separate, touched | made, facts)
     gone = touched | separate | moved.keys()
-    _check([fact for fact in facts.routes if fact.resource in gone], facts, moved)
-    removed = _ordered([fact for fact in facts.routes if fact.resource in gone], late)
-    return StrippedRoutes(tuple(removed), moved, frozenset(separate), frozenset(late), facts)
+    going = [fact for fact in facts.routes if fact.resource in gone]
+    _check(going)
+    removed = tuple(_ordered(going, late))
+    temporaries = _temporaries(removed, moved, facts)
+    return StrippedRoutes(removed, moved, frozenset(separate), frozenset(late), temporaries, facts)
 
 
-def _refuse_kept(links: Iterable[LinkFact], facts: NamespaceFacts) -> None:
-    """Raise Refused for a link that has kept IPv6 addresses while it is down: they have no local entry.
+def comes_late(route: Route) -> bool:
+    """Say whether the kernel makes a route some time after its address, so that it can't go again just behind that."""
+    return route.dst.version == 6 and route.table == LOCAL_TABLE and route.type == _LOCAL
 
-    One that is added while a link is down and that is not probed for has one, and is heard by its group.
+
+def keep_away(links: Sequence[LinkFact], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
+    """Return the changes that take away again, when all else is back, what the kernel makes some time after addresses.
+
+    On the way there they do nothing.
     """
-    local = {fact.resource.dst.network_address for fact in facts.routes if fact.resource.table == _LOCAL}
-    if not local:
-        return
-    for link in links:
-        for fact in facts.addresses_of(link.name) if not link.up else ():
-            ip = fact.resource.address.ip
-            if ip.version == 6 and not fact.state.tentative and ip not in local:
-                raise Refused(
-                    f"{link.name} is down and keeps {fact.resource.address} (keep_addr_on_down), which could not come "
-                    "back so: bring it up first"
-                )
+    there, away = RouteState(absent=True), RouteState(absent=True, stays=True)
+    reason = "the kernel makes it with the address, and it was not there"
+    absent = [
+        route
+        for link in links
+        for fact in facts.addresses_of(link.name)
+        for route in fact.state.unmade_routes
+        if comes_late(route)
+    ]
+    return tuple(Change(route, there, away, reason, netns) for route in dict.fromkeys(absent))
 
 
 def made_separately(fact: AddressFact, stripped: StrippedRoutes, facts: NamespaceFacts) -> tuple[Route, ...]:
@@ -117,6 +143,8 @@ def _made_with(fact: AddressFact, facts: NamespaceFacts) -> Iterator[Route]:
         yield from local_routes(address, primary, fact.state)
         if primary != address:
             return
+    else:
+        yield from ipv6_local_routes(address)
     yield from prefix_routes(address, fact.state)
 
 
@@ -187,49 +215,46 @@ def _ordered(routes: list[RouteFact], late: set[Route]) -> list[RouteFact]:
     return sorted(forward + backward, key=level)
 
 
+def _temporaries(
+    removed: tuple[RouteFact, ...], moved: Mapping[Route, int], facts: NamespaceFacts
+) -> dict[Route, tuple[Route, ...]]:
+    """Return what routes need while they are added, where they need something.
+
+    By then what goes through no gateway is there, unless it has equals that do.
+    """
+    gone = {fact.resource for fact in removed}
+    mixed = {_rank(route) for route in gone if route.has_gateway}
+
+    def is_ready(route: Route) -> bool:
+        return route not in gone or (not route.has_gateway and _rank(route) not in mixed)
+
+    reachability = Reachability(facts, is_ready)
+    return {
+        fact.resource: found
+        for fact in removed
+        if not fact.state.learnt or fact.resource in moved
+        if (found := reachability.temporary_routes(fact.resource))
+    }
+
+
 def _rank(route: Route) -> tuple[object, ...]:
-    rank = (route.dst, route.table, route.tos, route.metric)
-    return rank if route.dst.version == 4 else (*rank, route.has_gateway)
+    return route.dst, route.table, route.tos, route.metric
 
 
-def _check(routes: list[RouteFact], facts: NamespaceFacts, moved: Collection[Route]) -> None:
-    """Raise Refused for a route that could not be removed by its name, or not be added again."""
+def _check(routes: list[RouteFact]) -> None:
+    """Raise Refused for a route that could not be removed by its name, or not be added again as it is."""
     seen = set()
     for fact in routes:
         route = fact.resource
+        if comes_late(route) and route.metric == 0:
+            raise Refused(
+                f"{route} is also on a link that stays, and could not come back in its place: remove one of them"
+            )
         if fact.state.unsupported:
             raise Refused(f"{route} has {fact.state.unsupported}, which podwire could not bring back: remove it first")
         if route in seen:
             raise Refused(f"{route} is there twice, with other metrics, so that neither can be told: remove one")
         seen.add(route)
-        if fact.state.learnt and route not in moved:
-            continue
-        if missing := _unreachable(route, facts):
-            raise Refused(f"{route} needs {missing}, without which it could not be added again: remove it first")
-
-
-def _unreachable(route: Route, facts: NamespaceFacts) -> str | None:
-    """Return what a route needs when it is added but that is not there any more: it stays without."""
-    if route.source is not None and route.dst.version == 4 and not _is_own(route.source, facts):
-        return f"the address {route.source}"
-    for hop in route.nexthops:
-        if hop.via is None or hop.onlink or hop.dev is None or (hop.via.version == 6 and hop.via.is_link_local):
-            continue
-        if not any(_reaches(other.resource, hop.via, hop.dev) for other in facts.routes if other.resource != route):
-            return f"a route to {hop.via} on {hop.dev}"
-    return None
-
-
-def _is_own(source: IpAddress, facts: NamespaceFacts) -> bool:
-    if any(fact.resource.address.ip == source for fact in facts.addresses):
-        return True
-    return any(fact.resource.type == _LOCAL and source in fact.resource.dst for fact in facts.routes)
-
-
-def _reaches(route: Route, gateway: IpAddress, link: InterfaceName) -> bool:
-    if route.dst.version != gateway.version or gateway not in route.dst:
-        return False
-    return any(hop.dev == link and (hop.via is None or route.dst.version == 6) for hop in route.nexthops)
 
 
 def _reason(fact: RouteFact, names: set[InterfaceName]) -> str:

@@ -10,8 +10,9 @@ from attrs import evolve
 
 from planner.changes.change import Change
 from planner.errors import Refused
+from planner.facts.makers import KERNEL_LL
 from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, NeighbourFact
-from planner.kinds.address import Address, AddressState
+from planner.kinds.address import Address, AddressState, GeneratedFrom
 from planner.kinds.link_attributes import AddrGenMode, AddrGenModeState, Mac
 from planner.kinds.route import KERNEL, MAIN_TABLE
 from planner.kinds.sysctl import Sysctl, SysctlState
@@ -22,11 +23,13 @@ from planner.text.values import (
     SysctlKey,
     SysctlValue,
     is_ipv6_link_local,
+    mac_of_link_local,
 )
-from planner.wiring.routes import StrippedRoutes, made_separately, strip_routes
+from planner.wiring.routes import StrippedRoutes, comes_late, keep_away, made_separately, strip_routes
 
 NONE = Keyword("none")
 STABLE_PRIVACY = Keyword("stable-privacy")
+EUI64 = Keyword("eui64")
 _STABLE_MODES = ("stable_secret", "random")
 ZERO = SysctlValue("0")
 
@@ -43,52 +46,25 @@ def strip_links(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
     """Return the changes that strip several links, phase by phase."""
     names = {link.name for link in links}
     stripped = strip_routes(links, facts, removal_order(links, facts)[::-1])
-    addresses = remove_addresses(links, facts, netns, stripped)
-    early, late = _generation(links, facts, addresses, netns)
     return (
+        *keep_away(links, facts, netns),
         *quieten_dad(links, facts, netns),
         *stripped.changes(names, netns),
         *remove_neighbours(links, facts, netns),
-        *early,
-        *(each for change in addresses for each in (change, *late.get(change.resource, ()))),
+        *stop_address_generation(links, facts, netns),
+        *remove_addresses(links, facts, netns, stripped),
     )
-
-
-def _generation(
-    links: tuple[LinkFact, ...], facts: NamespaceFacts, addresses: tuple[Change, ...], netns: NetnsPath
-) -> tuple[list[Change], dict[Address, tuple[Change, ...]]]:
-    """Return the changes that stop address generation: before all addresses, or just behind the one that it makes.
-
-    That is behind it if another link-local address was added later, which is listed before it, or if a route goes again
-    that comes with it.
-    """
-    early: list[Change] = []
-    late: dict[Address, tuple[Change, ...]] = {}
-    for change in stop_address_generation(links, facts, netns):
-        link = facts.link(change.resource.link)
-        own = _generated(link, facts) if link else None
-        found = [other for other in addresses if other.resource.link == change.resource.link]
-        first = next((other for other in found if own and is_ipv6_link_local(other.resource.address)), None)
-        is_odd = own and first and (first.resource != own.resource or _unmakes(first.before))
-        if own and is_odd:
-            late[own.resource] = (change,)
-        else:
-            early.append(change)
-    return early, late
-
-
-def _unmakes(state: AddressState | None) -> bool:
-    return state is not None and bool(state.absent_routes or state.unmade_routes)
 
 
 def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
     """Return the changes that keep restored IPv6 addresses from being tentative (duplicate address detection).
 
-    That is for addresses which ``nodad`` cannot keep from it (``Address.is_spared``). ``accept_dad`` of a link counts
-    together with that of ``all``: the larger one wins (kernel, ip-sysctl.rst). Without a carrier, or if somebody
-    else has one, addresses are tentative before and after: such links are left alone.
+    That is for addresses which ``nodad`` cannot keep from it: some with a peer (``Address.is_spared``), and what the
+    kernel itself makes again. ``accept_dad`` of a link counts together with that of ``all``: the larger one wins
+    (kernel, ip-sysctl.rst). If no link ever had a carrier, or if somebody else has one, addresses are tentative before
+    and after: such links are left alone.
     """
-    live = [link.name for link in links if link.up and link.carrier and _needs_quiet(link, facts)]
+    live = [link.name for link in links if link.up and _needs_quiet(link, facts)]
     keys = [SysctlKey(f"net/ipv6/conf/{name}/accept_dad") for name in (["all", *live] if live else [])]
     return tuple(
         Change(
@@ -105,7 +81,9 @@ def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
 
 def _needs_quiet(link: LinkFact, facts: NamespaceFacts) -> bool:
     ipv6 = [fact for fact in facts.addresses_of(link.name) if fact.resource.address.version == 6]
-    return any(not fact.resource.is_spared for fact in ipv6) and not any(fact.state.tentative for fact in ipv6)
+    made = _generated(link, facts)
+    is_probed = made is not None or (link.carrier and any(not fact.resource.is_spared for fact in ipv6))
+    return is_probed and not any(fact.state.tentative for fact in ipv6)
 
 
 def remove_neighbours(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
@@ -151,26 +129,33 @@ def stop_address_generation(links: tuple[LinkFact, ...], facts: NamespaceFacts, 
 def _stop_generation(link: LinkFact, facts: NamespaceFacts, netns: NetnsPath) -> Change | None:
     if link.addrgenmode in (None, NONE) or not link.addrgenmode or not facts.has_ipv6(link.name):
         return None
-    before = AddrGenModeState(link.addrgenmode, makes=_generated(link, facts) is not None)
+    before = AddrGenModeState(link.addrgenmode)
     reason = "the VM chooses the same link-local address"
     return Change(AddrGenMode(link.name), before, AddrGenModeState(NONE), reason, netns)
 
 
 def _generated(link: LinkFact, facts: NamespaceFacts) -> AddressFact | None:
-    """Return the stable, private link-local address that the kernel makes by the link's mode (RFC 7217), or None.
+    """Return the link-local address that the kernel makes by the link's mode, and makes again, or None.
 
-    Nobody else can give it that flag. One made from the MAC is added like any other: at once, and not tentative.
+    Nobody else can give it its marks: that it is stable and private (RFC 7217), and by whom it was made. The latter is
+    given up beside an address that stays tentative (somebody else has it): that must be probed for, and this one not.
     """
     if not link.up:
         return None
-    found = (fact for fact in facts.addresses_of(link.name) if is_ipv6_link_local(fact.resource.address))
-    return next((fact for fact in found if _is_generated(fact, link)), None)
+    found = facts.addresses_of(link.name)
+    own = (fact for fact in found if is_ipv6_link_local(fact.resource.address) and _is_generated(fact, link))
+    made = next(own, None)
+    if made is not None and link.addrgenmode == EUI64 and not made.state.tentative:
+        return None if any(fact.state.tentative for fact in found) else made
+    return made
 
 
 def _is_generated(fact: AddressFact, link: LinkFact) -> bool:
     address, state = fact.resource, fact.state
     if address.peer is not None or state.metric is not None or (state.valid_lft, state.preferred_lft) != (None, None):
         return False
+    if link.addrgenmode == EUI64:
+        return state.made_by == KERNEL_LL and not state.flags and mac_of_link_local(address.address.ip) is not None
     return link.addrgenmode in _STABLE_MODES and state.flags == (STABLE_PRIVACY,)
 
 
@@ -192,10 +177,22 @@ def remove_addresses(
         made = generated.get(fact.resource.link) == fact.resource
         if fact.state.comes_back is False and STABLE_PRIVACY in fact.state.flags and not made:
             raise Refused(f"{fact.resource} was generated otherwise than its link does now: remove it first")
-        unmade = tuple(dict.fromkeys((*fact.state.unmade_routes, *made_separately(fact, stripped, facts))))
-        before = evolve(fact.state, unmade_routes=unmade, generated=made)
+        unmade = dict.fromkeys((*fact.state.unmade_routes, *made_separately(fact, stripped, facts)))
+        before = evolve(fact.state, unmade_routes=tuple(route for route in unmade if not comes_late(route)))
+        if made:
+            before = _made_again(before, fact.resource, facts)
         changes.append(Change(fact.resource, before, None, _address_reason(fact), netns))
     return tuple(changes)
+
+
+def _made_again(state: AddressState, address: Address, facts: NamespaceFacts) -> AddressState:
+    """Return the state of an address that the kernel makes again: from the MAC that its link had then, if need be."""
+    link = facts.link(address.link)
+    if link is None:
+        return state
+    mac = mac_of_link_local(address.address.ip) if link.addrgenmode == EUI64 else None
+    other = GeneratedFrom(mac, link.mac) if mac and link.mac and mac != link.mac else None
+    return evolve(state, generated=link.addrgenmode, generated_from=other)
 
 
 def removal_order(links: tuple[LinkFact, ...], facts: NamespaceFacts) -> list[AddressFact]:

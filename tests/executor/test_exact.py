@@ -1,7 +1,8 @@
 """Odd namespaces come back exactly as they were, compared by what the kernel itself lists; or are refused by name.
 
 Each case of exact.json is a list of lines that are run in a namespace whose eth0 is one end of a veth (`"lo": false`:
-lo stays down), and perhaps what is run `meanwhile`, `left` of which must be there afterwards, or why it is `refused`.
+lo stays down), and perhaps what is run `meanwhile`, what of that must be `left` and what is `said` of it afterwards, or
+why it is `refused`.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def test_what_was_there_comes_back(name: str, pod: Namespace, tmp_path: Path) ->
     pod.run("sh", "-e", stdin="\n".join(case.get("meanwhile", ())))
     entry = settings.store.load(ID)
     assert entry is not None
-    restore(entry, settings, "teardown")
+    outcome = restore(entry, settings, "teardown")
+    for words in case.get("said", ()):
+        assert any(words in note for note in outcome.notes), outcome.notes
     _must_be_back(before, pod, case.get("left", ()))
 
 

@@ -84,7 +84,8 @@ def secondaries(facts: NamespaceFacts, link: str) -> set[Address]:
 
 def _address(facts: NamespaceFacts, resource: Address, after: Any) -> NamespaceFacts:
     """Return the facts with an address, less the routes that it brings but that go again."""
-    added = add_address(facts, AddressFact(resource, evolve(after, unmade_routes=(), generated=False)))
+    plain = evolve(after, unmade_routes=(), generated=None, generated_from=None)
+    added = add_address(facts, AddressFact(resource, plain))
     unmade = [route for route in after.unmade_routes if route.table != "local"]
     _demand(set(unmade) <= {fact.resource for fact in added.routes}, f"{resource} brings no {unmade}")
     return evolve(added, routes=tuple(fact for fact in added.routes if fact.resource not in unmade))

@@ -34,7 +34,8 @@ PEERS6 = ("fd00:7::1", "fe80::7:1")
 DESTINATIONS4 = (
     "0.0.0.0/0", "10.8.0.0/16", "169.254.1.1/32", "10.1.90.0/24", "10.1.90.128/25", "198.51.100.7/32", "10.0.0.0/8"
 )  # fmt: skip
-FAR4, FAR6 = ("10.8.0.0/16", "198.51.100.7/32"), ("fd08::/16", "2001:db8:1::7/128")
+FAR4, FAR6 = ("10.8.0.0/16", "198.51.100.7/32", "10.1.90.1/32"), ("fd08::/16", "2001:db8:1::7/128", "fd00:2::1/128")
+GROUPS = ("224.0.0.5", "ff02::5")
 DESTINATIONS6 = ("::/0", "fd08::/16", "fd00:1:90::/64", "2001:db8:1::7/128", "fd00::/8")
 VERSIONS = ("1.0.0", "0.3.1", "0.4.0", "1.1.0", "0.3.0", "0.2.0", "0.1.0")
 LIES = ("an address that nobody has", "a link that is not there", "a wrong index", "a wrong MAC", "another length")
@@ -141,7 +142,9 @@ def cases(draw: DrawFn) -> Case:
     if any(line.program == "sysctl" and "disable_ipv6" in line.text for line in lines):
         # The kernel takes no route through an IPv6 gateway any more, so one that is there already could not come back.
         lines = [line for line in lines if "inet6" not in line.text]
-    return Case(Script(tuple(lines)), draw(wishes(names)), by_hand=rarely(draw, 3))
+    # A twin would make other random addresses.
+    is_alike = not any(line.text.endswith("addr_gen_mode=3") for line in lines)
+    return Case(Script(tuple(lines)), draw(wishes(names)), by_hand=rarely(draw, 3) and is_alike)
 
 
 def _probing_fast(line: Line) -> list[Line]:
@@ -174,7 +177,7 @@ def early_sysctls() -> SearchStrategy[Line]:
     """Draw a setting that is for what comes after it."""
     settings = (
         "net/ipv4/conf/all/promote_secondaries=1", "net/ipv4/conf/default/promote_secondaries=1",
-        "net/ipv6/conf/default/accept_dad=2",
+        "net/ipv6/conf/default/accept_dad=2", "net/ipv6/conf/default/addr_gen_mode=3",
         "net/ipv6/conf/default/disable_ipv6=1", "net/ipv6/conf/default/addr_gen_mode=1",
         "net/ipv6/conf/all/forwarding=1", "net/ipv4/ip_forward=1",
         "net/ipv6/conf/default/keep_addr_on_down=1", "net/ipv6/conf/default/use_tempaddr=2",
@@ -251,7 +254,7 @@ def _lifetimes(draw: DrawFn) -> str:
 @st.composite
 def _address4(draw: DrawFn, names: tuple[str, ...]) -> Line:
     link, host = draw(st.sampled_from((*names, "lo") if rarely(draw, 8) else names)), draw(st.sampled_from(HOSTS4))
-    length = 32 if link == "lo" else draw(st.sampled_from(LENGTHS4))  # going down, lo would keep a shorter one's route
+    length = draw(st.sampled_from(LENGTHS4))
     peer = pick(draw, *GATEWAYS4, one_in=8) if link != "lo" else ""
     options = [
         pick(draw, "broadcast +", "broadcast 10.1.90.255", "broadcast 10.9.9.9"),
@@ -305,9 +308,6 @@ def _route(draw: DrawFn, names: tuple[str, ...], family: int) -> Line:
     else:
         hops = [_hop(draw, names, family)]
     metric = pick(draw, "metric 0", "metric 100", "metric 256", "metric 1024", "metric 4000000000")
-    if "via" not in " ".join(hops):
-        # So that no gateway is reached only through a route that is equal but for having none, and comes back later.
-        metric = pick(draw, "metric 80", "metric 90", one_in=1)
     protocol = pick(draw, "proto static", "proto kernel", "proto ra", "proto bird", "proto 42", "proto boot")
     words = [
         "route",
@@ -320,8 +320,7 @@ def _route(draw: DrawFn, names: tuple[str, ...], family: int) -> Line:
         pick(draw, "scope link", "scope host", "scope global", "scope 50") if family == 4 else "",
         pick(draw, *(f"src {source}" for source in sources), one_in=4),
         pick(draw, "pref high", "pref low") if family == 6 else "",
-        # What expires and is the kernel's or a router's comes with the next advertisement.
-        pick(draw, "expires 5000", one_in=10) if family == 6 and protocol not in ("proto kernel", "proto ra") else "",
+        pick(draw, "expires 5000", one_in=10) if family == 6 else "",
         *_metrics(draw),
     ]
     return Line(" ".join(filter(None, [*words, *hops])))
@@ -353,9 +352,9 @@ def _unusual_route(draw: DrawFn, names: tuple[str, ...]) -> Line:
         segments = "encap seg6 mode encap segs fd00:1:90::1" if family == 6 else "encap ip id 5 dst 10.1.90.1"
         return Line(f"route {verb} {dst} {segments} dev {link}")
     if kind in ("local", "anycast"):
-        # The local table is asked first. What covered a gateway there would keep the kernel from taking it again.
         far = draw(st.sampled_from(FAR4 if family == 4 else FAR6))
-        return Line(f"route {verb} {draw(st.sampled_from((kind, 'table local')))} {far} dev {link}")
+        how = pick(draw, "proto kernel", "metric 0")
+        return Line(f"route {verb} {draw(st.sampled_from((kind, 'table local')))} {far} dev {link} {how}")
     return Line(f"route {verb} {kind} {dst} {table} {pick(draw, 'dev ' + link)}")
 
 
@@ -363,12 +362,14 @@ def _unusual_route(draw: DrawFn, names: tuple[str, ...]) -> Line:
 def neighbours(draw: DrawFn, names: tuple[str, ...]) -> Line:
     """Draw a neighbour entry that somebody sets."""
     link = draw(st.sampled_from(names))
-    address = draw(st.sampled_from(GATEWAYS4 + GATEWAYS6))
+    address = draw(st.sampled_from(GATEWAYS4 + GATEWAYS6 + GROUPS))
     if rarely(draw, 4):
         return Line(f"neigh add proxy {address} dev {link} {pick(draw, 'router', 'extern_learn')}")
     state = draw(st.sampled_from(("permanent", "noarp", "stale", "reachable")))
     mac = draw(st.sampled_from(("ee:ee:ee:ee:ee:ee", "02:00:00:00:00:31")))
     flags = [pick(draw, "router"), pick(draw, "extern_learn"), pick(draw, "managed", "use", one_in=20)]
+    if rarely(draw, 8):
+        return Line(f"neigh add {address} dev {link} managed")
     return Line(f"neigh add {address} lladdr {mac} dev {link} nud {state} {' '.join(flags)}")
 
 
@@ -416,6 +417,11 @@ def removals(draw: DrawFn, names: tuple[str, ...]) -> Line:
         f"addr flush dev {link} scope link",
         "addr del 127.0.0.1/8 dev lo",
         "addr del ::1/128 dev lo",
+        f"route del table local broadcast 10.{position + 1}.90.255 dev {link}",
+        f"route del table local local 10.{position + 1}.90.5 dev {link}",
+        f"route del table local local {draw(st.sampled_from(HOSTS6))} dev {link}",
+        f"route del table local multicast ff00::/8 dev {link}",
+        f"addr change {draw(st.sampled_from(HOSTS6))}/64 dev {link} metric 77",
     )
     return Line(draw(st.sampled_from(choices)))
 

@@ -40,7 +40,6 @@ Line = tuple[tuple[object, ...], str] | None
 def _address(header: bytes, found: Attributes) -> Line:
     preferred, valid = struct.unpack("<II", found.pop(6)[:8])
     flags = struct.unpack("<I", found.pop(8))[0] & ~_TENTATIVE
-    found.pop(11, None)  # IFA_PROTO: no `ip` of Debian 12 can give it to an address
     family, length, _, scope, index = struct.unpack("<BBBBI", header)
     lives = f"{_time(valid)}/{_time(preferred)}"
     return (family,), f"link {index} /{length} scope {scope} flags {flags:#x} lifetimes {lives} {_words(found)}"

@@ -1,0 +1,152 @@
+"""What a route needs only while it is added: it stays when its gateway or source can't be reached any more.
+
+A default route outlives the connected route that made its gateway reachable, and a route in another table the address
+that it has as its source (ip-route(8)). To add such a route again, a host route to the gateway, or a local entry for
+the source, comes just before it and goes just behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from ipaddress import ip_network
+
+from attrs import field, frozen
+
+from planner.errors import Refused
+from planner.facts.kernel_routes import LOCAL_TABLE
+from planner.facts.model import NamespaceFacts
+from planner.kinds.route import MAIN_TABLE, UNICAST, NextHop, Route
+from planner.text.values import InterfaceName, IpAddress, IpNetwork, Keyword
+
+# Not the kernel's, nor what ``ip`` gives unasked, so that it is told from others' (ip-route(8), "protocol").
+_PROTOCOL = Keyword("static")
+_LOCAL = Keyword("local")
+_DEFAULT_TABLE = Keyword("default")
+_FIRST_METRIC = 1  # of IPv6 the least; IPv4 ``prepend`` comes first by itself
+
+
+@frozen
+class Reachability:
+    """What is reached in a namespace when routes are added again; ``is_ready`` says which routes are there by then."""
+
+    facts: NamespaceFacts
+    is_ready: Callable[[Route], bool] = field(repr=False)
+    _found: dict[tuple[IpAddress, InterfaceName, Keyword], bool] = field(factory=dict, init=False, repr=False)
+
+    def temporary_routes(self, route: Route) -> tuple[Route, ...]:
+        """Return the routes without which ``route`` can't be added: none for most.
+
+        Raises Refused if nothing would help.
+        """
+        found = tuple(dict.fromkeys((*self._for_source(route), *self._for_gateways(route))))
+        taken = next((other for other in found if self._is_taken(other)), None)
+        if taken is not None:
+            raise Refused(f"{route} could only be added again with {taken}, but there is one: remove one of them")
+        return found
+
+    def _is_taken(self, route: Route) -> bool:
+        """Say whether a temporary route would be taken for another, or come behind one that counts."""
+        found = self._by_dst.get((route.table, route.dst), ())
+        if route.dst.version == 4:
+            return route in found
+        return any(other.metric == route.metric for other in found)
+
+    def _for_source(self, route: Route) -> Iterator[Route]:
+        """Yield the local entry of a source that is no address any more; IPv6 takes the source off such a route."""
+        source = route.source
+        if source is None or route.dst.version != 4 or source in self._own or self._is_local(source):
+            return
+        hops = tuple(NextHop(dev) for dev in route.links[:1])
+        host = Keyword("host")
+        yield Route(ip_network(source), hops, type=_LOCAL, table=LOCAL_TABLE, protocol=_PROTOCOL, scope=host)
+
+    def _is_local(self, address: IpAddress) -> bool:
+        best = self._best(address, None, LOCAL_TABLE, None)
+        return best is not None and best.type == _LOCAL
+
+    def _for_gateways(self, route: Route) -> Iterator[Route]:
+        """Yield a host route to each gateway that a lookup would not find on its link."""
+        for hop in route.nexthops:
+            if hop.via is None or hop.dev is None or route.nhid is not None:
+                continue
+            self._refuse_own(route, hop, hop.via)
+            if hop.onlink or (hop.via.version == 6 and hop.via.is_link_local):
+                continue
+            table = route.table if hop.via.version == route.dst.version else MAIN_TABLE
+            if not self._is_reached(hop.via, hop.dev, table, route):
+                yield _host_route(hop.via, hop.dev, table)
+
+    def _refuse_own(self, route: Route, hop: NextHop, gateway: IpAddress) -> None:
+        """Raise Refused if a gateway is an address of the namespace by now, and the kernel takes it for none then."""
+        if gateway not in self._own or (gateway.version == 4 and not hop.onlink):
+            return
+        if gateway.version == 4 or not gateway.is_link_local or hop.dev in self._own[gateway]:
+            raise Refused(f"{route} could not be added again, since {gateway} is an address of the pod's own by now")
+
+    def _is_reached(self, gateway: IpAddress, link: InterfaceName, table: Keyword, route: Route) -> bool:
+        """Say whether a lookup finds a gateway on its link: in the route's own table, or else as any packet would."""
+        own = route if gateway.version == route.dst.version and gateway in route.dst else None
+        if own is None:
+            key = (gateway, link, table)
+            if key not in self._found:
+                self._found[key] = self._looks_up(gateway, link, table, route, None)
+            return self._found[key]
+        return self._looks_up(gateway, link, table, route, own)
+
+    def _looks_up(
+        self, gateway: IpAddress, link: InterfaceName, table: Keyword, route: Route, own: Route | None
+    ) -> bool:
+        tables = (*((table,) if table != MAIN_TABLE else ()), LOCAL_TABLE, MAIN_TABLE, _DEFAULT_TABLE)
+        for each in tables:
+            best = self._best(gateway, link, each, own)
+            if best is None:
+                continue
+            if best.table == LOCAL_TABLE and best.type != _LOCAL and table == MAIN_TABLE:
+                raise Refused(f"{route} could not be added again, since {best} is there: remove one of them")
+            is_direct = best.type == UNICAST and any(way.dev == link and way.via is None for way in best.nexthops)
+            return best.type == _LOCAL or (is_direct and self.is_ready(best))
+        return False
+
+    def _best(self, address: IpAddress, link: InterfaceName | None, table: Keyword, but: Route | None) -> Route | None:
+        """Return the route by which a lookup finds an address, with a link only by that; None if there is none."""
+        for length in self._lengths.get((table, address.version), ()):
+            network = ip_network((address, length), strict=False)
+            found = [
+                route
+                for route in self._by_dst.get((table, network), ())
+                if route != but and (link is None or link in route.links or not route.links)
+            ]
+            if found:
+                return min(found, key=lambda route: route.metric or 0)
+        return None
+
+    @cached_property
+    def _own(self) -> dict[IpAddress, list[InterfaceName]]:
+        """Return the addresses that the namespace has, with their links."""
+        found: dict[IpAddress, list[InterfaceName]] = {}
+        for fact in self.facts.addresses:
+            found.setdefault(fact.resource.address.ip, []).append(fact.resource.link)
+        return found
+
+    @cached_property
+    def _by_dst(self) -> dict[tuple[Keyword, IpNetwork], list[Route]]:
+        found: dict[tuple[Keyword, IpNetwork], list[Route]] = {}
+        for fact in self.facts.routes:
+            found.setdefault((fact.resource.table, fact.resource.dst), []).append(fact.resource)
+        return found
+
+    @cached_property
+    def _lengths(self) -> dict[tuple[Keyword, int], list[int]]:
+        """Return the lengths of the prefixes in each table, the longest first."""
+        found: dict[tuple[Keyword, int], set[int]] = {}
+        for table, dst in self._by_dst:
+            found.setdefault((table, dst.version), set()).add(dst.prefixlen)
+        return {key: sorted(lengths, reverse=True) for key, lengths in found.items()}
+
+
+def _host_route(gateway: IpAddress, link: InterfaceName, table: Keyword) -> Route:
+    hops = (NextHop(link),)
+    if gateway.version == 6:
+        return Route(ip_network(gateway), hops, table=table, metric=_FIRST_METRIC, protocol=_PROTOCOL)
+    return Route(ip_network(gateway), hops, table=table, protocol=_PROTOCOL, scope=Keyword("link"))

@@ -1,0 +1,137 @@
+"""What a namespace can hold that nobody could add like that again, and what helps.
+
+planner/wiring/temporaries.py, planner/facts/makers.py and planner/facts/kept.py are there for these.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.kernel.asking import link_local, routes, try_ip
+from tests.support import Namespace, eventually
+from tests.support.netlink import raw_dump
+from tests.support.pods import Pod
+
+_ADDRCONF = 0x40000  # <linux/ipv6_route.h>
+_BY_LINK, _BY_HAND = " 11:03", " 11:"  # IFA_PROTO in <linux/if_addr.h>
+
+
+def add(namespace: Namespace, *lines: str) -> None:
+    """Run `ip` for each line."""
+    for line in lines:
+        namespace.ip(line)
+
+
+def local_entries(inside: Namespace) -> list[str]:
+    """Return the IPv6 addresses of eth0 that have a local entry."""
+    lines = inside.ip("-6 route show table local type local dev eth0").splitlines()
+    return [line.split()[1 if line.startswith("local") else 0] for line in lines]
+
+
+def test_a_route_outlives_what_made_its_gateway_reachable(inside: Namespace) -> None:
+    """To add it again takes a host route to the gateway, in front of others, that may go at once."""
+    add(inside, "addr add 192.0.2.5/24 dev eth0", "route add default via 192.0.2.1", "route del 192.0.2.0/24 dev eth0")
+    assert routes(inside) == ["default via 192.0.2.1 dev eth0"]
+    again = "route prepend default via 192.0.2.1 dev eth0"
+    assert "invalid gateway" in try_ip(inside, again).err
+    add(inside, "route del default", "route add blackhole 192.0.2.1", "route prepend 192.0.2.1 dev eth0 scope link")
+    add(inside, again, "route del 192.0.2.1 dev eth0 scope link")
+    assert routes(inside) == ["default via 192.0.2.1 dev eth0", "blackhole 192.0.2.1"]
+
+
+def test_an_ipv6_route_too(inside: Namespace) -> None:
+    """IPv6 takes the host route with the least metric."""
+    add(inside, "-6 route add 2001:db8::1 dev eth0 metric 1", "-6 route add default via 2001:db8::1 dev eth0")
+    add(inside, "-6 route del 2001:db8::1 dev eth0 metric 1")
+    assert [line.split()[:3] for line in routes(inside, family=6)] == [["default", "via", "2001:db8::1"]]
+    assert try_ip(inside, "-6 route append default via 2001:db8::1 dev eth0").rc == 2
+
+
+def test_a_route_in_another_table_outlives_its_source(inside: Namespace) -> None:
+    """A local entry is as good as an address, and when it goes it takes no route along, of any table."""
+    route = "route add 198.51.100.0/24 dev eth0 src 192.0.2.6"
+    add(inside, "addr add 192.0.2.5/24 dev eth0", "addr add 192.0.2.6/24 dev eth0", f"{route} table 100")
+    add(inside, "addr del 192.0.2.6/24 dev eth0")
+    assert routes(inside, "table 100") == ["198.51.100.0/24 dev eth0 scope link src 192.0.2.6"]
+    assert "Invalid prefsrc" in try_ip(inside, f"{route} table 101").err
+    entry = "local 192.0.2.6 dev eth0 table local scope host"
+    add(inside, f"route add {entry}", f"{route} table 101", route, f"route del {entry}")
+    assert len(routes(inside, "table 101")) == len(routes(inside, "198.51.100.0/24")) == 1
+
+
+def test_an_own_address_is_a_gateway_for_ipv4_alone(inside: Namespace) -> None:
+    """Unless the route says `onlink`."""
+    add(inside, "addr add 192.0.2.5/24 dev eth0", "addr add 2001:db8::5/64 dev eth0 nodad")
+    add(inside, "route add default via 192.0.2.5 dev eth0")
+    assert "invalid gateway" in try_ip(inside, "route append default via 192.0.2.5 dev eth0 onlink").err
+    assert "local address" in try_ip(inside, "-6 route add default via 2001:db8::5 dev eth0").err
+
+
+def test_nobody_can_add_a_local_ipv6_entry_as_the_kernel_does(inside: Namespace) -> None:
+    """It has metric 0, which for others means 1024."""
+    add(inside, "-6 route add local 2001:db8::7 dev eth0 table local metric 0 proto kernel")
+    assert "metric 1024" in inside.ip("-6 route show table local 2001:db8::7")
+
+
+def test_no_gateway_tells_equal_ipv6_routes_apart(inside: Namespace) -> None:
+    """`via ::` names the one without a gateway; without it the first by that link goes, with all its ways."""
+    add(inside, "addr add 2001:db8::5/64 dev eth0 nodad")
+    for way in ("via 2001:db8::1 dev eth0", "via 2001:db8::2 dev eth0", "dev eth0"):
+        inside.ip(f"-6 route append 2001:db8:1::/64 {way}")
+    inside.ip("-6 route del 2001:db8:1::/64 via :: dev eth0")
+    assert len(inside.ip("-6 route show 2001:db8:1::/64").splitlines()) == 3
+    add(inside, "-6 route append 2001:db8:1::/64 dev eth0", "-6 route del 2001:db8:1::/64 dev eth0")
+    assert routes(inside, "2001:db8:1::/64", family=6) == ["2001:db8:1::/64 dev eth0 metric 1024 pref medium"]
+
+
+def test_the_kernel_marks_the_link_local_address_that_it_made(inside: Namespace) -> None:
+    """`ip` 6.1 doesn't show it. One of somebody's has no mark; the mode's sysctl makes a marked one."""
+    (own,) = link_local(inside)
+
+    def line() -> str:
+        return next(line for line in raw_dump(inside)["address"] if "scope 253" in line and "link 1 " not in line)
+
+    assert line().endswith(_BY_LINK)
+    add(inside, f"addr del {own['local']}/64 dev eth0", f"addr add {own['local']}/64 dev eth0 nodad")
+    assert _BY_HAND not in line()
+    inside.ip(f"addr del {own['local']}/64 dev eth0")
+    for mode in (1, 0):
+        inside.sysctl("net/ipv6/conf/eth0/addr_gen_mode", mode)
+    assert line().endswith(_BY_LINK)
+
+
+def test_what_only_looks_advertised_has_no_mark(inside: Namespace) -> None:
+    """`/proc/net/ipv6_route` tells by a flag whether an advertisement made a route (planner/facts/makers.py)."""
+    inside.ip("-6 route add default via fe80::9 dev eth0 proto ra expires 500")
+    table = inside.inside(lambda: Path("/proc/thread-self/net/ipv6_route").read_text())
+    (line,) = (line.split() for line in table.splitlines() if line.endswith("eth0") and line.startswith("0" * 32))
+    assert int(line[8], 16) & _ADDRCONF == 0
+
+
+def test_an_address_that_outlives_its_link_going_down_has_no_local_entry(inside: Namespace) -> None:
+    """With `keep_addr_on_down`. Nobody listens to its group; one that is added then has both."""
+    inside.sysctl("net/ipv6/conf/eth0/keep_addr_on_down", 1)
+    inside.ip("addr add 2001:db8::5/64 dev eth0 nodad")
+    eventually(lambda: "2001:db8::5" in local_entries(inside), "the local entry")
+    add(inside, "link set eth0 down", "addr add 2001:db8::6/64 dev eth0 nodad")
+    assert "2001:db8::5" in inside.ip("addr show dev eth0")
+    eventually(lambda: local_entries(inside) == ["2001:db8::6"], "the local entry of the other one")
+    groups = inside.ip("maddr show dev eth0")
+    assert ("ff02::1:ff00:5" in groups, "ff02::1:ff00:6" in groups) == (False, True)
+
+
+def test_the_last_address_of_a_prefix_takes_one_route_along(inside: Namespace) -> None:
+    """Two with other metrics make two routes: one is left behind."""
+    add(inside, "addr add 2001:db8::5/64 dev eth0 nodad", "addr add 2001:db8::6/64 dev eth0 nodad metric 77")
+    assert len(routes(inside, family=6)) == 2
+    add(inside, "addr del 2001:db8::6/64 dev eth0", "addr del 2001:db8::5/64 dev eth0")
+    assert len(routes(inside, family=6)) == 1
+
+
+def test_lo_makes_local_routes_by_going_up_that_stay(joined: Pod) -> None:
+    """Of addresses that it has already; down again it keeps them."""
+    inside = joined.inside
+    add(inside, "link set lo down", "addr add 203.0.113.5/24 dev lo")
+    assert "203.0.113.0/24" not in inside.ip("route show table local")
+    add(inside, "link set lo up", "link set lo down")
+    assert "local 203.0.113.0/24 dev lo" in inside.ip("route show table local")
