@@ -258,12 +258,16 @@ def list(*, settings: Settings | None = None) -> tuple[Wiring, ...]:
 
 
 def log(id: str | None = None, *, settings: Settings | None = None) -> tuple[LogRecord, ...]:
-    """Return the commands that were run, the oldest first, of one wiring or of all."""
+    """Return the commands that were run, the oldest first, of one wiring or of all whose journals can be read.
+
+    Raises HostError if that of ``id`` cannot be read.
+    """
     from executor.state.journal import read_logs
 
     store = _settings(settings).store
     ids = store.journalled_ids() if id is None else (_id(id),)
-    return tuple(read_logs({plan_id: store.journal_path(plan_id) for plan_id in ids}))
+    paths = {plan_id: store.journal_path(plan_id) for plan_id in ids}
+    return tuple(read_logs(paths, (lambda _: None) if id is None else None))
 
 
 def _settings(settings: Settings | None) -> Settings:

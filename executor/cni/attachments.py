@@ -14,7 +14,8 @@ from attrs import frozen
 from executor.cni.call import Attachment, Call
 from executor.errors import HostError
 from executor.netns.namespace import Namespace
-from executor.state.store import AtomicWrite, StateStore, delete_document
+from executor.state.document import AtomicWrite, delete_document, read_document
+from executor.state.store import StateStore
 from planner.errors import PodwireError
 from planner.text.document import Node, load_json
 from planner.text.values import NetnsPath, PlanId
@@ -84,9 +85,12 @@ class Attachments:
         try:
             document = self._document(plan_id)
             container, ifname, network = (document.field(key).text() for key in ("containerID", "ifname", "network"))
-        except (OSError, PodwireError):
-            return Known(plan_id, None, None)
-        return Known(plan_id, Attachment(container, ifname), network)
+            attachment = Attachment(container, ifname)
+            is_its_own = attachment.plan_id == plan_id
+        except (PodwireError, ValueError):
+            is_its_own = False
+        return Known(plan_id, attachment, network) if is_its_own else Known(plan_id, None, None)
 
     def _document(self, plan_id: PlanId) -> Node:
-        return load_json((self._folder / f"{plan_id}.json").read_bytes(), f"attachment {plan_id}")
+        what = f"attachment {plan_id}"
+        return load_json(read_document(self._folder / f"{plan_id}.json", what) or b"", what)

@@ -17,6 +17,7 @@ from attrs import frozen
 
 from executor.errors import HostError
 from executor.netns.lock import locked_within
+from executor.state.document import refuse_foreign
 from executor.state.store import StateStore
 from planner.errors import PodwireError, Refused
 from planner.text.codec import from_json, to_json
@@ -84,7 +85,8 @@ def only_server(plan_id: PlanId, store: StateStore) -> Iterator[RecordFile]:
     """
     store.prepare()
     path = store.server_file(plan_id)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = _open(path, os.O_CREAT)
+    assert fd is not None  # noqa: S101  it was made
     try:
         if not locked_within(fd, 0):
             pids = ", ".join(str(process.pid) for process in _read(fd, path).processes[:1])
@@ -101,12 +103,9 @@ def only_server(plan_id: PlanId, store: StateStore) -> Iterator[RecordFile]:
 def stop_server(plan_id: PlanId, store: StateStore) -> bool:
     """End who serves the guest of a wiring, and forget it; say whether there was anybody. Raises HostError."""
     path = store.server_file(plan_id)
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    fd = _open(path)
+    if fd is None:
         return False
-    except OSError as error:
-        raise HostError(f"{shown(str(path))} cannot be opened: {error.strerror}") from None
     try:
         if not _ended(fd, path):
             raise HostError(f"what serves {plan_id} does not end: {shown(str(path))} names its processes")
@@ -142,16 +141,34 @@ def is_served(plan_id: PlanId, store: StateStore) -> bool:
 
 
 def is_to_serve_again(plan_id: PlanId, store: StateStore) -> bool:
-    """Say whether a server that served by itself was killed."""
+    """Say whether a server that served by itself was killed; what is damaged says nothing."""
     path = store.server_file(plan_id)
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
+        fd = _open(path)
+    except HostError:
+        return False
+    if fd is None:
         return False
     try:
         return locked_within(fd, 0) and _read(fd, path).alone
     finally:
         os.close(fd)
+
+
+def _open(path: Path, flags: int = 0) -> int | None:
+    """Open a record to read and write it, None if there is none. Raises HostError if that is no file of ours."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | flags, 0o600)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise HostError(f"{shown(str(path))} cannot be opened: {error.strerror}") from None
+    try:
+        refuse_foreign(os.fstat(fd), shown(str(path)))
+    except HostError:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _read(fd: int, path: Path) -> Record:

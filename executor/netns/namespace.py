@@ -157,7 +157,7 @@ def _open_namespace(path: NetnsPath) -> int:
         # Namespace files are regular ones. Opening a device or a FIFO, even to look, might do something.
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise _not_a_namespace(path)
-        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         name = path.rpartition("/")[2]
         hint = f"; that of process {name} is --pid {name}" if name.isdecimal() else ""

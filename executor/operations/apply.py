@@ -14,9 +14,10 @@ from executor.operations.outcome import MEANWHILE, Outcome
 from executor.operations.plan import beside, plan_of, refuse_the_hosts
 from executor.operations.rollback import half_done, roll_back_and_delete
 from executor.settings import Settings
+from executor.state.document import AtomicWrite
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.status import is_gone, is_half_done, open_recorded
-from executor.state.store import APPLYING, WIRED, AtomicWrite, WiringRecord
+from executor.state.store import APPLYING, WIRED, WiringRecord
 from planner.changes.change import Change, pending
 from planner.changes.lookup import Lookup
 from planner.errors import PlannerError, Refused, StalePlan

@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from attrs import evolve, frozen
 
 from executor.errors import HostError
+from executor.state.document import MOST_OF_ENTRY, open_ours, refuse_foreign
 from executor.state.events import Began, Event, Ran, RollingBack, Running
 from executor.state.rotation import MOST_BYTES, rotate, with_older
 from planner.errors import InvalidInput
-from planner.text.document import Node
+from planner.text.document import MAX_BYTES, Node
 from planner.text.values import PlanId, shown
 
 _KEPT_OUTPUT = 64 * 1024
+# No line that podwire writes is longer (one holds a copy of the state entry), and no journal larger: it is put behind
+# the older ones when it is full, and one operation adds less than this to it.
+_LONGEST_LINE = MOST_OF_ENTRY + MAX_BYTES
+_MOST_READ = 512 * 1024 * 1024
 _as_line = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -64,17 +69,20 @@ class Journal:
         try:
             fd = os.open(path, flags, 0o600)
         except OSError as error:
-            raise HostError(f"the journal {shown(str(path))} cannot be written: {error.strerror}") from None
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise HostError(f"the journal {shown(str(path), 200)} cannot be written: {error.strerror}") from None
+        try:
+            refuse_foreign(os.fstat(fd), f"the journal {shown(str(path), 200)}")
+        except HostError:
             os.close(fd)
-            raise HostError(f"the journal {shown(str(path))} is not a regular file")
+            raise
         if os.fstat(fd).st_size < MOST_BYTES:
             return cls(path, fd)
         os.close(fd)
         try:
             rotate(path)
         except OSError as error:
-            raise HostError(f"the journal {shown(str(path))} is full and cannot be renamed: {error.strerror}") from None
+            what = shown(str(path), 200)
+            raise HostError(f"the journal {what} is full and cannot be renamed: {error.strerror}") from None
         return cls.open(path)
 
     def close(self) -> None:
@@ -121,24 +129,39 @@ def _as_json(event: Event) -> dict[str, Any]:
     return {"event": "ended", "outcome": event.outcome, "why": event.why}
 
 
-def _read_log(nodes: Iterable[Node], plan_id: PlanId) -> Iterator[LogRecord]:
-    """Yield the commands in the lines of a journal in the order in which they were run; others are skipped."""
-    operation = _Operation("", "", "")
-    waiting: dict[int, LogRecord] = {}  # by number: commands may run side by side
-    for node in nodes:
+class _Reader:
+    """What the lines of a journal say, one after the other; what is no line of podwire's is passed over."""
+
+    def __init__(self, plan_id: PlanId) -> None:
+        self._id = plan_id
+        self._operation = _Operation("", "", "")
+        self._waiting: dict[int, LogRecord] = {}  # by number: commands may run side by side
+
+    def commands(self, nodes: Iterable[Node]) -> Iterator[LogRecord]:
+        """Yield the commands in the order in which they were run."""
+        for node in nodes:
+            with suppress(InvalidInput):  # somebody edited it, or a disk did
+                yield from self._line(node)
+        yield from self._waiting.values()
+
+    def _line(self, node: Node) -> Iterator[LogRecord]:
         event = node.field("event").text()
-        again = event == "running" and node.field("number").integer() in waiting  # the line between is not there
-        if event == "began" or again:
-            yield from waiting.values()
-            waiting.clear()
         if event == "began":
-            operation = _began(node, plan_id)
+            self._operation = _began(node, self._id)
+            yield from self._died()
         elif event == "running":
-            waiting[node.field("number").integer()] = _started(node, plan_id, operation)
-        elif event == "ran" and (number := node.field("number").integer()) in waiting:
-            waiting[number] = _finished(waiting[number], node)
-            yield from _ended(waiting)
-    yield from waiting.values()
+            number, started = node.field("number").integer(), _started(node, self._id, self._operation)
+            if number in self._waiting:  # the line with which another operation began is not there
+                yield from self._died()
+            self._waiting[number] = started
+        elif event == "ran" and (number := node.field("number").integer()) in self._waiting:
+            self._waiting[number] = _finished(self._waiting[number], node)
+            yield from _ended(self._waiting)
+
+    def _died(self) -> Iterator[LogRecord]:
+        """Yield what was running when its podwire ended."""
+        yield from self._waiting.values()
+        self._waiting.clear()
 
 
 @frozen
@@ -162,24 +185,33 @@ def _ended(waiting: dict[int, LogRecord]) -> Iterator[LogRecord]:
 
 
 def lines_of(path: Path) -> Iterator[Node]:
-    """Yield the whole lines of a journal; the last one before a crash may be torn. Raises HostError."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
+    """Yield the lines of a journal that are JSON objects; the last one before a crash may be torn. Raises HostError."""
+    what = f"the journal {shown(str(path), 200)}"
+    fd = open_ours(path, what)
+    if fd is None:
         return
-    except OSError as error:
-        raise HostError(f"the journal {shown(str(path))} cannot be read: {error.strerror}") from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise HostError(f"the journal {shown(str(path))} is not a regular file")
-    with open(fd, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(value, dict) and "event" in value:
-                yield Node(value, "journal")
+    with open(fd, "rb") as file:
+        if os.fstat(fd).st_size > _MOST_READ:
+            raise HostError(f"{what} is larger than {_MOST_READ // 2**20} MiB, so it is not podwire's")
+        try:
+            yield from _objects(file)
+        except OSError as error:
+            raise HostError(f"{what} cannot be read: {error.strerror}") from None
+
+
+def _objects(file: BinaryIO) -> Iterator[Node]:
+    is_whole = True
+    while line := file.readline(_LONGEST_LINE):
+        if is_whole:  # else it is the rest of one that is too long
+            with suppress(ValueError, RecursionError):
+                value = json.loads(line.decode("utf-8", "replace"), parse_constant=_no_constant)
+                if isinstance(value, dict) and "event" in value:
+                    yield Node(value, "journal")
+        is_whole = line.endswith(b"\n")
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a number")
 
 
 def _started(node: Node, plan_id: PlanId, operation: _Operation) -> LogRecord:
@@ -205,12 +237,18 @@ def _finished(record: LogRecord, node: Node) -> LogRecord:
     )
 
 
-def read_logs(paths: dict[PlanId, Path]) -> list[LogRecord]:
-    """Return the commands of several journals in the order of time. A damaged line ends its journal's reading."""
+def read_logs(paths: dict[PlanId, Path], unreadable: Callable[[HostError], None] | None = None) -> list[LogRecord]:
+    """Return the commands of several journals in the order of time. Lines that are not podwire's are passed over.
+
+    A journal that cannot be read is told to ``unreadable``, and keeps none of the others from being read; without that
+    it raises HostError.
+    """
     found: list[LogRecord] = []
     for plan_id, path in paths.items():
         try:
-            found += _read_log(chain.from_iterable(map(lines_of, with_older(path))), plan_id)
-        except InvalidInput as error:
-            raise HostError(f"the journal {shown(str(path))} is damaged: {error}") from None
+            found += _Reader(plan_id).commands(chain.from_iterable(map(lines_of, with_older(path))))
+        except HostError as error:
+            if unreadable is None:
+                raise
+            unreadable(error)
     return sorted(found, key=lambda record: record.time)

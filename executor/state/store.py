@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from attrs import frozen
 
 from executor.clock import Instant
 from executor.errors import HostError
+from executor.netns.namespace import boot_id
+from executor.state.document import MOST_OF_ENTRY, AtomicWrite, delete_document, read_document
+from executor.trust import is_ours_alone, weak_spot
 from planner.errors import InvalidInput, PodwireError
 from planner.text.document import MAX_BYTES, Node, load_json
 from planner.text.values import NetnsPath, PlanId, shown
@@ -35,7 +37,12 @@ _KEYS = (
     *("version", "id", "netns", "cookie", "inode", "links", "boot_id", "status", "applied_at", "observed_uptime"),
     *("confirm_by", "confirm_uptime", "confirm_token", "plan"),
 )
-_NUMBERS = itertools.count(1)
+# What is written when a wiring begins leaves room for the words that are longer later on.
+_MOST_BYTES = MOST_OF_ENTRY
+_ROOM = 4096
+# An entry begins with all but its plan; thousands of links fit into this.
+_MOST_OF_HEAD = 256 * 1024
+_PLAN = b',"plan":'
 _as_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -90,17 +97,37 @@ class StateStore:
         self._servers = self.directory / "dhcp"
         self.journals = self.directory / "journal"
         self.attachments = self.directory / "attachments"
+        self._is_safe = False
 
     def prepare(self) -> None:
-        """Make the directories, readable by root only. Raises HostError if that cannot be."""
+        """Make the directories, readable by root only. Raises HostError if that cannot be, or they are not safe."""
         for directory in (self.directory, self.wirings, self.dummies, self._servers, self.journals):
             try:
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make(directory)
             except OSError as error:
                 raise HostError(
                     f"the state directory {shown(str(directory))} cannot be made: {error.strerror}"
                 ) from None
+        self.check()
+        for directory in self._directories():
+            if directory.exists() and not os.access(directory, os.W_OK):
+                raise HostError(f"the state directory {shown(str(directory))} cannot be written")
+
+    def check(self) -> None:
+        """Refuse, with HostError, a state directory that others could write to: what is in it is trusted."""
+        for directory in self._directories():
             _check_directory(directory)
+        _check_way(self.directory.absolute())
+
+    def _directories(self) -> tuple[Path, ...]:
+        parts = (self.wirings, self.dummies, self._servers, self.journals, self.attachments)
+        return (self.directory, *parts)
+
+    def _check_once(self) -> None:
+        """Look, before anything is read, whether what is there is ours. Raises HostError."""
+        if not self._is_safe:
+            self.check()
+            self._is_safe = True
 
     def save(self, entry: WiringRecord) -> None:
         """Write an entry so that after a crash, of podwire or the machine, it is there whole or as it was before."""
@@ -130,13 +157,22 @@ class StateStore:
             }
             return f'{_as_json(head)[:-1]},"plan":{plan()}}}'
 
-        return tuple(AtomicWrite(self._path(entry.id), functools.partial(document, status)) for status in statuses)
+        path = self._path(entry.id)
+        return tuple(
+            AtomicWrite(
+                path,
+                functools.partial(document, status),
+                most=_MOST_BYTES - (0 if status == TEARING_DOWN else _ROOM),
+                what=f"the state entry of {entry.id}",
+            )
+            for status in statuses
+        )
 
     def load(self, plan_id: PlanId) -> WiringRecord | None:
         """Return the entry of an id, None if there is none. Raises InvalidInput if it was damaged or edited."""
-        path = self._path(plan_id)
-        text = _read(path)
-        return None if text is None else entry_of(load_json(text, f"state entry {plan_id}"), plan_id)
+        what = f"state entry {plan_id}"
+        text = self._read(self._path(plan_id), what, _MOST_BYTES)
+        return None if text is None else entry_of(load_json(text, what, _MOST_BYTES), plan_id)
 
     def delete(self, plan_id: PlanId) -> None:
         """Forget an id, and which network it was attached for; one that is not there is forgotten already."""
@@ -145,29 +181,51 @@ class StateStore:
 
     def ids(self) -> tuple[PlanId, ...]:
         """Return the ids that have an entry, sorted."""
-        return _ids_in(self.wirings, ".json")
+        return self._ids_in(self.wirings, ".json")
 
     def concerning(self, plan_id: PlanId, cookie: int) -> Iterator[WiringRecord]:
-        """Yield the entries of an id or of a namespace (in this boot or another). Of others not even JSON is read.
+        """Yield the entries of an id or of a namespace (in this boot or another). Of others no plan is read.
 
-        A host may have hundreds, and one of them that is damaged is no reason not to wire another namespace.
+        A host may have hundreds, and one of them that is damaged is no reason not to wire another namespace. Raises
+        InvalidInput or HostError if one of these cannot be read.
         """
-        digits = str(cookie).encode()
         for other in self.ids():
-            if other == plan_id or digits in (_read(self._path(other)) or b""):
+            head = None if other == plan_id else self._head(other)
+            if other != plan_id and (head is None or head.cookie != cookie):
+                continue
+            try:
                 entry = self.load(other)
-                if entry is not None and (other == plan_id or entry.cookie == cookie):
-                    yield entry
+            except PodwireError:
+                if head is not None and head.boot_id != boot_id():
+                    continue  # cookies begin anew with each boot
+                raise
+            if entry is not None and (other == plan_id or entry.cookie == cookie):
+                yield entry
 
     def beside(self, plan_id: PlanId, cookie: int) -> Iterator[WiringRecord]:
         """Yield the entries of other ids in a namespace; a damaged one is left out: it must keep nobody from going."""
-        digits = str(cookie).encode()
         for other in self.ids():
+            if other == plan_id or (head := self._head(other)) is None or head.cookie != cookie:
+                continue
             with contextlib.suppress(PodwireError):
-                if other != plan_id and digits in (_read(self._path(other)) or b""):
-                    entry = self.load(other)
-                    if entry is not None and entry.cookie == cookie:
-                        yield entry
+                entry = self.load(other)
+                if entry is not None and entry.cookie == cookie:
+                    yield entry
+
+    def _head(self, plan_id: PlanId) -> _Head | None:
+        """Return of which namespace an entry is without reading its plan; None if that cannot be known."""
+        try:
+            beginning = self._read(self._path(plan_id), "head", _MOST_OF_HEAD) or b""
+            with contextlib.suppress(InvalidInput):
+                return _Head.of(load_json(beginning.partition(_PLAN)[0] + b"}", "head"))
+            entry = self.load(plan_id)  # an earlier podwire's, or anybody's who keeps another order
+        except PodwireError:
+            return None
+        return None if entry is None else _Head(entry.cookie, entry.boot_id)
+
+    def _read(self, path: Path, what: str, most: int) -> bytes | None:
+        self._check_once()
+        return read_document(path, what, most)
 
     def save_dummy(self, plan_id: PlanId, document: dict[str, Any]) -> None:
         """Write down what CNI plugins are asked for an id, as safely as an entry."""
@@ -176,8 +234,9 @@ class StateStore:
 
     def load_dummy(self, plan_id: PlanId) -> Node | None:
         """Return what CNI plugins were asked for an id, None if that was nothing."""
-        text = _read(self.dummies / f"{plan_id}.json")
-        return None if text is None else load_json(text, f"dummy gateway of {plan_id}")
+        what = f"dummy gateway of {plan_id}"
+        text = self._read(self.dummies / f"{plan_id}.json", what, MAX_BYTES)
+        return None if text is None else load_json(text, what)
 
     def delete_dummy(self, plan_id: PlanId) -> None:
         """Forget what CNI plugins were asked for: it was given back."""
@@ -185,7 +244,7 @@ class StateStore:
 
     def dummy_ids(self) -> tuple[PlanId, ...]:
         """Return the ids that have a dummy gateway, sorted."""
-        return _ids_in(self.dummies, ".json")
+        return self._ids_in(self.dummies, ".json")
 
     def server_file(self, plan_id: PlanId, kind: str = "json") -> Path:
         """Return the file that says who serves the guest of an id, or with ``kind`` log what that says."""
@@ -202,10 +261,26 @@ class StateStore:
 
     def journalled_ids(self) -> tuple[PlanId, ...]:
         """Return the ids that ever had a command run for them, sorted."""
-        return _ids_in(self.journals, ".jsonl")
+        return self._ids_in(self.journals, ".jsonl")
 
     def _path(self, plan_id: PlanId) -> Path:
         return self.wirings / f"{plan_id}.json"
+
+    def _ids_in(self, directory: Path, suffix: str) -> tuple[PlanId, ...]:
+        self._check_once()
+        return _ids_in(directory, suffix)
+
+
+@frozen
+class _Head:
+    """Of which namespace an entry is."""
+
+    cookie: int
+    boot_id: str
+
+    @classmethod
+    def of(cls, node: Node) -> _Head:
+        return cls(node.field("cookie").integer(0, 2**64 - 1), node.field("boot_id").text())
 
 
 def _ids_in(directory: Path, suffix: str) -> tuple[PlanId, ...]:
@@ -223,112 +298,38 @@ def _ids_in(directory: Path, suffix: str) -> tuple[PlanId, ...]:
     return tuple(found)
 
 
+def _make(directory: Path) -> None:
+    """Make a directory for us alone; those on the way to it are as whoever made the first would make them."""
+    missing = [parent for parent in directory.parents if not os.path.lexists(parent)]
+    for parent in reversed(missing):
+        parent.mkdir(mode=0o755, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
+
+
 def _check_directory(directory: Path) -> None:
-    """Refuse a state directory that others could write to: what is in it is trusted."""
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise HostError(f"the state directory {shown(str(directory))} is not a directory")
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise HostError(f"the state directory {shown(str(directory))} belongs to, or can be written by, somebody else")
-    if not os.access(directory, os.W_OK):
-        raise HostError(f"the state directory {shown(str(directory))} cannot be written")
-
-
-def delete_document(path: Path) -> None:
-    """Remove what ``AtomicWrite`` wrote, and what it left if it was killed; nothing there is fine. Raises HostError."""
+    """Refuse one of the state directories, if it is there, that others could write to."""
+    called = f"the state directory {shown(str(directory))}"
     try:
-        for name in _half_written(path):
-            path.with_name(name).unlink(missing_ok=True)
-        path.unlink()
-        _sync(path.parent)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise HostError(f"{shown(str(path))} cannot be removed: {error.strerror}") from None
-
-
-def _half_written(path: Path) -> list[str]:
-    """Return the names of what processes that were killed left of ``path`` while they replaced it."""
-    start = f".{path.name}."
-    names = (name for name in os.listdir(path.parent) if name.startswith(start))
-    return [name for name in names if name[len(start) :].replace(".", "").isdecimal()]
-
-
-class AtomicWrite:
-    """A document that takes the place of a file in two steps: it is written beside the file, then renamed over it.
-
-    The first step, which waits for the disk, may be done while something else is waited for as well. What is not
-    committed is removed when this is left.
-    """
-
-    def __init__(self, path: Path, document: Callable[[], str]) -> None:
-        self._path = path
-        self._document = document
-        self._beside = path.with_name(f".{path.name}.{os.getpid()}.{next(_NUMBERS)}")
-        self._written = False
-
-    def text(self) -> str:
-        """Return the document."""
-        return self._document()
-
-    def write(self) -> None:
-        """Write and sync the document beside the file. Raises HostError."""
-        data = self.text().encode()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with self._errors():
-            fd = os.open(self._beside, flags, 0o600)
-            self._written = True
-            with open(fd, "wb", buffering=0) as file:
-                file.write(data)
-                os.fsync(fd)
-
-    def commit(self) -> None:
-        """Put the document in the file's place, whole; ``write`` it if that was not done. Raises HostError."""
-        if not self._written:
-            self.write()
-        with self._errors():
-            is_new = not self._path.exists()
-            self._beside.replace(self._path)
-            self._written = False
-            if is_new:  # else a crash of the machine may bring back what was there, whole as well
-                _sync(self._path.parent)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._written:
-            self._written = False
-            with contextlib.suppress(OSError):
-                self._beside.unlink()
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise HostError(f"{shown(str(self._path))} cannot be written: {error.strerror}") from None
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _read(path: Path) -> bytes | None:
-    """Return the content of a file of ours, None if there is none; a symlink is nobody's file of ours."""
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise HostError(f"{shown(str(path))} is not a regular file")
-            return file.read(MAX_BYTES + 1)
+        found = directory.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return
     except OSError as error:
-        raise HostError(f"{shown(str(path))} cannot be read: {error.strerror}") from None
+        raise HostError(f"{called} cannot be used: {error.strerror}") from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise HostError(f"{called} is not a directory")
+    if not is_ours_alone(found):
+        raise HostError(f"{called} belongs to, or can be written by, somebody else")
+
+
+def _check_way(directory: Path) -> None:
+    """Refuse a state directory, there or not, in the place of which others could put another."""
+    called = f"the state directory {shown(str(directory))}"
+    try:
+        weak = weak_spot(directory)
+    except OSError as error:
+        raise HostError(f"{called} cannot be used: {error.strerror}") from None
+    if weak is not None:
+        raise HostError(f"{called} is not safe: {shown(str(weak))} belongs to, or can be written by, somebody else")
 
 
 def _indexes(node: Node) -> dict[str, int]:
@@ -345,7 +346,10 @@ def entry_of(node: Node, plan_id: PlanId) -> WiringRecord:
         raise status.error(f"{shown(status.value)} is none of {', '.join(_STATUSES)}")
     if node.field("id").text() != plan_id:
         raise InvalidInput(f"{node.path}.id: it is not the id that the file is named after")
-    plan: Any = node.field("plan")
+    plan = node.field("plan")
+    for key, wanted in (("id", plan_id), ("netns", node.field("netns").value)) if plan.has("id") else ():
+        if plan.field(key).value != wanted:
+            raise plan.error(f"it is another wiring's: its {key} is {shown(plan.field(key).value)}")
     return WiringRecord(
         id=plan_id,
         netns=node.field("netns").parse(NetnsPath),

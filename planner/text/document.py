@@ -22,14 +22,15 @@ MAX_BYTES = 32 * 1024 * 1024
 MAX_LEVELS = 200
 
 
-def load_json(text: bytes | str, what: str) -> Node:
+def load_json(text: bytes | str, what: str, most: int | None = None) -> Node:
     """Parse one JSON document called ``what`` in messages and return its root.
 
-    Stricter than RFC 8259 asks: UTF-8, no duplicate keys, no NaN, no lone surrogates, at most 32 MiB and 200 levels.
-    Raises InvalidInput.
+    Stricter than RFC 8259 asks: UTF-8, no duplicate keys, no NaN, no lone surrogates, at most ``most`` bytes (by
+    default MAX_BYTES) and 200 levels. Raises InvalidInput.
     """
-    if len(text) > MAX_BYTES:
-        raise InvalidInput(f"{what} is larger than {MAX_BYTES // 2**20} MiB")
+    most = MAX_BYTES if most is None else most
+    if len(text) > most:
+        raise InvalidInput(f"{what} is larger than {most // 2**20} MiB")
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
         value = json.loads(decoded, object_pairs_hook=_unique_keys, parse_constant=_no_constant)

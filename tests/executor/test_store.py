@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
 from executor.errors import HostError
+from executor.netns.namespace import boot_id
 from executor.state.store import APPLYING, WIRED, StateStore, WiringRecord
 from planner.errors import InvalidInput
 from planner.text.document import Node
@@ -100,3 +102,21 @@ def test_entries_of_others_are_not_read(store: StateStore) -> None:
     assert [found.id for found in store.concerning(PlanId("pod4"), 99)] == ["pod4"]
     with pytest.raises(InvalidInput, match=r"^state entry pod2 is not JSON"):
         list(store.concerning(PlanId("pod2"), 11))
+
+
+def test_the_cookie_of_an_entry_is_a_field_of_it(store: StateStore) -> None:
+    """Its digits anywhere else mean nothing, and an entry of which only the plan is damaged is known by it."""
+    plan = Node({"cookie": 11, "x": [11, "11"]}, "plan")
+    store.save(evolve(entry("others", 12), plan=plan, links={"plan": 11, "cookie": 11}))
+    path = store.directory / "wirings" / "others.json"
+    text = path.read_text()
+    for damaged in (text, text[:-5], text + "x" * 100):
+        path.write_text(damaged)
+        assert list(store.concerning(PlanId("pod9"), 11)) == list(store.beside(PlanId("pod9"), 11)) == []
+    assert list(store.beside(PlanId("pod9"), 12)) == []  # of another boot
+    path.write_text(text.replace('"boot"', f'"{boot_id()}"')[:-5])
+    with pytest.raises(InvalidInput, match=r"^state entry others is not JSON"):
+        list(store.concerning(PlanId("pod9"), 12))
+    backwards = json.dumps(dict(reversed(json.loads(text).items())))  # as no podwire writes it, but anybody may
+    path.write_text(backwards)
+    assert [found.id for found in store.concerning(PlanId("pod9"), 12)] == ["others"]

@@ -471,49 +471,6 @@ def _dummy(content: Content) -> Callable[[Path], None]:
     return prepare
 
 
-def _running(**more: object) -> str:
-    line: Json = {"time": 1.5, "event": "running", "number": 1, "argv": ["ip", "link"], "netns": None, "stdin": None}
-    return json.dumps(line | more)
-
-
-def _ran(**more: object) -> str:
-    line: Json = {"time": 2, "event": "ran", "number": 1, "rc": 0, "stdout": "", "stderr": "", "duration_ms": 1}
-    return f"{_running()}\n{json.dumps(line | more)}"
-
-
-JOURNALS = {
-    "time is text": _running(time="now"),
-    "time is too large": _running(time=10**400),
-    "argv is text": _running(argv="ip link"),
-    "argv has a number": _running(argv=["ip", 5]),
-    "argv is missing": _running(argv=None),
-    "netns is a number": _running(netns=5),
-    "stdin is a list": _running(stdin=[]),
-    "event is a number": json.dumps({"event": 5}),
-    "verb is missing": json.dumps({"event": "began", "asked": "x"}),
-    "asked is a number": json.dumps({"event": "began", "verb": "apply", "asked": 5}),
-    "number is text": _running(number="1"),
-    "rc is text": _ran(rc="0"),
-    "rc is huge": _ran(rc=2**70),
-    "output is a number": _ran(stdout=5),
-    "duration is huge": _ran(duration_ms=10**400),
-}
-
-
-def _journal(text: str) -> Callable[[Path], None]:
-    def prepare(state: Path) -> None:
-        lay_out(state)
-        write(state / "journal" / "pod.jsonl", text.encode())
-
-    return prepare
-
-
-def journals() -> Iterator[Case]:
-    """Yield journals with whole lines that podwire never writes; torn ones are normal (test_journals)."""
-    for name, text in JOURNALS.items():
-        yield Case(f"journal: {name}", ["log", "pod"], prepare=_journal(text))
-
-
 def plans() -> Iterator[Case]:
     """Yield plan files that are none; those that were edited are made from the pod's (test_hostile)."""
     yield from documents("plan", STORED)
@@ -532,7 +489,5 @@ def write(path: Path, content: Content) -> None:
 
 
 CASES: list[Case] = [
-    case
-    for kind in (results, facts, plans, conflists, ids, paths, options, state_directories, journals)
-    for case in kind()
+    case for kind in (results, facts, plans, conflists, ids, paths, options, state_directories) for case in kind()
 ]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from executor.state.journal import LogRecord
     from executor.state.store import StateStore
+    from planner.errors import PodwireError
     from planner.text.values import PlanId
 
 _FORMATS = ("text", "commands", "script", "json", "html")
@@ -46,30 +47,36 @@ def _count(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the commands that were run, oldest first."""
+    from executor.cli.exit_status import exit_status
+    from executor.cli.output import complain
     from executor.cli.settings import require_root, store_of
     from planner.errors import InvalidInput
 
     require_root("what was run is written down for root only")
     store = store_of(arguments)
-    records = _chosen(arguments, store)
+    problems: list[PodwireError] = []
+    records = _chosen(arguments, store, problems)
     if arguments.tail is not None:
         records = records[max(0, len(records) - arguments.tail) :]
     if not arguments.follow:
         _print(records[::-1] if arguments.reverse else records, arguments.format)
-        return 0
+        return max((complain(problem, exit_status(problem)) for problem in problems), default=0)
     if arguments.reverse or arguments.format not in ("text", "commands"):
         raise InvalidInput("--follow: it prints as text or as commands, the newest last")
+    for problem in problems:
+        complain(problem, exit_status(problem))
     return _follow(records, arguments, store)
 
 
-def _chosen(arguments: argparse.Namespace, store: StateStore) -> list[LogRecord]:
-    """Return the records that the arguments ask for."""
+def _chosen(arguments: argparse.Namespace, store: StateStore, problems: list[PodwireError]) -> list[LogRecord]:
+    """Return the records that the arguments ask for; add to ``problems`` why a journal of several cannot be read."""
     from executor.netns.naming import resolve_netns
     from executor.state.journal import read_logs
 
     ids = _ids(arguments, store)
     netns = None if arguments.netns is None else resolve_netns(arguments.netns)
-    records = read_logs({plan_id: store.journal_path(plan_id) for plan_id in ids})
+    paths = {plan_id: store.journal_path(plan_id) for plan_id in ids}
+    records = read_logs(paths, problems.append if arguments.id is None else None)
     return [
         record
         for record in records
@@ -115,7 +122,7 @@ def _follow(records: list[LogRecord], arguments: argparse.Namespace, store: Stat
             if new:
                 _print(new, arguments.format)
             time.sleep(_FOLLOW_EVERY)
-            records = _chosen(arguments, store)
+            records = _chosen(arguments, store, [])
     except KeyboardInterrupt:
         pass
     return 0

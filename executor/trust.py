@@ -1,0 +1,74 @@
+"""Whose files and folders are: what is trusted is ours or root's, and nobody else can put anything in its place.
+
+Anybody may write to a sticky folder such as /tmp, but only the owner of what is in it can rename or remove that
+(inode(7)), so the way may lead through it to something of ours.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from functools import cache
+from pathlib import Path
+
+_MOST_LINKS = 40  # as the kernel follows (path_resolution(7))
+_EVERY_USER = ["0", "0", "4294967295"]
+
+
+def is_ours(found: os.stat_result) -> bool:
+    """Say whether something belongs to the user that podwire works for, or to root."""
+    return found.st_uid in (0, os.geteuid())
+
+
+def is_ours_alone(found: os.stat_result) -> bool:
+    """Say whether something is ours or root's, and no other user can write to it by its mode."""
+    return is_ours(found) and not found.st_mode & 0o022
+
+
+def weak_spot(path: Path) -> Path | None:
+    """Return where on the way to an absolute path, itself included, somebody else could put something; else None.
+
+    Links are followed as the kernel does. The way ends at what is not there (yet). Raises OSError.
+    """
+    here, links = Path("/"), 0
+    if not _may_lead_on(here.lstat()):
+        return here
+    left = list(reversed(path.parts[1:]))
+    while left:
+        step = here / left.pop()
+        try:
+            found = step.lstat()
+        except FileNotFoundError:
+            return None
+        if stat.S_ISLNK(found.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            target = Path(os.readlink(step))
+            left += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+            here = Path("/") if target.is_absolute() else here
+            trusted = _is_of(found)
+        else:
+            here = here.parent if step.name == ".." else step
+            trusted = _may_lead_on(found) if left else _is_of(found) and not found.st_mode & 0o022
+        if not trusted:
+            return step
+    return None
+
+
+def _may_lead_on(found: os.stat_result) -> bool:
+    """Say whether nobody else can replace what is in a folder, if that is not theirs."""
+    return _is_of(found) and (not found.st_mode & 0o022 or bool(found.st_mode & stat.S_ISVTX))
+
+
+def _is_of(found: os.stat_result) -> bool:
+    return is_ours(found) or found.st_uid == _outside()
+
+
+@cache
+def _outside() -> int | None:
+    """Return who root of the machine is shown as in a user namespace that has no number for it, None outside of any."""
+    if Path("/proc/self/uid_map").read_text(encoding="ascii").split() == _EVERY_USER:
+        return None
+    return int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))
