@@ -1,12 +1,14 @@
 """Finding the templates, of commands and of pages: the same from a checkout, an editable install, a wheel and a zipapp.
 
 Compiling them takes 30 ms. What comes of it is kept beside them in ``__pycache__``, as Python does with its modules:
-if that can be written, and trusted as they are. A zipapp compiles at every start, its modules too.
+if that can be written. It is code, so it is for nobody but its owner, and loaded only if it is ours. A zipapp compiles
+at every start, its modules too.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from contextlib import suppress
 from functools import cache
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from executor.errors import HostError
+from executor.trust import is_ours_alone
 from planner.plan.render import COMPILED_FOR, Templates
 
 if TYPE_CHECKING:
@@ -81,20 +84,42 @@ class _Compiled(jinja2.BytecodeCache):
         self._directory = directory
 
     def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
-        """Read what was kept of a template, if anything was (called by jinja2)."""
+        """Read what was kept of a template, if anything was and only we can have done that (called by jinja2)."""
         with suppress(OSError, ValueError, EOFError, TypeError):  # not there, or damaged: it is compiled again
-            bucket.bytecode_from_string(self._path(bucket).read_bytes())
+            if not self._is_safe():
+                return
+            fd = os.open(self._path(bucket), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            with open(fd, "rb") as file:
+                found = os.fstat(fd)
+                if stat.S_ISREG(found.st_mode) and is_ours_alone(found):
+                    bucket.bytecode_from_string(file.read())
 
     def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
-        """Keep a template that was compiled, if that is possible (called by jinja2)."""
+        """Keep a template that was compiled, for nobody but us, if that is possible (called by jinja2)."""
         if sys.dont_write_bytecode:
             return
         path = self._path(bucket)
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
         with suppress(OSError):
-            self._directory.mkdir(exist_ok=True)
-            temporary.write_bytes(bucket.bytecode_to_string())
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+            if not self._is_safe():
+                return
+            temporary.unlink(missing_ok=True)
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(bucket.bytecode_to_string())
             temporary.replace(path)
+
+    def _is_safe(self) -> bool:
+        """Say whether only we can write to the folder; one that an earlier podwire left open is closed first."""
+        found = os.lstat(self._directory)
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & 0o077:
+            was_open = found.st_mode & 0o022
+            os.chmod(self._directory, 0o700)
+            if was_open:  # whatever is in it may be anybody's
+                for name in os.listdir(self._directory):
+                    os.unlink(self._directory / name)
+            found = os.lstat(self._directory)
+        return stat.S_ISDIR(found.st_mode) and is_ours_alone(found)
 
     def _path(self, bucket: jinja2.bccache.Bucket) -> Path:
         return self._directory / f"{bucket.key}.{sys.implementation.cache_tag}.{COMPILED_FOR}"

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from executor.cli.output import OutputLost, complain, open_closed, put
+from executor.umask import close_to_others
 from executor.version import __version__
 
 # The exit status for bad input and refusals; the others are in executor.cli.exit_status.
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # At its end the interpreter would look through all there is for cycles: a tenth of the time of a command.
         atexit.register(gc.freeze)
     open_closed()
+    close_to_others()
     try:
         return _main(words)
     except OutputLost as lost:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 from executor.cli.printing import json_text
 from executor.errors import HostError
+from executor.state.document import AtomicWrite
+from executor.trust import is_ours_alone
 from planner.errors import InvalidInput, Refused
 from planner.plan.plan import Plan, plan_to_json
 from planner.text.document import MAX_BYTES
@@ -25,7 +28,7 @@ def read_file(name: str, what: str, *, trusted: bool = False) -> bytes:
             found = os.fstat(file.fileno())
             if name != "-" and not (stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode)):
                 raise HostError(f"{called} is not a file")
-            if trusted and stat.S_ISREG(found.st_mode):
+            if trusted and name != "-":
                 _refuse_untrusted(found, called)
             text = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -44,8 +47,8 @@ def _open_to_read(name: str) -> int:
 
 
 def _refuse_untrusted(found: os.stat_result, called: str) -> None:
-    """Refuse a file that somebody else could have written."""
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    """Refuse what somebody else could have written, be it a file or a pipe."""
+    if not is_ours_alone(found):
         raise Refused(
             f"{called} belongs to, or can be written by, somebody else: look at it (podwire show), "
             "then take it over (chown, chmod) or say --allow-untrusted-plan"
@@ -53,15 +56,21 @@ def _refuse_untrusted(found: os.stat_result, called: str) -> None:
 
 
 def write_plan(plan: Plan, name: str) -> None:
-    """Write a plan to a file that only its owner can read and write, even if it was there before."""
+    """Write a plan to a file that only its owner can read and write; one that is there is replaced, as a whole.
+
+    Links are not followed. Raises InvalidInput, HostError.
+    """
     if name == "-":
         raise InvalidInput("-o: a file is wanted; to print the plan, --json")
+    called = f"the plan {shown(name, 200)}"
+    path = Path(name)
     try:
-        with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                os.fchmod(file.fileno(), 0o600)
-                os.ftruncate(file.fileno(), 0)
-            file.write(json_text(plan_to_json(plan)))
+        if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+            raise HostError(f"{called} cannot be written: what is there is not a regular file (to print it, --json)")
+        if not path.name:
+            raise HostError(f"{called} cannot be written: that is no file name")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no file name"
-        raise HostError(f"the plan {shown(name, 200)} cannot be written: {why}") from None
+        raise HostError(f"{called} cannot be written: {why}") from None
+    with AtomicWrite(path, lambda: json_text(plan_to_json(plan)), what=called) as written:
+        written.commit()

@@ -25,7 +25,9 @@ def put_long(text: str) -> None:
     import subprocess  # noqa: PLC0415  most output is short, or piped
 
     try:
-        subprocess.run(pager, input=text.encode(), check=False)  # noqa: S603  the user's own choice, not a shell
+        # Whoever may only look must not get a shell, or another file, out of less(1).
+        environment = os.environ | {"LESSSECURE": "1"}
+        subprocess.run(pager, input=text.encode(), check=False, env=environment)  # noqa: S603  the user's own choice
     except OSError:
         put(text)
 
@@ -37,5 +39,9 @@ def _pager() -> list[str]:
         words = shlex.split(chosen)
     except ValueError:
         return []
-    usable = words and words[0] != "cat" and shutil.which(words[0]) and os.environ.get("TERM", "dumb") != "dumb"
-    return words if usable else []
+    if not words or words[0] == "cat" or os.environ.get("TERM", "dumb") == "dumb":
+        return []
+    from executor.process.spawn import which  # noqa: PLC0415  most output is short, or piped
+
+    program = words[0] if "/" in words[0] else which(words[0])
+    return [program, *words[1:]] if program else []

@@ -87,9 +87,14 @@ def dummy_gateway_of(
         raise InvalidInput("--dry-run: --dummy-conflist would run CNI plugins; say --dummy-gateway or --dummy-result")
     from executor.operations.calico_gateway import Conflist, dummy_gateway  # noqa: PLC0415  rarely wanted
 
-    conflist = Conflist.parse(load_json(read_file(arguments.dummy_conflist, "conflist"), "conflist"))
+    conflist = Conflist.parse(load_json(_conflist(arguments), "conflist"))
     _, plan_id = netns_and_id(arguments.netns, arguments.id)
     return dummy_gateway(conflist, plan_id, settings)
+
+
+def _conflist(arguments: argparse.Namespace) -> bytes:
+    """Return the text of the conflist, whose plugins will run as root."""
+    return read_file(arguments.dummy_conflist, "conflist", trusted=not arguments.allow_untrusted_plan)
 
 
 def _plan_options(arguments: argparse.Namespace, dummy_gateway: IpAddress | None) -> PlanOptions:

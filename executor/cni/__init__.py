@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from executor.cni.errors import BUG, CniError, code_of
+from executor.umask import close_to_others
 
 VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
@@ -23,6 +24,7 @@ def main() -> int:
     # Looking for cycles while a process loads that ends at once, and once more at its end, takes a fifth of its time.
     gc.disable()
     atexit.register(gc.freeze)
+    close_to_others()
     try:
         answer = _answer()
     except CniError as error:

@@ -16,6 +16,7 @@ from executor.guest.record import Process, Record, only_server
 from executor.guest.server import Served, Server, nics_to_serve
 from executor.operations.plan import plan_of
 from executor.settings import Settings
+from executor.state.document import refuse_foreign
 from executor.state.status import open_recorded, wired_entry
 from executor.state.store import StateStore
 from executor.templates import load_templates
@@ -94,8 +95,10 @@ def start_server(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
     job = {"id": str(plan_id), "state_dir": str(settings.store.directory), "timeout": settings.timeout}
     path = settings.store.server_file(plan_id, "log")
     try:
-        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        log = os.open(path, flags, 0o600)
         try:
+            refuse_foreign(os.fstat(log), str(path))
             if os.fstat(log).st_size > _LARGEST_LOG:
                 os.ftruncate(log, 0)
             begun = subprocess.run(  # noqa: S603  our own interpreter, and nothing of the user's but a validated id

@@ -23,6 +23,7 @@ from executor.errors import HostError
 from executor.netns.handle import libc
 from executor.netns.namespace import Namespace
 from executor.operations.plan import plan_of
+from executor.process.spawn import which
 from executor.settings import Settings
 from executor.state.status import open_recorded, wired_entry
 from executor.taps.open import open_tap
@@ -78,6 +79,9 @@ def become(plan_id: PlanId, argv: Sequence[str], owner: tuple[int, int] | None, 
     """
     with open_interfaces(plan_id, settings) as (_, namespace, interfaces):
         words = filled_in(argv, interfaces)
+        program = words[0] if "/" in words[0] else which(words[0])
+        if program is None:
+            raise HostError(f"{shown(words[0])} cannot be run: no folder of PATH that is safe has it")
         _enter(namespace)
         _give([fd for one in interfaces for fd in one.fds])
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and so would the program
@@ -87,7 +91,7 @@ def become(plan_id: PlanId, argv: Sequence[str], owner: tuple[int, int] | None, 
                 os.setgroups([])
                 os.setgid(owner[1])
                 os.setuid(owner[0])
-            os.execvp(words[0], words)  # noqa: S606  no shell is wanted
+            os.execv(program, words)  # noqa: S606  no shell is wanted
         except OSError as error:
             raise HostError(f"{shown(words[0])} cannot be run: {error.strerror}") from None
 

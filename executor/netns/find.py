@@ -16,6 +16,7 @@ from attrs import define, field
 from executor.errors import HostError, NamespaceGone
 from executor.netns.handle import NoHandles, open_by_cookie
 from executor.netns.namespace import Namespace
+from executor.process.others import OpenFiles
 from planner.text.values import NetnsPath
 
 # <linux/proc_ns.h>: the number of the first process namespace, which the kernel has always given it.
@@ -114,6 +115,7 @@ class _Search:
         yield from _mounted("self", "")
         pids = [pid for pid in os.listdir("/proc") if pid.isdigit()]
         pids.sort(key=lambda pid: int(pid) == os.getpid())  # last: our own threads enter namespaces and end
+        files = OpenFiles()
         for pid in pids:
             yield from self._named(f"/proc/{pid}/task", "/proc/{}/ns/net")
         for pid in pids:
@@ -122,7 +124,9 @@ class _Search:
                     looked_at.add(mounts)
                     with suppress(OSError):  # it ended while we looked
                         yield from _mounted(pid, f"/proc/{pid}/root")
-            yield from self._named(f"/proc/{pid}/fd", f"/proc/{pid}/fd/{{}}")
+            for number, target in files.of(int(pid)):
+                yield target, f"/proc/{pid}/fd/{number}", False
+        self.saw_all = self.saw_all and files.saw_all
 
     def _named(self, directory: str, path: str, *, only: str = "") -> Iterator[tuple[str, str, bool]]:
         """Yield the namespaces that the entries of a directory in /proc lead to."""

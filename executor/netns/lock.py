@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from executor.errors import HostError, Locked
+from executor.process.others import OpenFiles
+from executor.trust import weak_spot
 from planner.text.values import shown
 
 _DEFAULT_RUN_DIR = "/run/podwire"
@@ -118,7 +120,8 @@ def _run_dir() -> Path:
                 f"the folder of locks {shown(str(directory), 200)} cannot be made: {error.strerror}"
             ) from None
     found = directory.lstat()
-    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    if is_ours and weak_spot(directory.absolute()) is None:
         if found.st_mode & 0o055:  # as whatever laid the machine out made it
             directory.chmod(0o700)
     else:
@@ -141,7 +144,8 @@ def _holder(fd: int) -> str:
     The kernel names the one that took it, which may be gone while a program that it started still holds the descriptor;
     inside a pid namespace it is 0 then.
     """
-    holders = dict(_processes_with_lock(os.fstat(fd)))
+    name = Path(os.readlink(f"/proc/self/fd/{fd}")).name.removesuffix(" (deleted)")
+    holders = dict(_processes_with_lock(os.fstat(fd), name))
     for pid, taken_by in holders.items():
         if pid == taken_by:
             return f"process {pid} ({command_name(pid)})"
@@ -151,31 +155,23 @@ def _holder(fd: int) -> str:
     return "a process that cannot be seen from here"
 
 
-def _processes_with_lock(file: os.stat_result) -> Iterator[tuple[int, int]]:
-    """Yield each process that has a flock on ``file`` through one of its descriptors, and the one that took it."""
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            for fd in _descriptors(process):
-                with suppress(OSError):  # closed while we looked
-                    yield from ((int(process.name), taker) for taker in _takers(process, fd, file))
+def _processes_with_lock(file: os.stat_result, name: str) -> Iterator[tuple[int, int]]:
+    """Yield each process that has a flock on ``file``, called ``name``, by a descriptor, and the one that took it."""
+    for pid, number, target in OpenFiles().of_all():
+        if name in target:  # whoever is asked for its files by stat(2) may be made to wait (FUSE)
+            with suppress(OSError):  # closed while we looked
+                yield from ((pid, taker) for taker in _takers(Path(f"/proc/{pid}"), number, file))
 
 
-def _descriptors(process: Path) -> list[str]:
-    try:
-        return [link.name for link in (process / "fd").iterdir()]
-    except OSError:
-        return []  # it ended while we looked, or is not ours to look at
-
-
-def _takers(process: Path, fd: str, file: os.stat_result) -> Iterator[int]:
+def _takers(process: Path, fd: int, file: os.stat_result) -> Iterator[int]:
     """Yield the processes that took a flock on ``file`` which the descriptor ``fd`` of ``process`` shares.
 
     Its fdinfo says so (proc(5)): ``lock: 1: FLOCK ADVISORY WRITE 4242 00:04:4026532281 0 EOF``.
     """
-    found = (process / "fd" / fd).stat()
+    found = (process / "fd" / str(fd)).stat()
     if (found.st_dev, found.st_ino) != (file.st_dev, file.st_ino):
         return
-    for line in (process / "fdinfo" / fd).read_text(encoding="ascii", errors="replace").splitlines():
+    for line in (process / "fdinfo" / str(fd)).read_text(encoding="ascii", errors="replace").splitlines():
         words = line.split()
         if words[:1] == ["lock:"] and words[2:3] == ["FLOCK"]:
             yield int(words[5])

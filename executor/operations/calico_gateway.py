@@ -21,6 +21,7 @@ from executor.observe.observe import observe_netns
 from executor.operations.outcome import MEANWHILE, Outcome
 from executor.operations.ownership import own
 from executor.operations.signals import StopRequest, stop_requests
+from executor.process.spawn import is_weak
 from executor.settings import Settings
 from executor.state.events import Began, Ended, Event, Ran, Running
 from executor.state.journal import Journal
@@ -248,7 +249,7 @@ def _call(
 def _find_plugin(name: str, directories: str) -> str:
     for directory in directories.split(":"):
         path = Path(directory) / name
-        if path.is_absolute() and os.access(path, os.X_OK):
+        if path.is_absolute() and os.access(path, os.X_OK) and not is_weak(str(path)):
             return str(path)
     raise HostError(f"the CNI plugin {name} is in none of {shown(directories, 200)} (CNI_PATH says where to look)")
 

@@ -170,8 +170,8 @@ class IpBatch:
             self._batch = None
             text = end.answer or [f"ip ended by itself, with status {end.status}\n"]
             replies.append(self._reply(text, end.status or 1, time.monotonic() - asked))
-        except _Late:
-            raise self._timed_out(lines[len(replies)]) from None
+        except _Late as late:
+            raise self._timed_out(lines[len(replies)], late.why) from None
         except BaseException:
             # Interrupted between a question and its answer: nothing that this ip says can be trusted to be in step.
             self._kill()
@@ -186,10 +186,11 @@ class IpBatch:
             self._batch = _Batch(self._namespace, ("-j", "-d") if self._json else ("-d", "-o"))
         return self._batch
 
-    def _timed_out(self, line: str) -> TimedOut:
+    def _timed_out(self, line: str, why: str) -> TimedOut:
         killed = self._kill()
         what_then = "and was killed" if killed else "and cannot be killed: the kernel hangs in it"
-        return TimedOut(f"ip {line} did not end within {self._timeout:g} s in {self._namespace.path} {what_then}")
+        why = why or f"did not end within {self._timeout:g} s"
+        return TimedOut(f"ip {line} {why} in {self._namespace.path} {what_then}")
 
     def _kill(self) -> bool:
         batch, self._batch = self._batch, None
@@ -216,7 +217,14 @@ def _split_text(lines: list[str], *, failed: bool) -> tuple[list[str], list[str]
 
 
 class _Late(Exception):
-    """No answer within the time allowed."""
+    """No answer within the time allowed, or ``why`` else nobody waits for its end."""
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__()
+        self.why = why
+
+
+_TOO_MUCH = _Late(f"printed more than {_MOST_ANSWER // 2**20} MiB")
 
 
 class _Ended(Exception):
@@ -335,7 +343,9 @@ class _Batch:
             if lines[-1] == last and len(lines) > 1 and lines[-2].endswith(self._marker_answer):
                 rest = lines[-2].removesuffix(self._marker_answer)
                 return [*lines[:-2], rest] if rest else lines[:-2]
-            if time.monotonic() > deadline or size > _MOST_ANSWER:  # it goes on and on
+            if size > _MOST_ANSWER:
+                raise _TOO_MUCH
+            if time.monotonic() > deadline:  # it goes on and on
                 raise _Late
 
     def _read_line(self, deadline: float) -> str:
@@ -344,6 +354,8 @@ class _Batch:
             left = deadline - time.monotonic()
             if not self._readable.poll(max(0.0, left) * 1000):
                 raise _Late
+            if len(self._answers) > _MOST_ANSWER:
+                raise _TOO_MUCH
             chunk = os.read(self.output, _CHUNK)
             if not chunk and not self._answers:
                 raise EOFError

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import Self
 
-# What is kept of a program's output. A namespace with 10,000 rules prints 1 MB.
-_MOST_OUTPUT = 16 * 1024 * 1024
+from executor.process.result import CommandResult
+
+# What a program may print. A namespace with 10,000 rules prints 1 MB.
+MOST_OUTPUT = 32 * 1024 * 1024
 
 
 class MemoryFile:
@@ -20,9 +22,14 @@ class MemoryFile:
         os.pwrite(self.fd, text.encode(), 0)
 
     def read(self) -> str:
-        """Return what was written, up to the most that is kept."""
-        size = min(os.fstat(self.fd).st_size, _MOST_OUTPUT)
+        """Return what was written, up to the most that a program may print."""
+        size = min(os.fstat(self.fd).st_size, MOST_OUTPUT)
         return os.pread(self.fd, size, 0).decode("utf-8", "replace")
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether as much was written as a program may print: it may be the beginning of more."""
+        return os.fstat(self.fd).st_size >= MOST_OUTPUT
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""
@@ -35,3 +42,11 @@ class MemoryFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def answered(rc: int, stdout: MemoryFile, stderr: MemoryFile, seconds: float) -> CommandResult:
+    """Return what a program answered that has ended with ``rc``; one that went on and on has failed."""
+    if stdout.is_full or stderr.is_full:
+        said = f"it printed more than {MOST_OUTPUT // 2**20} MiB, and was ended"
+        return CommandResult(rc or 1, "", said, seconds)
+    return CommandResult(rc, stdout.read(), stderr.read(), seconds)

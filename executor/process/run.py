@@ -11,9 +11,9 @@ from typing import Self
 
 from executor.errors import TimedOut
 from executor.netns.namespace import Namespace
-from executor.process.memory_file import MemoryFile
+from executor.process.memory_file import MOST_OUTPUT, MemoryFile, answered
 from executor.process.result import CommandResult
-from executor.process.spawn import ChildProcess, find_program
+from executor.process.spawn import ChildProcess, find_program, limit_output
 
 __all__ = ["PrestartedProcess", "RunningProgram", "find_program", "run_program", "start_program"]
 
@@ -56,6 +56,7 @@ def start_program(
             files[0].write(stdin)
         streams = (files[0].fd, files[1].fd, files[2].fd)
         child = ChildProcess.start(argv, namespace=namespace, streams=streams, pass_fds=pass_fds, is_ahead=is_ahead)
+        limit_output(child.pid, MOST_OUTPUT)
         files[0].close()
         on_failure.pop_all()
     return RunningProgram(child, argv, files[1], files[2], started=started, timeout=timeout, is_ahead=is_ahead)
@@ -80,6 +81,7 @@ class PrestartedProcess:
             self._child: ChildProcess | None = ChildProcess.start(
                 argv, namespace=namespace, streams=streams, is_ahead=True
             )
+            limit_output(self._child.pid, MOST_OUTPUT)
         except BaseException:
             self._child = None
             self.close()
@@ -175,7 +177,7 @@ class RunningProgram:
             )
         self._finished = True
         rc = self._child.reap()
-        return CommandResult(rc, self._stdout.read(), self._stderr.read(), time.monotonic() - self._started)
+        return answered(rc, self._stdout, self._stderr, time.monotonic() - self._started)
 
     def _kill(self) -> bool:
         self._finished = True

@@ -15,9 +15,9 @@ from typing import Any
 import sh
 
 from executor.errors import HostError, TimedOut
-from executor.process.memory_file import MemoryFile
+from executor.process.memory_file import MOST_OUTPUT, MemoryFile, answered
 from executor.process.result import CommandResult
-from executor.process.spawn import find_program, program_environment
+from executor.process.spawn import find_program, limit_output, program_environment
 
 
 def run_by_sh(
@@ -56,6 +56,7 @@ def run_by_sh(
             )
         except (OSError, sh.ForkException) as error:
             raise HostError(f"{argv[0]} cannot be started: {str(error).strip().splitlines()[-1]}") from None
+        limit_output(running.pid, MOST_OUTPUT)
         try:
             running.wait(timeout=timeout)
         except sh.TimeoutException:
@@ -64,7 +65,7 @@ def run_by_sh(
         except BaseException:
             _kill(running)
             raise
-        return CommandResult(running.exit_code, stdout.read(), stderr.read(), time.monotonic() - started)
+        return answered(running.exit_code, stdout, stderr, time.monotonic() - started)
 
 
 def _kill(running: sh.RunningCommand) -> None:

@@ -6,7 +6,9 @@ What ``ip`` sessions and single programs have in common: where a program is foun
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
+import resource
 import select
 import shutil
 import signal
@@ -18,6 +20,8 @@ from typing import Self
 from executor.errors import HostError
 from executor.netns.namespace import Namespace
 from executor.process.posix_spawn import spawn
+from executor.trust import weak_spot
+from planner.text.values import shown
 
 # Debian's packages. ebtables is in iptables: the package of that name has only the legacy one, which podwire refuses.
 _PACKAGES = {
@@ -44,12 +48,13 @@ _DYING = 2.0
 def find_program(name: str) -> str:
     """Return the path of the program called ``name``, looking in PATH and then where Debian keeps such programs.
 
-    Raises HostError, which names the package that it comes in.
+    Passed over are relative folders, and what somebody else could have put there. Raises HostError, which names the
+    package that it comes in.
     """
-    path = _search_path()
+    path = _path()
     found = _found_before.get((name, path))
     if found is None or not os.access(found, os.X_OK):
-        found = _found_before[name, path] = _look_for(name, path)
+        found = _found_before[name, path] = _look_for(name)
     return found
 
 
@@ -57,23 +62,62 @@ def find_program(name: str) -> str:
 _found_before: dict[tuple[str, str], str] = {}
 
 
-def _look_for(name: str, path: str) -> str:
-    found = shutil.which(name, path=path)
+def which(name: str) -> str | None:
+    """Return the path of a program that nobody else could have put there, as ``find_program`` looks for it, or None."""
+    # Not resolved: what a program is may hang on the name that it is called by, as with ebtables.
+    return next((program for program in _programs(name) if not is_weak(program)), None)
+
+
+def _look_for(name: str) -> str:
+    found = which(name)
     if found is None:
         package = "iptables" if name.startswith("ebtables") else _PACKAGES.get(name, name)
-        raise HostError(f"the program {name} is not installed: on Debian it comes with the package {package}")
-    # Not resolved: what a program is may hang on the name that it is called by, as with ebtables.
-    return str(Path(found).absolute())
+        weak = next(_programs(name), None)
+        passed = f"; {shown(weak, 200)} is passed over: somebody else could have put it there" if weak else ""
+        raise HostError(f"the program {name} is not installed: on Debian it comes with the package {package}{passed}")
+    return found
 
 
-def _search_path() -> str:
+def _programs(name: str) -> Iterator[str]:
+    for directory in _directories(_path()):
+        if found := shutil.which(name, path=directory):
+            yield str(Path(found).absolute())
+
+
+def _path() -> str:
+    return os.environ.get("PATH") or os.defpath
+
+
+def is_weak(path: str) -> bool:
+    """Say whether somebody else could put another program, or folder of programs, there."""
+    try:
+        return weak_spot(Path(path)) is not None
+    except OSError:
+        return True
+
+
+def _directories(path: str) -> list[str]:
+    """Return the folders of a PATH, but not those that mean another one wherever podwire is started."""
     # A user's PATH often lacks the directories of the system's programs, and so does sudo's or a daemon's.
-    return os.pathsep.join([os.environ.get("PATH") or os.defpath, "/usr/sbin", "/sbin"])
+    return [directory for directory in (*path.split(os.pathsep), "/usr/sbin", "/sbin") if directory.startswith("/")]
+
+
+@functools.lru_cache(1)
+def _safe_path(path: str) -> str:
+    return os.pathsep.join(directory for directory in _directories(path) if not is_weak(directory))
 
 
 def program_environment() -> dict[str, str]:
     """Return the environment of every program: nothing that the user has set changes what it does or says."""
-    return {"PATH": _search_path(), "LC_ALL": "C"}
+    return {"PATH": _safe_path(_path()), "LC_ALL": "C"}
+
+
+def limit_output(pid: int, most: int) -> None:
+    """Have the kernel end a program that writes more than ``most`` bytes to a file (setrlimit(2), RLIMIT_FSIZE)."""
+    with suppress(OSError):  # it has ended
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        if soft == resource.RLIM_INFINITY or soft > most:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, hard))
 
 
 class ChildProcess:

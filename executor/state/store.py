@@ -101,6 +101,7 @@ class StateStore:
 
     def prepare(self) -> None:
         """Make the directories, readable by root only. Raises HostError if that cannot be, or they are not safe."""
+        self.check()
         for directory in (self.directory, self.wirings, self.dummies, self._servers, self.journals):
             try:
                 _make(directory)

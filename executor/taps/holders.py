@@ -13,6 +13,7 @@ from attrs import frozen
 
 from executor.netns.lock import command_name
 from executor.netns.namespace import Namespace
+from executor.process.others import OpenFiles
 from planner.text.values import InterfaceName
 
 _TUN = "/dev/net/tun"
@@ -51,14 +52,9 @@ def tap_holders(taps: Collection[InterfaceName], namespace: Namespace) -> tuple[
 
 def _tun_descriptors() -> Iterator[tuple[int, int]]:
     """Yield process and number of every descriptor of the tun device, our own left out."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        if int(pid) == os.getpid():
-            continue
-        with suppress(OSError):  # it ended while we looked
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                with suppress(OSError):
-                    if os.readlink(f"/proc/{pid}/fd/{fd}") == _TUN:
-                        yield int(pid), int(fd)
+    for pid, fd, target in OpenFiles().of_all():
+        if target == _TUN and pid != os.getpid():
+            yield pid, fd
 
 
 def _device(pid: int, fd: int) -> str | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 
 from executor.netns.lock import command_name
+from executor.process.others import OpenFiles
 from planner.changes.change import lost_devices
 from planner.errors import Refused
 from planner.facts.model import FunctionFact, NamespaceFacts
@@ -48,10 +47,7 @@ def _handed(plan: Plan, facts: NamespaceFacts) -> Iterator[FunctionFact]:
 
 def _open_groups() -> Iterator[tuple[int, int]]:
     """Yield each process that has an IOMMU group open, and the group's number."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError):  # it ended while we looked
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                with suppress(OSError):
-                    folder, _, name = os.readlink(f"/proc/{pid}/fd/{fd}").rpartition("/")
-                    if folder == "/dev/vfio" and name.isdecimal():
-                        yield int(pid), int(name)
+    for pid, _, target in OpenFiles().of_all():
+        folder, _, name = target.rpartition("/")
+        if folder == "/dev/vfio" and name.isdecimal():
+            yield pid, int(name)

@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--confirm-within", type=some_seconds, metavar="SECONDS", help=text)
     add_yes(parser)
     add_dry_run(parser)
-    text = "take a plan file that belongs to, or can be written by, somebody else"
+    text = "take a plan or conflist that belongs to, or can be written by, somebody else"
     parser.add_argument("--allow-untrusted-plan", action="store_true", help=text)
     add_talk(parser)
     add_common(parser)
