@@ -12,6 +12,7 @@ from pathlib import Path
 from executor.cli.output import say
 from executor.errors import HostError
 from executor.netns.naming import parse_id
+from executor.privileges import has
 from executor.settings import Settings
 from executor.state.events import Event, Ran
 from executor.state.store import StateStore
@@ -58,10 +59,18 @@ def store_of(arguments: argparse.Namespace) -> StateStore:
     return StateStore(Path(directory).absolute())
 
 
-def require_root(why: str = "entering a network namespace is not for ordinary users") -> None:
-    """Raise HostError for anybody but root: entering a namespace needs CAP_SYS_ADMIN, changing it CAP_NET_ADMIN."""
-    if os.geteuid() != 0:
-        raise HostError(f"this needs root: {why}")
+def require_owner(arguments: argparse.Namespace, what: str) -> None:
+    """Raise HostError for users who are neither root, nor privileged, nor the owner of the state directory."""
+    if not is_owner(arguments) and not all(map(has, ("CAP_SYS_ADMIN", "CAP_NET_ADMIN"))):
+        raise HostError(f"this needs root: {what} is written down for root only")
+
+
+def is_owner(arguments: argparse.Namespace) -> bool:
+    """Say whether podwire works for root, or for the owner of the state directory."""
+    try:
+        return os.geteuid() in (0, os.stat(arguments.state_dir).st_uid)
+    except (OSError, ValueError):
+        return False
 
 
 def wiring_meant(arguments: argparse.Namespace, what: str) -> PlanId:
@@ -70,7 +79,7 @@ def wiring_meant(arguments: argparse.Namespace, what: str) -> PlanId:
     Raises InvalidInput if it is none that was ever made here, HostError for anybody who may not know.
     """
     missing = f"there is no file {shown(what)}"
-    require_root(f"{missing}, and what is wired is written down for root only")
+    require_owner(arguments, f"{missing}, and what is wired")
     plan_id, store = parse_id(what), store_of(arguments)
     if plan_id not in {*store.ids(), *store.journalled_ids()}:
         raise InvalidInput(f"{missing}, and {plan_id} was never wired here; podwire list shows what is")

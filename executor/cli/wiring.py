@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from executor.cli.files import read_file
-from executor.cli.settings import require_root, settings_of
+from executor.cli.settings import settings_of
 from executor.netns.naming import netns_and_id, resolve_netns
 from executor.operations.plan import plan_from_facts, plan_namespace
+from executor.privileges import require_privileges
 from executor.settings import Settings
 from executor.templates import load_templates
 from planner.cni.merge import merge_results
@@ -65,7 +66,7 @@ def plan_here(arguments: argparse.Namespace, result: CniResult, gateway: IpAddre
     options = _plan_options(arguments, gateway or _named_gateway(arguments))
     captured = getattr(arguments, "facts", None)
     if captured is None:
-        require_root("it looks into a network namespace (with --facts, plan does not)")
+        require_privileges()
         netns, plan_id = netns_and_id(arguments.netns, arguments.id)
         return plan_namespace(result, plan_id=plan_id, netns=netns, options=options, settings=settings_of(arguments))
     facts = parse_facts(read_file(captured, "facts"))

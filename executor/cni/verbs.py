@@ -27,6 +27,7 @@ from executor.guest.record import is_served
 from executor.netns.namespace import Namespace, boot_id
 from executor.operations.ownership import own
 from executor.operations.signals import stop_requests
+from executor.privileges import require_privileges
 from executor.settings import Settings
 from executor.state.events import Event, Ran
 from executor.state.store import WIRED, StateStore
@@ -152,8 +153,7 @@ def _status(call: Call, settings: Settings) -> None:
     from executor.taps.open import check_taps  # noqa: PLC0415
 
     try:
-        if os.geteuid() != 0:
-            raise CniError(NOT_AVAILABLE, "this needs root")
+        require_privileges()
         serving = ("dnsmasq",) if call.conf.options.serve_dhcp else ()
         for program in ("nsenter", "ip", "ebtables-save", "ebtables-restore", "sysctl", *serving):
             find_program(program)

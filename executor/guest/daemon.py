@@ -15,6 +15,7 @@ from executor.errors import HostError
 from executor.guest.record import Process, Record, only_server
 from executor.guest.server import Served, Server, nics_to_serve
 from executor.operations.plan import plan_of
+from executor.privileges import hand_on
 from executor.settings import Settings
 from executor.state.document import refuse_foreign
 from executor.state.status import open_recorded, wired_entry
@@ -94,6 +95,7 @@ def start_server(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
     settings.store.prepare()
     job = {"id": str(plan_id), "state_dir": str(settings.store.directory), "timeout": settings.timeout}
     path = settings.store.server_file(plan_id, "log")
+    hand_on()
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         log = os.open(path, flags, 0o600)

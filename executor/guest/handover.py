@@ -23,6 +23,7 @@ from executor.errors import HostError
 from executor.netns.handle import libc
 from executor.netns.namespace import Namespace
 from executor.operations.plan import plan_of
+from executor.privileges import keep_back
 from executor.process.spawn import which
 from executor.settings import Settings
 from executor.state.status import open_recorded, wired_entry
@@ -84,6 +85,7 @@ def become(plan_id: PlanId, argv: Sequence[str], owner: tuple[int, int] | None, 
             raise HostError(f"{shown(words[0])} cannot be run: no folder of PATH that is safe has it")
         _enter(namespace)
         _give([fd for one in interfaces for fd in one.fds])
+        keep_back()
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and so would the program
             signal.signal(number, signal.SIG_DFL)
         try:

@@ -33,6 +33,8 @@ T = TypeVar("T")
 _NS_GET_NSTYPE = 0xB703
 _CLONE_NEWNET = 0x40000000
 _SO_NETNS_COOKIE = 71
+# <linux/nsfs.h>, NET_NS_INIT_INO: the number of the machine's first network namespace, from Linux 6.18 on.
+_FIRST = 0xEFFF_FFF9
 
 
 @cache
@@ -143,7 +145,7 @@ class Namespace:
         try:
             if libc().setns(self.fd, _CLONE_NEWNET) != 0:
                 code = ctypes.get_errno()
-                why = "that needs root (CAP_SYS_ADMIN)" if code == errno.EPERM else os.strerror(code)
+                why = "that needs CAP_SYS_ADMIN" if code == errno.EPERM else os.strerror(code)
                 raise HostError(f"{self.path} cannot be entered: {why}")
             yield
             libc().setns(own, _CLONE_NEWNET)
@@ -163,7 +165,8 @@ def _open_namespace(path: NetnsPath) -> int:
         hint = f"; that of process {name} is --pid {name}" if name.isdecimal() else ""
         raise NamespaceGone(f"there is no network namespace at {path}{hint}") from None
     except PermissionError:
-        raise HostError(f"{path} cannot be opened: that needs root") from None
+        needed = "CAP_SYS_PTRACE, or root" if path.startswith("/proc/") else "root"
+        raise HostError(f"{path} cannot be opened: that needs {needed}") from None
     except OSError as error:
         raise HostError(f"{path} cannot be opened: {error.strerror}") from None
     try:
@@ -185,8 +188,10 @@ def _is_network_namespace(fd: int) -> bool:
 def is_of_the_host(namespace: Namespace) -> bool:
     """Say whether this is the network that podwire itself runs in, or process 1: the host's own, by whatever path."""
     found = os.fstat(namespace.fd)
+    if found.st_ino == _FIRST:
+        return True
     for path in ("/proc/self/ns/net", "/proc/1/ns/net"):
-        with suppress(OSError):  # who may not look at process 1 may not change its network either
+        with suppress(OSError):  # without CAP_SYS_PTRACE nobody but root may look at process 1
             own = os.stat(path)
             if (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino):
                 return True

@@ -20,6 +20,7 @@ from executor.clock import Instant, uptime
 from executor.errors import HostError
 from executor.operations.ownership import own
 from executor.operations.rollback import restore
+from executor.privileges import hand_on
 from executor.settings import Settings
 from executor.state.store import StateStore, WiringRecord
 from planner.errors import InvalidInput
@@ -63,6 +64,7 @@ def start_watcher(entry: WiringRecord, seconds: float, settings: Settings) -> No
         "state_dir": str(settings.store.directory),
         "timeout": settings.timeout,
     }
+    hand_on()
     try:
         subprocess.run(  # noqa: S603  our own interpreter, and nothing of the user's but a validated id
             [sys.executable, "-c", _START, json.dumps(sys.path), json.dumps(job)],

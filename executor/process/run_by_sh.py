@@ -15,6 +15,7 @@ from typing import Any
 import sh
 
 from executor.errors import HostError, TimedOut
+from executor.privileges import hand_on
 from executor.process.memory_file import MOST_OUTPUT, MemoryFile, answered
 from executor.process.result import CommandResult
 from executor.process.spawn import find_program, limit_output, program_environment
@@ -30,6 +31,7 @@ def run_by_sh(
     its group.
     """
     started = time.monotonic()
+    hand_on()
     # A descriptor is taken for any stream, but sh's types don't say so of standard input.
     program: Any = sh.Command(find_program(argv[0]))
 

@@ -19,6 +19,7 @@ from typing import Self
 
 from executor.errors import HostError
 from executor.netns.namespace import Namespace
+from executor.privileges import hand_on, has
 from executor.process.posix_spawn import spawn
 from executor.trust import weak_spot
 from planner.text.values import shown
@@ -153,6 +154,7 @@ class ChildProcess:
         if namespace is not None:
             kept.update(namespace.inherited)
             program = [find_program("nsenter"), f"--net=/proc/self/fd/{namespace.fd}", *program]
+        hand_on()
         pid = _spawn(program, streams, kept)
         try:
             child = cls(pid)
@@ -162,7 +164,7 @@ class ChildProcess:
             raise HostError(
                 f"{argv[0]} was started but cannot be watched, so it was killed: {error.strerror}"
             ) from None
-        if is_ahead:
+        if is_ahead and has("CAP_SYS_NICE"):  # else it could not be raised again
             child._set_nice(_AHEAD)
         return child
 

@@ -111,7 +111,7 @@ class StateStore:
                 ) from None
         self.check()
         for directory in self._directories():
-            if directory.exists() and not os.access(directory, os.W_OK):
+            if directory.exists() and not os.access(directory, os.W_OK, effective_ids=True):
                 raise HostError(f"the state directory {shown(str(directory))} cannot be written")
 
     def check(self) -> None:

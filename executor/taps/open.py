@@ -66,6 +66,11 @@ def check_taps() -> None:
             fcntl.ioctl(fd, _TUNGETFEATURES, bytes(4))
         finally:
             os.close(fd)
+    except PermissionError:
+        raise HostError(
+            f"{_DEVICE} may not be opened, so no tap can be made: as root, chmod 0666 {_DEVICE} (Debian's default;"
+            " making a tap takes CAP_NET_ADMIN all the same), or give podwire CAP_DAC_OVERRIDE"
+        ) from None
     except OSError as error:
         raise HostError(
             f"{_DEVICE} cannot be used ({error.strerror}), so no tap can be made: load the kernel's module with "

@@ -45,12 +45,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan or read the plan, ask, carry it out, and say how it ended."""
-    from executor.cli.settings import require_root, settings_of
+    from executor.cli.settings import settings_of
     from executor.cli.wiring import dummy_gateway_of, plan_here, read_result
     from executor.operations.signals import stop_requests
+    from executor.privileges import require_privileges
     from planner.errors import InvalidInput
 
-    require_root()
+    require_privileges()
     settings = settings_of(arguments)
     if (arguments.plan is None) == (arguments.result is None):
         raise InvalidInput("apply: give either the file of a plan, or --result and --netns")

@@ -32,12 +32,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show in what wirings differ from what was applied, and with --fix repair one."""
-    from executor.cli.settings import require_root, settings_of
+    from executor.cli.settings import settings_of
     from executor.netns.naming import parse_id
     from executor.operations.repair import check
+    from executor.privileges import require_privileges
     from planner.errors import InvalidInput
 
-    require_root()
+    require_privileges()
     settings = settings_of(arguments)
     if (arguments.id is None) != arguments.all:
         raise InvalidInput("check: give either the ID of a wiring, or --all")

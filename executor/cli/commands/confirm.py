@@ -22,11 +22,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Keep a wiring that waits for that."""
     from executor.cli.output import put_done
     from executor.cli.printing import json_text
-    from executor.cli.settings import require_root, settings_of
+    from executor.cli.settings import settings_of
     from executor.netns.naming import parse_id
     from executor.operations.commit_confirm import confirm
+    from executor.privileges import require_privileges
 
-    require_root()
+    require_privileges()
     plan_id = parse_id(arguments.id)
     was_waiting = confirm(plan_id, settings_of(arguments))
     if arguments.format == "json":

@@ -26,11 +26,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until the wiring is gone or a signal comes, or see that it is served and return."""
-    from executor.cli.settings import require_root, settings_of
+    from executor.cli.settings import settings_of
     from executor.guest.daemon import serve, start_server
     from executor.netns.naming import parse_id
+    from executor.privileges import require_privileges
 
-    require_root()
+    require_privileges()
     settings = settings_of(arguments)
     plan_id = parse_id(arguments.id)
 

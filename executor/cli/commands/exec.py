@@ -23,12 +23,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Become the program, which then has the exit status."""
-    from executor.cli.settings import require_root, store_of
+    from executor.cli.settings import store_of
     from executor.guest.handover import become
     from executor.netns.naming import parse_id
+    from executor.privileges import require_privileges
     from executor.settings import Settings
 
-    require_root()
+    require_privileges()
     become(parse_id(arguments.id), arguments.program, _owner(arguments.user), Settings(store_of(arguments)))
 
 

@@ -21,13 +21,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the facts of a namespace as JSON."""
     from executor.cli.printing import print_json
-    from executor.cli.settings import require_root
     from executor.netns.naming import resolve_netns
     from executor.observe.elsewhere import with_functions
     from executor.observe.observe import observe_netns
+    from executor.privileges import require_privileges
     from planner.text.codec import to_json
 
-    require_root()
+    require_privileges()
     facts = observe_netns(resolve_netns(arguments.netns), timeout=arguments.timeout)
     print_json(to_json(with_functions(facts, timeout=arguments.timeout)))
     return 0

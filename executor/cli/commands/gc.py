@@ -25,11 +25,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Forget it, wiring by wiring; one that cannot be read keeps no other from it."""
     from executor.cli.report import Report
-    from executor.cli.settings import require_root, settings_of
+    from executor.cli.settings import settings_of
     from executor.netns.lock import remove_unused_locks
     from executor.operations.gc import collect_id, ids_to_collect
+    from executor.privileges import require_privileges
 
-    require_root()
+    require_privileges()
     settings = settings_of(arguments)
     report = Report(arguments, settings.templates, several=True)
 

@@ -69,14 +69,14 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     import os
 
     from executor.cli.files import read_file
-    from executor.cli.settings import store_of, wiring_meant
+    from executor.cli.settings import is_owner, store_of, wiring_meant
     from executor.state.status import wired_entry
     from executor.templates import load_templates
     from planner.plan.plan import parse_plan, plan_from_json
 
     templates = load_templates()
     is_file = arguments.what == "-" or "/" in arguments.what or os.path.isfile(arguments.what)
-    if is_file and not (os.geteuid() == 0 and arguments.what in store_of(arguments).ids()):
+    if is_file and not (is_owner(arguments) and arguments.what in store_of(arguments).ids()):
         return parse_plan(read_file(arguments.what, "plan"), templates)
     plan_id = wiring_meant(arguments, arguments.what)
     return plan_from_json(wired_entry(plan_id, store_of(arguments)).plan, templates)

@@ -29,10 +29,10 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.exit_status import exit_status
     from executor.cli.output import complain, put
     from executor.cli.printing import local_time, print_json, print_table
-    from executor.cli.settings import require_root, store_of
+    from executor.cli.settings import require_owner, store_of
     from executor.state.status import wirings
 
-    require_root("what is wired is written down for root only")
+    require_owner(arguments, "what is wired")
     found = wirings(store_of(arguments))
     whole = [wiring for wiring in found if wiring.problem is None]
     if "json" in (arguments.format, arguments.output):

@@ -49,10 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the commands that were run, oldest first."""
     from executor.cli.exit_status import exit_status
     from executor.cli.output import complain
-    from executor.cli.settings import require_root, store_of
+    from executor.cli.settings import require_owner, store_of
     from planner.errors import InvalidInput
 
-    require_root("what was run is written down for root only")
+    require_owner(arguments, "what was run")
     store = store_of(arguments)
     problems: list[PodwireError] = []
     records = _chosen(arguments, store, problems)

@@ -29,11 +29,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Recover the wiring that is named, or all that are half done."""
     from executor.cli.report import Report
-    from executor.cli.settings import require_root, settings_of
+    from executor.cli.settings import settings_of
     from executor.netns.naming import parse_id
     from executor.operations.recover import ids_to_recover, preview_recover, recover
+    from executor.privileges import require_privileges
 
-    require_root()
+    require_privileges()
     settings = settings_of(arguments)
     named = None if arguments.id is None else (parse_id(arguments.id),)
     report = Report(arguments, settings.templates, several=named is None)

@@ -47,12 +47,12 @@ def _is_id(arguments: argparse.Namespace) -> bool:
     """Say whether a wiring is meant: a file is one unless root has a wiring of that name."""
     import os
 
-    from executor.cli.settings import store_of
+    from executor.cli.settings import is_owner, store_of
 
     what: str = arguments.plan
     if what == "-" or "/" in what:
         return False
-    return (os.geteuid() == 0 and what in store_of(arguments).ids()) or not os.path.exists(what)
+    return (is_owner(arguments) and what in store_of(arguments).ids()) or not os.path.exists(what)
 
 
 def _show_wiring(arguments: argparse.Namespace) -> int:

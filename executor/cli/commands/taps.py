@@ -21,12 +21,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Hand the taps over to whoever connects first, and say who that was."""
     from executor.cli.output import put_done
     from executor.cli.printing import json_text
-    from executor.cli.settings import require_root, store_of
+    from executor.cli.settings import store_of
     from executor.guest.handover import hand_over
     from executor.netns.naming import parse_id
+    from executor.privileges import require_privileges
     from executor.settings import Settings
 
-    require_root()
+    require_privileges()
     plan_id = parse_id(arguments.id)
     pid = hand_over(plan_id, arguments.socket, Settings(store_of(arguments)))
     if arguments.format == "json":

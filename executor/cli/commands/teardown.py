@@ -43,12 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     from executor.cli.prompt import agree
     from executor.cli.report import Report
-    from executor.cli.settings import require_root, settings_of
+    from executor.cli.settings import settings_of
     from executor.netns.naming import parse_id, resolve_netns
     from executor.operations.teardown import ids_in, preview_teardown, teardown
+    from executor.privileges import require_privileges
     from planner.errors import InvalidInput
 
-    require_root()
+    require_privileges()
     settings = settings_of(arguments)
     if [arguments.id is None, arguments.netns is None, not arguments.all].count(False) != 1:
         raise InvalidInput("teardown: give either the ID of a wiring, or --netns, or --all")
