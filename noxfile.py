@@ -13,15 +13,21 @@ nox.options.sessions = ["pure"]
 nox.options.error_on_missing_interpreters = False
 
 
+def install(session: nox.Session) -> None:
+    """Install what ./dev installs, by the same hashes, and this checkout."""
+    session.install("--require-hashes", "--only-binary", ":all:", "--requirement", "requirements/dev.txt")
+    session.install("--no-index", "--no-deps", "--no-build-isolation", "--editable", ".")
+
+
 @nox.session(python=PYTHONS)
 def pure(session: nox.Session) -> None:
     """Run the tests that need neither root nor a namespace."""
-    session.install("--editable", ".[dev]")
+    install(session)
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/planner"]))
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run all tests, in the sandbox that ./dev runs them in; ./dev test once before, for the Debian packages."""
-    session.install("--editable", ".[dev]")
+    install(session)
     session.run("python", "tests/sandbox.py", "python", "-m", "pytest", "-n", "auto", *session.posargs)

@@ -3,26 +3,29 @@
     ./dev build [FOLDER]        dist/podwire, dist/podwire-VERSION-py3-none-any.whl, dist/podwire_VERSION_all.deb
 
 The single file is a zip archive that Python runs (zipapp). It answers as ``podwire``, and as ``podwire-cni`` if it is
-called by that name or by a container runtime. It needs Python 3.11 or later and no package. What it imports is copied
-from the environment that this runs in, so nothing is fetched here.
+called by that name or by a container runtime. It needs Python 3.11 or later and no package. What it imports is taken
+from the wheels that requirements/podwire.txt names by their hashes; ./dev has fetched them, so nothing is fetched here.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipapp
-from importlib.metadata import distribution
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MAIN = Path(__file__).with_name("single_file.py")
-# What podwire imports, and what that imports.
-PACKAGES = ("attrs", "jinja2", "markupsafe", "sh")
+# What podwire imports, and what that imports: ``name==version`` and the hashes of all its files (./dev lock).
+LOCK = ROOT / "requirements/podwire.txt"
+PARTS = Path(sys.prefix) / "parts"
 # Compiled parts would tie the file to one Python and one processor; each package does without them.
 COMPILED = (".so", ".pyd", ".pyc")
 CONTROL = """\
@@ -50,7 +53,7 @@ def main(arguments: list[str]) -> int:
         work = Path(name)
         wheel = build_wheel(work / "wheel")
         version = wheel.name.split("-")[1]
-        single = build_single_file(wheel, work)
+        single = build_single_file(wheel, verified(LOCK.read_text(encoding="utf-8"), PARTS), work)
         package = build_debian_package(single, version, work)
         for built in (wheel, single, package):
             target = folder / built.name
@@ -67,25 +70,38 @@ def build_wheel(folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def build_single_file(wheel: Path, work: Path) -> Path:
-    """Build the single file, executable by everybody, from a wheel and the packages that it needs."""
+def verified(lock: str, folder: Path) -> list[Path]:
+    """Return the wheel in ``folder`` for each package of a lock file, by its hash. Raises SystemExit without one."""
+    hashes = {hashlib.sha256(wheel.read_bytes()).hexdigest(): wheel for wheel in sorted(folder.glob("*.whl"))}
+    found = []
+    for entry in re.split(r"^(?=\w)", lock, flags=re.MULTILINE):
+        if package := re.match(r"\S+==\S+", entry):
+            wheel = next((hashes[one] for one in re.findall(r"--hash=sha256:(\w+)", entry) if one in hashes), None)
+            if wheel is None:
+                sys.exit(
+                    f"build: no wheel in {folder} is {package[0]} by its hash in {LOCK.name}: remove .venv, try again"
+                )
+            found.append(wheel)
+    return found
+
+
+def build_single_file(wheel: Path, parts: list[Path], work: Path) -> Path:
+    """Build the single file, executable by everybody, from a wheel and those of the packages that it needs."""
     tree, target = work / "tree", work / "podwire"
-    shutil.unpack_archive(wheel, tree, "zip")
-    for name in PACKAGES:
-        copy_package(name, tree)
+    for one in (wheel, *parts):
+        unpack(one, tree)
     shutil.copy(MAIN, tree / "__main__.py")
     zipapp.create_archive(tree, target, interpreter="/usr/bin/env python3", compressed=True)
     target.chmod(0o755)
     return target
 
 
-def copy_package(name: str, tree: Path) -> None:
-    """Copy an installed package with its licence; scripts and compiled parts stay behind."""
-    for file in distribution(name).files or ():
-        if file.suffix not in COMPILED and ".." not in file.parts:
-            target = tree / file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(Path(str(file.locate())), target)
+def unpack(wheel: Path, tree: Path) -> None:
+    """Unpack a wheel with its licence; scripts, other data and compiled parts stay behind."""
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if not name.endswith(COMPILED) and ".data/" not in name:
+                archive.extract(name, tree)
 
 
 def build_debian_package(single: Path, version: str, work: Path) -> Path:

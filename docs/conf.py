@@ -59,7 +59,7 @@ def add_contents(_app: Sphinx, name: str, source: list[str]) -> None:
         source[0] += "".join(
             contents(caption, [f"docs/{page}" for page in pages]) for caption, pages in CONTENTS.items()
         )
-        source[0] += contents("The project", ["CONTRIBUTING", "CHANGELOG"])
+        source[0] += contents("The project", ["CONTRIBUTING", "SECURITY", "CHANGELOG"])
     elif name == "docs/decisions/README":
         source[0] += contents("", DECISIONS)
 

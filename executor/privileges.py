@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from pathlib import Path
 
 from executor.errors import HostError
 from executor.netns.handle import libc
@@ -25,11 +24,7 @@ _PR_CAP_AMBIENT, _RAISE, _CLEAR_ALL = 47, 2, 4
 
 def has(name: str) -> bool:
     """Say whether this thread has a capability."""
-    for line in Path("/proc/thread-self/status").read_text(encoding="ascii", errors="replace").splitlines():
-        key, _, value = line.partition(":")
-        if key == "CapEff":
-            return bool(int(value, 16) >> CAPABILITIES[name] & 1)
-    return False
+    return bool(_sets()[0] >> CAPABILITIES[name] & 1)
 
 
 def require_privileges() -> None:
@@ -47,17 +42,21 @@ def hand_on() -> None:
     """
     if os.geteuid() == 0:
         return
-    head = ctypes.create_string_buffer(_HEAD.pack(_VERSION, 0), _HEAD.size)
-    sets = ctypes.create_string_buffer(_SETS.size)
-    if libc().capget(head, sets) != 0:
-        return
-    effective, permitted, inheritable, *more = _SETS.unpack(sets.raw)
+    effective, permitted, inheritable, *more = _sets()
     numbers = [CAPABILITIES[name] for name in _WANTED if permitted >> CAPABILITIES[name] & 1]
     inheritable |= sum(1 << number for number in numbers)
-    sets = ctypes.create_string_buffer(_SETS.pack(effective, permitted, inheritable, *more), _SETS.size)
-    if libc().capset(head, sets) == 0:
+    sets = _SETS.pack(effective, permitted, inheritable, *more)
+    if libc().capset(_HEAD.pack(_VERSION, 0), sets) == 0:
         for number in numbers:
             libc().prctl(_PR_CAP_AMBIENT, _RAISE, number, 0, 0)
+
+
+def _sets() -> tuple[int, ...]:
+    """Return what is effective, permitted and inheritable: capabilities 0 to 31, then the others (capget(2))."""
+    sets = ctypes.create_string_buffer(_SETS.size)
+    if libc().capget(_HEAD.pack(_VERSION, 0), sets) != 0:
+        return (0,) * 6
+    return _SETS.unpack(sets.raw)
 
 
 def keep_back() -> None:

@@ -26,35 +26,41 @@ def is_ours_alone(found: os.stat_result) -> bool:
     return is_ours(found) and not found.st_mode & 0o022
 
 
-def weak_spot(path: Path) -> Path | None:
+def weak_spot(path: str | os.PathLike[str]) -> Path | None:
     """Return where on the way to an absolute path, itself included, somebody else could put something; else None.
 
     Links are followed as the kernel does. The way ends at what is not there (yet). Raises OSError.
     """
-    here, links = Path("/"), 0
-    if not _may_lead_on(here.lstat()):
-        return here
-    left = list(reversed(path.parts[1:]))
+    here, links = "", 0  # as text: an operation looks at some ten paths before it begins
+    if not _may_lead_on(os.lstat("/")):
+        return Path("/")
+    left = _steps(os.fspath(path))
     while left:
-        step = here / left.pop()
+        name = left.pop()
+        step = f"{here}/{name}"
         try:
-            found = step.lstat()
+            found = os.lstat(step)
         except FileNotFoundError:
             return None
         if stat.S_ISLNK(found.st_mode):
             links += 1
             if links > _MOST_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            target = Path(os.readlink(step))
-            left += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-            here = Path("/") if target.is_absolute() else here
+            target = os.readlink(step)
+            left += _steps(target)
+            here = "" if target.startswith("/") else here
             trusted = _is_of(found)
         else:
-            here = here.parent if step.name == ".." else step
+            here = here.rpartition("/")[0] if name == ".." else step
             trusted = _may_lead_on(found) if left else _is_of(found) and not found.st_mode & 0o022
         if not trusted:
-            return step
+            return Path(step)
     return None
+
+
+def _steps(path: str) -> list[str]:
+    """Return the names in a path, the first one last."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
 
 
 def _may_lead_on(found: os.stat_result) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from executor.cli.printing import json_text
@@ -65,10 +66,9 @@ def write_plan(plan: Plan, name: str) -> None:
     called = f"the plan {shown(name, 200)}"
     path = Path(name)
     try:
-        if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-            raise HostError(f"{called} cannot be written: what is there is not a regular file (to print it, --json)")
-        if not path.name:
-            raise HostError(f"{called} cannot be written: that is no file name")
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise HostError(f"{called} cannot be written: it is not a regular file (to print the plan, --json)")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no file name"
         raise HostError(f"{called} cannot be written: {why}") from None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from attrs import define, field
 
@@ -24,6 +23,8 @@ _FIRST_PROCESS_NAMESPACE = "pid:[4026531836]"
 # Whoever runs podwire in another process namespace may vouch for it, by its name (``pid:[4026532281]``), that no
 # namespace which was wired from there lives outside.
 _VOUCHED = "PODWIRE_PID_NAMESPACE"
+# 100,000 mounts, as many as a namespace may have (sysctl fs.mount-max), take some 15 MB.
+_MOST_OF_MOUNTS = 64 * 1024 * 1024
 
 
 def find_namespace(path: NetnsPath, cookie: int, inode: int = 0) -> Namespace:
@@ -117,11 +118,14 @@ class _Search:
         pids.sort(key=lambda pid: int(pid) == os.getpid())  # last: our own threads enter namespaces and end
         files = OpenFiles()
         for pid in pids:
-            yield from self._named(f"/proc/{pid}/task", "/proc/{}/ns/net")
+            if not files.is_over():
+                yield from self._named(f"/proc/{pid}/task", "/proc/{}/ns/net")
         for pid in pids:
             for mounts, _, _ in self._named(f"/proc/{pid}/ns", f"/proc/{pid}/ns/{{}}", only="mnt"):
                 if mounts not in looked_at:
                     looked_at.add(mounts)
+                    if files.is_over():
+                        break
                     with suppress(OSError):  # it ended while we looked
                         yield from _mounted(pid, f"/proc/{pid}/root")
             for number, target in files.of(int(pid)):
@@ -157,7 +161,8 @@ def _mounted(pid: str, root: str) -> Iterator[tuple[str, str, bool]]:
 
 
 def _mounts(pid: str) -> list[list[str]]:
-    text = Path(f"/proc/{pid}/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        text = file.read(_MOST_OF_MOUNTS).rpartition("\n")[0]
     return [line.split(" ") for line in text.splitlines()]
 
 

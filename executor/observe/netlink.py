@@ -18,6 +18,7 @@ _DUMP_INTERRUPTED = 0x10
 _ERROR, _DONE = 2, 3
 _TYPE_MASK = 0x3FFF  # the two upper bits are flags (NLA_F_NESTED, NLA_F_NET_BYTEORDER)
 _LARGEST = 1 << 18
+_MOST = 64 * 1024 * 1024
 _TRIES = 5
 _TIMEOUT = 10.0
 
@@ -38,12 +39,15 @@ def dump(protocol: int, kind: int, request: bytes) -> list[bytes]:
 def _dump_once(protocol: int, kind: int, request: bytes) -> list[bytes] | None:
     """Return the bodies, None if the dump was interrupted."""
     bodies: list[bytes] = []
-    interrupted = False
+    interrupted, size = False, 0
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol) as asked:
         asked.settimeout(_TIMEOUT)
         asked.send(_HEADER.pack(_HEADER.size + len(request), kind, _REQUEST | _DUMP, 1, 0) + request)
         while True:
             answer = asked.recv(_LARGEST)
+            size += len(answer)
+            if size > _MOST:
+                raise HostError(f"the kernel's tables are larger than {_MOST // 2**20} MiB")
             at = 0
             while at < len(answer):
                 length, answered, flags, _, _ = _HEADER.unpack_from(answer, at)

@@ -20,6 +20,12 @@ class OpenFiles:
         self._deadline = time.monotonic() + _SECONDS
         self.saw_all = True
 
+    def is_over(self) -> bool:
+        """Say whether the time is over; what was still to be looked at is left out then."""
+        over = time.monotonic() > self._deadline
+        self.saw_all = self.saw_all and not over
+        return over
+
     def of_all(self) -> Iterator[tuple[int, int, str]]:
         """Yield process, number and target of every open file, those of the processes that have the most last."""
         for pid in sorted(filter(str.isdigit, os.listdir("/proc")), key=_how_many):
@@ -31,14 +37,11 @@ class OpenFiles:
         try:
             with os.scandir(f"/proc/{pid}/fd") as entries:
                 for entry in islice(entries, _MOST_OF_ONE):
-                    if time.monotonic() > self._deadline:
-                        break
+                    if self.is_over():
+                        return
                     with suppress(OSError):  # closed while we looked
                         yield int(entry.name), os.readlink(entry.path)
-                else:
-                    self.saw_all = self.saw_all and next(entries, None) is None
-                    return
-                self.saw_all = False
+                self.saw_all = self.saw_all and next(entries, None) is None
         except PermissionError:
             self.saw_all = False
         except OSError:

@@ -67,7 +67,7 @@ def test_following_shows_what_is_run_from_now_on(cli: Cli, pod: Pod, result: Pat
         line = following.stdout.readline()
         assert line.startswith(f"nsenter --net={pod.inside.path} ")
         following.send_signal(signal.SIGINT)
-        assert eventually(lambda: following.poll() is not None, "the end of the following podwire", seconds=30)
+        assert eventually(lambda: following.poll() is not None, "the end of the following podwire", seconds=60)
         assert following.returncode == 0
     assert "--follow" in cli.refused("log", "--follow", "--format", "html")
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
+import tomllib
+import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -84,6 +89,65 @@ def test_the_single_file_is_the_plugin_too(dist: Path, tmp_path: Path, name: str
     )
     plan = run(sys.executable, "-I", shutil.copy2(alone, tmp_path / "other"), "plan", *facts, "--wiring", "tc")
     assert (plan.returncode, "tc wiring" in plan.stdout) == (0, True), plan.stderr
+
+
+def build_module() -> ModuleType:
+    """Return deploy/build.py, which is a script."""
+    spec = importlib.util.spec_from_file_location("build", ROOT / "deploy/build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_parts_of_the_single_file_are_those_of_the_lock_file(dist: Path) -> None:
+    """Byte by byte, each with its licence."""
+    build = build_module()
+    parts = build.verified(build.LOCK.read_text(), build.PARTS)
+    assert sorted(part.name.partition("-")[0] for part in parts) == ["attrs", "jinja2", "markupsafe", "sh"]
+    with zipfile.ZipFile(dist / "podwire") as single:
+        for part in parts:
+            with zipfile.ZipFile(part) as wheel:
+                names = [name for name in wheel.namelist() if not name.endswith((".so", "/"))]
+                assert any("licenses/" in name or "LICENSE" in name for name in names)
+                assert [single.read(name) for name in names] == [wheel.read(name) for name in names]
+
+
+@pytest.mark.parametrize("how", ["changed", "missing", "another version"])
+def test_a_part_that_is_not_the_one_that_is_locked_is_refused(tmp_path: Path, how: str) -> None:
+    """Whoever gave it that name."""
+    build = build_module()
+    parts = Path(shutil.copytree(build.PARTS, tmp_path / "parts"))
+    lock = build.LOCK.read_text()
+    (wheel,) = parts.glob("sh-*.whl")
+    if how == "changed":
+        wheel.write_bytes(wheel.read_bytes() + b"\n")
+    elif how == "missing":
+        wheel.unlink()
+    else:
+        lock = re.sub(r"^sh==(.*\n)(    --hash=.*\n)+", r"sh==\1    --hash=sha256:00\n", lock, flags=re.MULTILINE)
+    with pytest.raises(SystemExit, match=r"^build: no wheel in .* is sh==.* by its hash"):
+        build.verified(lock, parts)
+
+
+def test_everything_that_is_installed_is_locked() -> None:
+    """By version and hash, for what podwire says that it needs; ./dev takes nothing else."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for name, wanted in {"podwire": [], **extras}.items():
+        lock = (ROOT / f"requirements/{name}.txt").read_text()
+        entries = [entry for entry in re.split(r"^(?=\w)", lock, flags=re.MULTILINE) if "==" in entry]
+        assert all("--hash=sha256:" in entry for entry in entries)
+        locked = {re.split("[= ]", entry)[0] for entry in entries}
+        assert {re.split("[<>=~]", word)[0] for word in (*project["dependencies"], *wanted)} <= locked
+        assert "://" not in lock
+    dev = (ROOT / "dev").read_text()
+    assert all(
+        "locked" in line or "--no-index" in line
+        for line in dev.splitlines()
+        if re.search(r"\bpip (install|download)", line)
+    )
 
 
 def test_it_holds_nothing_that_ties_it_to_one_python(dist: Path) -> None:

@@ -190,6 +190,35 @@ def test_odd_lines_of_a_journal_are_passed_over(pod: Pod, cli: Cli) -> None:
     cli.ok("teardown", name, "--yes")
 
 
+PATHS: dict[str, Callable[[Path], None]] = IN_ITS_PLACE | {"file": Path.touch, "nothing": lambda _: None}
+
+
+def test_what_is_at_the_path_of_one_tenant_blocks_no_other(netns: MakeNamespace, cli: Cli, tmp_path: Path) -> None:
+    """Where its namespace was there is a pipe, a folder, a link, somebody else's file: nothing waits, or fails."""
+    pod, other = (plain(netns(f"host{at}"), netns(name)) for at, name in enumerate(("mine", "theirs")))
+    name, before = pod.inside.name, dump(pod.inside)
+    cli.apply(other)
+    text = (cli.state_dir / f"wirings/{other.inside.name}.json").read_text()
+    paths = {kind: tmp_path / f"odd-{kind}" for kind in PATHS}
+    for kind, make in PATHS.items():
+        make(paths[kind])
+        entry = text.replace(f'"{other.inside.name}"', f'"odd-{kind}"', 1).replace(
+            str(other.inside.path), str(paths[kind])
+        )
+        entry = entry.replace(f'"id":"{other.inside.name}"', f'"id":"odd-{kind}"')
+        (cli.state_dir / f"wirings/odd-{kind}.json").write_text(entry)
+    cli.apply(pod)
+    assert {row["state"] for row in cli.json("list")} == {"wired"}  # it lives, elsewhere
+    cli.ok("check", name)
+    assert "no drift" in cli.run("check", "--all").out
+    for words in (("gc",), ("recover",), ("log",), ("teardown", name, "--yes")):
+        cli.ok(*words)
+    assert difference(before, dump(pod.inside)) == ""
+    for kind in PATHS:
+        (cli.state_dir / f"wirings/odd-{kind}.json").unlink()
+    cli.ok("teardown", other.inside.name, "--yes")
+
+
 SWAPPED: tuple[tuple[str, ...], ...] = (("plan",), ("netns", "cookie", "inode", "links"), ("id",), ())
 
 
