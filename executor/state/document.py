@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,7 +100,7 @@ class AtomicWrite:
         self._most = most
         self._what = what or shown(str(path))
         # Not to be guessed: the folder of a plan may be one in which others can make files.
-        self._beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.randbits(48)}")
+        self._beside = path.with_name(f".{path.name}.{os.getpid()}.{int.from_bytes(os.urandom(6))}")
         self._written = False
 
     def text(self) -> str:

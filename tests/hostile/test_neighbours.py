@@ -22,7 +22,7 @@ from tests.support.pods import Pod, plain
 from tests.support.podwire import Podwire
 
 Json = dict[str, Any]
-HUGE = 300 * 1024 * 1024
+HUGE = 600 * 1024 * 1024
 
 
 def _socket(path: Path) -> None:
