@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.agent import with_agent
 from benchmarks.breakdown import breakdowns
 from benchmarks.cold import cold_starts, peak_memory
 from benchmarks.comparing import compare, grow
@@ -20,6 +21,8 @@ from benchmarks.starting import starting
 from tests import sandbox
 
 _PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+# Pods that 8 callers wire, and how many ADDs come at the same time.
+_PODS, _AT_ONCE = 200, 100
 _SIZES = {f"{n} interface{'s' if n > 1 else ''}": links(n) for n in (1, 8, 64)} | {
     f"{n} route{'s' if n > 1 else ''}": routes(n) for n in (1, 10, 100, 1000)
 }
@@ -57,6 +60,7 @@ def _measure(rounds: int) -> Results:
         memory=peak_memory(),
         many_routes=many_routes(),
         plugins=plugins(rounds),
+        agent=with_agent(rounds, _PODS, _AT_ONCE),
         starting=starting(5 * rounds),
         apply=apply,
         teardown=teardown,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from benchmarks.agent import ASKED, AT_ONCE, BY_ITSELF, BY_THE_AGENT, IP_BATCH, IP_EACH
 from benchmarks.breakdown import Breakdown
 from benchmarks.cold import BARE
 from benchmarks.comparing import NAIVE, PODWIRE, PYROUTE2
@@ -33,6 +34,7 @@ def tables(results: Results) -> str:
             "## Very many routes\n\n" + _many_routes(results),
             "## Cold start\n\n" + _cold(results),
             "## A call of the CNI plugin\n\n" + _plugins(results),
+            "## The agent\n\n" + _agent(results),
             "## One program in a namespace\n\n" + _starting(results),
             "## Where the time goes\n\n" + _where(results),
         )
@@ -71,6 +73,9 @@ def _targets(results: Results) -> str:
     cold_up, cold_down = results.cold["podwire apply, teardown"]
     one, eight = results.growth[_ONE], results.growth[_EIGHT]
     planned = results.planning[_ONE][0].median
+    agent = results.agent
+    by_agent, by_itself = (agent.calls[f"{who}, `bridge`"] for who in (BY_THE_AGENT, BY_ITSELF))
+    asked, bare_start = agent.starts[ASKED][0], agent.starts[BARE][0]
     wanted = (
         ("apply, to the naive way", up.ratio_to(naive_up), 0.30),
         ("teardown, to the naive way", down.ratio_to(naive_down), 0.41),
@@ -87,6 +92,20 @@ def _targets(results: Results) -> str:
         ("`log`, to bare Python", cold["podwire log"] / bare, 7),
         ("cold apply less cold plan, to the naive way", (cold_up.median - plan) / naive_up.median, 0.5),
         ("cold teardown less cold plan, to the naive way", (cold_down.median - plan) / naive_down.median, 0.55),
+        *(
+            (f"{verb} by the agent, to without", with_it.ratio_to(without), 0.25)
+            for verb, with_it, without in zip(("ADD", "CHECK", "DEL"), by_agent, by_itself, strict=True)
+        ),
+        ("`podwire-cni` until it has asked, to bare Python", asked.ratio_to(bare_start), 2),
+        ("99 of 100 ADDs at once, to their median", agent.crowds[AT_ONCE].p99 / agent.crowds[AT_ONCE].times.median, 5),
+        *(
+            (
+                f"{who}, to 8 callers of the agent, pods a second",
+                agent.crowds[who].up / agent.crowds[BY_THE_AGENT].up,
+                1.25,
+            )
+            for who in (IP_EACH, IP_BATCH)
+        ),
     )
     rows = ((what, f"{found:.2f}", f"{most:g}", "yes" if found <= most else "**no**") for what, found, most in wanted)
     return _table(("what", "found", "at most", "met"), rows)
@@ -135,6 +154,27 @@ def _cold(results: Results) -> str:
 def _plugins(results: Results) -> str:
     rows = ((name, f"{add.median:.0f}", f"{delete.median:.0f}") for name, (add, delete) in results.plugins.items())
     return _table(("plugin", "ADD, ms", "DEL, ms"), rows)
+
+
+def _agent(results: Results) -> str:
+    agent = results.agent
+    calls = ((name, *(f"{times.median:.0f}" for times in verbs)) for name, verbs in agent.calls.items())
+    starts = ((name, f"{times.median:.1f}") for name, (times,) in agent.starts.items())
+    crowds = (
+        (name, f"{crowd.up:.0f}", f"{crowd.down:.0f}", f"{crowd.times.median:.0f}", f"{crowd.p99:.0f}")
+        for name, crowd in agent.crowds.items()
+    )
+    waits = ((f"`{name}`", f"{alone:.2f}", f"{many:.2f}") for name, (alone, many) in agent.waits.items())
+    return "\n\n".join(
+        (
+            _table(("call", "ADD, ms", "CHECK, ms", "DEL, ms"), calls),
+            _table(("start", "ms"), starts),
+            "Many pods, by 8 callers; `ip` alone makes the same by one `ip -batch` a pod, and looks at nothing:",
+            _table(("by", "ADDs a second", "DELs a second", "ADD, ms", "99 of 100 within, ms"), crowds),
+            "Where the kernel lets them wait (medians of the log):",
+            _table(("command", "alone, ms", "among 8 callers, ms"), waits),
+        )
+    )
 
 
 def _starting(results: Results) -> str:

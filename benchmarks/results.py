@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from benchmarks.agent import AgentResults
 from benchmarks.breakdown import Breakdown
 from benchmarks.measuring import Times
 
@@ -20,6 +21,7 @@ class Results:
     memory: float
     many_routes: dict[int, tuple[float, float]]
     plugins: dict[str, tuple[Times, ...]]
+    agent: AgentResults
     starting: dict[str, tuple[Times, ...]]
     apply: Breakdown
     teardown: Breakdown

@@ -25,7 +25,7 @@ def main() -> int:
     """Run the command or the plugin, and return the exit status."""
     if sys.version_info < (3, 11):
         return too_old()
-    status = import_module("executor.cni" if IS_PLUGIN else "executor.cli").main()
+    status = import_module("executor.agent.shim" if IS_PLUGIN else "executor.cli").main()
     return int(status)
 
 

@@ -27,6 +27,8 @@ def manual_page() -> str:
     lines += [".SH ENVIRONMENT", *_item("PODWIRE_STATE_DIR", "where the state is kept, unless --state-dir says so")]
     lines += _item("PODWIRE_PAGER, PAGER", "the pager for long text on a terminal (default less -FRX)")
     lines += _item("NO_COLOR", "no colours on a terminal")
+    lines += _item("PODWIRE_RUN_DIR", "where locks and the socket of the agent are (default /run/podwire)")
+    lines += _item("PODWIRE_AGENT_TIMEOUT", "for how many seconds podwire-cni waits for the agent (default 60)")
     lines += _item("CNI_PATH", "where the plugins of --dummy-conflist are looked for")
     return "\n".join([*lines, ".SH SEE ALSO", "ip(8), nsenter(1), ebtables(8), sysctl(8)"]) + "\n"
 

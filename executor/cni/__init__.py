@@ -1,16 +1,17 @@
 """``podwire-cni``: podwire as a chained CNI plugin, called by a container runtime (CNI specification, section 2).
 
 It reads its variables and a configuration, does what the command line does through the same ``executor/operations/``,
-and answers in JSON on standard output. Logs go to standard error, and to ``podwire log``.
+and answers in JSON on standard output. Logs go to standard error, and to ``podwire log``. What runs first is
+``executor.agent.shim``: this is what the agent does for it, or what it does itself.
 """
 
 from __future__ import annotations
 
-import atexit
-import gc
 import json
 import os
 import sys
+from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 from executor.cni.errors import BUG, CniError, code_of
@@ -19,14 +20,24 @@ from executor.umask import close_to_others
 VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
 
-def main() -> int:
-    """Do what CNI_COMMAND says and return the exit status. It never raises."""
-    # Looking for cycles while a process loads that ends at once, and once more at its end, takes a fifth of its time.
-    gc.disable()
-    atexit.register(gc.freeze)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from executor.cni.call import Call
+
+
+def at_once(_call: Call) -> None:
+    """Begin without further ado."""
+
+
+def main(given: bytes | None = None, *, begin: Callable[[Call], None] = at_once) -> int:
+    """Do what CNI_COMMAND says and return the exit status. It raises nothing but what ``begin`` does.
+
+    ``given`` is what was read from standard input, None if nothing was. ``begin`` is called with the call when nobody
+    else is at work for its attachment, just before anything is done.
+    """
     close_to_others()
     try:
-        answer = _answer()
+        answer = _answer(given, begin)
     except CniError as error:
         return _failed(error)
     except KeyboardInterrupt:
@@ -40,14 +51,14 @@ def main() -> int:
     return 0
 
 
-def _answer() -> dict[str, Any] | None:
+def _answer(given: bytes | None, begin: Callable[[Call], None]) -> dict[str, Any] | None:
     """Return what there is to answer, None for nothing. Raises CniError."""
     if os.environ.get("CNI_COMMAND") == "VERSION":
         return {"cniVersion": VERSIONS[-1], "supportedVersions": list(VERSIONS)}
     from executor.cni.call import read_call  # noqa: PLC0415  VERSION needs none of it
     from executor.cni.verbs import carry_out  # noqa: PLC0415
 
-    return carry_out(read_call(os.environ, sys.stdin.buffer))
+    return carry_out(read_call(os.environ, sys.stdin.buffer if given is None else BytesIO(given)), begin)
 
 
 def _failed(error: CniError) -> int:

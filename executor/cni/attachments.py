@@ -8,17 +8,33 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 
 from attrs import frozen
 
 from executor.cni.call import Attachment, Call
 from executor.errors import HostError
+from executor.netns.lock import LockFile
 from executor.netns.namespace import Namespace
 from executor.state.document import AtomicWrite, delete_document, read_document
 from executor.state.store import StateStore
 from planner.errors import PodwireError
 from planner.text.document import Node, load_json
 from planner.text.values import NetnsPath, PlanId
+
+
+@contextlib.contextmanager
+def held(plan_id: PlanId, seconds: float) -> Iterator[None]:
+    """Let nobody else work for an attachment; wait up to ``seconds`` for who does. Raises Locked or HostError.
+
+    The namespace has a lock of its own. This one also covers what is done before and after that is held, so that who
+    repeats a call finds all of it as one that ended, or was killed, has left it.
+    """
+    lock = LockFile.take(f"attachment-{plan_id}", seconds, f"the attachment {plan_id}")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @frozen

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from attrs import evolve
 
-from executor.cni.attachments import Attachments
+from executor.cni import at_once
+from executor.cni.attachments import Attachments, held
 from executor.cni.call import Attachment, Call, container_id, interface_name
 from executor.cni.errors import (
     BAD_CONFIGURATION,
@@ -48,11 +50,14 @@ _TRIES = 3
 _OTHERS_MAY_CHANGE = ("mac", "mtu")
 
 
-def carry_out(call: Call) -> dict[str, Any] | None:
-    """Do what is asked for and return the answer, None for none. Raises CniError."""
+def carry_out(call: Call, begin: Callable[[Call], None] = at_once) -> dict[str, Any] | None:
+    """Do what is asked for, after ``begin``, and return the answer, None for none. Raises CniError."""
     settings = _settings(call)
+    changes_it = call.verb in ("ADD", "DEL")
     try:
-        answer = _VERBS[call.verb](call, settings)
+        with held(call.attachment.plan_id, settings.lock_timeout) if changes_it else nullcontext():
+            begin(call)
+            answer = _VERBS[call.verb](call, settings)
     except PodwireError as error:
         failure = CniError(code_of(error), str(error))
     except CniError as error:
@@ -140,7 +145,8 @@ def _gc(call: Call, settings: Settings) -> None:
     for known in Attachments(settings.store).all():
         if known.network == call.conf.network and known.plan_id not in valid:
             try:
-                forget(known.plan_id, None, call, settings)
+                with held(known.plan_id, settings.lock_timeout):
+                    forget(known.plan_id, None, call, settings)
             except (PodwireError, CniError) as error:
                 problems.append(f"{known.plan_id}: {error}")
     if problems:

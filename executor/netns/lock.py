@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from executor.agent.protocol import DEFAULT_RUN_DIR
 from executor.errors import HostError, Locked
 from executor.process.others import OpenFiles
 from executor.trust import weak_spot
 from planner.text.values import shown
 
-_DEFAULT_RUN_DIR = "/run/podwire"
-# What the names of locks begin with: of namespaces, and of ids.
-_PREFIXES = ("netns-", "id-")
+# What the names of locks begin with: of namespaces, of ids, and of attachments (executor.cni.attachments).
+_PREFIXES = ("netns-", "id-", "attachment-")
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 
@@ -66,7 +66,7 @@ class LockFile:
         Raises Locked, which says who is changing ``what``, or HostError if the folder is not one that only we can
         write to.
         """
-        path = _run_dir() / name
+        path = run_dir() / name
         while True:
             lock = cls(path, _open(path))
             try:
@@ -92,7 +92,7 @@ class LockFile:
 def remove_unused_locks() -> None:
     """Remove the files of locks that processes which were killed have left, and nobody holds or waits for."""
     with suppress(OSError, HostError):
-        for name in os.listdir(directory := _run_dir()):
+        for name in os.listdir(directory := run_dir()):
             if name.startswith(_PREFIXES):
                 _remove_unless_held(directory / name)
 
@@ -107,9 +107,9 @@ def _remove_unless_held(path: Path) -> None:
             os.close(fd)
 
 
-def _run_dir() -> Path:
+def run_dir() -> Path:
     """Return the folder of the locks, made if it is missing. Raises HostError if others could get at it."""
-    directory = Path(os.environ.get("PODWIRE_RUN_DIR") or _DEFAULT_RUN_DIR)
+    directory = Path(os.environ.get("PODWIRE_RUN_DIR") or DEFAULT_RUN_DIR)
     with suppress(FileExistsError):
         try:
             directory.mkdir(mode=0o700)

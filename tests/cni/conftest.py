@@ -1,4 +1,4 @@
-"""A pod that Debian's bridge plugin has made, ready for podwire-cni."""
+"""A pod that Debian's bridge plugin has made, ready for podwire-cni; and an agent for it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,23 @@ from pathlib import Path
 import pytest
 
 from tests.cni.helpers_cni import Attached, attached
+from tests.support.agent import Agent, agent_running
+
+
+@pytest.fixture(scope="session")
+def agent() -> Iterator[Agent]:
+    """Return an agent that no test may harm."""
+    with agent_running() as found:
+        yield found
+
+
+@pytest.fixture(params=["by itself", "by the agent"])
+def way(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return the variables of calls: podwire-cni does the work itself, or the agent does."""
+    if request.param == "by itself":
+        return {}
+    agent: Agent = request.getfixturevalue("agent")
+    return agent.env
 
 
 @pytest.fixture

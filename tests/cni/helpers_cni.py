@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class Attached:
     def started(self, command: str, **changed: object) -> subprocess.Popen[str]:
         """Start a call and return it running, with all of its input."""
         variables = {"CNI_COMMAND": command, **self.trial.identity(), "CNI_PATH": "", "PATH": os.environ["PATH"]}
+        variables |= self.trial.subject.env
         argv = ["nsenter", f"--net={self.trial.host.path}", str(PLUGIN)]
         process = subprocess.Popen(
             argv, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -97,10 +98,15 @@ class Attached:
 
 @contextmanager
 def attached(
-    state: Path, *, before: tuple[Conf, ...] = (BRIDGE,), version: str = "1.0.0", **own: Any
+    state: Path,
+    *,
+    before: tuple[Conf, ...] = (BRIDGE,),
+    version: str = "1.0.0",
+    env: Mapping[str, str] | None = None,
+    **own: Any,
 ) -> Iterator[Attached]:
-    """Yield a pod behind `before`, whose ADD has been called; its DEL is called in the end."""
-    subject = Subject(PLUGIN, {"type": "podwire-cni", "stateDir": str(state), **own}, before)
+    """Yield a pod behind `before`, whose ADD has been called; its DEL is called in the end. `env` is for each call."""
+    subject = Subject(PLUGIN, {"type": "podwire-cni", "stateDir": str(state), **own}, before, env=env or {})
     with trial_of(subject, version) as trial:
         previous = trial.prepare()
         assert previous is not None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cni.helpers_cni import PLUGIN, Attached
+from tests.support.agent import Agent
 from tests.support.running import run
 
 
@@ -34,9 +35,12 @@ from tests.support.running import run
         ),
     ],
 )
-def test_a_bad_configuration_is_refused(pod: Attached, changed: dict[str, Any], code: int, words: list[str]) -> None:
-    """With the path of what is wrong."""
+def test_a_bad_configuration_is_refused(
+    pod: Attached, agent: Agent, changed: dict[str, Any], code: int, words: list[str]
+) -> None:
+    """With the path of what is wrong; by the agent in the same words."""
     answer = pod.trial.call("ADD", pod.conf() | changed)
+    assert pod.trial.call("ADD", pod.conf() | changed, env=agent.env).outcome == answer.outcome
     error = answer.document()
     assert (answer.ok, error["code"]) == (False, code), error
     for word in words:
@@ -59,9 +63,10 @@ def test_a_bad_configuration_is_refused(pod: Attached, changed: dict[str, Any], 
         ({"CNI_COMMAND": "add"}, 4, "CNI_COMMAND"),
     ],
 )
-def test_a_bad_variable_is_refused(pod: Attached, env: dict[str, str], code: int, word: str) -> None:
-    """By its name."""
+def test_a_bad_variable_is_refused(pod: Attached, agent: Agent, env: dict[str, str], code: int, word: str) -> None:
+    """By its name; by the agent in the same words."""
     answer = pod.trial.call("ADD", pod.conf(), env=env)
+    assert pod.trial.call("ADD", pod.conf(), env=env | agent.env).outcome == answer.outcome
     error = answer.document()
     assert (error["code"], answer.outcome.rc) == (code, 1), error
     assert word in error["msg"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,6 +14,13 @@ from executor.cni.call import Attachment
 from tests.cni.helpers_cni import BRIDGE, Attached, attached, without
 
 KILLS = 8
+
+
+@pytest.fixture
+def pod(way: dict[str, str], tmp_path: Path) -> Iterator[Attached]:
+    """Return a pod behind the bridge plugin, for each way."""
+    with attached(tmp_path / "state", env=way) as found:
+        yield found
 
 
 def entry_of(pod: Attached) -> Path:

@@ -37,12 +37,16 @@ class NotApplicable(Exception):
 
 @frozen
 class Subject:
-    """A plugin under trial: its file, its own configuration, and those of the plugins that are chained before it."""
+    """A plugin under trial: its file, its own configuration, and those of the plugins that are chained before it.
+
+    ``env`` are variables that it is given besides those of the specification.
+    """
 
     plugin: Path
     conf: Conf
     before: tuple[Conf, ...] = ()
     path: str = DIRECTORIES
+    env: Mapping[str, str] = field(factory=dict)
 
     @property
     def name(self) -> str:
@@ -155,7 +159,7 @@ class Trial:
         return conf | ({"prevResult": prev} if prev is not None else {})
 
     def _run(self, plugin: Path, variables: Mapping[str, str], conf: Conf | str) -> Answer:
-        given = {"PATH": os.environ["PATH"], "CNI_PATH": self.subject.path, **variables}
+        given = {"PATH": os.environ["PATH"], "CNI_PATH": self.subject.path, **self.subject.env, **variables}
         text = conf if isinstance(conf, str) else json.dumps(conf)
         enter = ["nsenter", f"--net={self.host.path}"] if self.host.path.exists() else []
         return Answer(run([*enter, plugin], stdin=text, env=given, check=False))

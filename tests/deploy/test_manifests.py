@@ -71,13 +71,14 @@ def test_chart_and_manifest_run_the_same() -> None:
 def test_the_installer_has_no_capability_and_no_writable_root() -> None:
     """It copies one file; what looks at the node's namespaces has the three that this takes, and no more."""
     spec = daemon_set(rendered())["spec"]["template"]["spec"]
-    (install,), (gc,) = spec["initContainers"], spec["containers"]
+    (install,), (gc, agent) = spec["initContainers"], spec["containers"]
     for container in (install, gc):
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
         assert "privileged" not in container["securityContext"]
     assert "add" not in install["securityContext"]["capabilities"]
     assert gc["securityContext"]["capabilities"]["add"] == ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"]
+    assert agent["securityContext"] == {"privileged": True, "readOnlyRootFilesystem": True}
 
 
 def test_values_reach_the_manifest() -> None:
@@ -89,6 +90,12 @@ def test_values_reach_the_manifest() -> None:
     assert {"path": "/usr/libexec/cni", "type": "DirectoryOrCreate"} in [
         volume["hostPath"] for volume in spec["volumes"]
     ]
+
+
+def test_the_agent_can_be_left_out() -> None:
+    """The plugin does the work itself, then."""
+    spec = daemon_set(rendered("--set", "agent.enabled=false"))["spec"]["template"]["spec"]
+    assert [container["name"] for container in spec["containers"]] == ["gc"]
 
 
 def test_helm_finds_nothing_amiss() -> None:

@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "show whether a wiring still is what was applied",
     "confirm": "keep what was applied with --confirm-within",
     "gc": "forget what belongs to namespaces that are gone",
+    "agent": "stay, and do the work of podwire-cni at once",
     "completion": "print what makes a shell complete podwire's words",
 }
 # Those after which something may have changed that nobody said.

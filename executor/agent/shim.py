@@ -1,0 +1,156 @@
+"""What ``podwire-cni`` runs: it has the agent do the work, or does it itself, with the same result.
+
+Until it has asked it loads next to nothing: ``socket``, ``signal`` and ``re`` would each cost half of what Python takes
+to start, so their parts in C are used. What the agent cannot be asked, or does not answer, is done here; the work can
+be repeated at any point of it, and waits until whoever was at it before has let go (executor.cni.attachments).
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # what signal wraps
+import _socket
+import os
+import sys
+
+from executor.agent.protocol import (
+    MAX_ANSWER,
+    MAX_REQUEST,
+    BrokenFrame,
+    frame,
+    greeting,
+    read_frame,
+    socket_path,
+    variables_to_bytes,
+)
+from executor.version import __version__
+
+# Seconds for the agent to be there, and to answer: no honest request takes that long.
+_GREETING_WITHIN = 2.0
+_ANSWER_WITHIN = 60.0
+_VERBS = ("ADD", "DEL", "CHECK", "GC", "STATUS")
+_NAMESPACES = ("/proc/self/ns/net", "/proc/self/ns/mnt")
+_STOPPING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+_CREDENTIALS = 12  # struct ucred: pid, uid, gid (unix(7))
+
+
+def main() -> int:
+    """Answer a runtime by the agent, or else by this process; return the exit status. It never raises."""
+    given = None
+    if os.environ.get("CNI_COMMAND") in _VERBS:
+        agent = _connected()
+        if agent is not None:
+            given = _read_all()
+            answer = _asked(agent, given)
+            if answer is not None:
+                return _passed_on(*answer)
+    return _done_here(given)
+
+
+def _done_here(given: bytes | None) -> int:
+    """Do the work in this process. To look for cycles while it loads, and at its end, takes a fifth of the time."""
+    import atexit  # noqa: PLC0415  the agent needs none of it
+    import gc  # noqa: PLC0415
+
+    gc.disable()
+    atexit.register(gc.freeze)
+    from executor.cni import main as do_it  # noqa: PLC0415
+
+    return do_it(given)
+
+
+def _connected() -> _socket.socket | None:
+    """Return a connection to an agent, None if there is none that root runs."""
+    agent = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        agent.settimeout(_GREETING_WITHIN)
+        agent.connect(socket_path(dict(os.environ)))
+        peer = agent.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS)
+        if int.from_bytes(peer[4:8], sys.byteorder) == os.geteuid():
+            return agent
+    except OSError:  # also if it is stopped, and its queue is full
+        pass
+    agent.close()
+    return None
+
+
+def _read_all() -> bytes:
+    """Return standard input, up to a byte more than any configuration may have."""
+    most = 32 * 1024 * 1024 + 1  # planner.text.document.MAX_BYTES
+    chunks = []
+    try:
+        while most > 0 and (chunk := os.read(0, min(most, 1024 * 1024))):
+            chunks.append(chunk)
+            most -= len(chunk)
+    except OSError:  # a closed one: the plugin says so
+        pass
+    return b"".join(chunks)
+
+
+def _asked(agent: _socket.socket, given: bytes) -> list[bytes] | None:
+    """Return what the agent answers: status, output and errors. None if it does not, for whatever reason."""
+    request = frame(variables_to_bytes(dict(os.environb)), given)
+    if len(request) > MAX_REQUEST:
+        agent.close()
+        return None
+    stopped: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        stopped.append(number)
+        try:  # noqa: SIM105  contextlib is not loaded
+            agent.shutdown(_socket.SHUT_WR)
+        except OSError:  # it has gone: nothing is to be stopped
+            pass
+
+    before = [(number, _signal.signal(number, stop)) for number in _STOPPING]
+    try:
+        answer = _answer_to(agent, request)
+    finally:
+        agent.close()
+        for number, handler in before:
+            _signal.signal(number, handler)
+    if answer is None and stopped:
+        _signal.signal(stopped[0], _signal.SIG_DFL)
+        os.kill(os.getpid(), stopped[0])
+    return answer
+
+
+def _answer_to(agent: _socket.socket, request: bytes) -> list[bytes] | None:
+    try:
+        if agent.recv(64) != greeting(__version__):
+            return None
+        _send(agent, request)
+        agent.settimeout(_answer_within())
+        return read_frame(agent.recv, 3, MAX_ANSWER)
+    except (OSError, BrokenFrame):
+        return None
+
+
+def _send(agent: _socket.socket, request: bytes) -> None:
+    """Send a request, and with its first part the namespaces that this process is in."""
+    opened = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in _NAMESPACES]
+    try:
+        numbers = b"".join([fd.to_bytes(4, sys.byteorder) for fd in opened])
+        sent = agent.sendmsg([request], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)])
+        if sent < len(request):  # sending nothing would fail if it has answered already
+            agent.sendall(request[sent:])
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
+def _answer_within() -> float:
+    try:
+        return max(0.001, float(os.environ.get("PODWIRE_AGENT_TIMEOUT") or _ANSWER_WITHIN))
+    except ValueError:
+        return _ANSWER_WITHIN
+
+
+def _passed_on(status: bytes, out: bytes, err: bytes) -> int:
+    """Print what the agent answered and return its status."""
+    for fd, text in ((2, err), (1, out)):
+        try:
+            while text:
+                text = text[os.write(fd, text) :]  # noqa: PLW2901
+        except OSError:  # nobody reads it
+            pass
+    return int(status)
