@@ -100,6 +100,15 @@ def test_what_is_to_outlive_it_is_not_started_by_it(tmp_path: Path) -> None:
         assert served(agent) == ["DEL"]
 
 
+def test_until_it_has_asked_the_plugin_loads_next_to_nothing() -> None:
+    """What Python does not load by itself are the plugin's own modules, and what is built into it."""
+    look = "import sys; before = set(sys.modules); import executor.agent.shim; print(*set(sys.modules) - before)"
+    loaded = set(run([sys.executable, "-c", look]).out.split())
+    own = {name for name in loaded if name.split(".")[0] == "executor"}
+    assert own == {"executor", "executor.version"} | {f"executor.agent{part}" for part in ("", ".shim", ".protocol")}
+    assert loaded - own <= {"_socket", "_signal", "__future__"}
+
+
 # --- the agent does not -----------------------------------------------------------------------------------------------
 
 
