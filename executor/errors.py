@@ -9,6 +9,17 @@ class ExecutorError(PodwireError):
     """Base of everything that the executor raises on purpose."""
 
 
+# What the machine may run out of at any moment: memory, descriptors, processes, locks. No bug, and no refusal of ours.
+SHORTAGES = (MemoryError, OSError)
+
+
+def shortage(error: BaseException) -> str:
+    """Return what the machine has run out of, as a sentence."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    return f"the system has no more to give: {getattr(error, 'strerror', None) or error}"
+
+
 class HostError(ExecutorError):
     """A program, a permission, a namespace or the state is not as needed; nothing was changed (exit 1)."""
 

@@ -12,7 +12,7 @@ from executor.cli.errors import fail
 from executor.cli.exit_status import HALF_DONE, REFUSED
 from executor.cli.output import OutputLost, complain
 from executor.cli.parser import module_of
-from executor.errors import Interrupted
+from executor.errors import SHORTAGES, HostError, Interrupted, shortage
 from planner.errors import PodwireError
 from planner.text.values import shown
 
@@ -28,25 +28,33 @@ def run(arguments: argparse.Namespace) -> int:
     command = module_of(arguments.command)
     try:
         status: int = command.run(arguments)
-    except Interrupted as error:  # what had begun to change anything has made something else of it
-        return fail(Interrupted(f"{error}, nothing was changed"), arguments)
-    except PodwireError as error:
-        return fail(error, arguments)
-    except ImportError as error:
-        return complain(f"this installation of podwire is not whole ({error}): install it again", REFUSED)
-    except KeyboardInterrupt:
-        return fail(Interrupted("interrupted, nothing was changed"), arguments, REFUSED)
     except OutputLost:
         raise
-    except Exception as error:  # whatever it is, a person gets a sentence
-        if os.environ.get("PODWIRE_TRACEBACK"):
-            raise
-        # Nobody knows how far a change got: the status that makes people look is the honest one.
-        return complain(_bug(error), HALF_DONE if arguments.command in CHANGING else REFUSED)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  whatever it is, a person gets a sentence
+        return _failed(error, arguments)
     return status
 
 
-def _bug(error: Exception) -> str:
+def _failed(error: BaseException, arguments: argparse.Namespace) -> int:
+    """Say what went wrong and return the exit status."""
+    wants_traceback = bool(os.environ.get("PODWIRE_TRACEBACK"))
+    if isinstance(error, KeyboardInterrupt):
+        error = Interrupted("interrupted, nothing was changed")
+    elif isinstance(error, Interrupted):  # what had begun to change anything has made something else of it
+        error = Interrupted(f"{error}, nothing was changed")
+    elif isinstance(error, SHORTAGES) and not wants_traceback:
+        error = HostError(shortage(error))
+    if isinstance(error, PodwireError):
+        return fail(error, arguments)
+    if isinstance(error, ImportError):
+        return complain(f"this installation of podwire is not whole ({error}): install it again", REFUSED)
+    if wants_traceback:
+        raise error
+    # Nobody knows how far a change got: the status that makes people look is the honest one.
+    return complain(_bug(error), HALF_DONE if arguments.command in CHANGING else REFUSED)
+
+
+def _bug(error: BaseException) -> str:
     where = error.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next

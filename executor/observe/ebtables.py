@@ -10,6 +10,7 @@ from attrs import frozen
 
 from executor.errors import ExecutorError, HostError
 from executor.netns.namespace import Namespace
+from executor.observe.hooks import has_ebtables_chains
 from executor.process.result import one_line
 from executor.process.run import RunningProgram, find_program, start_program
 from planner.facts.ebtables_save import hides_a_chain
@@ -24,10 +25,30 @@ class EbtablesAnswer:
     problem: str | None = None
 
 
+# What ebtables-save prints first, if there is a table (ebtables-nft(8)).
+_TABLE_LINE = "*filter"
+
+
 @functools.lru_cache(1)
 def _is_legacy(program: str, _device: int, _inode: int) -> bool:
     """Say whether a program, which is that file now, is not of the nf_tables variant: there its name says so."""
     return "legacy" in os.path.realpath(program)
+
+
+def believed(answer: EbtablesAnswer, namespace: Namespace, timeout: float) -> EbtablesAnswer:
+    """Return an answer that the kernel's own list of chains does not give the lie to.
+
+    An ``ebtables-save`` that prints nothing and ends with 0 is asked once more if there is a table to print.
+    """
+    if answer.save is None or _TABLE_LINE in answer.save or not namespace.call(has_ebtables_chains):
+        return answer
+    with EbtablesSave(namespace, timeout) as again:
+        answer = again.result()
+    if answer.save is None or _TABLE_LINE in answer.save or not namespace.call(has_ebtables_chains):
+        return answer
+    return EbtablesAnswer(
+        problem=f"ebtables-save prints nothing of the ebtables filter table that {namespace.path} has: is it whole?"
+    )
 
 
 class EbtablesSave:

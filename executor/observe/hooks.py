@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from executor.errors import HostError
 from executor.netns.namespace import Namespace
 from executor.observe.netlink import attributes, dump
-from executor.process.result import one_line
+from executor.process.result import is_interrupted, one_line
 from executor.process.run import run_program
 from planner.facts.hooks import NetfilterHook
 from planner.facts.model import ResourceFact
@@ -31,6 +31,7 @@ _GET_CHAIN = 10 << 8 | 4
 _TABLE, _NAME, _HOOK, _POLICY, _USE = 1, 3, 4, 5, 6
 _HOOKNUM, _DEVICE, _DEVICES = 1, 3, 4
 _ACCEPT = 1
+_TRIES = 5
 _FAMILIES = {5: Keyword("netdev"), 7: Keyword("bridge")}
 _HOOKS = {
     5: ("ingress", "egress"),
@@ -57,16 +58,25 @@ def read_qdiscs() -> tuple[ResourceFact, ...]:
 
 def read_netfilter_hooks() -> tuple[NetfilterHook, ...]:
     """Return the base chains of the families netdev and bridge in the caller's namespace."""
-    found = []
+    chains = ((family, chain) for family, chain in _base_chains() if not _is_of_ebtables(family, chain))
+    found = (_hook(family, chain) for family, chain in chains)
+    return tuple(sorted(found, key=lambda hook: (hook.family, hook.table, hook.chain)))
+
+
+def has_ebtables_chains() -> bool:
+    """Say whether the caller's namespace has base chains that ebtables-save prints."""
+    return any(_is_of_ebtables(family, chain) for family, chain in _base_chains())
+
+
+def _base_chains() -> Iterator[tuple[int, dict[int, bytes]]]:
     try:
         bodies = dump(_NETLINK_NETFILTER, _GET_CHAIN, struct.pack("=BBH", 0, 0, 0))
     except OSError:  # a kernel without nftables, and so without chains
-        return ()
+        return
     for body in bodies:
         family, chain = body[0], dict(attributes(body[4:]))
-        if family in _FAMILIES and _HOOK in chain and not _is_of_ebtables(family, chain):
-            found.append(_hook(family, chain))
-    return tuple(sorted(found, key=lambda hook: (hook.family, hook.table, hook.chain)))
+        if family in _FAMILIES and _HOOK in chain:
+            yield family, chain
 
 
 def _is_of_ebtables(family: int, chain: dict[int, bytes]) -> bool:
@@ -111,7 +121,10 @@ def read_all_filters(qdiscs: Sequence[ResourceFact], namespace: Namespace, timeo
 
 def _filters(link: InterfaceName, direction: Keyword, namespace: Namespace, timeout: float) -> tuple[ResourceFact, ...]:
     argv = ("tc", "-j", "filter", "show", "dev", link, direction)
-    answer = run_program(argv, namespace=namespace, stdin=None, timeout=timeout)
-    if not answer.ok:
+    for _ in range(_TRIES):
+        answer = run_program(argv, namespace=namespace, stdin=None, timeout=timeout)
+        if not is_interrupted(answer):
+            break
+    if not answer.ok or is_interrupted(answer):
         raise HostError(f"the tc filters of {link} cannot be read: {one_line(answer.stderr) or answer.rc}")
     return read_filters(answer.stdout, link, direction)

@@ -15,12 +15,12 @@ from attrs import evolve
 
 from executor.errors import HostError
 from executor.netns.namespace import Namespace, is_of_the_host
-from executor.observe.ebtables import EbtablesSave
+from executor.observe.ebtables import EbtablesSave, believed
 from executor.observe.functions import read_conf, read_functions
 from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_qdiscs
 from executor.observe.makers import read_address_makers, read_groups, read_route_makers
 from executor.process.ip_batch import IpBatch
-from executor.process.result import CommandResult, one_line
+from executor.process.result import CommandResult, is_interrupted, one_line
 from executor.process.run import start_program
 from planner.errors import InvalidInput
 from planner.facts.model import NamespaceFacts
@@ -77,7 +77,7 @@ class Observation:
         with self:
             found = self._read_network()
             assert self._rules is not None  # noqa: S101  it was begun
-            rules = self._rules.result()
+            rules = believed(self._rules.result(), self._namespace, self._timeout)
         return evolve(found, ebtables=read_rules(rules.save, rules.chains, rules.problem))
 
     def __enter__(self) -> Self:
@@ -165,11 +165,20 @@ def _ask(session: IpBatch, questions: tuple[str, ...]) -> list[str]:
 
 
 def _answers(session: IpBatch, questions: tuple[str, ...]) -> list[str]:
-    return [_answer(reply, question) for reply, question in zip(session.finish(), questions, strict=True)]
+    """Return what was answered; a dump that the kernel calls interrupted is asked for again, a few times."""
+    replies = list(session.finish())
+    for at, question in enumerate(questions):
+        for _ in range(_TRIES):
+            if not is_interrupted(replies[at]):
+                break
+            session.begin(question.split())
+            (replies[at],) = session.finish()
+    return [_answer(reply, question) for reply, question in zip(replies, questions, strict=True)]
 
 
 def _answer(reply: CommandResult, question: str) -> str:
-    # A dump that others' changes interrupted is said on standard error only, with status 0.
+    if is_interrupted(reply):
+        raise HostError(f"{question}: the kernel's tables change faster than they can be read: try again")
     if not reply.ok or reply.stderr.strip():
         raise HostError(f"{question} failed: {one_line(reply.stderr) or f'status {reply.rc}'}")
     return reply.stdout

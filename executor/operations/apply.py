@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from executor.errors import ExecutorError, HostError, RollbackIncomplete, RolledBack
+from executor.errors import SHORTAGES, ExecutorError, HostError, RollbackIncomplete, RolledBack, shortage
 from executor.netns.namespace import Namespace, boot_id
 from executor.operations.commit_confirm import start_watcher, to_be_confirmed
 from executor.operations.operation import Failure, Operation, check_programs, open_operation
@@ -164,6 +164,8 @@ def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, wired: Atomic
             operation.emit(Ended("wired", ""))
     except (ExecutorError, PlannerError) as error:
         failure = Failure(str(error))
+    except SHORTAGES as error:
+        failure = Failure(shortage(error))
     if failure is not None:
         raise _take_back(plan, failure, operation)
 

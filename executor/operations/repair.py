@@ -7,7 +7,7 @@ from functools import partial
 
 from attrs import evolve, frozen
 
-from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete, RolledBack
+from executor.errors import SHORTAGES, ExecutorError, NamespaceGone, RollbackIncomplete, RolledBack, shortage
 from executor.netns.namespace import boot_id
 from executor.operations.apply import refuse_unreadable, verify_applied
 from executor.operations.operation import Failure, Operation, check_programs, open_operation
@@ -113,6 +113,8 @@ def _carry_out(plan: Plan, operation: Operation) -> Failure | None:
         return operation.run(plan.commands) or verify_applied(plan.changes, operation)
     except (ExecutorError, PlannerError) as error:
         return Failure(str(error))
+    except SHORTAGES as error:
+        return Failure(shortage(error))
 
 
 def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack | RollbackIncomplete:

@@ -13,7 +13,7 @@ from functools import partial
 from attrs import evolve, frozen
 
 from executor.clock import Instant
-from executor.errors import ExecutorError, NamespaceGone, RollbackIncomplete
+from executor.errors import SHORTAGES, ExecutorError, NamespaceGone, RollbackIncomplete, shortage
 from executor.guest.record import stop_server
 from executor.netns.namespace import boot_id
 from executor.observe.elsewhere import open_elsewhere, with_elsewhere
@@ -131,6 +131,8 @@ def roll_back_and_delete(
             operation.settings.store.delete(plan.id)
     except (ExecutorError, PlannerError) as error:
         way = RollbackResult(0, (str(error),))
+    except SHORTAGES as error:
+        way = RollbackResult(0, (shortage(error),))
     operation.best_effort = True  # how it ended is told, even if it cannot be written down
     return way
 

@@ -26,6 +26,14 @@ class CommandResult:
         return self.rc == 0
 
 
+def is_interrupted(reply: CommandResult) -> bool:
+    """Say whether a dump is not whole, since something changed meanwhile (NLM_F_DUMP_INTR, netlink(7)).
+
+    ``ip`` and ``tc`` say so on standard error only, and end with 0 (iproute2, lib/libnetlink.c).
+    """
+    return "Dump was interrupted" in reply.stderr
+
+
 def one_line(text: str) -> str:
     """Return what a program said, fit for a sentence: printable, on one line, at most 500 characters long."""
     words = " ".join(text[: 4 * _MOST_SAID].split())

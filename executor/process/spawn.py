@@ -250,8 +250,12 @@ def _above_streams(fds: Sequence[int]) -> Iterator[list[int]]:
 def _inheritable() -> list[int]:
     """Return the descriptors above 2 that a child would inherit, which others have opened or left to us."""
     found = []
+    most = os.sysconf("SC_OPEN_MAX")
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # that of the listing itself
             if int(name) > 2 and os.get_inheritable(int(name)):
-                found.append(int(name))
+                if int(name) < most:
+                    found.append(int(name))
+                else:  # from before the limit was set: posix_spawn refuses to close what it takes for no descriptor
+                    os.set_inheritable(int(name), False)  # noqa: FBT003  it takes no keyword
     return found

@@ -15,6 +15,8 @@ from planner.text.values import InterfaceName, IpInterface, MacAddress
 
 # Far from the groups that people number by hand, and within what ``ip`` takes.
 _FIRST_GROUP = 1 << 24
+# Of a link that was never given one; no station has it (IEEE 802).
+_NO_MAC = MacAddress("00:00:00:00:00:00")
 
 
 class RandomBits(Protocol):
@@ -153,6 +155,8 @@ def guest_hardware(
             raise Refused(f"{link.name} has no MAC address")
         mac = options.guest_macs[position] if position < len(options.guest_macs) else link.mac
         mtu = options.guest_mtus[position] if position < len(options.guest_mtus) else link.mtu
+        if int(mac[:2], 16) & 1 or mac == _NO_MAC:
+            raise Refused(f"--guest-mac: {mac} is not the address of one station, so no VM can have it")
         if mac != link.mac and mac in _macs_of_others(link, facts) | {known for _, known, _ in found}:
             raise Refused(f"--guest-mac: {mac} is another link's")
         if mtu > link.mtu:
