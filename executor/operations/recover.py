@@ -85,5 +85,5 @@ def _half_done(plan_id: PlanId, store: StateStore) -> WiringRecord | Outcome:
 
 
 def _way_on(entry: WiringRecord, settings: Settings) -> Plan:
-    plan, facts = look(entry, settings)
-    return with_changes(plan, pending(plan.changes, facts), settings.templates)
+    found = look(entry, settings)
+    return with_changes(found.plan, pending(found.plan.changes, found.facts), settings.templates)

@@ -59,8 +59,14 @@ def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
         raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
     if is_gone(entry):
         raise NamespaceGone(f"the namespace of {entry.id} is gone: podwire gc forgets it")
-    plan, facts = look(entry, settings)
-    return Drift(_repair_plan(plan, facts, settings), moved_by_nature(plan, facts), lost_links(plan.changes, facts))
+    found = look(entry, settings)
+    plan, facts, gone = found.plan, found.facts, lost_links(found.plan.changes, found.facts)
+    notes = (
+        *(f"{old} is called {new} now: it is followed under that name (no drift)" for old, new in found.names.items()),
+        *(f"{link} was deleted, or moved to another namespace: nothing of it can be repaired here" for link in gone),
+        *moved_by_nature(plan, facts),
+    )
+    return Drift(_repair_plan(plan, facts, settings), notes, gone)
 
 
 def repair(entry: WiringRecord, settings: Settings) -> Outcome:

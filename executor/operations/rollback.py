@@ -106,7 +106,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             raise RollbackIncomplete(half_done(plan, way))
         operation.emit(Ended("restored", ""))
         give_back_gateway(entry.id, operation.settings)
-    notes = (*holders, *_notes(followed.plan, others, followed.facts), *way.differs, *way.went)
+    notes = tuple(dict.fromkeys((*holders, *_notes(followed.plan, others, followed.facts), *way.differs, *way.went)))
     since = " the wiring" if verb == RECOVER else ""
     differs = way.differs or lost_links(followed.plan.changes, followed.facts)
     how = (
@@ -195,22 +195,22 @@ def _run_all(commands: Sequence[Command], changes: Sequence[Change], operation: 
 
 def way_back(entry: WiringRecord, settings: Settings) -> Plan:
     """Return what ``restore`` would run now. Raises NamespaceGone, HostError."""
-    plan, facts = look(entry, settings)
+    found = look(entry, settings)
+    facts = found.facts
     with open_recorded(entry) as namespace:
-        plan = alone(plan, beside(entry.id, namespace, settings), settings.templates)
+        plan = alone(found.plan, beside(entry.id, namespace, settings), settings.templates)
     return left_to_restore(plan, facts, entry.observed(plan.facts.observed_at), settings.templates)
 
 
-def look(entry: WiringRecord, settings: Settings) -> tuple[Plan, NamespaceFacts]:
-    """Return the plan of an entry, in the names that its links have now, and what is there.
+def look(entry: WiringRecord, settings: Settings) -> Followed:
+    """Return the plan of an entry, in the names that its links have now, these names, and what is there.
 
     Raises NamespaceGone, HostError.
     """
     with open_recorded(entry) as namespace:
         plan = plan_of(entry, namespace.path, settings.templates)
         facts = observe_once(namespace, timeout=settings.timeout)
-    followed = follow(plan, entry.links, with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout))
-    return followed.plan, followed.facts
+    return follow(plan, entry.links, with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout))
 
 
 def left_to_restore(plan: Plan, facts: NamespaceFacts, observed: Instant, templates: Templates) -> Plan:

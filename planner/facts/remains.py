@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from attrs import evolve
 
 from planner.facts.model import NamespaceFacts, changed_words, link_words
+from planner.kinds.ebtables import ACCEPT, FORWARD, INPUT, OUTPUT, EbtablesFacts
 from planner.kinds.kind import canonical
 from planner.kinds.route import KERNEL
 from planner.text.codec import to_json
-from planner.text.values import Alias
+from planner.text.values import Alias, shown
 
 _OWN_OF_LO = "address ::1/128 on lo"  # which the kernel gives it when it goes up
 
@@ -25,6 +27,8 @@ def remains(before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str])
     if any(Alias.is_ours(link.alias) for link in (*before.links, *now.links)):
         links &= set(wired)
         before, now = _only(before, links), _only(now, links)
+    else:
+        yield from _rules(before.ebtables, now.ebtables)
     then, there = _by_subject(before, links), _by_subject(now, links)
     for subject in [*then, *(subject for subject in there if subject not in then)]:
         old, new = then.get(subject), there.get(subject)
@@ -52,6 +56,25 @@ def went_along(
             yield f"{subject} is gone, which others added meanwhile: the kernel removed it with what was rolled back"
 
 
+def _rules(before: EbtablesFacts, now: EbtablesFacts) -> Iterator[str]:
+    """Yield a sentence for each rule and chain of ebtables that differs, if both times they could be looked at."""
+    if before.problem or now.problem:
+        return
+    came, went = Counter(now.rules) - Counter(before.rules), Counter(before.rules) - Counter(now.rules)
+    yield from (f"left alone, since it is not podwire's: ebtables rule {shown(rule, 200)}" for rule in came)
+    yield from (f"the ebtables rule {shown(rule, 200)} is gone" for rule in went)
+    if not came and not went and before.rules != now.rules:
+        yield "the ebtables rules are in another order"
+    then, there = ({chain.name: chain.policy for chain in facts.chains} for facts in (before, now))
+    yield from (f"the ebtables chain {name} is gone" for name in then if name not in there)
+    for name, policy in there.items():
+        comes_with_rules = name in (INPUT, FORWARD, OUTPUT) and policy == ACCEPT
+        if name not in then and not comes_with_rules:
+            yield f"left alone, since it is not podwire's: ebtables chain {name} with the policy {policy}"
+        elif then.get(name, policy) != policy:
+            yield f"the policy of the ebtables chain {name} was {then[name]} and is {policy}"
+
+
 def _only(facts: NamespaceFacts, links: Collection[str]) -> NamespaceFacts:
     return evolve(facts, links=tuple(link for link in facts.links if link.name in links), sysctls=())
 
@@ -62,6 +85,7 @@ def _by_subject(facts: NamespaceFacts, links: set[Any]) -> dict[str, dict[str, A
     entries: list[Any] = [fact for fact in facts.addresses if fact.resource.link in links]
     entries += [fact for fact in facts.neighbours if fact.resource.link in links]
     entries += [fact for fact in facts.routes if links.issuperset(fact.resource.links) and not _comes_by_itself(fact)]
+    entries += [fact for fact in facts.others if getattr(fact.resource, "link", None) in links]
     for fact in entries:
         if not getattr(fact.state, "learnt", False):
             found[str(fact.resource)] = to_json(canonical(fact.state))

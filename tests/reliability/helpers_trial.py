@@ -96,6 +96,11 @@ class Trial:
         rows = json.loads(self.ok("list", "--json"))
         return next((row["state"] for row in rows if row["id"] == self.id), None)
 
+    def see_the_truth(self, outcome: Outcome) -> None:
+        """See that "as it was" is said of what was rolled back if raw dumps say the same, and only then."""
+        said, left = "is as it was" in outcome.out + outcome.err, self.changed()
+        assert said == (left == ""), f"{outcome}\n{left}"
+
     def changed(self) -> str:
         """Return what is not as it was before the wiring; "" if all is.
 

@@ -174,6 +174,20 @@ def test_what_a_killed_podwire_left_running_is_waited_for(gateway: Gateway) -> N
     assert gateway.left() == []
 
 
+def test_what_a_killed_podwire_half_wrote_goes_with_gc(trial: Trial) -> None:
+    """And the files of its locks; whole files, of whatever name, are let be."""
+    assert trial.apply().rc == 0
+    wirings, locks = trial.state_dir / "wirings", trial.folder / "locks"
+    locks.mkdir(mode=0o700)
+    for path in (wirings / f".{trial.id}.json.4242.1", wirings / ".other.json.4242.7", locks / "netns-7"):
+        path.write_text("half")
+    (wirings / "note.txt").write_text("whole")
+    assert "nothing is to be forgotten" in trial.ok("gc", env={"PODWIRE_RUN_DIR": str(locks)})
+    assert sorted(path.name for path in wirings.iterdir()) == ["note.txt", f"{trial.id}.json"]
+    assert list(locks.iterdir()) == []
+    assert trial.teardown().rc == 0
+
+
 def test_a_namespace_that_is_there_already_is_not_taken(gateway: Gateway) -> None:
     """Nor removed: it is somebody else's."""
     path = Path("/run/netns") / f"podwire-{gateway.trial.id}"

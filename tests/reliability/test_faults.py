@@ -63,7 +63,7 @@ def test_whichever_command_of_apply_fails_all_is_rolled_back(
         faults.plan(number, action)
         outcome = trial.apply(faults.env)
         left = trial.changed()
-        if outcome.rc != 3 or left or trial.state() is not None:
+        if outcome.rc != 3 or left or trial.state() is not None or "is as it was" not in outcome.err:
             problems.append(f"{number}. {command}: {outcome}, {trial.state()}\n{left}")
             break
     assert problems == []
@@ -90,8 +90,11 @@ def test_whichever_command_of_teardown_fails_the_rest_is_done_and_once_more_fini
         failed += outcome.rc == 4
         if (outcome.rc, trial.state()) not in ((4, "half-done"), (0, None)):
             problems.append(f"{number}. {command}: {outcome}, {trial.state()}")
+        if outcome.rc == 0:
+            trial.see_the_truth(outcome)
         if outcome.rc == 4:
             again = trial.teardown() if number % 2 else trial.podwire("recover")
+            trial.see_the_truth(again)
             if again.rc != 0:
                 problems.append(f"{number}. {command}, again: {again}")
         if trial.changed() or trial.state() is not None:
@@ -386,6 +389,7 @@ def test_a_link_that_goes_in_the_middle_is_not_waited_for(trial: Trial, faults: 
         _, err = process.communicate(timeout=60)
     assert process.returncode == 3, err
     assert "eth0" in sentence(Outcome(3, "", err))
+    trial.see_the_truth(Outcome(3, "", err))
     assert trial.state() is None
     assert json.loads(trial.pod.inside.ip("-j link show"))[1:] == []
     assert trial.pod.inside.run("ebtables-save").out == ""
