@@ -11,8 +11,8 @@ from executor.errors import HostError
 from executor.state.store import StateStore
 from planner.text.values import PlanId, shown
 
-# What AtomicWrite calls them: .ID.json.PROCESS.NUMBER
-_NAME = re.compile(r"\.(.+)\.json\.[0-9]+\.[0-9]+")
+# What AtomicWrite calls them: .ID.json.PROCESS.NUMBER (of earlier versions without the number)
+_NAME = re.compile(r"\.(.+)\.json\.[0-9]+(?:\.[0-9]+)?")
 
 
 def half_written(store: StateStore) -> dict[PlanId, list[Path]]:

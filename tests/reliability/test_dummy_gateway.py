@@ -179,7 +179,7 @@ def test_what_a_killed_podwire_half_wrote_goes_with_gc(trial: Trial) -> None:
     assert trial.apply().rc == 0
     wirings, locks = trial.state_dir / "wirings", trial.folder / "locks"
     locks.mkdir(mode=0o700)
-    for path in (wirings / f".{trial.id}.json.4242.1", wirings / ".other.json.4242.7", locks / "netns-7"):
+    for path in (wirings / f".{trial.id}.json.4242.1", wirings / ".other.json.4242", locks / "netns-7"):
         path.write_text("half")
     (wirings / "note.txt").write_text("whole")
     assert "nothing is to be forgotten" in trial.ok("gc", env={"PODWIRE_RUN_DIR": str(locks)})

@@ -18,6 +18,7 @@ from tests.reliability.helpers_trial import Trial
 from tests.support import eventually, run
 from tests.support.dumps import dump
 from tests.support.pods import dual_stack, two_links
+from tests.support.seed import number as drawn_number
 
 ALL = os.environ.get("PODWIRE_KILLS") == "all"
 SEED = 13
@@ -130,6 +131,7 @@ def test_recover_killed_at_each_command_is_recovered(make_trial: MakeTrial, faul
     assert sum(kills) > len(kills) / 2
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("verb", ["apply", "teardown", "recover", "forward"])
 def test_killed_at_random_instants(make_trial: MakeTrial, faults: Faults, verb: str) -> None:
     """Also between a command and what the journal says of it, while it looks around, and while it writes its state."""
@@ -148,7 +150,8 @@ def test_killed_at_random_instants(make_trial: MakeTrial, faults: Faults, verb: 
     if trial.state() is not None:
         assert trial.teardown().rc == 0
     states = set()
-    for seconds in instants(SEED, 30 if ALL else 6, longest):
+    fixed, drawn = (20, 10) if ALL else (4, 2)
+    for seconds in instants(SEED, fixed, longest) + instants(drawn_number("kills", verb), drawn, longest):
         prepare()
         killed_after(work, seconds)
         states.add(take_back(trial))
@@ -156,10 +159,12 @@ def test_killed_at_random_instants(make_trial: MakeTrial, faults: Faults, verb: 
     assert "half-done" in states or not ALL
 
 
+@pytest.mark.seeded
 def test_killed_at_random_instants_as_a_process(make_trial: MakeTrial) -> None:
     """As people run it: from its start, with all that it loads, to its end."""
     trial = make_trial(dual_stack)
-    for seconds in instants(SEED + 1, 20 if ALL else 4, 0.8):
+    fixed, drawn = (14, 6) if ALL else (3, 1)
+    for seconds in instants(SEED + 1, fixed, 0.8) + instants(drawn_number("kills", "process"), drawn, 0.8):
         with trial.started("apply", trial.plan, "--yes") as process:
             try:
                 process.wait(timeout=seconds)
