@@ -32,7 +32,7 @@ from executor.state.store import TEARING_DOWN, WiringRecord
 from executor.taps.holders import tap_holders
 from executor.taps.vfio import refuse_held
 from planner.changes.change import Change, lost_devices, lost_links, pending, without_lost_links
-from planner.changes.follow import Followed, follow
+from planner.changes.follow import Followed, Names, follow, renamed
 from planner.errors import PlannerError
 from planner.facts.model import NamespaceFacts
 from planner.facts.remains import remains, went_along
@@ -174,7 +174,7 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
     if now.ebtables.problem:
         whys.append(now.ebtables.problem)
     links = [interface.link for interface in plan.interfaces]
-    differs = tuple(remains(plan.facts, now, links))
+    differs = _differences(plan, now, follow(plan, indexes, now).names)
     ours = {change.resource for change in plan.changes}
     went = tuple(went_along(ours, facts, now, {*links, LOOPBACK}))
     return RollbackResult(len(commands) + len(lost), tuple(problems + whys if still else ()), differs, went)
@@ -191,6 +191,14 @@ def _run_all(commands: Sequence[Command], changes: Sequence[Change], operation: 
     if made:
         wait_for_addresses(operation.namespace, made)
     return failures + (operation.run_all(commands[first:]) if first < len(commands) else [])
+
+
+def _differences(plan: Plan, now: NamespaceFacts, names: Names) -> tuple[str, ...]:
+    """Return a sentence for each thing that is not as it was before; a link is compared under the name that it has."""
+    there = {old: new for old, new in names.items() if plan.facts.link(old) is not None}
+    before = renamed(plan.facts, there) if there else plan.facts
+    wired = [there.get(interface.link, interface.link) for interface in plan.interfaces]
+    return (*(f"{old} is called {new} now" for old, new in there.items()), *remains(before, now, wired))
 
 
 def way_back(entry: WiringRecord, settings: Settings) -> Plan:

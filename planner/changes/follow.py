@@ -81,9 +81,9 @@ def _renamed_plan(plan: Plan, names: Names) -> Plan:
     changes = tuple(
         evolve(
             change,
-            resource=_renamed(change.resource, names),
-            before=_renamed(change.before, names),
-            after=_renamed(change.after, names),
+            resource=renamed(change.resource, names),
+            before=renamed(change.before, names),
+            after=renamed(change.after, names),
         )
         if change.netns == plan.netns
         else change
@@ -95,8 +95,8 @@ def _renamed_plan(plan: Plan, names: Names) -> Plan:
     return evolve(plan, changes=changes, interfaces=interfaces)
 
 
-def _renamed(value: Any, names: Names) -> Any:
-    """Return a resource or a state with new names of links, wherever they stand in it.
+def renamed(value: Any, names: Names) -> Any:
+    """Return a resource, a state or facts with new names of links, wherever they stand in it.
 
     What a class with ``BY_NAME`` holds matches links by the name that it was given, and keeps it.
     """
@@ -108,10 +108,10 @@ def _renamed(value: Any, names: Names) -> Any:
     if isinstance(value, SysctlKey):
         return SysctlKey("/".join(names.get(word, word) for word in value.split("/")))
     if isinstance(value, tuple):
-        return tuple(_renamed(item, names) for item in value)
+        return tuple(renamed(item, names) for item in value)
     if attrs.has(type(value)) and not getattr(value, "BY_NAME", False):
         fields = attrs.fields(type(value))
-        return evolve(value, **{f.name: _renamed(getattr(value, f.name), names) for f in fields if f.init})
+        return evolve(value, **{f.name: renamed(getattr(value, f.name), names) for f in fields if f.init})
     return value
 
 

@@ -100,7 +100,13 @@ def test_check_says_that_a_link_was_renamed(trial: Trial) -> None:
     assert outcome.rc == 0, outcome
     assert "eth0 is called eth0-nic now" in outcome.out
     assert trial.podwire("check", trial.id, "--fix", "--yes").rc == 0
-    assert trial.teardown().rc == 0
+    outcome = trial.teardown()
+    assert outcome.rc == 0, outcome
+    trial.see_the_truth(outcome)
+    assert [line.removeprefix(f"{trial.id}: ") for line in outcome.out.splitlines()[1:]] == [
+        "eth0 is called eth0-nic now",
+        "link eth0-nic was altnames unset and is altnames ['other-name']",
+    ]
 
 
 @pytest.mark.parametrize(
