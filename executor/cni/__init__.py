@@ -14,7 +14,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
-from executor.cni.errors import BUG, CniError, code_of
+from executor.cni.errors import BUG, TRY_AGAIN_LATER, CniError, code_of
 from executor.umask import close_to_others
 
 VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
@@ -42,6 +42,10 @@ def main(given: bytes | None = None, *, begin: Callable[[Call], None] = at_once)
         return _failed(error)
     except KeyboardInterrupt:
         return _failed(CniError(code_of(KeyboardInterrupt()), "interrupted, nothing was changed"))
+    except (MemoryError, OSError) as error:  # the machine has run short of something
+        from executor.errors import shortage  # noqa: PLC0415  VERSION needs none of it
+
+        return _failed(CniError(TRY_AGAIN_LATER, shortage(error)))
     except Exception as error:  # whatever it is, a runtime gets an error object
         if os.environ.get("PODWIRE_TRACEBACK"):
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -13,7 +14,7 @@ import pytest
 from tests.reliability.conftest import MakeTrial
 from tests.reliability.helpers_trial import Trial
 from tests.reliability.test_faults import replaced, sentence
-from tests.support import Outcome
+from tests.support import Outcome, run
 from tests.support.pods import Build, also, plain
 from tests.support.preloaded import PYTHONPATH
 
@@ -50,6 +51,21 @@ def test_few_descriptors_and_little_memory(trial: Trial, limit: str, rng: random
         see_that_nothing_is_lost(trial, outcome, wired=None, undone="wired")
         assert trial.teardown().rc == 0
         assert trial.changed() == ""
+
+
+@pytest.mark.parametrize("limit", ["--nofile=8", "--as=44000000"])
+def test_a_runtime_is_told_to_try_again(trial: Trial, limit: str) -> None:
+    """podwire-cni answers with an error object; that the machine runs short is not called a bug."""
+    code = "import sys; from executor.cni import main; sys.exit(main())"
+    argv = ["prlimit", limit, sys.executable, "-c", code]
+    words = f"CNI_COMMAND=ADD CNI_CONTAINERID=c1 CNI_IFNAME=eth0 CNI_NETNS={trial.pod.inside.path}"
+    conf = {"cniVersion": "1.0.0", "name": "pods", "type": "podwire-cni", "stateDir": str(trial.state_dir)}
+    stdin = json.dumps(conf | {"prevResult": trial.pod.result})
+    env = trial.cli.environment | dict(word.split("=") for word in words.split())
+    outcome = run(argv, stdin=stdin, env=env, check=False)
+    assert outcome.rc == 1, outcome
+    assert json.loads(outcome.out)["code"] != 199, outcome
+    assert trial.changed() == ""
 
 
 def test_a_kernel_without_locks_to_give(trial: Trial) -> None:
