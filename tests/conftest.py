@@ -23,13 +23,29 @@ from tests.support.preloaded import Preloaded  # noqa: E402
 from tests.support.running import OUTSIDE  # noqa: E402
 from tests.support.seed import MARK, Seed, rng  # noqa: E402, F401 -- rng is a fixture
 
+NIGHTLY = "nightly"
 PURE = Path(__file__).parent / "planner"
 
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take `--nightly`."""
+    parser.addoption("--nightly", action="store_true", help="run what takes too long for every change, and only that")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is for the night, or with `--nightly` everything else."""
+    by_night = config.getoption("nightly")
+    others = [item for item in items if (item.get_closest_marker(NIGHTLY) is None) == by_night]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if (item.get_closest_marker(NIGHTLY) is not None) == by_night]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Have the seed of the run said."""
+    config.addinivalue_line("markers", f"{NIGHTLY}: takes minutes, and only runs with --nightly")
     config.addinivalue_line("markers", f"{MARK}: draws from the seed of the run; the fixture rng says so too")
     config.pluginmanager.register(Seed())
 

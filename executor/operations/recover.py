@@ -10,8 +10,9 @@ from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.outcome import GONE, Outcome
 from executor.operations.rollback import RECOVER, look, restore, way_back
 from executor.settings import Settings
-from executor.state.status import is_gone, is_half_done, refuse_unknown
-from executor.state.store import APPLYING, StateStore, WiringRecord
+from executor.state.status import is_gone, is_half_done, refuse_unknown, wired_entry
+from executor.state.store import APPLYING, WIRED, StateStore, WiringRecord
+from executor.taps.vfio import came_back
 from planner.changes.change import pending
 from planner.errors import PodwireError
 from planner.plan.plan import Plan, with_changes
@@ -21,13 +22,14 @@ from planner.text.values import PlanId
 def recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Outcome:
     """Roll back what is half done under an id; with ``forward`` finish it, if it was being applied.
 
-    Raises InvalidInput for an id that was never wired here, RolledBack, RollbackIncomplete.
+    Of what is wired, a guest that is not served any more is served again, and a virtual function that came back to the
+    host is handed over again. Raises InvalidInput for an id that was never wired here, RolledBack, RollbackIncomplete.
     """
     if has_orphan(plan_id, settings.store):
         return give_back_orphan(plan_id, settings)
     entry = _half_done(plan_id, settings.store)
     if isinstance(entry, Outcome):
-        return _serve_again(plan_id, settings) or entry
+        return _serve_again(plan_id, settings) or _hand_over_again(plan_id, settings) or entry
     if forward and entry.status == APPLYING and not is_gone(entry):
         return roll_forward(entry, settings)
     return restore(entry, settings, RECOVER)
@@ -41,6 +43,8 @@ def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = Fals
     if isinstance(entry, Outcome):
         if is_to_serve_again(plan_id, settings.store):
             return evolve(entry, sentence="its guest would be served again")
+        if found := _came_back(plan_id, settings.store):
+            return evolve(entry, sentence=f"{', '.join(found)} would be handed over again")
         return entry
     if is_gone(entry):
         return Outcome("gone", plan_id, sentence=GONE)
@@ -50,11 +54,16 @@ def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = Fals
 def ids_to_recover(store: StateStore) -> tuple[PlanId, ...]:
     """Return the ids that are half done, have but a dummy gateway, or whose guest is not served since that was killed.
 
-    One whose entry is damaged may be: that is said when its turn comes.
+    And those that lost a virtual function to the host. One whose entry is damaged may be half done: that is said when
+    its turn comes.
     """
     return (
         *(plan_id for plan_id in store.dummy_ids() if has_orphan(plan_id, store)),
-        *(one for one in store.ids() if _may_be_half_done(one, store) or is_to_serve_again(one, store)),
+        *(
+            one
+            for one in store.ids()
+            if _may_be_half_done(one, store) or is_to_serve_again(one, store) or _came_back(one, store)
+        ),
     )
 
 
@@ -65,6 +74,28 @@ def _serve_again(plan_id: PlanId, settings: Settings) -> Outcome | None:
     from executor.guest.daemon import start_server  # noqa: PLC0415  a recovery seldom needs it
 
     return Outcome("served", plan_id, notes=start_server(plan_id, settings), sentence="its guest is served again")
+
+
+def _came_back(plan_id: PlanId, store: StateStore) -> tuple[str, ...]:
+    """Return the virtual functions of a wiring that the VM should have, and that are at the host."""
+    try:
+        entry = store.load(plan_id)
+        found = () if entry is None or entry.status != WIRED else came_back(entry)
+    except PodwireError:
+        return ()
+    return found if found and entry is not None and not is_gone(entry) else ()
+
+
+def _hand_over_again(plan_id: PlanId, settings: Settings) -> Outcome | None:
+    """Hand over what came back to the host, with all else that drifted; None if nothing did."""
+    found = _came_back(plan_id, settings.store)
+    if not found:
+        return None
+    from executor.operations.repair import repair  # noqa: PLC0415  a recovery seldom needs it
+
+    return evolve(
+        repair(wired_entry(plan_id, settings.store), settings), sentence=f"{', '.join(found)} is handed over again"
+    )
 
 
 def _may_be_half_done(plan_id: PlanId, store: StateStore) -> bool:

@@ -8,11 +8,13 @@ from attrs import frozen
 
 from executor.observe.elsewhere import with_elsewhere
 from executor.observe.observe import observe_once
+from executor.operations.repair import repair
 from executor.settings import Settings
 from executor.state.status import open_recorded
 from executor.state.store import WiringRecord
 from executor.taps.holders import Holder, tap_holders
 from executor.taps.open import open_tap
+from executor.taps.vfio import came_back
 from planner.network import ContainerSideNetwork
 from planner.plan.plan import plan_from_json
 from planner.recovery import recover_container_side_network
@@ -45,8 +47,11 @@ class Reopened:
 def reopen(entry: WiringRecord, settings: Settings) -> Reopened:
     """Return the network of a wired namespace, with its taps opened unless a VMM holds them.
 
-    Raises Refused if it is not as it was recorded, NamespaceGone, or HostError if a tap cannot be opened.
+    A virtual function that came back to the host is handed over again. Raises Refused if it is not as it was recorded,
+    NamespaceGone, or HostError if a tap cannot be opened.
     """
+    if came_back(entry):
+        repair(entry, settings)
     with open_recorded(entry) as namespace:
         plan = plan_from_json(entry.plan, settings.templates)
         facts = observe_once(namespace, timeout=settings.timeout)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from executor.netns.lock import command_name
+from executor.observe.functions import read_functions
 from executor.process.others import OpenFiles
+from executor.state.store import WiringRecord
 from planner.changes.change import lost_devices
 from planner.errors import Refused
 from planner.facts.model import FunctionFact, NamespaceFacts
 from planner.plan.plan import Plan
+from planner.text.document import Node
 
 _VFIO = "vfio-pci"
 
@@ -26,6 +29,21 @@ def vfio_holders(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
         f"{functions[group].address} is open in process {pid} ({command_name(pid)})"
         for pid, group in dict.fromkeys(_open_groups())
         if group in functions
+    )
+
+
+def came_back(entry: WiringRecord) -> tuple[str, ...]:
+    """Return the functions of a wiring that are at the host, and not at vfio-pci any more: the card was reset, say.
+
+    One whose interface is in a namespace has been given to somebody else.
+    """
+    handed = [node.maybe("pci_address", Node.text) for node in entry.plan.field("interfaces").items()]
+    if not any(handed):
+        return ()
+    there = read_functions()
+    found = ((address, there[address]) for address in handed if address in there)
+    return tuple(
+        address for address, has in found if has["driver"] != _VFIO and (has["interface"] or not has["driver"])
     )
 
 

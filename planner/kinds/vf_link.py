@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, ClassVar
 
 from attrs import evolve, frozen
 
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, register
 from planner.kinds.shown import differences
-from planner.text.values import InterfaceName, Keyword, MacAddress, PciAddress, SysctlValue
+from planner.text.values import InterfaceName, Keyword, LinkAlias, MacAddress, PciAddress, SysctlValue
 
 
 @frozen
@@ -26,6 +26,30 @@ class ConfValue:
 
 
 @frozen
+class LinkMode:
+    """A switch of a link that is not as usual, in the words of ip-link(8): ``promisc`` ``on``, ``arp`` ``off``."""
+
+    name: Keyword
+    value: Keyword
+
+    @property
+    def usual(self) -> str:
+        """Return the value that it has on a new link."""
+        return "off" if self.value == "on" else "on"
+
+
+# By flag (netdevice(7)), the switch that is not as usual if a link has it, or if it has it not.
+_ON, _OFF = Keyword("on"), Keyword("off")
+_IF_SET = {
+    "PROMISC": LinkMode(Keyword("promisc"), _ON),
+    "ALLMULTI": LinkMode(Keyword("allmulticast"), _ON),
+    "DYNAMIC": LinkMode(Keyword("dynamic"), _ON),
+    "NOARP": LinkMode(Keyword("arp"), _OFF),
+}
+_IF_UNSET = {"MULTICAST": LinkMode(Keyword("multicast"), _OFF)}
+
+
+@frozen
 class VfLinkState:
     """All that the interface had beside addresses, routes and neighbours, which are resources of their own."""
 
@@ -38,6 +62,8 @@ class VfLinkState:
     ipv6: bool = True
     altnames: tuple[InterfaceName, ...] = ()
     conf: tuple[ConfValue, ...] = ()
+    alias: LinkAlias | None = None
+    modes: tuple[LinkMode, ...] = ()
 
 
 @frozen
@@ -77,7 +103,15 @@ def link_state(link: Any, like: VfLinkState | None = None) -> VfLinkState:
         ipv6=link.addrgenmode is not None,
         altnames=tuple(InterfaceName(name) for name in link.altnames),
         conf=_without_moving(link.conf, like),
+        alias=None if link.alias is None else LinkAlias(link.alias),
+        modes=_modes(link.flags),
     )
+
+
+def _modes(flags: Collection[str]) -> tuple[LinkMode, ...]:
+    """Return the switches that are not as usual."""
+    found = [mode for flag, mode in _IF_SET.items() if flag in flags]
+    return (*found, *(mode for flag, mode in _IF_UNSET.items() if flag not in flags))
 
 
 def _without_moving(conf: tuple[ConfValue, ...], like: VfLinkState | None) -> tuple[ConfValue, ...]:

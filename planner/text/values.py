@@ -169,6 +169,14 @@ class Label(Token):
 _ALIAS_PREFIX = "podwire:"
 
 
+class LinkAlias(Token):
+    """The alias of a link that podwire did not make: a line of text, of which every character can be shown."""
+
+    __slots__ = ()
+    pattern = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,255}")
+    what = "an alias of one line (1 to 255 characters without controls)"
+
+
 class Alias(Token):
     """The alias that podwire gives to the links it creates: ``podwire:ID``."""
 

@@ -21,7 +21,7 @@ from planner.kinds.vf_link import VfLink, link_state
 from planner.kinds.vf_setting import VfSetting
 from planner.network import VmInterface
 from planner.options import PlanOptions
-from planner.text.values import InterfaceName, Keyword, MacAddress, NetnsPath
+from planner.text.values import InterfaceName, Keyword, LinkAlias, MacAddress, NetnsPath, shown
 from planner.wiring.strip import strip_links
 
 VFIO = Keyword("vfio-pci")
@@ -74,6 +74,10 @@ def _refuse_unfit(link: LinkFact, function: FunctionFact, facts: NamespaceFacts)
         raise Refused(f"{link.name} is the SR-IOV virtual function {function.address} in the host's own namespace")
     if link.master is not None:
         raise Refused(f"{link.name}, an SR-IOV virtual function, is a port of {link.master}: take it out first")
+    if link.alias is not None and not LinkAlias.pattern.fullmatch(link.alias):
+        raise Refused(f"{link.name}, an SR-IOV virtual function, has the alias {shown(link.alias)}: it is no one line")
+    if link.xdp is not None:
+        raise Refused(f"{link.name}, an SR-IOV virtual function, has an XDP program, which would not come back")
     others = (fact.resource for fact in facts.others if link.name in kind_of(fact.resource).links(fact.resource))
     if other := next(others, None):
         raise Refused(f"{link.name}, an SR-IOV virtual function, has an {other}, which would not come back")

@@ -128,6 +128,27 @@ def test_the_way_back_clears_the_override_and_unpins_the_mac_when_it_has_come(pl
     ]
 
 
+def test_alias_and_switches_come_back_with_the_link() -> None:
+    """Those that are not as usual; an alias may be any line of text, and is one word of a command."""
+    facts = pod()
+    flags = tuple(map(Keyword, ("BROADCAST", "NOARP", "PROMISC", "ALLMULTI", "UP")))
+    links = tuple(evolve(link, alias='it\'s "mine" # $(reboot)', flags=flags) for link in facts.links)
+    back = plan_of(evolve(facts, links=links), options=SRIOV).reverse()
+    said = [command for command in back.commands if command.netns == NETNS]
+    switches = "promisc on allmulticast on arp off multicast off"
+    assert said[2].line == f"ip link set dev eth0 mtu 1500 txqueuelen 1000 {switches} addrgenmode none"
+    assert said[3].argv[-2:] == ("eth0", 'it\'s "mine" # $(reboot)')
+
+
+@pytest.mark.parametrize("alias", ["two\nlines", "a bell\a"])
+def test_an_alias_that_is_no_line_of_text_is_refused(alias: str) -> None:
+    """It could not be shown."""
+    facts = pod()
+    links = tuple(evolve(link, alias=alias) for link in facts.links)
+    with pytest.raises(Refused, match=r"^eth0, an SR-IOV virtual function, has the alias "):
+        plan_of(evolve(facts, links=links), options=SRIOV)
+
+
 def test_functions_are_reconstructed_driver_first(plan: Plan) -> None:
     """Then the link that comes of it, then what the physical function enforces."""
     back = reconstruct_vfs(plan.changes)

@@ -1,7 +1,7 @@
-"""What is in ``inside`` only runs in the host that has the card."""
+"""What is in ``inside`` and ``nested`` only runs in the host that has the card."""
 
 from __future__ import annotations
 
 import os
 
-collect_ignore = [] if os.environ.get("PODWIRE_SRIOV_HOST") else ["inside"]
+collect_ignore = [] if os.environ.get("PODWIRE_SRIOV_HOST") else ["inside", "nested"]

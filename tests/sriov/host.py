@@ -89,7 +89,7 @@ def _machine(arguments: tuple[str, ...]) -> list[str]:
     words = base64.b64encode(shlex.join(arguments).encode()).decode()
     kernel = next((made / "host/boot").glob("vmlinuz-*"))
     append = (
-        "console=ttyS0 quiet panic=1 net.ifnames=0 intel_iommu=on mitigations=off "
+        "console=ttyS0 quiet panic=1 net.ifnames=0 intel_iommu=on mitigations=off no_timer_check "
         f"FETCHED={made} STAGE2={HERE / 'stage2.sh'} CHECKOUT={CHECKOUT} PYTEST={words}"
     )
     return [

@@ -29,7 +29,9 @@ done
 carrier
 cd "$checkout" || exit
 echo "@@up $(cut -d' ' -f1 /proc/uptime)"
-eval "PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest -p no:cacheprovider -n 0 --junit-xml=/tmp/junit.xml $arguments"
+# without the plugins of others, which take longer to load here than the tests take
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONDONTWRITEBYTECODE=1
+eval ".venv/bin/python -m pytest -p no:cacheprovider --color=no --junit-xml=/tmp/junit.xml $arguments"
 echo "@@status $?"
 echo "@@junit"
 base64 -w 0 /tmp/junit.xml

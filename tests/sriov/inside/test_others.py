@@ -9,11 +9,14 @@ import pytest
 from attrs import evolve
 
 from executor.operations.gc import collect_all
+from executor.operations.recover import ids_to_recover, recover
+from executor.operations.teardown import teardown
+from executor.taps.recover import reopen
 from planner.errors import Refused
 from planner.options import PlanOptions
 from tests.sriov.inside.conftest import MakeVfPod
 from tests.sriov.inside.functions import is_as_before
-from tests.support import eventually
+from tests.support import MakeNamespace, eventually
 
 
 def test_without_the_option_it_is_refused(vf_pod: MakeVfPod) -> None:
@@ -24,7 +27,7 @@ def test_without_the_option_it_is_refused(vf_pod: MakeVfPod) -> None:
 
 
 def test_one_that_a_vm_has_open_is_not_taken_from_under_it(vf_pod: MakeVfPod) -> None:
-    """The process is named; when it has ended, the function comes home."""
+    """The process is named; with --force it comes home all the same, and whoever had it open goes on without it."""
     pod = vf_pod()
     before = pod.state()
     pod.apply()
@@ -37,8 +40,9 @@ def test_one_that_a_vm_has_open_is_not_taken_from_under_it(vf_pod: MakeVfPod) ->
         with pytest.raises(Refused, match=f"{pod.function.address} is open in process {vmm.pid} .*--force"):
             pod.teardown()
         assert pod.function.driver == "vfio-pci"
+        assert teardown(pod.id, evolve(pod.settings, force=True)).what == "restored"
+        assert vmm.poll() is None
         vmm.kill()
-    assert pod.teardown().what == "restored"
     assert is_as_before(pod, before)
 
 
@@ -98,3 +102,34 @@ def test_after_a_restart_of_the_host_nothing_is_left_to_bring_back(vf_pod: MakeV
     (outcome,) = collect_all(pod.settings)
     assert (outcome.what, outcome.commands) == ("gone", 0)
     assert pod.function.sysfs() == before
+
+
+def test_what_came_back_to_the_host_is_handed_over_again(vf_pod: MakeVfPod, netns: MakeNamespace) -> None:
+    """The card was reset, say: by recover, and by a runtime that opens what survived its restart.
+
+    Not what was given to another pod meanwhile, before that is gone.
+    """
+    pod = vf_pod()
+    before = pod.state()
+    pod.apply()
+    for again in ("recover", "reopen"):
+        pod.function.reset()
+        eventually(lambda: bool(pod.function.names), "its interface on the host")
+        assert ids_to_recover(pod.settings.store) == (pod.id,)
+        if again == "recover":
+            assert recover(pod.id, pod.settings).what == "repaired"
+        else:
+            entry = pod.settings.store.load(pod.id)
+            assert entry is not None
+            assert [one.pci_address for one in reopen(entry, pod.settings).network.interfaces] == [pod.function.address]
+        assert pod.function.driver == "vfio-pci"
+        assert ids_to_recover(pod.settings.store) == ()
+    pod.function.reset()
+    other = netns("other")
+    pod.function.give(other, "net1")
+    assert ids_to_recover(pod.settings.store) == ()
+    assert recover(pod.id, pod.settings).what == "nothing"
+    assert pod.function.driver == "igbvf"
+    pod.function.reset()
+    assert pod.teardown().what == "restored"
+    assert is_as_before(pod, before)
