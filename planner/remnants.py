@@ -57,7 +57,9 @@ def remnants(
     """
     alias = Alias(f"podwire:{plan_id}")
     made = {link.name: link for link in facts.links if link.alias == alias}
-    wired = {*links, *(link.name for link in facts.links if link.master in made)} - made.keys()
+    ports = {link.name for link in facts.links if link.master in made}
+    free = {link.name for link in facts.links if link.master is None}  # a port of another bridge is another wiring's
+    wired = ({*links} & free | ports) - made.keys()
     removed = (
         *_filters(wired, made, facts),
         *((Link(link.name), state) for link in made.values() if (state := _state(link, alias))),

@@ -14,6 +14,7 @@ from planner.text.document import MAX_BYTES
 from tests.cni.helpers_cni import BRIDGE, Attached, attached
 from tests.conformance.trial import Conf
 from tests.support.cni import host_local
+from tests.support.dumps import difference, dump
 
 DUAL: Conf = BRIDGE | {"ipam": host_local("10.1.90.0/24", "fd00:1:90::/64", routes=("0.0.0.0/0", "::/0"))}
 Damage = Callable[[Path], None]
@@ -161,6 +162,16 @@ def test_without_record_and_result_nothing_of_podwires_is_left(tmp_path: Path) -
         shutil.rmtree(pod.state / "wirings")
         assert pod.trial.delete(pod.trial.conf(), env={"CNI_NETNS": ""}).ok
         assert marks(pod) == ""
+
+
+def test_the_del_of_another_container_touches_nothing(tmp_path: Path) -> None:
+    """Of an attachment that is not known here, with the namespace and the interface of one that is."""
+    with attached(tmp_path / "state", wiring="bridge") as pod:
+        result = pod.add()
+        before = dump(pod.trial.pod)
+        assert pod.trial.delete(env={"CNI_CONTAINERID": "another"}).ok
+        assert difference(before, dump(pod.trial.pod)) == ""
+        assert pod.trial.call("CHECK", pod.trial.conf(result)).ok
 
 
 def test_a_rule_that_only_looks_like_podwires_stays(tmp_path: Path) -> None:

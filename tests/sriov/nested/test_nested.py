@@ -20,7 +20,7 @@ from tests.sriov.inside.conftest import MakeVfPod
 from tests.sriov.inside.functions import PF, is_as_before
 from tests.support import run
 
-_BOOT = 900  # seconds; some 100 when nothing else runs: an emulated machine emulates another
+_BOOT = 900  # seconds; some 400 on a busy machine: an emulated one emulates another
 _KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet panic=1 net.ifnames=0 mitigations=off nokaslr cryptomgr.notests tsc=reliable no_timer_check"
 )
