@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from executor.errors import HostError
-from executor.trust import is_ours_alone
+from executor.trust.files import is_ours_alone
 from planner.plan.render import COMPILED_FOR, Templates
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from executor.cli.output import OutputLost, complain, open_closed, put
-from executor.umask import close_to_others
+from executor.trust.umask import close_to_others
 from executor.version import __version__
 
 # The exit status for bad input and refusals; the others are in executor.cli.exit_status.

@@ -10,7 +10,7 @@ from pathlib import Path
 from executor.cli.printing import json_text
 from executor.errors import HostError
 from executor.state.document import AtomicWrite
-from executor.trust import is_ours_alone
+from executor.trust.files import is_ours_alone
 from planner.errors import InvalidInput, Refused
 from planner.plan.plan import Plan, plan_to_json
 from planner.text.document import MAX_BYTES

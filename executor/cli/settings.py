@@ -12,10 +12,10 @@ from pathlib import Path
 from executor.cli.output import say
 from executor.errors import HostError
 from executor.netns.naming import parse_id
-from executor.privileges import has
 from executor.settings import Settings
 from executor.state.events import Event, Ran
 from executor.state.store import StateStore
+from executor.trust.privileges import has
 from planner.errors import InvalidInput
 from planner.text.values import PlanId, shown
 

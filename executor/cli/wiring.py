@@ -14,9 +14,9 @@ from executor.cli.files import read_file
 from executor.cli.settings import settings_of
 from executor.netns.naming import netns_and_id, resolve_netns
 from executor.operations.plan import plan_from_facts, plan_namespace
-from executor.privileges import require_privileges
 from executor.settings import Settings
 from executor.templates import load_templates
+from executor.trust.privileges import require_privileges
 from planner.cni.merge import merge_results
 from planner.cni.result import CniResult, parse_result
 from planner.errors import InvalidInput

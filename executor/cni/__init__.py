@@ -15,7 +15,7 @@ from io import BytesIO
 from typing import Any
 
 from executor.cni.errors import BUG, TRY_AGAIN_LATER, CniError, code_of
-from executor.umask import close_to_others
+from executor.trust.umask import close_to_others
 
 VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 

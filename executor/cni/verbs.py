@@ -29,10 +29,10 @@ from executor.guest.record import is_served
 from executor.netns.namespace import Namespace, boot_id
 from executor.operations.ownership import own
 from executor.operations.signals import stop_requests
-from executor.privileges import require_privileges
 from executor.settings import Settings
 from executor.state.events import Event, Ran
 from executor.state.store import WIRED, StateStore
+from executor.trust.privileges import require_privileges
 from planner.changes.change import Change
 from planner.cni.result import CniResult
 from planner.errors import PodwireError, StalePlan

@@ -15,12 +15,12 @@ from executor.errors import HostError
 from executor.guest.record import Process, Record, only_server
 from executor.guest.server import Served, Server, nics_to_serve
 from executor.operations.plan import plan_of
-from executor.privileges import hand_on
 from executor.settings import Settings
 from executor.state.document import refuse_foreign
 from executor.state.status import open_recorded, wired_entry
 from executor.state.store import StateStore
 from executor.templates import load_templates
+from executor.trust.privileges import hand_on
 from planner.errors import PodwireError
 from planner.plan.plan import plan_from_json
 from planner.text.values import PlanId

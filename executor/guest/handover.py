@@ -23,11 +23,11 @@ from executor.errors import HostError
 from executor.netns.handle import libc
 from executor.netns.namespace import Namespace
 from executor.operations.plan import plan_of
-from executor.privileges import keep_back
 from executor.process.spawn import which
 from executor.settings import Settings
 from executor.state.status import open_recorded, wired_entry
 from executor.taps.open import open_tap
+from executor.trust.privileges import keep_back
 from planner.errors import InvalidInput, Refused
 from planner.network import VmInterface
 from planner.plan.plan import Plan

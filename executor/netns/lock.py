@@ -17,7 +17,7 @@ from pathlib import Path
 from executor.agent.protocol import DEFAULT_RUN_DIR
 from executor.errors import HostError, Locked
 from executor.process.others import OpenFiles
-from executor.trust import weak_spot
+from executor.trust.files import weak_spot
 from planner.text.values import shown
 
 # What the names of locks begin with: of namespaces, of ids, and of attachments (executor.cni.attachments).

@@ -20,9 +20,9 @@ from executor.clock import Instant, uptime
 from executor.errors import HostError
 from executor.operations.ownership import own
 from executor.operations.rollback import restore
-from executor.privileges import hand_on
 from executor.settings import Settings
 from executor.state.store import StateStore, WiringRecord
+from executor.trust.privileges import hand_on
 from planner.errors import InvalidInput
 from planner.text.values import PlanId
 

@@ -15,10 +15,10 @@ from typing import Any
 import sh
 
 from executor.errors import HostError, TimedOut
-from executor.privileges import hand_on
 from executor.process.memory_file import MOST_OUTPUT, MemoryFile, answered
 from executor.process.result import CommandResult
 from executor.process.spawn import find_program, limit_output, program_environment
+from executor.trust.privileges import hand_on
 
 
 def run_by_sh(

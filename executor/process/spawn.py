@@ -19,9 +19,9 @@ from typing import Self
 
 from executor.errors import HostError
 from executor.netns.namespace import Namespace
-from executor.privileges import hand_on, has
 from executor.process.posix_spawn import spawn
-from executor.trust import weak_spot
+from executor.trust.files import weak_spot
+from executor.trust.privileges import hand_on, has
 from planner.text.values import shown
 
 # Debian's packages. ebtables is in iptables: the package of that name has only the legacy one, which podwire refuses.

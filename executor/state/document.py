@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from executor.errors import HostError
-from executor.trust import is_ours
+from executor.trust.files import is_ours
 from planner.text.document import MAX_BYTES
 from planner.text.values import shown
 

@@ -24,7 +24,7 @@ from executor.clock import Instant
 from executor.errors import HostError
 from executor.netns.namespace import boot_id
 from executor.state.document import MOST_OF_ENTRY, AtomicWrite, delete_document, read_document
-from executor.trust import is_ours_alone, weak_spot
+from executor.trust.files import is_ours_alone, weak_spot
 from planner.errors import InvalidInput, PodwireError
 from planner.text.document import MAX_BYTES, Node, load_json
 from planner.text.values import NetnsPath, PlanId, shown

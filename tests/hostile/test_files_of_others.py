@@ -20,7 +20,7 @@ from executor.process.run import run_program
 from executor.process.run_by_sh import run_by_sh
 from executor.process.spawn import find_program, program_environment, which
 from executor.templates import load_templates
-from executor.trust import weak_spot
+from executor.trust.files import weak_spot
 from planner.text.values import NetnsPath
 from tests.support.cli import Cli
 from tests.support.dumps import difference, dump

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.agent.warm import warm_up
     from executor.cli.output import put_done, say
     from executor.cli.printing import json_text
-    from executor.cli.settings import require_root
+    from executor.trust.privileges import require_privileges
 
     def tell(sentence: str) -> None:
         say(f"podwire agent: {sentence}")
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     def keep_quiet(_sentence: str) -> None:
         pass
 
-    require_root("the agent changes network namespaces")
+    require_privileges()
     with listening() as (listener, private):
         warm_up()
         path = listener.getsockname()

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.settings import settings_of
     from executor.cli.wiring import dummy_gateway_of, plan_here, read_result
     from executor.operations.signals import stop_requests
-    from executor.privileges import require_privileges
+    from executor.trust.privileges import require_privileges
     from planner.errors import InvalidInput
 
     require_privileges()

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.settings import settings_of
     from executor.netns.naming import parse_id
     from executor.operations.repair import check
-    from executor.privileges import require_privileges
+    from executor.trust.privileges import require_privileges
     from planner.errors import InvalidInput
 
     require_privileges()

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.settings import settings_of
     from executor.netns.naming import parse_id
     from executor.operations.commit_confirm import confirm
-    from executor.privileges import require_privileges
+    from executor.trust.privileges import require_privileges
 
     require_privileges()
     plan_id = parse_id(arguments.id)

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.settings import settings_of
     from executor.guest.daemon import serve, start_server
     from executor.netns.naming import parse_id
-    from executor.privileges import require_privileges
+    from executor.trust.privileges import require_privileges
 
     require_privileges()
     settings = settings_of(arguments)

@@ -26,8 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.settings import store_of
     from executor.guest.handover import become
     from executor.netns.naming import parse_id
-    from executor.privileges import require_privileges
     from executor.settings import Settings
+    from executor.trust.privileges import require_privileges
 
     require_privileges()
     become(parse_id(arguments.id), arguments.program, _owner(arguments.user), Settings(store_of(arguments)))

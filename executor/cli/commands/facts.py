@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.netns.naming import resolve_netns
     from executor.observe.elsewhere import with_functions
     from executor.observe.observe import observe_netns
-    from executor.privileges import require_privileges
+    from executor.trust.privileges import require_privileges
     from planner.text.codec import to_json
 
     require_privileges()

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.settings import settings_of
     from executor.netns.lock import remove_unused_locks
     from executor.operations.gc import collect_id, ids_to_collect
-    from executor.privileges import require_privileges
+    from executor.trust.privileges import require_privileges
 
     require_privileges()
     settings = settings_of(arguments)

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.settings import settings_of
     from executor.netns.naming import parse_id
     from executor.operations.recover import ids_to_recover, preview_recover, recover
-    from executor.privileges import require_privileges
+    from executor.trust.privileges import require_privileges
 
     require_privileges()
     settings = settings_of(arguments)

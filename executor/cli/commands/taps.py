@@ -24,8 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.settings import store_of
     from executor.guest.handover import hand_over
     from executor.netns.naming import parse_id
-    from executor.privileges import require_privileges
     from executor.settings import Settings
+    from executor.trust.privileges import require_privileges
 
     require_privileges()
     plan_id = parse_id(arguments.id)

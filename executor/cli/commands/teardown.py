@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.settings import settings_of
     from executor.netns.naming import parse_id, resolve_netns
     from executor.operations.teardown import ids_in, preview_teardown, teardown
-    from executor.privileges import require_privileges
+    from executor.trust.privileges import require_privileges
     from planner.errors import InvalidInput
 
     require_privileges()

@@ -6,7 +6,7 @@ import os
 
 _OTHERS = 0o022
 # Python may have made these for its compiled modules, by that umask, before a line of ours was run.
-_MADE_BEFORE = ("__pycache__", "agent/__pycache__", "cli/__pycache__", "cni/__pycache__")
+_MADE_BEFORE = ("__pycache__", "agent/__pycache__", "cli/__pycache__", "cni/__pycache__", "trust/__pycache__")
 
 
 def close_to_others() -> None:
@@ -15,7 +15,7 @@ def close_to_others() -> None:
     os.umask(before | _OTHERS)
     if before & _OTHERS == _OTHERS:
         return
-    here = os.path.dirname(__file__)
+    here = os.path.dirname(os.path.dirname(__file__))
     for name in _MADE_BEFORE:
         try:
             folder = os.lstat(f"{here}/{name}")

@@ -1,0 +1,1 @@
+"""Whom podwire trusts, and what it lets others do: files of others, privileges, the umask."""
