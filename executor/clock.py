@@ -11,9 +11,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from attrs import frozen
-
 from executor.netns.namespace import boot_id
+from planner.text.frozen import frozen
 
 
 @frozen

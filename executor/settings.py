@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import field
 
 from executor.state.store import StateStore
+from planner.text.frozen import frozen
 
 if TYPE_CHECKING:  # whoever only reads the state needs no template engine
     from executor.operations.ownership import Owned

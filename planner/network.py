@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from planner.cni.result import CniResult
 from planner.guest.model import Guest, GuestNeighbour
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath
 
 

@@ -10,8 +10,6 @@ import json
 import os
 from collections.abc import Iterator
 
-from attrs import frozen
-
 from executor.cni.call import Attachment, Call
 from executor.errors import HostError
 from executor.netns.lock import LockFile
@@ -20,6 +18,7 @@ from executor.state.document import AtomicWrite, delete_document, read_document
 from executor.state.store import StateStore
 from planner.errors import PodwireError
 from planner.text.document import Node, load_json
+from planner.text.frozen import frozen
 from planner.text.values import NetnsPath, PlanId
 
 

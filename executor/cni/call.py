@@ -7,13 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.cni.conf import MAX_USER, NetworkConf, parse_conf
 from executor.cni.errors import BAD_VARIABLES, IO_FAILURE, UNDECODABLE, CniError
 from planner.errors import InvalidInput
 from planner.options import PlanOptions
 from planner.text.document import MAX_BYTES, load_json
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, NetnsPath, PlanId, shown
 
 # By verb, the variables that it requires (section 2, "CNI operations").

@@ -6,13 +6,12 @@ import json
 import re
 from typing import Any
 
-from attrs import frozen
-
 from executor.cni import VERSIONS
 from executor.cni.errors import BAD_CONFIGURATION, INCOMPATIBLE_VERSION, UNSUPPORTED_FIELD, CniError
 from planner.errors import InvalidInput
 from planner.options import DEFAULT_WIRING, PlanOptions
 from planner.text.document import Node
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, shown
 from planner.wiring.base import wiring_named
 

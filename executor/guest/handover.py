@@ -17,8 +17,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from attrs import frozen
-
 from executor.errors import HostError
 from executor.netns.handle import libc
 from executor.netns.namespace import Namespace
@@ -31,6 +29,7 @@ from executor.trust.privileges import keep_back
 from planner.errors import InvalidInput, Refused
 from planner.network import VmInterface
 from planner.plan.plan import Plan
+from planner.text.frozen import frozen
 from planner.text.values import PlanId, shown
 
 _FIRST = 3

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from attrs import frozen
-
 from executor.errors import HostError
 from executor.netns.lock import locked_within
 from executor.state.document import refuse_foreign
@@ -22,6 +20,7 @@ from executor.state.store import StateStore
 from planner.errors import PodwireError, Refused
 from planner.text.codec import from_json, to_json
 from planner.text.document import load_json
+from planner.text.frozen import frozen
 from planner.text.values import PlanId, shown
 
 _ENDS_WITHIN = 5.0

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from executor.errors import HostError
 from executor.guest.advertiser import Advertiser
@@ -24,6 +24,7 @@ from planner.guest.dnsmasq import dnsmasq
 from planner.guest.formats import guest_nics
 from planner.guest.nic import GuestNic
 from planner.plan.plan import Plan
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName
 from planner.wiring.served import listens_to_routers
 

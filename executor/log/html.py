@@ -5,12 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from attrs import frozen
-
 from executor.log.lines import moment, shell_line
 from executor.state.journal import LogRecord
 from planner.formats.pages import Pages
 from planner.kinds.shown import counted
+from planner.text.frozen import frozen
 
 
 @frozen

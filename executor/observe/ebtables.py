@@ -6,14 +6,13 @@ import functools
 import os
 from typing import Self
 
-from attrs import frozen
-
 from executor.errors import ExecutorError, HostError
 from executor.netns.namespace import Namespace
 from executor.observe.hooks import has_ebtables_chains
 from executor.process.result import one_line
 from executor.process.run import RunningProgram, find_program, start_program
 from planner.facts.ebtables_save import hides_a_chain
+from planner.text.frozen import frozen
 
 
 @frozen

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from attrs import frozen
-
 from executor.errors import NamespaceGone
 from executor.guest.record import stop_server
 from executor.netns.namespace import Namespace
@@ -21,6 +19,7 @@ from executor.settings import Settings
 from executor.state.events import Began, Ended
 from planner.cni.result import CniResult
 from planner.remnants import given_back, remnants
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, PlanId
 
 

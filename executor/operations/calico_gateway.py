@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from executor.errors import ExecutorError, HostError, Interrupted, RollbackIncomplete, RolledBack
 from executor.observe.observe import observe_netns
 from executor.operations.outcome import MEANWHILE, Outcome
@@ -30,6 +28,7 @@ from planner.cni.result import CniResult
 from planner.errors import InvalidInput, PodwireError, Refused
 from planner.plan.render import Command
 from planner.text.document import Node
+from planner.text.frozen import frozen
 from planner.text.values import IpAddress, NetnsPath, PlanId, shown
 
 _PLUGIN_DIRS = "/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni"

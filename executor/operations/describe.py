@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from attrs import frozen
-
 from executor.errors import ExecutorError
 from executor.operations.repair import Drift, drift_of
 from executor.settings import Settings
@@ -13,6 +11,7 @@ from executor.state.status import condition, open_recorded, wired_entry
 from executor.taps.holders import Holder, tap_holders
 from planner.errors import Refused
 from planner.plan.plan import Plan, plan_from_json
+from planner.text.frozen import frozen
 from planner.text.values import PlanId
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from executor.errors import HostError, NamespaceGone
 from executor.netns.namespace import Namespace
@@ -14,6 +14,7 @@ from executor.observe.observe import Observation
 from executor.process.ip_batch import IpBatch
 from executor.settings import Settings
 from planner.facts.model import Elsewhere
+from planner.text.frozen import frozen
 from planner.text.values import NetnsPath
 
 

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from select import POLLIN, poll
 from typing import TypeVar
 
-from attrs import frozen
-
 from executor.errors import HostError
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult
 from executor.process.run import RunningProgram
 from planner.plan.render import Command
+from planner.text.frozen import frozen
 
 T = TypeVar("T")
 

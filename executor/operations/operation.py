@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from executor.clock import Instant
 from executor.errors import ExecutorError, HostError, Interrupted, TimedOut
@@ -32,6 +32,7 @@ from planner.kinds.link import TAPS
 from planner.plan.plan import Plan, plan_to_json
 from planner.plan.render import Command
 from planner.text.document import Node
+from planner.text.frozen import frozen
 from planner.text.values import NetnsPath, PlanId
 
 # The exit status that timeout(1) gives to what it killed.

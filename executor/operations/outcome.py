@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
+from planner.text.frozen import frozen
 from planner.text.values import PlanId
 
 

@@ -10,13 +10,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.errors import HostError
 from executor.netns.lock import LockFile
 from executor.operations.signals import interruptible
 from executor.settings import Settings
 from executor.state.store import StateStore
+from planner.text.frozen import frozen
 from planner.text.values import PlanId
 
 

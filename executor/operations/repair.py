@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.errors import SHORTAGES, ExecutorError, NamespaceGone, RollbackIncomplete, RolledBack, shortage
 from executor.netns.namespace import boot_id
@@ -26,6 +26,7 @@ from planner.errors import PlannerError, Refused
 from planner.facts.model import NamespaceFacts
 from planner.kinds.link import destroyed_taps
 from planner.plan.plan import Plan, with_changes
+from planner.text.frozen import frozen
 from planner.text.values import PlanId
 
 _NOTHING_LEFT = "nothing was left to repair"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.clock import Instant
 from executor.errors import SHORTAGES, ExecutorError, NamespaceGone, RollbackIncomplete, shortage
@@ -41,6 +41,7 @@ from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan, changes_back, with_changes
 from planner.plan.render import Command, Templates
 from planner.plan.sharing import alone
+from planner.text.frozen import frozen
 from planner.text.values import LOOPBACK, PlanId
 from planner.wiring.strip import flushed_neighbours
 

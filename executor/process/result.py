@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from planner.text.frozen import frozen
 
 _MOST_SAID = 500
 

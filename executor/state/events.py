@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from executor.process.result import CommandResult
+from planner.text.frozen import frozen
 from planner.text.values import NetnsPath, PlanId
 
 if TYPE_CHECKING:  # reading the log would load the template engine

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from executor.errors import HostError
 from executor.state.document import MOST_OF_ENTRY, open_ours, refuse_foreign
@@ -23,6 +23,7 @@ from executor.state.events import Began, Event, Ran, RollingBack, Running
 from executor.state.rotation import MOST_BYTES, rotate, with_older
 from planner.errors import InvalidInput
 from planner.text.document import MAX_BYTES, Node
+from planner.text.frozen import frozen
 from planner.text.values import PlanId, shown
 
 _KEPT_OUTPUT = 64 * 1024

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from executor.errors import HostError, NamespaceGone
 from executor.netns.find import find_namespace
 from executor.netns.namespace import Namespace, boot_id
@@ -11,6 +9,7 @@ from executor.state.store import WIRED, StateStore, WiringRecord
 from planner.errors import InvalidInput, PodwireError, Refused
 from planner.options import DEFAULT_WIRING
 from planner.text.document import Node
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, MacAddress, NetnsPath, PlanId
 
 

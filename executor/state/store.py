@@ -18,8 +18,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from executor.clock import Instant
 from executor.errors import HostError
 from executor.netns.namespace import boot_id
@@ -27,6 +25,7 @@ from executor.state.document import MOST_OF_ENTRY, AtomicWrite, delete_document,
 from executor.trust.files import is_ours_alone, weak_spot
 from planner.errors import InvalidInput, PodwireError
 from planner.text.document import MAX_BYTES, Node, load_json
+from planner.text.frozen import frozen
 from planner.text.values import NetnsPath, PlanId, shown
 
 DEFAULT_STATE_DIR = "/var/lib/podwire"

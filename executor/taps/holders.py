@@ -9,11 +9,10 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import frozen
-
 from executor.netns.lock import command_name
 from executor.netns.namespace import Namespace
 from executor.process.others import OpenFiles
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName
 
 _TUN = "/dev/net/tun"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-from attrs import frozen
-
 from executor.observe.elsewhere import with_elsewhere
 from executor.observe.observe import observe_once
 from executor.operations.repair import repair
@@ -18,6 +16,7 @@ from executor.taps.vfio import came_back
 from planner.network import ContainerSideNetwork
 from planner.plan.plan import plan_from_json
 from planner.recovery import recover_container_side_network
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.changes.lookup import Lookup
 from planner.errors import Refused
@@ -21,6 +21,7 @@ from planner.kinds.kind import (
 )
 from planner.text.codec import from_json, to_json
 from planner.text.document import Node
+from planner.text.frozen import frozen
 from planner.text.values import NetnsPath
 
 

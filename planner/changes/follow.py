@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.facts.model import LinkFact, NamespaceFacts
 from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Label, SysctlKey
 
 Names = Mapping[str, InterfaceName]

@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv6Address
 from typing import TypeVar
 
-from attrs import frozen
-
 from planner.cni.documents import FAMILY_KEYS, LIST_KEYS, refuse_other_documents
 from planner.errors import InvalidInput, Refused
 from planner.text.document import Node, load_json
+from planner.text.frozen import frozen
 from planner.text.values import (
     DomainName,
     InterfaceName,

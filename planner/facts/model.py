@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.facts.hooks import NetfilterHook
 from planner.facts.opaque import Opaque
@@ -26,6 +26,7 @@ from planner.kinds.vf_link import ConfValue
 from planner.kinds.vf_setting import VfSettingState
 from planner.text.codec import from_json, read_with, to_json
 from planner.text.document import Node
+from planner.text.frozen import frozen
 from planner.text.values import (
     InterfaceName,
     IpInterface,
@@ -65,7 +66,7 @@ class LinkFact:
     port_settings: tuple[Keyword, ...] = ()
     parent: InterfaceName | None = None
     alias: str | None = None
-    group: Keyword = Keyword("default")  # noqa: RUF009  an immutable str
+    group: Keyword = Keyword("default")
     addrgenmode: Keyword | None = None
     altnames: tuple[str, ...] = ()
     parent_bus: Keyword | None = None
@@ -186,7 +187,7 @@ class NamespaceFacts:
     addresses: tuple[AddressFact, ...] = ()
     routes: tuple[RouteFact, ...] = ()
     neighbours: tuple[NeighbourFact, ...] = ()
-    ebtables: EbtablesFacts = EbtablesFacts()  # noqa: RUF009  an immutable value
+    ebtables: EbtablesFacts = EbtablesFacts()
     sysctls: tuple[LinkSysctl, ...] = ()
     others: tuple[ResourceFact, ...] = ()
     hooks: tuple[NetfilterHook, ...] = ()

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from attrs import field, frozen
+from attrs import field
 
 from planner.errors import InvalidInput
 from planner.text.document import Node
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from functools import partial
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from planner.errors import InvalidInput
 from planner.facts.ebtables_save import read_save
@@ -42,6 +42,7 @@ from planner.kinds.kind import kinds
 from planner.kinds.route import NextHop, Route, RouteMetric, RouteState
 from planner.kinds.sysctl import LinkSysctl
 from planner.text.document import Node
+from planner.text.frozen import frozen
 from planner.text.values import (
     InterfaceName,
     IpAddress,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
+from planner.text.frozen import frozen
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9:-]*")
 # What html.escape writes; loading that takes a millisecond, and most runs write no markup.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.changes.change import Change
 from planner.formats.text import reason_of
 from planner.kinds.shown import counted
 from planner.plan.plan import Plan
 from planner.plan.render import Command
+from planner.text.frozen import frozen
 
 
 @frozen

@@ -13,9 +13,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
-from attrs import frozen
-
 from planner.guest.nic import GuestNic
+from planner.text.frozen import frozen
 from planner.text.values import DomainName, MacAddress
 
 SOLICITATION, ADVERTISEMENT, NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 133, 134, 135, 136

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address, ip_address, ip_interface
 
-from attrs import frozen
-
 from planner.cni.calico import is_for_calicos_gateway
 from planner.cni.result import CniDns, CniIp, CniResult, CniRoute
 from planner.facts.kernel_routes import explicit_routes, prefix_routes
 from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, RouteFact
 from planner.guest.model import Guest, GuestDns, GuestNeighbour, GuestRoute
 from planner.kinds.route import MAIN_TABLE, UNICAST
+from planner.text.frozen import frozen
 from planner.text.values import (
     InterfaceName,
     IpAddress,

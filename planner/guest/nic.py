@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import frozen
-
 from planner.guest.model import Guest, GuestRoute
 from planner.network import VmInterface
+from planner.text.frozen import frozen
 from planner.text.values import DomainName, InterfaceName, IpAddress, IpInterface, is_ipv6_link_local, shown
 
 ETHERNET_MTU = 1500

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any, ClassVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch, register
 from planner.kinds.lifetime import finite
 from planner.kinds.route import Route
 from planner.kinds.shown import differences
 from planner.kinds.sysctl import DAD
+from planner.text.frozen import frozen
 from planner.text.values import (
     LOOPBACK,
     InterfaceName,

@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from attrs import frozen
-
+from planner.text.frozen import frozen
 from planner.text.values import Token
 
 # What a program of a filter with "direct-action" returns (<linux/pkt_cls.h>): to the link's own stack; away with it;

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from attrs import frozen
-
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, register
 from planner.kinds.shown import arrow, differences
+from planner.text.frozen import frozen
 from planner.text.values import Keyword, PciAddress
 
 _DEVICES = "/sys/bus/pci/devices"

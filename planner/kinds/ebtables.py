@@ -6,10 +6,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, ClassVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.kinds.kind import UNREADABLE, ChangeLike, Kind, Look, Seen, Unreadable, register
 from planner.kinds.shown import counted, differences, word
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, PlanId, shown
 
 # What is in common with becoming a port of a bridge.

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import field, frozen
+from attrs import field
 
 from planner.text.codec import from_json
 from planner.text.document import Node
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, shown
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _as_it_is(changes: tuple[Any, ...], _: Seen) -> tuple[Any, ...]:
     return changes
 
 
-@frozen(kw_only=True, eq=False, repr=False)
+@frozen(kw_only=True, eq=False)
 class Kind:
     """A kind of resource. What has no default here must be said by each kind.
 

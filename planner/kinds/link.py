@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.kinds.address import Address
 from planner.kinds.kind import ChangeLike, Foreign, Kind, Look, Seen, Touches, link_touch, register
 from planner.kinds.shown import differences
 from planner.kinds.sysctl import LinkSysctl
+from planner.text.frozen import frozen
 from planner.text.values import Alias, InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath, PlanId
 
 # The lowest MTU with which a link has an IPv6 device (RFC 8200, section 5).

@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from attrs import frozen
-
 from planner.kinds.ebtables import RULES
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, link_touch, register
 from planner.kinds.shown import arrow, differences, word
 from planner.kinds.sysctl import BRIDGE_NETFILTER, DAD
+from planner.text.frozen import frozen
 from planner.text.values import LOOPBACK, InterfaceName, Keyword, MacAddress
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from attrs import frozen
-
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, link_touch, register
 from planner.kinds.shown import differences, word
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, IpAddress, Keyword, MacAddress
 
 _REACHABLE = "reachable"

@@ -9,11 +9,12 @@ from collections.abc import Hashable, Iterable, Iterator
 from ipaddress import ip_network
 from typing import Any, ClassVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch, register
 from planner.kinds.lifetime import finite
 from planner.kinds.shown import differences, word
+from planner.text.frozen import frozen
 from planner.text.values import LOOPBACK, InterfaceName, IpAddress, IpNetwork, Keyword
 
 MAIN_TABLE = Keyword("main")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from attrs import frozen
-
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch, register
 from planner.kinds.shown import arrow, differences, word
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, SysctlKey, SysctlValue
 
 # What is in common with adding addresses: whether they are probed for (duplicate address detection).

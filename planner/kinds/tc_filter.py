@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from attrs import frozen
-
 from planner.kinds.bpf import Bytecode
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch, register
 from planner.kinds.shown import differences
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, shown
 
 ALL = Keyword("all")

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
-from attrs import frozen
-
 from planner.kinds.kind import ChangeLike, Foreign, Kind, Look, Seen, link_touch, register
 from planner.kinds.shown import differences
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, MacAddress
 
 

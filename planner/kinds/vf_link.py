@@ -6,10 +6,11 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any, ClassVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, register
 from planner.kinds.shown import differences
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, LinkAlias, MacAddress, PciAddress, SysctlValue
 
 
@@ -58,7 +59,7 @@ class VfLinkState:
     mtu: int
     up: bool
     queue_length: int | None = None
-    group: Keyword = Keyword("default")  # noqa: RUF009  an immutable str
+    group: Keyword = Keyword("default")
     ipv6: bool = True
     altnames: tuple[InterfaceName, ...] = ()
     conf: tuple[ConfValue, ...] = ()

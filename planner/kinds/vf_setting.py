@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, register
 from planner.kinds.shown import differences
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, MacAddress, PciAddress
 
 _VFIO = "vfio-pci"
@@ -25,7 +26,7 @@ class VfSettingState:
     mac: MacAddress
     vlan: int = 0
     qos: int = 0
-    vlan_protocol: Keyword = Keyword("802.1Q")  # noqa: RUF009  an immutable str
+    vlan_protocol: Keyword = Keyword("802.1Q")
     spoof_check: bool | None = None
     trust: bool | None = None
     link_state: Keyword | None = None

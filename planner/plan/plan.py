@@ -7,7 +7,7 @@ import json
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from planner.changes.change import Change, change_from_json, change_to_json, inverse
 from planner.cni.documents import other_than_a_plan
@@ -22,6 +22,7 @@ from planner.options import PlanOptions
 from planner.plan.render import Command, Templates
 from planner.text.codec import from_json, to_json
 from planner.text.document import Node, load_json
+from planner.text.frozen import frozen
 from planner.text.values import NetnsPath, PlanId, shown
 from planner.wiring.allocate import Allocation
 from planner.wiring.base import wiring_named

@@ -14,12 +14,13 @@ import shlex
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 import jinja2
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from planner.changes.change import Change
 from planner.errors import RenderError
 from planner.kinds.kind import Touches, kind_of
 from planner.text.codec import ADDRESS_TYPES
+from planner.text.frozen import frozen
 from planner.text.values import NetnsPath, Token
 
 _COMMAND_MARK = "$ "

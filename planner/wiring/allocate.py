@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterator
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Protocol
 
-from attrs import frozen
-
 from planner.errors import InvalidInput, Refused
 from planner.facts.model import LinkFact, NamespaceFacts
 from planner.options import PlanOptions
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, IpInterface, MacAddress
 
 # Far from the groups that people number by hand, and within what ``ip`` takes.

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
-from attrs import frozen
-
 from planner.changes.change import Change
 from planner.cni.links import container_interfaces
 from planner.cni.result import CniResult
@@ -20,6 +18,7 @@ from planner.guest.model import Guest
 from planner.guest.needs import guests_of
 from planner.network import ContainerSideNetwork, VmInterface
 from planner.options import PlanOptions
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath, shown
 from planner.wiring.allocate import Allocation, dhcp_addresses, guest_hardware, link_names, refuse_more_than
 from planner.wiring.links import WiringTag
@@ -68,7 +67,7 @@ class WiringRequest:
         return tuple(slot.link for slot in self.slots)
 
 
-@frozen(eq=False, repr=False)
+@frozen(eq=False)
 class Wiring:
     """A way to give a pod's links to a VM. There is no default for an answer: one that is missing fails at import.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from ipaddress import ip_interface
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.changes.change import Change
 from planner.errors import InvalidInput, Refused
@@ -16,6 +16,7 @@ from planner.kinds.link import IPV6_MIN_MTU, BridgeDevice, Link, LinkState, TapD
 from planner.kinds.link_attributes import Admin, AdminState, Mac, MacState, Master, MasterState
 from planner.kinds.sysctl import LinkSysctl
 from planner.options import PlanOptions
+from planner.text.frozen import frozen
 from planner.text.values import (
     LOOPBACK,
     Alias,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from planner.changes.change import Change
 from planner.errors import Refused
@@ -25,6 +25,7 @@ from planner.facts.kernel_routes import (
 from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, RouteFact
 from planner.guest.needs import moves_to_guest
 from planner.kinds.route import KERNEL, Route, RouteState
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, IpNetwork, NetnsPath
 from planner.wiring.temporaries import Reachability
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from ipaddress import ip_network
 
-from attrs import field, frozen
+from attrs import field
 
 from planner.errors import Refused
 from planner.facts.kernel_routes import LOCAL_TABLE
 from planner.facts.model import NamespaceFacts
 from planner.kinds.route import MAIN_TABLE, UNICAST, NextHop, Route
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, IpAddress, IpNetwork, Keyword
 
 # Not the kernel's, nor what ``ip`` gives unasked, so that it is told from others' (ip-route(8), "protocol").

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from planner.changes.change import Change, inverse
 from planner.errors import Refused
@@ -21,6 +21,7 @@ from planner.kinds.vf_link import VfLink, link_state
 from planner.kinds.vf_setting import VfSetting
 from planner.network import VmInterface
 from planner.options import PlanOptions
+from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, LinkAlias, MacAddress, NetnsPath, shown
 from planner.wiring.strip import strip_links
 

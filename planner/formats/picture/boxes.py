@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from attrs import frozen
-
 from planner.changes.lookup import Observed
 from planner.cni.links import container_interfaces
 from planner.facts.model import LinkFact
@@ -31,6 +29,7 @@ from planner.kinds.tc_filter import TcFilter, rules_words
 from planner.kinds.vf_link import VfLink
 from planner.network import VmInterface
 from planner.plan.plan import Plan, guests
+from planner.text.frozen import frozen
 from planner.text.values import PciAddress
 
 Place = Literal["host", "link", "rules", "bridge", "tap", "vm"]

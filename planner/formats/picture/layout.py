@@ -5,11 +5,10 @@ Nothing is drawn here; coordinates are those of SVG, y goes down, a text's y is 
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from planner.formats.picture.boxes import PLACES, Box, Line, Place
 from planner.formats.picture.scene import Lane, Picture, Row
 from planner.formats.text_width import Font, width, wrapped
+from planner.text.frozen import frozen
 
 SIZE = 12.0
 NAME_SIZE = 13.0

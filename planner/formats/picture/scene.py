@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Literal
 
-from attrs import frozen
-
 from planner.formats.picture import boxes
 from planner.formats.picture.boxes import Box, Place, Snapshot
 from planner.formats.picture.vm import vm_box
@@ -21,6 +19,7 @@ from planner.kinds.link import Link
 from planner.kinds.link_attributes import Master, MasterState
 from planner.network import VmInterface
 from planner.plan.plan import Plan
+from planner.text.frozen import frozen
 from planner.text.values import NetnsPath
 
 When = Literal["before", "after"]
