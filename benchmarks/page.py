@@ -169,7 +169,7 @@ def _agent(results: Results) -> str:
         (
             _table(("call", "ADD, ms", "CHECK, ms", "DEL, ms"), calls),
             _table(("start", "ms"), starts),
-            "Many pods, by 8 callers; `ip` alone makes the same by one `ip -batch` a pod, and looks at nothing:",
+            "Many pods, by 8 callers; `ip` alone makes the same objects, looks at nothing and writes nothing down:",
             _table(("by", "ADDs a second", "DELs a second", "ADD, ms", "99 of 100 within, ms"), crowds),
             "Where the kernel lets them wait (medians of the log):",
             _table(("command", "alone, ms", "among 8 callers, ms"), waits),
