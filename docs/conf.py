@@ -40,7 +40,7 @@ highlight_language = "none"
 
 # The way through the site, in the order in which somebody needs it.
 CONTENTS = {
-    "Using podwire": ("install", "guests", "kubernetes", "firecracker", "sriov", "review", "coming-from"),
+    "Using podwire": ("install", "guests", "kubernetes", "agent", "firecracker", "sriov", "review", "coming-from"),
     "Looking things up": ("command-line", "situations", "reliability", "glossary"),
     "Understanding it": ("how-it-works", "kernel", "performance", "decisions/README"),
 }
