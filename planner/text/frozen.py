@@ -24,6 +24,8 @@ else:
         """
 
         def make(plain: type) -> type:
+            if "cache_hash" in options:  # whose hash is asked for often: attrs keeps it
+                return attrs.frozen(plain, **options)
             own = set(vars(plain))
             made = attrs.frozen(plain, eq=False, repr=False, **options)
             if "__repr__" not in own:
