@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -67,7 +68,10 @@ def write_plan(plan: Plan, name: str) -> None:
     path = Path(name)
     try:
         with suppress(FileNotFoundError):
-            if not stat.S_ISREG(path.lstat().st_mode):
+            mode = path.lstat().st_mode
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not stat.S_ISREG(mode):
                 raise HostError(f"{called} cannot be written: it is not a regular file (to print the plan, --json)")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no file name"

@@ -105,8 +105,9 @@ class StateStore:
             try:
                 _make(directory)
             except OSError as error:
+                what = "made" if directory == self.directory else "written"
                 raise HostError(
-                    f"the state directory {shown(str(directory))} cannot be made: {error.strerror}"
+                    f"the state directory {shown(str(self.directory))} cannot be {what}: {error.strerror}"
                 ) from None
         self.check()
         for directory in self._directories():
