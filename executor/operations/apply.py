@@ -44,8 +44,8 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
     with open_operation(settings, partial(Namespace.open, plan.netns), plan.id) as operation:
         refuse_the_hosts(operation.namespace, settings)
         operation.enter_others(plan)
-        operation.prefetch(plan.commands)
         refuse_other_wirings(plan, operation)
+        operation.prefetch(plan.commands)
         seen = operation.observe() if has_lifetimes(plan) else None
         entry = operation.entry(plan, APPLYING, age=0 if seen is None else age(plan, seen))
         if confirm_within is not None:

@@ -163,22 +163,24 @@ class Operation:
             failures[len(commands)] = Failure(str(error))
         return failures[min(failures)] if failures else None
 
-    def run_all(self, commands: Sequence[Command]) -> list[Failure]:
+    def run_all(self, commands: Sequence[Command], *, needs: Mapping[int, int] | None = None) -> list[Failure]:
         """Run every command whatever becomes of the others; return why those failed that did.
 
-        Only what ebtables was to do for a change after it failed there is left out: ``--init-table`` would take
-        a stranger's rules along, and that it may is known only of the chains that were taken away before.
+        What ebtables was to do for a change after it failed there is left out: ``--init-table`` would take
+        a stranger's rules along, and that it may is known only of the chains that were taken away before. So is a
+        change that ``needs`` another (both by their numbers) which failed, since it would do something else then.
 
         Raises Interrupted if somebody asks to stop, unless ``best_effort``: a rollback goes on to its end.
         """
         failures: dict[int, Failure] = {}
-        failed_changes: set[int] = set()
+        stopped, failed = set[int](), set[int]()
         first = self._take_numbers(len(commands))
 
         def begin(at: int, command: Command) -> Execution | None:
             if not self.best_effort:
                 self.stop.check()
-            if not failed_changes.isdisjoint(command.changes):
+            wanted = {needs[change] for change in command.changes if change in needs} if needs else ()
+            if not stopped.isdisjoint(command.changes) or not failed.isdisjoint(wanted):
                 return None
             return self._begin(first + at, command)
 
@@ -186,7 +188,8 @@ class Operation:
             reply = self._end(first + at, command, job)
             if not reply.ok:
                 failures[at] = _failure(command, reply)
-                failed_changes.update(command.changes if command.stops_at_failure else ())
+                failed.update(command.changes)
+                stopped.update(command.changes if command.stops_at_failure else ())
             return True
 
         self._run_side_by_side(commands, begin, end)

@@ -6,7 +6,7 @@ Look at each resource of the reverse plan, and run what is not yet as it should 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -38,6 +38,7 @@ from planner.facts.model import NamespaceFacts
 from planner.facts.remains import remains, went_along
 from planner.kinds.address import AddressState
 from planner.kinds.kind import kind_of
+from planner.kinds.link_attributes import Mac
 from planner.plan.plan import Plan, changes_back, with_changes
 from planner.plan.render import Command, Templates
 from planner.plan.sharing import alone
@@ -182,16 +183,26 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
 
 
 def _run_all(commands: Sequence[Command], changes: Sequence[Change], operation: Operation) -> list[Failure]:
-    """Run the commands; addresses are probed for again only when the kernel has taken those that it made for known."""
+    """Run the commands; addresses are probed for again only when the kernel has taken those that it made for known.
+
+    None is made from a MAC that could not be set.
+    """
+    macs = {change.resource.link: at for at, change in enumerate(changes) if isinstance(change.resource, Mac)}
+    needs = {at: macs[change.resource.link] for at, change in enumerate(changes) if _is_made_from(change, macs)}
     states = {change.resource: change.after for change in changes if isinstance(change.after, AddressState)}
     made = {resource.link for resource, state in states.items() if state.generated and not state.tentative}
     probing = {at for at, change in enumerate(changes) if getattr(change.resource, "is_probing", False)}
     found = (at for at, command in enumerate(commands) if made and not probing.isdisjoint(command.changes))
     first = next(found, len(commands))
-    failures = operation.run_all(commands[:first])
+    failures = operation.run_all(commands[:first], needs=needs)
     if made:
         wait_for_addresses(operation.namespace, made)
     return failures + (operation.run_all(commands[first:]) if first < len(commands) else [])
+
+
+def _is_made_from(change: Change, links: Container[str]) -> bool:
+    """Say whether a change has the kernel make an address from the MAC of one of ``links``."""
+    return isinstance(change.after, AddressState) and bool(change.after.generated) and change.resource.link in links
 
 
 def _differences(plan: Plan, now: NamespaceFacts, names: Names) -> tuple[str, ...]:

@@ -27,6 +27,9 @@ from planner.text.values import (
     SysctlValue,
 )
 
+# The modes of ip-link(8), addrgenmode, as the sysctl addr_gen_mode counts them (kernel, ip-sysctl.rst).
+GENERATIONS = ("eui64", "none", "stable_secret", "random")
+
 
 @frozen
 class GeneratedFrom:
@@ -73,6 +76,10 @@ class AddressState:
     made_by: Keyword | None = None
     kept: Kept | None = None
 
+    def __attrs_post_init__(self) -> None:
+        if self.generated is not None and self.generated not in GENERATIONS:
+            raise ValueError(f"{self.generated} is none of the modes {', '.join(GENERATIONS)}")
+
     @property
     def comes_back(self) -> bool:
         """Say whether the network itself restores this."""
@@ -96,8 +103,8 @@ class AddressState:
 
     @property
     def generation(self) -> int:
-        """Return the mode of generation as the sysctl ``addr_gen_mode`` counts it (kernel, ip-sysctl.rst)."""
-        return ("eui64", "none", "stable_secret", "random").index(self.generated or "none")
+        """Return the mode of generation as the sysctl ``addr_gen_mode`` counts it."""
+        return GENERATIONS.index(self.generated or "none")
 
     @property
     def lives_for(self) -> int | None:

@@ -65,7 +65,7 @@ def test_following_shows_what_is_run_from_now_on(cli: Cli, pod: Pod, result: Pat
         assert following.stdout is not None
         cli.ok("apply", "--result", result, "--netns", pod.inside.name, "--yes")
         line = following.stdout.readline()
-        assert line.startswith(f"nsenter --net={pod.inside.path} ")
+        assert f"nsenter --net={pod.inside.path} " in line
         following.send_signal(signal.SIGINT)
         assert eventually(lambda: following.poll() is not None, "the end of the following podwire", seconds=60)
         assert following.returncode == 0

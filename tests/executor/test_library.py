@@ -98,8 +98,8 @@ def test_what_is_wrong_is_one_error_with_a_sentence(pod: Pod, settings: podwire.
 
 
 def test_every_command_has_its_function() -> None:
-    """But what is for shells and VMMs; what is public is what ``dir`` shows, and it is all there."""
-    assert set(podwire.__all__) >= {*COMMANDS} - {"completion", "exec", "taps"}
+    """But what is for shells, VMMs and init systems; what is public is what ``dir`` shows, and it is all there."""
+    assert set(podwire.__all__) >= {*COMMANDS} - {"agent", "completion", "exec", "taps"}
     assert set(podwire.__all__) <= set(dir(podwire))
     for name in dir(podwire):
         assert getattr(podwire, name) is not None, name

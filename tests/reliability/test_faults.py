@@ -179,7 +179,8 @@ def test_a_command_that_hangs_or_floods_is_ended_and_all_is_rolled_back(
     faults.plan(number, action)
     outcome = trial.podwire("apply", trial.plan, "--yes", "--timeout", "1", env=faults.env)
     assert outcome.rc == 3, outcome
-    assert "did not end within 1 s" in sentence(outcome)
+    said = sentence(outcome)
+    assert "did not end within 1 s" in said or (action == "rubbish" and "printed more than 64 MiB" in said)
     assert {pid: line for pid, line in processes().items() if pid not in before and str(faults.folder) in line} == {}
     assert trial.changed() == ""
 
