@@ -23,7 +23,7 @@ from tests.support.preloaded import Preloaded  # noqa: E402
 from tests.support.running import OUTSIDE  # noqa: E402
 from tests.support.seed import MARK, Seed, rng  # noqa: E402, F401 -- rng is a fixture
 
-NIGHTLY = "nightly"
+NIGHTLY, LONG = "nightly", "long"
 PURE = Path(__file__).parent / "planner"
 
 _numbers = itertools.count(1)
@@ -41,11 +41,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if (item.get_closest_marker(NIGHTLY) is not None) == by_night]
+    _spread_long_ones(items)
+
+
+def _spread_long_ones(items: list[pytest.Item]) -> None:
+    """Have tests of a minute and more begin at once, each in another process: pytest-xdist cuts the list into parts."""
+    long_ones = [item for item in items if item.get_closest_marker(LONG)]
+    others = [item for item in items if item not in set(long_ones)]
+    for number, item in reversed(list(enumerate(long_ones))):
+        others.insert(number * len(others) // len(long_ones), item)
+    items[:] = others
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Have the seed of the run said."""
     config.addinivalue_line("markers", f"{NIGHTLY}: takes minutes, and only runs with --nightly")
+    config.addinivalue_line("markers", f"{LONG}: takes a minute or more, and so is among the first")
     config.addinivalue_line("markers", f"{MARK}: draws from the seed of the run; the fixture rng says so too")
     config.pluginmanager.register(Seed())
 

@@ -34,13 +34,14 @@ from tests.support.dumps import Dump, difference
 from tests.support.seed import number
 
 # More by hand: PODWIRE_EXAMPLES=5000 PODWIRE_SEED=7 ./dev test tests/property
-EXAMPLES = int(os.environ.get("PODWIRE_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("PODWIRE_EXAMPLES", "150"))
 # How many examples, and from which seed: always the same ones, and others in each run.
 DRAWS = {"fixed": (EXAMPLES * 2 // 3, None), "seed of the run": (EXAMPLES // 3, number("namespaces"))}
 ID = PlanId("pod1")
 TIMEOUT = 30.0
 
 
+@pytest.mark.long
 @pytest.mark.seeded
 @pytest.mark.parametrize("draw", DRAWS)
 def test_wiring_and_taking_back_is_the_identity(tmp_path: Path, draw: str) -> None:

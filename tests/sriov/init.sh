@@ -18,7 +18,7 @@ $B mount -t tmpfs tmpfs /rw
 $B mkdir -p /rw/upper /rw/work
 $B mount -t overlay -o lowerdir=/lower,upperdir=/rw/upper,workdir=/rw/work overlay /root
 for name in proc sys dev; do $B mount -o move /$name /root/$name; done
-for name in run tmp var/lib; do $B mount -t tmpfs tmpfs /root/$name; done
+for name in run var/lib; do $B mount -t tmpfs tmpfs /root/$name; done
 $B mkdir -p /root/run/netns /root/lib/modules
 $B mount -o bind "/lower$fetched/host/lib/modules" /root/lib/modules
 $B ln -sf "$fetched/busybox" /root/sbin/modprobe

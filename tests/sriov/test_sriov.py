@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.sriov.host import HERE, run_inside
 
 _TEST = re.compile(r"^def (test_\w+)\(", re.MULTILINE)
@@ -15,6 +17,7 @@ def wanted() -> set[str]:
     return {name for path in (HERE / "inside").glob("test_*.py") for name in _TEST.findall(path.read_text())}
 
 
+@pytest.mark.long
 def test_functions_are_handed_over_and_come_home() -> None:
     """All of it in one host: it takes most of the time to begin."""
     ran = run_inside(str(Path("tests/sriov/inside")), "-q")
