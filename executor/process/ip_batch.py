@@ -168,7 +168,9 @@ class IpBatch:
                 asked = now
         except _Ended as end:
             self._batch = None
-            text = end.answer or [f"ip ended by itself, with status {end.status}\n"]
+            text = end.answer
+            if end.status < 0 or not text:  # what a killed one said before is not why
+                text = [*text, f"ip ended by itself, with status {end.status}\n"]
             replies.append(self._reply(text, end.status or 1, time.monotonic() - asked))
         except _Late as late:
             raise self._timed_out(lines[len(replies)], late.why) from None
