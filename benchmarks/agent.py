@@ -155,7 +155,9 @@ def _ip_alone(pod: Pod) -> tuple[_Call, _Call]:
 
 
 def _lines(commands: Iterable[Command]) -> list[str]:
-    return [batch_line(command.argv) for command in commands if command.program == "ip"]
+    found = [batch_line(command.argv) for command in commands if command.program == "ip"]
+    # A link-local address comes back by a sysctl: it would be gone the second time.
+    return [line for line in found if not line.startswith("addr del fe80:")]
 
 
 def _durations(state: Path) -> dict[str, float]:
