@@ -18,6 +18,7 @@ from planner.kinds.route import KERNEL, MAIN_TABLE
 from planner.kinds.sysctl import Sysctl, SysctlState
 from planner.text.values import (
     InterfaceName,
+    IpAddress,
     Keyword,
     NetnsPath,
     SysctlKey,
@@ -170,6 +171,7 @@ def remove_addresses(
     Of links in one subnet the one whose route counts, the first, goes last.
     """
     ordered = removal_order(links, facts)
+    _refuse_shared(ordered, facts)
     stripped = stripped or strip_routes(links, facts, ordered[::-1])
     generated = {link.name: fact.resource for link in links if (fact := _generated(link, facts)) is not None}
     changes = []
@@ -183,6 +185,26 @@ def remove_addresses(
             before = _made_again(before, fact.resource, facts)
         changes.append(Change(fact.resource, before, None, _address_reason(fact), netns))
     return tuple(changes)
+
+
+def _refuse_shared(removed: list[AddressFact], facts: NamespaceFacts) -> None:
+    """Raise Refused for an IPv4 address that a link which stays has in another prefix.
+
+    The kernel makes local routes for only one of the two, and would make them for the other one afterwards.
+    """
+    links = {fact.resource.link for fact in removed}
+    stays: dict[IpAddress, Address] = {
+        fact.resource.address.ip: fact.resource
+        for fact in facts.addresses
+        if fact.resource.link not in links and fact.resource.address.version == 4
+    }
+    for fact in removed:
+        other = stays.get(fact.resource.address.ip)
+        if other is not None and other.address.network.prefixlen != fact.resource.address.network.prefixlen:
+            raise Refused(
+                f"{fact.resource} is also on {other.link}, in another prefix; its local routes could not come back: "
+                "remove one of them"
+            )
 
 
 def _made_again(state: AddressState, address: Address, facts: NamespaceFacts) -> AddressState:

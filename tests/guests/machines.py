@@ -84,8 +84,9 @@ class Guest:
     def attempt(self, line: str, *, seconds: float = 60) -> tuple[str, int]:
         """Run a line in the guest's shell; return what it printed and its status."""
         self.tell(line)
-        said = self.wait_for(_ENDED, seconds=seconds)
-        return said, int(self.wait_for("@@\n", seconds=seconds))
+        said = self.wait_for(_ENDED, seconds=seconds).removeprefix("\n")  # the end of the line before
+        # Not the end of the line: what the kernel says on the console may come between.
+        return said, int(self.wait_for("@@", seconds=seconds))
 
     def reboot(self) -> None:
         """Start the guest again under the same VMM; User Mode Linux lets go of its taps only if they are set down."""

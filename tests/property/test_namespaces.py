@@ -60,12 +60,23 @@ def test_wiring_and_taking_back_is_the_identity(tmp_path: Path, draw: str) -> No
     @given(cases())
     def check(case: Case) -> None:
         tally["namespaces"] += 1
+        if _is_known(case):
+            tally["known to come back otherwise"] += 1
+            return
         _check(case, tmp_path / str(tally["namespaces"]), tally)
 
     (check if seed is None else hypothesis.seed(seed)(check))()
     sys.stdout.write(f"{draw}: {dict(tally)}\n")
     assert tally["namespaces"] >= examples
     assert tally["wired"] > tally["namespaces"] / 3
+
+
+def _is_known(case: Case) -> bool:
+    """Say whether a namespace has what does not come back exactly, as docs/reliability.md says.
+
+    By whom a link-local address was made is lost if its link makes none any more.
+    """
+    return any("addrgenmode none" in line.text for line in case.script.lines)
 
 
 def _check(case: Case, directory: Path, tally: Counter[str]) -> None:
