@@ -35,7 +35,7 @@ def starting(rounds: int) -> dict[str, tuple[Times, ...]]:
             run_by_sh(enter, stdin=None, timeout=10)
 
         ways: dict[str, Callable[[], None]] = {
-            "`os.posix_spawn`, with `nsenter` (podwire)": spawned,
+            "posix_spawn(3), with `nsenter` (podwire)": spawned,
             "`os.posix_spawn` on a thread inside the namespace": spawned_inside,
             "`subprocess`, with `nsenter`": popen,
             "`sh`, with `nsenter`": by_sh,
