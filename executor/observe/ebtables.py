@@ -1,4 +1,7 @@
-"""``ebtables-save`` on its way, and ``nft`` if there is a table to ask about: the rules of a namespace, as text."""
+"""The rules of a namespace, as text: ``ebtables-save`` on its way, and ``nft`` if there is a chain to ask about.
+
+Most namespaces have none. The kernel says so in 0.1 ms; ``ebtables-save`` takes 3 ms, which others may need.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Self
 
 from executor.errors import ExecutorError, HostError
 from executor.netns.namespace import Namespace
-from executor.observe.hooks import has_ebtables_chains
+from executor.observe.hooks import has_bridge_tables, has_ebtables_chains
 from executor.process.result import one_line
 from executor.process.run import RunningProgram, find_program, start_program
 from planner.facts.ebtables_save import hides_a_chain
@@ -34,26 +37,11 @@ def _is_legacy(program: str, _device: int, _inode: int) -> bool:
     return "legacy" in os.path.realpath(program)
 
 
-def believed(answer: EbtablesAnswer, namespace: Namespace, timeout: float) -> EbtablesAnswer:
-    """Return an answer that the kernel's own list of chains does not give the lie to.
-
-    An ``ebtables-save`` that prints nothing and ends with 0 is asked once more if there is a table to print.
-    """
-    if answer.save is None or _TABLE_LINE in answer.save or not namespace.call(has_ebtables_chains):
-        return answer
-    with EbtablesSave(namespace, timeout) as again:
-        answer = again.result()
-    if answer.save is None or _TABLE_LINE in answer.save or not namespace.call(has_ebtables_chains):
-        return answer
-    return EbtablesAnswer(
-        problem=f"ebtables-save prints nothing of the ebtables filter table that {namespace.path} has: is it whole?"
-    )
-
-
 class EbtablesSave:
-    """``ebtables-save`` on its way beside other questions, and ``nft`` if there is a table to ask about."""
+    """``ebtables-save`` on its way beside other questions, where there is a table that it could print."""
 
     def __init__(self, namespace: Namespace, timeout: float) -> None:
+        """Begin to look. What keeps it from that is told by ``result``."""
         self._namespace = namespace
         self._timeout = timeout
         self._running: RunningProgram | None = None
@@ -66,7 +54,7 @@ class EbtablesSave:
                     "this host's ebtables is the legacy one: select the nf_tables variant "
                     "(update-alternatives --config ebtables)"
                 )
-            else:
+            elif namespace.call(has_bridge_tables):
                 self._running = self._start("ebtables-save", is_ahead=True)
         except (HostError, OSError) as error:
             self._problem = str(error)
@@ -84,14 +72,38 @@ class EbtablesSave:
             running.close()
 
     def result(self) -> EbtablesAnswer:
-        """Wait for it to end and return what it said. To be called once."""
-        if self._running is None:
+        """Wait for it to end and return what it said. To be called once.
+
+        One that prints nothing and ends with 0, although the kernel has chains to print, is asked once more.
+        """
+        answer = self._answer()
+        if self._is_plausible(answer):
+            return answer
+        with EbtablesSave(self._namespace, self._timeout) as again:
+            answer = again._answer()
+        if self._is_plausible(answer):
+            return answer
+        return EbtablesAnswer(
+            problem=f"ebtables-save prints nothing of the ebtables filter table that {self._namespace.path} has: is it"
+            " whole?"
+        )
+
+    def _answer(self) -> EbtablesAnswer:
+        if self._problem is not None:
             return EbtablesAnswer(problem=self._problem)
+        if self._running is None:
+            return EbtablesAnswer(save="")
         reply = self._running.result()
         if not reply.ok:
             why = one_line(reply.stderr) or f"status {reply.rc}"
             return EbtablesAnswer(problem=f"the ebtables filter table of {self._namespace.path} cannot be read: {why}")
         return EbtablesAnswer(save=reply.stdout, chains=self._chains() if hides_a_chain(reply.stdout) else None)
+
+    def _is_plausible(self, answer: EbtablesAnswer) -> bool:
+        """Say whether the kernel's own list of chains does not give the lie to an answer."""
+        if self._running is None or answer.save is None or _TABLE_LINE in answer.save:
+            return True
+        return not self._namespace.call(has_ebtables_chains)
 
     def _chains(self) -> str | None:
         """Return which chains exist, which ebtables-save does not tell; None without nft."""

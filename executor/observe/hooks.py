@@ -26,13 +26,15 @@ _NETLINK_ROUTE, _NETLINK_NETFILTER = 0, 12
 _GET_QDISC = 38
 _TCMSG = struct.Struct("=BxHiIII")
 _TCA_KIND = 1
-# <linux/netfilter/nf_tables.h>: NFT_MSG_GETCHAIN of the subsystem 10, and the attributes of a chain and its hook.
-_GET_CHAIN = 10 << 8 | 4
+# <linux/netfilter/nf_tables.h>: NFT_MSG_GETTABLE and NFT_MSG_GETCHAIN of the subsystem 10, and the attributes of a
+# chain and its hook.
+_GET_TABLE, _GET_CHAIN = 10 << 8 | 1, 10 << 8 | 4
 _TABLE, _NAME, _HOOK, _POLICY, _USE = 1, 3, 4, 5, 6
 _HOOKNUM, _DEVICE, _DEVICES = 1, 3, 4
 _ACCEPT = 1
 _TRIES = 5
-_FAMILIES = {5: Keyword("netdev"), 7: Keyword("bridge")}
+_BRIDGE = 7
+_FAMILIES = {5: Keyword("netdev"), _BRIDGE: Keyword("bridge")}
 _HOOKS = {
     5: ("ingress", "egress"),
     7: ("prerouting", "input", "forward", "output", "postrouting"),
@@ -61,6 +63,14 @@ def read_netfilter_hooks() -> tuple[NetfilterHook, ...]:
     chains = ((family, chain) for family, chain in _base_chains() if not _is_of_ebtables(family, chain))
     found = (_hook(family, chain) for family, chain in chains)
     return tuple(sorted(found, key=lambda hook: (hook.family, hook.table, hook.chain)))
+
+
+def has_bridge_tables() -> bool:
+    """Say whether the caller's namespace has a table that ebtables-save could print, or that cannot be known."""
+    try:
+        return bool(dump(_NETLINK_NETFILTER, _GET_TABLE, struct.pack("=BBH", _BRIDGE, 0, 0)))
+    except OSError:  # a kernel without nftables: ebtables-save says what is missing
+        return True
 
 
 def has_ebtables_chains() -> bool:

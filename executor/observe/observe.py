@@ -15,7 +15,7 @@ from attrs import evolve
 
 from executor.errors import HostError
 from executor.netns.namespace import Namespace, is_of_the_host
-from executor.observe.ebtables import EbtablesSave, believed
+from executor.observe.ebtables import EbtablesSave
 from executor.observe.functions import read_conf, read_functions
 from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_qdiscs
 from executor.observe.makers import read_address_makers, read_groups, read_route_makers
@@ -77,7 +77,7 @@ class Observation:
         with self:
             found = self._read_network()
             assert self._rules is not None  # noqa: S101  it was begun
-            rules = believed(self._rules.result(), self._namespace, self._timeout)
+            rules = self._rules.result()
         return evolve(found, ebtables=read_rules(rules.save, rules.chains, rules.problem))
 
     def __enter__(self) -> Self:
