@@ -40,8 +40,11 @@ def _is_legacy(program: str, _device: int, _inode: int) -> bool:
 class EbtablesSave:
     """``ebtables-save`` on its way beside other questions, where there is a table that it could print."""
 
-    def __init__(self, namespace: Namespace, timeout: float) -> None:
-        """Begin to look. What keeps it from that is told by ``result``."""
+    def __init__(self, namespace: Namespace, timeout: float, *, must_work: bool = False) -> None:
+        """Begin to look. What keeps it from that is told by ``result``.
+
+        With ``must_work`` it is asked where there is nothing to print, too: who will need it learns now if it fails.
+        """
         self._namespace = namespace
         self._timeout = timeout
         self._running: RunningProgram | None = None
@@ -54,7 +57,7 @@ class EbtablesSave:
                     "this host's ebtables is the legacy one: select the nf_tables variant "
                     "(update-alternatives --config ebtables)"
                 )
-            elif namespace.call(has_bridge_tables):
+            elif must_work or namespace.call(has_bridge_tables):
                 self._running = self._start("ebtables-save", is_ahead=True)
         except (HostError, OSError) as error:
             self._problem = str(error)

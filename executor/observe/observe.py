@@ -52,11 +52,18 @@ class Observation:
     """A look at a namespace that has begun: programs are at it, and the answers are still to be read."""
 
     def __init__(
-        self, namespace: Namespace, session: IpBatch, timeout: float, *, rules: EbtablesSave | None = None
+        self,
+        namespace: Namespace,
+        session: IpBatch,
+        timeout: float,
+        *,
+        rules: EbtablesSave | None = None,
+        needs_rules: bool = False,
     ) -> None:
         """Begin to look; ``session`` is an open JSON one in ``namespace``, ``timeout`` seconds for a program.
 
-        ``rules`` is an ``ebtables-save`` that was started before, since when no rule has changed.
+        ``rules`` is an ``ebtables-save`` that was started before, since when no rule has changed. With ``needs_rules``
+        it is started where there are none, too.
         """
         self._namespace = namespace
         self._session: IpBatch | None = session
@@ -64,7 +71,7 @@ class Observation:
         self._rules = rules
         try:
             session.begin(*(question.split() for question in _QUESTIONS))
-            self._rules = rules or EbtablesSave(namespace, timeout)
+            self._rules = rules or EbtablesSave(namespace, timeout, must_work=needs_rules)
         except BaseException:
             self.close()
             raise

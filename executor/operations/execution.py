@@ -23,12 +23,14 @@ class Execution:
 
     What ``fd`` returns becomes readable when it has ended; it is -1 if there is nothing to wait for. ``collect``
     returns what it answered and is to be called once, then or at the ``deadline`` (seconds of the monotonic clock); it
-    raises TimedOut, or HostError if the command could not be started.
+    raises TimedOut, or HostError if the command could not be started. ``withdraw``, in its place, takes the command
+    back and says so if it has not been run.
     """
 
     fd: Callable[[], int]
-    deadline: float
+    deadline: Callable[[], float]
     collect: Callable[[], CommandResult]
+    withdraw: Callable[[], bool] = lambda: False
 
 
 def first_ended(jobs: Mapping[T, Execution]) -> T:
@@ -43,16 +45,19 @@ def first_ended(jobs: Mapping[T, Execution]) -> T:
             return key
         keys[fd] = key
         waiting.register(fd, POLLIN)
-    left = min(job.deadline for job in jobs.values()) - time.monotonic()
+    left = min(job.deadline() for job in jobs.values()) - time.monotonic()
     for fd, _ in waiting.poll(max(0.0, left) * 1000):
         return keys[fd]
-    return min(jobs, key=lambda key: jobs[key].deadline)
+    return min(jobs, key=lambda key: jobs[key].deadline())
 
 
 def ip_execution(session: IpBatch, command: Command) -> Execution:
-    """Begin a command of ``ip`` in an open session. Raises HostError if ``ip`` cannot be started."""
+    """Begin a command of ``ip`` in an open session, whose commands are to be collected in the order that they were begun.
+
+    Raises HostError if ``ip`` cannot be started.
+    """
     session.begin(command.argv)
-    return Execution(lambda: session.answer_fd, session.deadline, lambda: session.finish()[0])
+    return Execution(lambda: session.answer_fd, lambda: session.deadline, session.answer, session.withdraw)
 
 
 def program_execution(running: RunningProgram) -> Execution:
@@ -62,7 +67,7 @@ def program_execution(running: RunningProgram) -> Execution:
         with running:
             return running.result()
 
-    return Execution(lambda: running.ended_fd, running.deadline, collect)
+    return Execution(lambda: running.ended_fd, lambda: running.deadline, collect)
 
 
 def failed_execution(error: HostError) -> Execution:
@@ -71,4 +76,4 @@ def failed_execution(error: HostError) -> Execution:
     def collect() -> CommandResult:
         raise error
 
-    return Execution(lambda: -1, 0.0, collect)
+    return Execution(lambda: -1, lambda: 0.0, collect)

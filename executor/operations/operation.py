@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 
 from attrs import define, evolve, field
 
@@ -16,7 +18,7 @@ from executor.observe.observe import Observation
 from executor.operations.elsewhere import OtherNamespaces
 from executor.operations.execution import Execution, failed_execution, ip_execution, program_execution
 from executor.operations.ownership import own
-from executor.operations.scheduler import IP, Begin, End, run_scheduled
+from executor.operations.scheduler import BESIDE, IP, Begin, End, lanes, run_scheduled
 from executor.operations.signals import StopRequest, interruptible, stop_requests
 from executor.process.background import Background
 from executor.process.ip_batch import IpBatch
@@ -28,6 +30,7 @@ from executor.state.journal import Journal
 from executor.state.store import WiringRecord
 from executor.taps.open import check_taps
 from planner.facts.model import NamespaceFacts
+from planner.kinds.ebtables import RULES
 from planner.kinds.link import TAPS
 from planner.plan.plan import Plan, plan_to_json
 from planner.plan.render import Command
@@ -35,8 +38,10 @@ from planner.text.document import Node
 from planner.text.frozen import frozen
 from planner.text.values import NetnsPath, PlanId
 
-# The exit status that timeout(1) gives to what it killed.
-_TIMED_OUT = 124
+# The exit status that timeout(1) gives to what it killed, and env(1) to what it could not run.
+_TIMED_OUT, _NOT_RUN = 124, 126
+# Where a program is to be started, and its words.
+_Key = tuple[NetnsPath | None, tuple[str, ...]]
 # What looks whether the host has a feature that changes need (planner.kinds.kind.Kind.features).
 FEATURES: dict[str, Callable[[], None]] = {TAPS: check_taps}
 
@@ -61,7 +66,9 @@ class Operation:
     _starting: Background | None = field(default=None, init=False)
     _ahead: Observation | None = field(default=None, init=False)
     _rules_ahead: EbtablesSave | None = field(default=None, init=False)
-    _ready: dict[tuple[NetnsPath | None, tuple[str, ...]], PrestartedProcess] = field(factory=dict, init=False)
+    _ready: dict[_Key, deque[PrestartedProcess]] = field(factory=dict, init=False)
+    # For what need not wait for what the kernel takes its time over.
+    _beside: IpBatch | None = field(default=None, init=False)
     others: OtherNamespaces = field(init=False)
     # While rolling back what an apply did: neither a journal that cannot be written nor a signal stops that.
     best_effort: bool = field(default=False, init=False)
@@ -89,36 +96,45 @@ class Operation:
         self._starting = Background(lambda: self._start_ahead(commands))
 
     def _start_ahead(self, commands: Sequence[Command]) -> None:
-        self._ahead = Observation(self.namespace, self.session, self.settings.timeout)
-        self._prestart(commands)
+        needs_rules = any(map(_changes_rules, commands))
+        self._ahead = Observation(self.namespace, self.session, self.settings.timeout, needs_rules=needs_rules)
+        for command in commands[:1]:  # the others have time while that is run
+            self._prestart(command)
 
-    def cancel_prefetch(self) -> None:
-        """Forget what was started for an ``observe`` that did not come, or would now see what is no longer so."""
+    def cancel_prefetch(self, *, rules: bool = True) -> None:
+        """Forget what was started for an ``observe`` that did not come, or would now see what is no longer so.
+
+        With ``rules`` False what looks at the rules only goes on.
+        """
         starting, self._starting = self._starting, None
         if starting is not None:
             with suppress(HostError):
                 starting.wait()
-        for ahead in (self._ahead, self._rules_ahead):
-            if ahead is not None:
-                ahead.close()
-        self._ahead = self._rules_ahead = None
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.close()
+        if rules and self._rules_ahead is not None:
+            self._rules_ahead.close()
+            self._rules_ahead = None
 
-    def _prestart(self, commands: Sequence[Command]) -> None:
-        """Start the programs of ``commands`` that wait for their standard input, so that these need not be waited for.
+    def _prestart(self, command: Command) -> None:
+        """Start the program of ``command`` if it waits for its standard input, so that it need not be waited for.
 
-        They do nothing before it is their turn to get it.
+        It does nothing before it is its turn to get that.
         """
-        for command in commands:
-            key = command.netns, command.argv
-            if PrestartedProcess.takes(command.stdin) and key not in self._ready:
-                namespace = self._namespace_of(command)
-                self._ready[key] = PrestartedProcess(command.argv, namespace=namespace, timeout=self.settings.timeout)
+        if PrestartedProcess.takes(command.stdin):
+            started = PrestartedProcess(
+                command.argv, namespace=self._namespace_of(command), timeout=self.settings.timeout
+            )
+            self._ready.setdefault((command.netns, command.argv), deque()).append(started)
 
     def close(self) -> None:
         """Let go of what was started for what did not come."""
         self.cancel_prefetch()
-        while self._ready:
-            self._ready.popitem()[1].close()
+        for started in chain.from_iterable(self._ready.values()):
+            started.close()
+        self._ready.clear()
+        self._close_beside()
         self.others.close()
 
     def observe(self) -> NamespaceFacts:
@@ -145,13 +161,16 @@ class Operation:
     def run(self, commands: Sequence[Command]) -> Failure | None:
         """Run commands up to the first that fails; return why it did."""
         failures: dict[int, Failure] = {}
-        first = self._take_numbers(len(commands))
+        first, lane = self._take_numbers(len(commands)), lanes(commands)
 
         def begin(at: int, command: Command) -> Execution:
             self.stop.check()
-            return self._begin(first + at, command)
+            return self._begin(first + at, command, lane[at])
 
         def end(at: int, command: Command, job: Execution) -> bool:
+            if failures and job.withdraw():
+                self.emit(Ran(first + at, command, CommandResult(_NOT_RUN, "", "not run: one before it failed", 0.0)))
+                return False
             reply = self._end(first + at, command, job)
             if not reply.ok:
                 failures[at] = _failure(command, reply)
@@ -163,18 +182,27 @@ class Operation:
             failures[len(commands)] = Failure(str(error))
         return failures[min(failures)] if failures else None
 
-    def run_all(self, commands: Sequence[Command], *, needs: Mapping[int, int] | None = None) -> list[Failure]:
+    def run_all(
+        self,
+        commands: Sequence[Command],
+        *,
+        needs: Mapping[int, int] | None = None,
+        before: Callable[[Command], None] = lambda _: None,
+    ) -> list[Failure]:
         """Run every command whatever becomes of the others; return why those failed that did.
 
         What ebtables was to do for a change after it failed there is left out: ``--init-table`` would take
         a stranger's rules along, and that it may is known only of the chains that were taken away before. So is a
         change that ``needs`` another (both by their numbers) which failed, since it would do something else then.
+        ``before`` is called with each command when it is its turn.
 
         Raises Interrupted if somebody asks to stop, unless ``best_effort``: a rollback goes on to its end.
         """
         failures: dict[int, Failure] = {}
         stopped, failed = set[int](), set[int]()
-        first = self._take_numbers(len(commands))
+        first, lane = self._take_numbers(len(commands)), lanes(commands)
+        needed = set((needs or {}).values())
+        awaited = {at for at, command in enumerate(commands) if not needed.isdisjoint(command.changes)}
 
         def begin(at: int, command: Command) -> Execution | None:
             if not self.best_effort:
@@ -182,7 +210,8 @@ class Operation:
             wanted = {needs[change] for change in command.changes if change in needs} if needs else ()
             if not stopped.isdisjoint(command.changes) or not failed.isdisjoint(wanted):
                 return None
-            return self._begin(first + at, command)
+            before(command)
+            return self._begin(first + at, command, lane[at])
 
         def end(at: int, command: Command, job: Execution) -> bool:
             reply = self._end(first + at, command, job)
@@ -192,23 +221,47 @@ class Operation:
                 stopped.update(command.changes if command.stops_at_failure else ())
             return True
 
-        self._run_side_by_side(commands, begin, end)
+        self._run_side_by_side(commands, begin, end, awaited)
         return [failures[at] for at in sorted(failures)]
 
-    def _run_side_by_side(self, commands: Sequence[Command], begin: Begin, end: End) -> None:
-        """Run commands; when only those of ``ip`` are left of them, the rules are looked at meanwhile."""
-        programs = {at for at, command in enumerate(commands) if command.program != IP}
-        had_programs = bool(programs)
+    def _run_side_by_side(
+        self, commands: Sequence[Command], begin: Begin, end: End, awaited: Container[int] = ()
+    ) -> None:
+        """Run commands; when none is left that changes rules, these are looked at meanwhile.
+
+        While others are waited for, programs are started that will get their input later.
+        """
+        on_rules = {at for at, command in enumerate(commands) if _changes_rules(command)}
+        changes_rules = bool(on_rules)
+        later = deque(command for command in commands if command.program != IP and not _changes_rules(command))
+
+        def begin_it(at: int, command: Command) -> Execution | None:
+            with suppress(ValueError):
+                later.remove(command)
+            return begin(at, command)
 
         def end_and_look(at: int, command: Command, job: Execution) -> bool:
             goes_on = end(at, command, job)
-            programs.discard(at)
-            if goes_on and had_programs and not programs and self._rules_ahead is None:
+            on_rules.discard(at)
+            if goes_on and changes_rules and not on_rules and self._rules_ahead is None:
                 self._rules_ahead = EbtablesSave(self.namespace, self.settings.timeout)
             return goes_on
 
-        self.cancel_prefetch()
-        run_scheduled(commands, begin, end_and_look)
+        def start_next() -> None:
+            if later:
+                with suppress(HostError):  # it is said when it is its turn
+                    self._prestart(later.popleft())
+
+        self.cancel_prefetch(rules=changes_rules)
+        try:
+            run_scheduled(commands, begin_it, end_and_look, awaited=awaited, idle=start_next)
+        finally:
+            self._close_beside()
+
+    def _close_beside(self) -> None:
+        beside, self._beside = self._beside, None
+        if beside is not None:
+            beside.close()
 
     def _take_numbers(self, count: int) -> int:
         """Return the number of the first of ``count`` commands: they are numbered through the whole operation."""
@@ -242,10 +295,10 @@ class Operation:
         self.indexes = entry.links
         self.observed = entry.observed(plan.facts.observed_at)
 
-    def _begin(self, number: int, command: Command) -> Execution:
+    def _begin(self, number: int, command: Command, lane: str) -> Execution:
         self.emit(Running(number, command))
         try:
-            session = self._session_of(command) if command.program == IP else None
+            session = self._session_of(command, lane) if command.program == IP else None
             return program_execution(self._start(command)) if session is None else ip_execution(session, command)
         except HostError as error:
             return failed_execution(error)
@@ -271,10 +324,15 @@ class Operation:
                 if session := self._session_of(command):
                     session.close()
 
-    def _session_of(self, command: Command) -> IpBatch | None:
+    def _session_of(self, command: Command, lane: str = IP) -> IpBatch | None:
         """Return the open ``ip`` of a command's namespace, None if it is that of the host and was not entered."""
         other = self.others.at(command.netns) if self.others else None
-        return other.session if other else None if command.netns is None else self.session
+        if other or command.netns is None:
+            return other.session if other else None
+        if lane == BESIDE:
+            self._beside = self._beside or IpBatch(self.namespace, timeout=self.settings.timeout)
+            return self._beside
+        return self.session
 
     def _namespace_of(self, command: Command) -> Namespace | None:
         other = self.others.at(command.netns) if self.others else None
@@ -282,9 +340,9 @@ class Operation:
 
     def _start(self, command: Command) -> RunningProgram:
         namespace, stdin = self._namespace_of(command), command.stdin
-        ready = self._ready.pop((command.netns, command.argv), None) if PrestartedProcess.takes(stdin) else None
-        if ready and stdin:
-            return ready.feed(stdin)
+        ready = self._ready.get((command.netns, command.argv))
+        if ready and stdin and PrestartedProcess.takes(stdin):
+            return ready.popleft().feed(stdin)
         return start_program(
             command.argv,
             namespace=namespace,
@@ -300,7 +358,6 @@ def open_operation(settings: Settings, opening: Callable[[], Namespace], plan_id
 
     Raises NamespaceGone, HostError, Interrupted, or Locked after ``lock_timeout`` if somebody else is at it.
     """
-    settings.store.prepare()
     with (
         opening() as namespace,
         stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would be told "nothing changed"
@@ -323,6 +380,10 @@ def _locked(namespace: Namespace, timeout: float) -> Iterator[None]:
         with interruptible():
             stack.enter_context(namespace.lock(timeout))
         yield
+
+
+def _changes_rules(command: Command) -> bool:
+    return command.program != IP and (command.touches is None or RULES in command.touches)
 
 
 def check_programs(commands: Iterable[Command]) -> None:

@@ -192,12 +192,12 @@ def _run_all(commands: Sequence[Command], changes: Sequence[Change], operation: 
     states = {change.resource: change.after for change in changes if isinstance(change.after, AddressState)}
     made = {resource.link for resource, state in states.items() if state.generated and not state.tentative}
     probing = {at for at, change in enumerate(changes) if getattr(change.resource, "is_probing", False)}
-    found = (at for at, command in enumerate(commands) if made and not probing.isdisjoint(command.changes))
-    first = next(found, len(commands))
-    failures = operation.run_all(commands[:first], needs=needs)
-    if made:
-        wait_for_addresses(operation.namespace, made)
-    return failures + (operation.run_all(commands[first:]) if first < len(commands) else [])
+
+    def before(command: Command) -> None:
+        if made and not probing.isdisjoint(command.changes):
+            wait_for_addresses(operation.namespace, made)
+
+    return operation.run_all(commands, needs=needs, before=before)
 
 
 def _is_made_from(change: Change, links: Container[str]) -> bool:

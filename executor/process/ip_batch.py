@@ -13,10 +13,12 @@ Had the command failed, ``Command failed -:1`` would come before that, after its
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import select
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
@@ -43,6 +45,8 @@ _CLOSING = 2.0
 _MOST_AHEAD = 32 * 1024
 _MOST_ANSWER = 64 * 1024 * 1024
 _CHUNK = 256 * 1024
+# With so many lines under way ``ip`` has enough to do, and so many more are sent at a time.
+_ENOUGH, _MOST_AT_ONCE = 64, 256
 
 # What ``ip`` writes to its standard error beside a result that it does give.
 _REMARKS = ("RTNETLINK answers: ", "Error: ", "Warning: ", "Dump was interrupted", "Dump terminated")
@@ -79,8 +83,9 @@ class IpBatch:
         self._timeout = timeout
         self._json = json
         self._batch: _Batch | None = None
-        self._begun: Sequence[str] = ()
-        self._sent: Sequence[str] = ()
+        # What was begun and is not answered yet; the first so many of it were sent to the open ip.
+        self._lines: deque[str] = deque()
+        self._sent = 0
         self._asked = 0.0
 
     def run(self, argv: Sequence[str]) -> CommandResult:
@@ -100,14 +105,25 @@ class IpBatch:
         return self.finish()
 
     def begin(self, *argvs: Sequence[str]) -> None:
-        """Send commands without waiting for their answers, which are for ``finish``. Raises as ``run_many`` does."""
-        self._begun = [batch_line(argv) for argv in argvs]
-        self._send(self._begun)
+        """Send commands behind those that were begun, without waiting for their answers.
+
+        These are for ``finish``, or ``answer`` by ``answer``. Raises as ``run_many`` does.
+        """
+        lines = [batch_line(argv) for argv in argvs]
+        self._lines += lines
+        try:
+            self._send()
+        except BaseException:
+            for _ in lines:
+                self._lines.pop()
+            raise
 
     @property
     def answer_fd(self) -> int:
-        """What becomes readable when the first command that was begun has ended; -1 if ``ip`` has."""
-        return -1 if self._batch is None else self._batch.output
+        """What becomes readable when the first command that was begun may have ended; -1 if that need not be awaited."""
+        if self._batch is None or not self._sent or self._batch.has_answer():
+            return -1
+        return self._batch.output
 
     @property
     def deadline(self) -> float:
@@ -116,15 +132,55 @@ class IpBatch:
 
     def finish(self) -> tuple[CommandResult, ...]:
         """Return what the commands that were begun answered, waiting for it. Raises as ``run_many`` does."""
-        lines, self._begun = self._begun, []
-        replies = self._collect()
-        while len(replies) < len(lines):
-            self._send(lines[len(replies) :])
-            replies += self._collect()
+        replies = []
+        try:
+            while self._lines:
+                replies.append(self.answer())
+        finally:
+            self._lines.clear()
         return tuple(replies)
+
+    def answer(self) -> CommandResult:
+        """Return what the first command that was begun answered, waiting for it. Raises as ``run_many`` does.
+
+        If it ended ``ip``, or did not end in time, those behind it were not run, and are sent to a new one by the next
+        call, unless they are taken back before.
+        """
+        try:
+            self._send()
+        except BaseException:
+            self._lines.popleft()
+            raise
+        batch = self._batch
+        assert batch is not None  # noqa: S101  it was sent there
+        try:
+            answer, rc = batch.read_answer(self.deadline)
+        except _Ended as end:
+            self._batch = None
+            text = end.answer
+            if end.status < 0 or not text:  # what a killed one said before is not why
+                text = [*text, f"ip ended by itself, with status {end.status}\n"]
+            return self._answered(text, end.status or 1, sent=0)
+        except _Late as late:
+            self._sent = 0
+            raise self._timed_out(self._lines.popleft(), late.why) from None
+        except BaseException:
+            # Interrupted between a question and its answer: nothing that this ip says can be trusted to be in step.
+            self.abandon()
+            raise
+        return self._answered(answer, rc, sent=self._sent - 1)
+
+    def withdraw(self) -> bool:
+        """Take the first command that was begun back if it was not sent; say whether that could be."""
+        if self._sent or not self._lines:
+            return False
+        self._lines.popleft()
+        return True
 
     def abandon(self) -> None:
         """Let ``ip`` go, whose answers nobody will read; the next command opens a new one."""
+        self._lines.clear()
+        self._sent = 0
         self._kill()
 
     def end(self) -> None:
@@ -134,6 +190,8 @@ class IpBatch:
 
     def close(self) -> None:
         """End ``ip`` and collect it; the next command would open a new one."""
+        self._lines.clear()
+        self._sent = 0
         batch, self._batch = self._batch, None
         if batch is not None:
             batch.close()
@@ -144,49 +202,34 @@ class IpBatch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _send(self, lines: Sequence[str]) -> None:
-        """Send as many of ``lines`` as one ``ip`` can be given, at least one of them."""
-        self._sent = ()
-        if lines:
-            batch = self._open_batch(lines[0])
-            self._sent = batch.fitting(lines)
+    def _send(self) -> None:
+        """Send as many of the commands as one ``ip`` can be given; at least one if none is under way."""
+        if self._sent == len(self._lines) or self._sent > _ENOUGH:
+            return
+        waiting = list(itertools.islice(self._lines, self._sent, self._sent + _MOST_AT_ONCE))
+        if not self._sent:
             self._asked = time.monotonic()
-            batch.write(self._sent)
+            self._open_batch(waiting[0])
+        assert self._batch is not None  # noqa: S101  it has what was sent
+        sent = self._batch.fitting(waiting)
+        self._batch.write(sent)
+        self._sent += len(sent)
 
-    def _collect(self) -> list[CommandResult]:
-        """Return the replies to what was sent; to fewer of them, but at least one, if a line ended ``ip``."""
-        batch, lines, asked = self._batch, self._sent, self._asked
-        replies: list[CommandResult] = []
-        if not lines:
-            return replies
-        assert batch is not None  # noqa: S101  it was sent there
-        try:
-            for _ in lines:
-                answer, rc = batch.read_answer(asked + self._timeout)
-                now = time.monotonic()
-                replies.append(self._reply(answer, rc, now - asked))
-                asked = now
-        except _Ended as end:
-            self._batch = None
-            text = end.answer
-            if end.status < 0 or not text:  # what a killed one said before is not why
-                text = [*text, f"ip ended by itself, with status {end.status}\n"]
-            replies.append(self._reply(text, end.status or 1, time.monotonic() - asked))
-        except _Late as late:
-            raise self._timed_out(lines[len(replies)], late.why) from None
-        except BaseException:
-            # Interrupted between a question and its answer: nothing that this ip says can be trusted to be in step.
-            self._kill()
-            raise
-        return replies
+    def _answered(self, answer: list[str], rc: int, *, sent: int) -> CommandResult:
+        """Return the reply to the first command; ``sent`` of those behind it are under way."""
+        self._lines.popleft()
+        self._sent = sent
+        asked, self._asked = self._asked, time.monotonic()
+        stdout, stderr = _split_json(answer) if self._json else _split_text(answer, failed=rc != 0)
+        return CommandResult(rc, "".join(stdout), "".join(stderr), self._asked - asked)
 
-    def _open_batch(self, line: str) -> _Batch:
-        """Return an ``ip`` that is there and can be given ``line``."""
+    def _open_batch(self, line: str) -> None:
+        """Have an ``ip`` open, to which nothing else was sent, that can be given ``line``."""
         if self._batch is not None and (self._batch.ended() or not self._batch.fitting([line])):
-            self.close()
+            batch, self._batch = self._batch, None
+            batch.close()
         if self._batch is None:
             self._batch = _Batch(self._namespace, ("-j", "-d") if self._json else ("-d", "-o"))
-        return self._batch
 
     def _timed_out(self, line: str, why: str) -> TimedOut:
         killed = self._kill()
@@ -197,10 +240,6 @@ class IpBatch:
     def _kill(self) -> bool:
         batch, self._batch = self._batch, None
         return batch is None or batch.kill()
-
-    def _reply(self, answer: list[str], rc: int, duration: float) -> CommandResult:
-        stdout, stderr = _split_json(answer) if self._json else _split_text(answer, failed=rc != 0)
-        return CommandResult(rc, "".join(stdout), "".join(stderr), duration)
 
 
 def _split_json(lines: list[str]) -> tuple[list[str], list[str]]:
@@ -243,6 +282,9 @@ class _Batch:
 
     def __init__(self, namespace: Namespace, options: Sequence[str]) -> None:
         self._answered = 0
+        # How many bytes were written of each line that was not answered yet, and of all of them.
+        self._sizes: deque[int] = deque()
+        self._ahead = 0
         self._remembers_deleted = False
         self._status: int | None = None
         # No link has a slash in its name, and who can name links or set aliases in the pod cannot know this one: an
@@ -272,19 +314,27 @@ class _Batch:
         That is if this one remembers wrong.
         """
         remembers_deleted = self._remembers_deleted
-        ahead = 0
+        ahead = self._ahead
         for at, line in enumerate(lines):
-            ahead += len(line) + len(self._marker_line) + 1
-            if at and ahead > _MOST_AHEAD:
+            ahead += self._size(line)
+            if (at or self._ahead) and ahead > _MOST_AHEAD:
                 return lines[:at]
             if remembers_deleted and _CREATES_LINK.match(line):
                 return lines[:at]
             remembers_deleted = remembers_deleted or bool(_DELETES_GROUP.match(line))
         return lines
 
+    def _size(self, line: str) -> int:
+        return len(line) + len(self._marker_line) + 1
+
     def write(self, lines: Sequence[str]) -> None:
         """Send ``lines``, each with a marker behind it; they fit into the pipe, so that this never blocks."""
+        if not lines:
+            return
         self._remembers_deleted = self._remembers_deleted or any(map(_DELETES_GROUP.match, lines))
+        sizes = [self._size(line) for line in lines]
+        self._sizes += sizes
+        self._ahead += sum(sizes)
         # An ip that has ended takes nothing more; reading its answer says so.
         with suppress(BrokenPipeError):
             os.write(self._input, "".join(f"{line}\n{self._marker_line}" for line in lines).encode("ascii"))
@@ -295,11 +345,21 @@ class _Batch:
         Raises _Late at ``deadline`` (monotonic clock), _Ended if ``ip`` ended first.
         """
         command = 2 * self._answered + 1
+        last = self._marker_failed()
         self._answered += 1
-        answer = self._read_to_marker(f"Command failed -:{command + 1}\n", deadline)
+        answer = self._read_to_marker(last, deadline)
+        self._ahead -= self._sizes.popleft()
         if answer and answer[-1] == f"Command failed -:{command}\n":
             return answer[:-1], 1
         return answer, 0
+
+    def has_answer(self) -> bool:
+        """Say whether the answer to the next line was read already, together with one before it."""
+        return self._marker_failed().encode("ascii") in self._answers
+
+    def _marker_failed(self) -> str:
+        """Return what ``ip`` says last in answer to the next line."""
+        return f"Command failed -:{2 * self._answered + 2}\n"
 
     def ended(self) -> bool:
         """Say whether ``ip`` was told to end, or has ended, which it should not by itself."""

@@ -42,6 +42,8 @@ _ROOM = 4096
 # An entry begins with all but its plan; thousands of links fit into this.
 _MOST_OF_HEAD = 256 * 1024
 _PLAN = b',"plan":'
+# Device, inode, size, and when it was changed.
+_FileState = tuple[int, int, int, int, int]
 _as_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -97,6 +99,9 @@ class StateStore:
         self.journals = self.directory / "journal"
         self.attachments = self.directory / "attachments"
         self._is_safe = False
+        # The entry that was read last, and what its file was then: an operation reads it before it has the lock, and
+        # again when it has.
+        self._last: tuple[Path, _FileState, WiringRecord] | None = None
 
     def prepare(self) -> None:
         """Make the directories, readable by root only. Raises HostError if that cannot be, or they are not safe."""
@@ -171,9 +176,17 @@ class StateStore:
 
     def load(self, plan_id: PlanId) -> WiringRecord | None:
         """Return the entry of an id, None if there is none. Raises InvalidInput if it was damaged or edited."""
-        what = f"state entry {plan_id}"
-        text = self._read(self._path(plan_id), what, _MOST_BYTES)
-        return None if text is None else entry_of(load_json(text, what, _MOST_BYTES), plan_id)
+        what, path = f"state entry {plan_id}", self._path(plan_id)
+        state = _file_state(path)
+        if self._last is not None and self._last[:2] == (path, state):
+            return self._last[2]
+        text = self._read(path, what, _MOST_BYTES)
+        if text is None:
+            return None
+        entry = entry_of(load_json(text, what, _MOST_BYTES), plan_id)
+        if state is not None and state == _file_state(path):
+            self._last = path, state, entry
+        return entry
 
     def delete(self, plan_id: PlanId) -> None:
         """Forget an id, and which network it was attached for; one that is not there is forgotten already."""
@@ -282,6 +295,15 @@ class _Head:
     @classmethod
     def of(cls, node: Node) -> _Head:
         return cls(node.field("cookie").integer(0, 2**64 - 1), node.field("boot_id").text())
+
+
+def _file_state(path: Path) -> _FileState | None:
+    """Return what changes whenever a file is replaced, written or given away; None if it cannot be known."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _ids_in(directory: Path, suffix: str) -> tuple[PlanId, ...]:

@@ -203,5 +203,6 @@ ADDRESS = register(
         touches=_touches,
         provides=lambda resource: (resource.address.ip,),
         is_shared=lambda resource: resource.link == LOOPBACK,
+        goes_ahead=True,
     )
 )

@@ -155,6 +155,11 @@ class Kind:
     is_made_link: bool = False
     # Whether the rest of a change's commands must not run after one of them failed.
     stops_at_failure: bool = False
+    # Whether what comes behind a change may be sent before that was answered: it does no harm if the change failed.
+    # Behind what makes a link it would, where that is somebody else's of the name.
+    goes_ahead: bool = False
+    # Whether the kernel takes its time over a change, so that what does not depend on it is better made beside it.
+    is_slow: Callable[[ChangeLike], bool] = lambda _: False
 
 
 @frozen

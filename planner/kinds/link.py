@@ -213,6 +213,7 @@ LINK = register(
         features=_features,
         together=_group,
         only_makes=lambda change: change.after is not None,
+        is_slow=lambda change: change.after is None,
         refine=_spare_strangers,
         is_made_link=True,
     )

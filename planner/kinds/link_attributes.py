@@ -180,6 +180,7 @@ def _of_a_link(
             links=lambda found: frozenset((found.link,)),
             touches=lambda change: frozenset((link_touch(change.resource.link), *also_touches)),
             is_shared=lambda found: found.link == LOOPBACK,
+            goes_ahead=True,
         )
     )
 

@@ -78,5 +78,6 @@ NEIGHBOUR = register(
         looks=_looks,
         links=lambda resource: frozenset((resource.link,)),
         touches=lambda change: frozenset((link_touch(change.resource.link),)),
+        goes_ahead=True,
     )
 )

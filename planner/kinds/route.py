@@ -244,5 +244,6 @@ ROUTE = register(
         stand_in=_stand_in,
         is_shared=lambda resource: resource.links == (LOOPBACK,) and resource.source is None,
         returns_with=lambda resource: "its address" if resource.protocol == KERNEL else "the next router advertisement",
+        goes_ahead=True,
     )
 )

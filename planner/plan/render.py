@@ -45,8 +45,9 @@ class Command:
     """One program to run: its words, the namespace it runs in (None is the host's), its standard input.
 
     ``changes`` are the indexes of the changes that it carries out. What is previewed, scripted, run, journalled and
-    logged are these, one to one. The rest follows from the changes: what they touch (None is everything), the features
-    of the host that they need, and whether what is left of a change must not run if this fails.
+    logged are these, one to one. The rest follows from the changes, as their kinds say it (planner.kinds.kind): what
+    they touch (None is everything), the features of the host that they need, what a failure stops, whether others may
+    be sent behind it at once, and whether it is slow.
     """
 
     argv: tuple[str, ...]
@@ -57,6 +58,8 @@ class Command:
     features: frozenset[str] = field(default=frozenset(), eq=False, repr=False)
     stops_at_failure: bool = field(default=False, eq=False, repr=False)
     is_joined: bool = field(default=False, eq=False, repr=False)
+    goes_ahead: bool = field(default=False, eq=False, repr=False)
+    is_slow: bool = field(default=False, eq=False, repr=False)
 
     @property
     def line(self) -> str:
@@ -189,6 +192,8 @@ def _command(words: _Words, change: Change, indexes: tuple[int, ...]) -> Command
         features=frozenset(kind.features(change)),
         stops_at_failure=kind.stops_at_failure,
         is_joined=is_joined,
+        goes_ahead=kind.goes_ahead,
+        is_slow=kind.is_slow(change),
     )
 
 
@@ -271,4 +276,6 @@ def _both(one: Command, other: Command) -> Command:
         touches=touches,
         features=one.features | other.features,
         stops_at_failure=one.stops_at_failure or other.stops_at_failure,
+        goes_ahead=one.goes_ahead and other.goes_ahead,
+        is_slow=one.is_slow or other.is_slow,
     )

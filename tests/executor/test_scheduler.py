@@ -16,7 +16,7 @@ import pytest
 from attrs import evolve
 
 from executor.operations.execution import Execution
-from executor.operations.scheduler import run_scheduled
+from executor.operations.scheduler import BESIDE, lanes, run_scheduled
 from executor.process.result import CommandResult
 from planner.changes.change import Change
 from planner.kinds.address import Address, AddressState
@@ -100,7 +100,8 @@ class Stage:
             if self.ends_behind.get(waiting, waiting) in self.bells and waiting not in self.rung:
                 self.rung.add(waiting)
                 os.eventfd_write(self.bells[waiting], 1)
-        return Execution(lambda: bell, time.monotonic() + PATIENCE, lambda: CommandResult(0, "", "", 0.0))
+        patience = time.monotonic() + PATIENCE
+        return Execution(lambda: bell, lambda: patience, lambda: CommandResult(0, "", "", 0.0))
 
     def end(self, at: int, _command: Command, job: Execution) -> bool:
         """End a command."""
@@ -137,6 +138,8 @@ def beside(commands: list[Command], one: int, other: int) -> bool:
         pytest.param([OF_LINK, NEW_TAP], 0, 1, id="a sysctl, and a link that is made"),
         pytest.param([RULES, OF_LINK], 0, 1, id="rules and sysctls"),
         pytest.param([GOES, RULES_GO, NO_TABLE], 0, 2, id="links that go, and the table"),
+        pytest.param([MAC, ADDRESS], 0, 1, id="what a link has, and what is sent behind"),
+        pytest.param([GOES, MAC], 0, 1, id="links that go, and what others have"),
     ],
 )
 def test_what_does_not_depend_runs_beside(commands: list[Command], one: int, other: int) -> None:
@@ -161,7 +164,7 @@ def test_what_does_not_depend_runs_beside(commands: list[Command], one: int, oth
         pytest.param([NO_ADDRESS, RULES], 0, 1, id="addresses go alone, rules wait"),
         pytest.param([RULES, NO_ADDRESS], 0, 1, id="addresses wait for rules"),
         pytest.param([OF_LINK, NO_ADDRESS], 0, 1, id="addresses wait for sysctls"),
-        pytest.param([MAC, NEW_BRIDGE], 0, 1, id="ip in its order"),
+        pytest.param([NEW_BRIDGE, MAC], 0, 1, id="nothing of ip before a link is made"),
         pytest.param([RULES_GO, NO_TABLE], 0, 1, id="ebtables in its order"),
         pytest.param([NEW_TAP, UNKNOWN], 0, 1, id="an unknown program waits for what is before it"),
         pytest.param([RULES, MAC, UNKNOWN], 0, 2, id="an unknown program waits for other programs"),
@@ -187,15 +190,36 @@ def test_each_lane_keeps_its_order_and_all_are_run(whole: list[Command]) -> None
     stage.run()
     begun = [at for word, at in stage.said if word == "begins"]
     assert sorted(begun) == list(range(len(whole)))
-    for program in ("ip", "ebtables", "sysctl"):
-        own = [at for at in begun if whole[at].argv[0].startswith(program)]
+    lane = lanes(whole)
+    assert set(lane) >= {"ip", "ebtables-restore", "sysctl"}
+    for one in set(lane):
+        own = [at for at in begun if lane[at] == one]
         assert own == sorted(own)
     assert stage.overdue == []
 
 
+def test_behind_what_is_slow_another_ip_goes_on() -> None:
+    """From there to the end, so that what one of the two remembers of links is never wrong."""
+    assert lanes([NO_PORT, GOES, MAC, RULES_GO, NEW_BRIDGE]) == ["ip", "ip", BESIDE, "ebtables-restore", BESIDE]
+
+
+def test_what_is_awaited_is_answered_before_the_next_begins() -> None:
+    """An address that the kernel makes from a MAC, for one."""
+    stage = Stage([MAC, ADDRESS])
+    run_scheduled(stage.commands, stage.begin, stage.end, awaited={0})
+    assert stage.said == [("begins", 0), ("ends", 0), ("begins", 1), ("ends", 1)]
+
+
+def test_only_the_first_under_way_in_a_lane_is_collected() -> None:
+    """An open `ip` answers in order."""
+    stage = Stage([MAC, ADDRESS, UP], {0: 2, 1: 2})
+    stage.run()
+    assert stage.said == [(word, at) for word in ("begins", "ends") for at in range(3)]
+
+
 def test_behind_a_failure_nothing_begins_and_what_runs_is_waited_for() -> None:
     """A namespace is not rolled back while a command still changes it."""
-    stage = Stage([RULES, MAC, NEW_BRIDGE, NEW_TAP], {0: 9})
+    stage = Stage([RULES, NEW_BRIDGE, NEW_TAP, MAC], {0: 9})
 
     def end(at: int, this: Command, job: Execution) -> bool:
         stage.end(at, this, job)
@@ -208,7 +232,7 @@ def test_behind_a_failure_nothing_begins_and_what_runs_is_waited_for() -> None:
 @pytest.mark.parametrize("where", ["begin", "end"])
 def test_what_is_raised_is_raised_when_nothing_runs_any_more(where: str) -> None:
     """A journal that cannot be written, somebody who wants to stop."""
-    stage = Stage([RULES, MAC, NEW_BRIDGE], {0: 9})
+    stage = Stage([RULES, NEW_BRIDGE, NEW_TAP], {0: 9})
 
     def begin(at: int, this: Command) -> Execution:
         if where == "begin" and at == 2:
