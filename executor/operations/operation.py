@@ -98,8 +98,9 @@ class Operation:
     def _start_ahead(self, commands: Sequence[Command]) -> None:
         needs_rules = any(map(_changes_rules, commands))
         self._ahead = Observation(self.namespace, self.session, self.settings.timeout, needs_rules=needs_rules)
-        for command in commands[:1]:  # the others have time while that is run
-            self._prestart(command)
+        for at, command in enumerate(commands):
+            if at == 0 or _changes_rules(command):  # the others have time while these are run
+                self._prestart(command)
 
     def cancel_prefetch(self, *, rules: bool = True) -> None:
         """Forget what was started for an ``observe`` that did not come, or would now see what is no longer so.
