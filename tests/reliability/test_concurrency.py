@@ -153,8 +153,11 @@ def test_many_at_once_on_one_namespace_never_run_side_by_side(trial: Trial, tmp_
     folder.mkdir()
     script = folder / "sysctl"
     script.write_text(
-        f"#!/bin/sh\nmkdir {folder}/busy || echo overlap >>{folder}/overlaps\nsleep 0.02\n"
-        f'/usr/sbin/sysctl "$@"\nstatus=$?\nrmdir {folder}/busy\necho ran >>{folder}/runs\nexit $status\n'
+        # One that was started ahead does nothing before it gets its input.
+        f'#!/bin/sh\ninput=$(cat)\n[ -n "$input" ] || exit 0\n'
+        f"mkdir {folder}/busy || echo overlap >>{folder}/overlaps\nsleep 0.02\n"
+        f'echo "$input" | /usr/sbin/sysctl "$@"\n'
+        f"status=$?\nrmdir {folder}/busy\necho ran >>{folder}/runs\nexit $status\n"
     )
     script.chmod(0o755)
     env = {"PATH": f"{folder}:{os.environ['PATH']}"}
