@@ -13,6 +13,7 @@ from typing import TypeVar
 from executor.cli.files import read_file
 from executor.cli.settings import settings_of
 from executor.netns.naming import netns_and_id, resolve_netns
+from executor.operations.outcome import Outcome
 from executor.operations.plan import plan_from_facts, plan_namespace
 from executor.settings import Settings
 from executor.templates import load_templates
@@ -72,6 +73,23 @@ def plan_here(arguments: argparse.Namespace, result: CniResult, gateway: IpAddre
     facts = parse_facts(read_file(captured, "facts"))
     netns, plan_id = netns_and_id(arguments.netns, arguments.id)
     return plan_from_facts(result, facts, plan_id=plan_id, netns=netns, options=options, templates=load_templates())
+
+
+def wire_here(
+    arguments: argparse.Namespace, result: CniResult, gateway: IpAddress | None, settings: Settings
+) -> tuple[Plan, Outcome]:
+    """Plan as ``plan_here`` does and apply it at once; return what is applied now, and how that came about."""
+    from executor.operations.apply import wire  # noqa: PLC0415  only whoever asks nobody applies so
+
+    netns, plan_id = netns_and_id(arguments.netns, arguments.id)
+    return wire(
+        result,
+        plan_id=plan_id,
+        netns=netns,
+        options=_plan_options(arguments, gateway or _named_gateway(arguments)),
+        settings=settings,
+        confirm_within=arguments.confirm_within,
+    )
 
 
 def dummy_gateway_of(

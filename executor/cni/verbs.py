@@ -35,17 +35,14 @@ from executor.state.store import WIRED, StateStore
 from executor.trust.privileges import require_privileges
 from planner.changes.change import Change
 from planner.cni.result import CniResult
-from planner.errors import PodwireError, StalePlan
+from planner.errors import PodwireError
 from planner.kinds.kind import kind_of
 from planner.kinds.link import LinkState
-from planner.plan.plan import Plan
 from planner.text.document import Node
 from planner.text.values import NetnsPath, PlanId
 
 # Seconds to wait for another podwire that changes the same namespace; a runtime waits longer, and comes again.
 LOCK_TIMEOUT = 10.0
-# The kernel may finish an address while a plan is being made: then it is made again, but not for ever.
-_TRIES = 3
 # What plugins that come later in the chain change of the pod's interface by right (tuning(8) of the CNI plugins).
 _OTHERS_MAY_CHANGE = ("mac", "mtu")
 
@@ -71,7 +68,7 @@ def carry_out(call: Call, begin: Callable[[Call], None] = at_once) -> dict[str, 
 
 def _add(call: Call, settings: Settings) -> dict[str, Any]:
     """Wire the pod's interfaces; a repeated ADD answers as the first did."""
-    from executor.operations.plan import plan_of  # noqa: PLC0415  DEL plans nothing
+    from executor.operations.apply import wire  # noqa: PLC0415  the other verbs plan nothing
 
     netns, previous = _namespace(call), CniResult.parse(_previous(call))
     plan_id, known = call.attachment.plan_id, Attachments(settings.store)
@@ -80,12 +77,9 @@ def _add(call: Call, settings: Settings) -> dict[str, Any]:
         with Namespace.open(netns) as namespace:
             known.save(call, namespace)
         try:
-            _wire(previous, netns, call, owning)
+            plan, _ = wire(previous, plan_id=plan_id, netns=netns, options=call.conf.options, settings=owning)
             _serve(plan_id, call, owning)
-            entry = settings.store.load(plan_id)
-            if entry is None:  # it cannot be, but that somebody removed the file
-                raise StalePlan(f"{plan_id} is not wired any more")
-            return result_of(call, plan_of(entry, netns, settings.templates))
+            return result_of(call, plan)
         except PodwireError:
             if plan_id not in settings.store.ids():
                 known.forget(plan_id)
@@ -178,26 +172,6 @@ _VERBS: dict[str, Callable[[Call, Settings], dict[str, Any] | None]] = {
     "GC": _gc,
     "STATUS": _status,
 }
-
-
-def _wire(previous: CniResult, netns: NetnsPath, call: Call, settings: Settings) -> None:
-    """Plan and apply; nothing is done if it is wired so already."""
-    from executor.operations.apply import apply  # noqa: PLC0415  DEL applies nothing
-    from executor.operations.plan import plan_namespace  # noqa: PLC0415
-
-    def planned() -> Plan:
-        return plan_namespace(
-            previous, plan_id=call.attachment.plan_id, netns=netns, options=call.conf.options, settings=settings
-        )
-
-    for _ in range(_TRIES - 1):
-        try:
-            apply(planned(), settings)
-        except StalePlan as stale:
-            log(call, "warning", str(stale))
-        else:
-            return
-    apply(planned(), settings)
 
 
 def _take_back_what_is_left(call: Call, settings: Settings) -> None:

@@ -38,12 +38,17 @@ def with_elsewhere(facts: NamespaceFacts, others: Iterable[Elsewhere], *, timeou
     return evolve(facts, elsewhere=seen) if seen else facts
 
 
+def pci_devices(facts: NamespaceFacts) -> set[str]:
+    """Return the PCI addresses of the devices that links are of: of a virtual function the host knows more."""
+    return {str(link.parent_device) for link in facts.links if link.parent_bus == _PCI}
+
+
 def with_functions(facts: NamespaceFacts, *, timeout: float) -> NamespaceFacts:
     """Return the facts of a pod with what the host knows of its virtual functions; no more of the host is kept.
 
     Raises HostError.
     """
-    devices = {str(link.parent_device) for link in facts.links if link.parent_bus == _PCI}
+    devices = pci_devices(facts)
     if not devices or facts.functions:
         return facts
     (host,) = with_elsewhere(facts, (Elsewhere(None),), timeout=timeout).elsewhere

@@ -1,17 +1,29 @@
-"""apply: look, change, look again; if anything fails, back to where it began."""
+"""apply: look, change, look again; if anything fails, back to where it began.
+
+Where nobody wants to see the plan first, planning is part of it (``wire``): one look less, and no plan is stale.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from executor.errors import SHORTAGES, ExecutorError, HostError, RollbackIncomplete, RolledBack, shortage
 from executor.netns.namespace import Namespace, boot_id
+from executor.observe.elsewhere import pci_devices
 from executor.operations.commit_confirm import start_watcher, to_be_confirmed
-from executor.operations.operation import Failure, Operation, check_programs, open_operation
+from executor.operations.execution import check_programs
+from executor.operations.operation import Failure, Operation, open_operation
 from executor.operations.outcome import MEANWHILE, Outcome
-from executor.operations.plan import beside, plan_of, refuse_the_hosts
+from executor.operations.plan import (
+    beside,
+    plan_from_facts,
+    plan_namespace,
+    plan_of,
+    recorded_plans,
+    refuse_the_hosts,
+)
 from executor.operations.rollback import half_done, roll_back_and_delete
 from executor.settings import Settings
 from executor.state.document import AtomicWrite
@@ -20,13 +32,19 @@ from executor.state.status import is_gone, is_half_done, open_recorded
 from executor.state.store import APPLYING, WIRED, WiringRecord
 from planner.changes.change import Change, pending
 from planner.changes.lookup import Lookup
+from planner.cni.result import CniResult
 from planner.errors import PlannerError, Refused, StalePlan
 from planner.facts.model import NamespaceFacts, differences
 from planner.kinds.kind import equivalent
+from planner.options import PlanOptions
 from planner.plan.age import age, has_lifetimes
 from planner.plan.plan import Plan
 from planner.plan.render import Command
 from planner.plan.sharing import alone, inherited_from
+from planner.text.values import NetnsPath, PlanId
+
+# The kernel may finish an address while a plan is being made: then it is made again, but not for ever.
+_TRIES = 3
 
 
 def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None) -> Outcome:
@@ -39,7 +57,7 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
     if plan.is_reverse:
         raise Refused(f"this plan is the reverse of {plan.id}: podwire teardown {plan.id} rolls it back")
     if not plan.changes:
-        return Outcome("unchanged", plan.id, sentence=f"{plan.netns} is wired as wanted already")
+        return _unchanged(plan)
     check_programs((*plan.commands, *plan.reverse_commands))
     with open_operation(settings, partial(Namespace.open, plan.netns), plan.id) as operation:
         refuse_the_hosts(operation.namespace, settings)
@@ -47,18 +65,104 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
         refuse_other_wirings(plan, operation)
         operation.prefetch(plan.commands)
         seen = operation.observe() if has_lifetimes(plan) else None
-        entry = operation.entry(plan, APPLYING, age=0 if seen is None else age(plan, seen))
-        if confirm_within is not None:
-            entry = to_be_confirmed(entry, confirm_within)
-        applying, wired = settings.store.atomic_writes(entry, APPLYING, WIRED)
-        with applying, wired:
-            applying.write()
-            wired.write()
-            refuse_stale(plan, seen or operation.observe())
-            applying.commit()
-            _begin_watching(entry, confirm_within, settings)
-            _carry_out(plan, plan.commands, "apply", wired, operation)
+        _record_and_run(
+            plan,
+            operation,
+            age=0 if seen is None else age(plan, seen),
+            confirm_within=confirm_within,
+            check=lambda: refuse_stale(plan, seen or operation.observe()),
+        )
     return _wired(plan, len(plan.commands), started)
+
+
+def _record_and_run(
+    plan: Plan,
+    operation: Operation,
+    *,
+    age: float = 0.0,
+    confirm_within: float | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Write down that ``plan`` is being applied, and run it, if ``check`` raises nothing.
+
+    ``age`` is how long ago the lifetimes in it were what it says, in seconds. Raises what ``apply`` does.
+    """
+    settings = operation.settings
+    entry = operation.entry(plan, APPLYING, age=age)
+    if confirm_within is not None:
+        entry = to_be_confirmed(entry, confirm_within)
+    applying, wired = settings.store.atomic_writes(entry, APPLYING, WIRED)
+    with applying, wired:
+        applying.write()
+        wired.write()
+        check()
+        applying.commit()
+        _begin_watching(entry, confirm_within, settings)
+        _carry_out(plan, plan.commands, "apply", wired, operation)
+
+
+def wire(
+    result: CniResult,
+    *,
+    plan_id: PlanId,
+    netns: NetnsPath,
+    options: PlanOptions,
+    settings: Settings,
+    confirm_within: float | None = None,
+) -> tuple[Plan, Outcome]:
+    """Plan what ``plan_namespace`` would and ``apply`` it; return what is applied now, and how that came about.
+
+    Raises what the two raise.
+    """
+    started = time.monotonic()
+    with open_operation(settings, partial(Namespace.open, netns), plan_id) as operation:
+        refuse_the_hosts(operation.namespace, settings)
+        operation.prefetch(needs_rules=True)
+        recorded = recorded_plans(plan_id, operation.namespace, settings)
+        own = next((plan for plan in recorded if plan.id == plan_id), None)
+        facts = operation.observe()
+        if not (pci_devices(facts) or (own and own.facts.elsewhere)):  # else other namespaces are looked at as well
+            plan = plan_from_facts(
+                result,
+                facts,
+                plan_id=plan_id,
+                netns=netns,
+                options=options,
+                templates=settings.templates,
+                recorded=recorded,
+            )
+            if not plan.changes:
+                return own or plan, _unchanged(plan)
+            check_programs((*plan.commands, *plan.reverse_commands))
+            refuse_other_wirings(plan, operation)
+            _record_and_run(plan, operation, confirm_within=confirm_within)
+            return plan, _wired(plan, len(plan.commands), started)
+    return _in_two_steps(result, plan_id, netns, options, settings, confirm_within)
+
+
+def _in_two_steps(
+    result: CniResult,
+    plan_id: PlanId,
+    netns: NetnsPath,
+    options: PlanOptions,
+    settings: Settings,
+    confirm_within: float | None,
+) -> tuple[Plan, Outcome]:
+    """Plan, then apply: which namespaces are to be locked beside the pod's is known only when it is planned."""
+    for tries_left in reversed(range(_TRIES)):
+        plan = plan_namespace(result, plan_id=plan_id, netns=netns, options=options, settings=settings)
+        try:
+            outcome = apply(plan, settings, confirm_within=confirm_within)
+        except StalePlan:
+            if not tries_left:
+                raise
+        else:
+            break
+    if plan.changes:
+        return plan, outcome
+    with Namespace.open(netns) as namespace:
+        recorded = recorded_plans(plan_id, namespace, settings)
+    return next((one for one in recorded if one.id == plan_id), plan), outcome
 
 
 def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
@@ -81,7 +185,13 @@ def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
     return _wired(plan, len(left), started)
 
 
+def _unchanged(plan: Plan) -> Outcome:
+    """Return how an operation has ended that had nothing to do."""
+    return Outcome("unchanged", plan.id, sentence=f"{plan.netns} is wired as wanted already")
+
+
 def _wired(plan: Plan, commands: int, started: float) -> Outcome:
+    """Return how an operation that ``started`` then (monotonic clock) and ran so many commands has ended."""
     return Outcome("wired", plan.id, commands, time.monotonic() - started, sentence=f"{plan.netns} is wired")
 
 

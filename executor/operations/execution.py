@@ -1,20 +1,25 @@
-"""A command on its way: begun at once, and collected when it has ended."""
+"""A command on its way: what it needs is there, it is begun at once, and collected when it has ended."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from select import POLLIN, poll
 from typing import TypeVar
 
 from executor.errors import HostError
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult
-from executor.process.run import RunningProgram
+from executor.process.run import RunningProgram, find_program
+from executor.taps.open import check_taps
+from planner.kinds.link import TAPS
 from planner.plan.render import Command
 from planner.text.frozen import frozen
 
 T = TypeVar("T")
+
+# What looks whether the host has a feature that changes need (planner.kinds.kind.Kind.features).
+FEATURES: dict[str, Callable[[], None]] = {TAPS: check_taps}
 
 
 @frozen
@@ -31,6 +36,15 @@ class Execution:
     deadline: Callable[[], float]
     collect: Callable[[], CommandResult]
     withdraw: Callable[[], bool] = lambda: False
+
+
+def check_programs(commands: Iterable[Command]) -> None:
+    """Raise HostError if a program of ``commands`` is missing (it names the package), or a feature that they need."""
+    wanted = tuple(commands)
+    for name in dict.fromkeys(["nsenter", *(command.program for command in wanted)]):
+        find_program(name)
+    for feature in sorted({feature for command in wanted for feature in command.features}):
+        FEATURES[feature]()
 
 
 def first_ended(jobs: Mapping[T, Execution]) -> T:
@@ -52,7 +66,7 @@ def first_ended(jobs: Mapping[T, Execution]) -> T:
 
 
 def ip_execution(session: IpBatch, command: Command) -> Execution:
-    """Begin a command of ``ip`` in an open session, whose commands are to be collected in the order that they were begun.
+    """Begin a command of ``ip`` in an open session, whose commands are to be collected in that order.
 
     Raises HostError if ``ip`` cannot be started.
     """

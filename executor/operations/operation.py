@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 
@@ -23,15 +23,13 @@ from executor.operations.signals import StopRequest, interruptible, stop_request
 from executor.process.background import Background
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, one_line
-from executor.process.run import PrestartedProcess, RunningProgram, find_program, start_program
+from executor.process.run import PrestartedProcess, RunningProgram, start_program
 from executor.settings import Settings
 from executor.state.events import Event, Ran, Running
 from executor.state.journal import Journal
 from executor.state.store import WiringRecord
-from executor.taps.open import check_taps
 from planner.facts.model import NamespaceFacts
 from planner.kinds.ebtables import RULES
-from planner.kinds.link import TAPS
 from planner.plan.plan import Plan, plan_to_json
 from planner.plan.render import Command
 from planner.text.document import Node
@@ -42,8 +40,6 @@ from planner.text.values import NetnsPath, PlanId
 _TIMED_OUT, _NOT_RUN = 124, 126
 # Where a program is to be started, and its words.
 _Key = tuple[NetnsPath | None, tuple[str, ...]]
-# What looks whether the host has a feature that changes need (planner.kinds.kind.Kind.features).
-FEATURES: dict[str, Callable[[], None]] = {TAPS: check_taps}
 
 
 @frozen
@@ -86,17 +82,18 @@ class Operation:
         """
         self.others.enter(plan.facts.elsewhere, self.namespace, may_be_gone=may_be_gone)
 
-    def prefetch(self, commands: Sequence[Command] = ()) -> None:
+    def prefetch(self, commands: Sequence[Command] = (), *, needs_rules: bool = False) -> None:
         """Begin what the next ``observe`` returns, and start programs that ``commands`` will need.
 
-        Only to be called if nothing will change before that, and with all other namespaces entered. What goes wrong
-        is raised by ``observe``.
+        With ``needs_rules`` it is seen whether ebtables works, though ``commands`` do not say that it has to. Only to
+        be called if nothing will change before that, and with all other namespaces entered. What goes wrong is raised
+        by ``observe``.
         """
         self.cancel_prefetch()
-        self._starting = Background(lambda: self._start_ahead(commands))
+        needs_rules = needs_rules or any(map(_changes_rules, commands))
+        self._starting = Background(lambda: self._start_ahead(commands, needs_rules))
 
-    def _start_ahead(self, commands: Sequence[Command]) -> None:
-        needs_rules = any(map(_changes_rules, commands))
+    def _start_ahead(self, commands: Sequence[Command], needs_rules: bool) -> None:  # noqa: FBT001
         self._ahead = Observation(self.namespace, self.session, self.settings.timeout, needs_rules=needs_rules)
         for at, command in enumerate(commands):
             if at == 0 or _changes_rules(command):  # the others have time while these are run
@@ -237,7 +234,7 @@ class Operation:
         later = deque(command for command in commands if command.program != IP and not _changes_rules(command))
 
         def begin_it(at: int, command: Command) -> Execution | None:
-            with suppress(ValueError):
+            if command.program != IP and command in later:
                 later.remove(command)
             return begin(at, command)
 
@@ -385,15 +382,6 @@ def _locked(namespace: Namespace, timeout: float) -> Iterator[None]:
 
 def _changes_rules(command: Command) -> bool:
     return command.program != IP and (command.touches is None or RULES in command.touches)
-
-
-def check_programs(commands: Iterable[Command]) -> None:
-    """Raise HostError if a program of ``commands`` is missing (it names the package), or a feature that they need."""
-    wanted = tuple(commands)
-    for name in dict.fromkeys(["nsenter", *(command.program for command in wanted)]):
-        find_program(name)
-    for feature in sorted({feature for command in wanted for feature in command.features}):
-        FEATURES[feature]()
 
 
 def _failure(command: Command, reply: CommandResult) -> Failure:

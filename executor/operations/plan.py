@@ -9,7 +9,7 @@ from executor.netns.namespace import Namespace, boot_id, is_of_the_host
 from executor.observe.elsewhere import with_elsewhere, with_functions
 from executor.observe.observe import observe_once
 from executor.settings import Settings
-from executor.state.store import WIRED, StateStore, WiringRecord
+from executor.state.store import WIRED, WiringRecord
 from planner.cni.result import CniResult
 from planner.errors import PodwireError, Refused
 from planner.facts.model import NamespaceFacts
@@ -30,7 +30,7 @@ def plan_namespace(
     """
     with Namespace.open(netns) as namespace:
         refuse_the_hosts(namespace, settings)
-        recorded = _recorded_plans(plan_id, namespace, settings.store, settings.templates)
+        recorded = recorded_plans(plan_id, namespace, settings)
         facts = observe_once(namespace, timeout=settings.timeout)
     own = next((plan for plan in recorded if plan.id == plan_id), None)
     if own is None:
@@ -98,13 +98,13 @@ def beside(plan_id: PlanId, namespace: Namespace, settings: Settings) -> tuple[P
     return tuple(found)
 
 
-def _recorded_plans(plan_id: PlanId, namespace: Namespace, store: StateStore, templates: Templates) -> tuple[Plan, ...]:
+def recorded_plans(plan_id: PlanId, namespace: Namespace, settings: Settings) -> tuple[Plan, ...]:
     """Return the plans that were applied to this very namespace, of whichever id. Raises Refused for half done ones."""
     found = []
-    for entry in store.concerning(plan_id, namespace.cookie):
+    for entry in settings.store.concerning(plan_id, namespace.cookie):
         if not entry.is_of(namespace.cookie, boot_id()):
             continue
         if entry.status != WIRED:
             raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
-        found.append(plan_of(entry, namespace.path, templates))
+        found.append(plan_of(entry, namespace.path, settings.templates))
     return tuple(found)

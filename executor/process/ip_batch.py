@@ -14,37 +14,22 @@ Had the command failed, ``Command failed -:1`` would come before that, after its
 from __future__ import annotations
 
 import itertools
-import os
 import re
-import select
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Self
 
-from executor.errors import ExecutorError, HostError, TimedOut
+from executor.errors import ExecutorError, TimedOut
 from executor.netns.namespace import Namespace
+from executor.process.ip_process import Ended, IpProcess, Late
 from executor.process.result import CommandResult
-from executor.process.spawn import ChildProcess
 from planner.text.values import shown
 
 # What the batch language of ip takes as part of a word and nothing else: no blank, quote, backslash or ``#``. A dash
 # may come first only in a number.
 _TOKEN = re.compile(r"(?!-)[A-Za-z0-9._:/@%+=,~^-]+|-[0-9]+")
 
-# An open ``ip`` remembers the number of every link that it has met, and forgets it when it deletes the link by name,
-# but not when it deletes a group: a new link of the old name would then be looked for under the old number.
-_DELETES_GROUP = re.compile(r"link del(?:ete)? .*\bgroup ")
-_CREATES_LINK = re.compile(r"(?:link|tuntap) add ")
-
-# How long it may take to end when told to.
-_CLOSING = 2.0
-
-# What is written ahead must fit into the pipe (64 KiB), and no honest answer is larger than this.
-_MOST_AHEAD = 32 * 1024
-_MOST_ANSWER = 64 * 1024 * 1024
-_CHUNK = 256 * 1024
 # With so many lines under way ``ip`` has enough to do, and so many more are sent at a time.
 _ENOUGH, _MOST_AT_ONCE = 64, 256
 
@@ -82,7 +67,7 @@ class IpBatch:
         self._namespace = namespace
         self._timeout = timeout
         self._json = json
-        self._batch: _Batch | None = None
+        self._batch: IpProcess | None = None
         # What was begun and is not answered yet; the first so many of it were sent to the open ip.
         self._lines: deque[str] = deque()
         self._sent = 0
@@ -120,7 +105,7 @@ class IpBatch:
 
     @property
     def answer_fd(self) -> int:
-        """What becomes readable when the first command that was begun may have ended; -1 if that need not be awaited."""
+        """What becomes readable when the first command that was begun may have ended; -1 if nothing need be awaited."""
         if self._batch is None or not self._sent or self._batch.has_answer():
             return -1
         return self._batch.output
@@ -155,13 +140,13 @@ class IpBatch:
         assert batch is not None  # noqa: S101  it was sent there
         try:
             answer, rc = batch.read_answer(self.deadline)
-        except _Ended as end:
+        except Ended as end:
             self._batch = None
             text = end.answer
             if end.status < 0 or not text:  # what a killed one said before is not why
                 text = [*text, f"ip ended by itself, with status {end.status}\n"]
             return self._answered(text, end.status or 1, sent=0)
-        except _Late as late:
+        except Late as late:
             self._sent = 0
             raise self._timed_out(self._lines.popleft(), late.why) from None
         except BaseException:
@@ -229,7 +214,7 @@ class IpBatch:
             batch, self._batch = self._batch, None
             batch.close()
         if self._batch is None:
-            self._batch = _Batch(self._namespace, ("-j", "-d") if self._json else ("-d", "-o"))
+            self._batch = IpProcess(self._namespace, ("-j", "-d") if self._json else ("-d", "-o"))
 
     def _timed_out(self, line: str, why: str) -> TimedOut:
         killed = self._kill()
@@ -255,183 +240,3 @@ def _split_text(lines: list[str], *, failed: bool) -> tuple[list[str], list[str]
         return [], lines
     remarks = [line for line in lines if line.startswith(_REMARKS)]
     return [line for line in lines if not line.startswith(_REMARKS)], remarks
-
-
-class _Late(Exception):
-    """No answer within the time allowed, or ``why`` else nobody waits for its end."""
-
-    def __init__(self, why: str = "") -> None:
-        super().__init__()
-        self.why = why
-
-
-_TOO_MUCH = _Late(f"printed more than {_MOST_ANSWER // 2**20} MiB")
-
-
-class _Ended(Exception):
-    """``ip`` has ended before it gave a whole answer; what there is of that, and the exit status."""
-
-    def __init__(self, answer: list[str], status: int) -> None:
-        super().__init__()
-        self.answer = answer
-        self.status = status
-
-
-class _Batch:
-    """One ``ip -batch`` process: lines in, answers out, in step by counting lines."""
-
-    def __init__(self, namespace: Namespace, options: Sequence[str]) -> None:
-        self._answered = 0
-        # How many bytes were written of each line that was not answered yet, and of all of them.
-        self._sizes: deque[int] = deque()
-        self._ahead = 0
-        self._remembers_deleted = False
-        self._status: int | None = None
-        # No link has a slash in its name, and who can name links or set aliases in the pod cannot know this one: an
-        # altname "." would make the plain marker succeed (Linux allows it), and no answer would ever end.
-        marker = f"./{os.urandom(8).hex()}"
-        self._marker_line = f"link show dev {marker}\n"
-        self._marker_answer = f'Device "{marker}" does not exist.\n'
-        child_in, self._input = os.pipe2(os.O_CLOEXEC)
-        self.output, child_out = os.pipe2(os.O_CLOEXEC)
-        self._answers = bytearray()
-        self._readable = select.poll()
-        self._readable.register(self.output, select.POLLIN)
-        try:
-            self._child = ChildProcess.start(
-                ["ip", *options, "-force", "-batch", "-"], namespace=namespace, streams=(child_in, child_out, child_out)
-            )
-        except BaseException:
-            self._close_pipes()
-            raise
-        finally:
-            os.close(child_in)
-            os.close(child_out)
-
-    def fitting(self, lines: Sequence[str]) -> Sequence[str]:
-        """Return the first of ``lines``: as many as fit ahead, up to one that must go to a new ``ip``.
-
-        That is if this one remembers wrong.
-        """
-        remembers_deleted = self._remembers_deleted
-        ahead = self._ahead
-        for at, line in enumerate(lines):
-            ahead += self._size(line)
-            if (at or self._ahead) and ahead > _MOST_AHEAD:
-                return lines[:at]
-            if remembers_deleted and _CREATES_LINK.match(line):
-                return lines[:at]
-            remembers_deleted = remembers_deleted or bool(_DELETES_GROUP.match(line))
-        return lines
-
-    def _size(self, line: str) -> int:
-        return len(line) + len(self._marker_line) + 1
-
-    def write(self, lines: Sequence[str]) -> None:
-        """Send ``lines``, each with a marker behind it; they fit into the pipe, so that this never blocks."""
-        if not lines:
-            return
-        self._remembers_deleted = self._remembers_deleted or any(map(_DELETES_GROUP.match, lines))
-        sizes = [self._size(line) for line in lines]
-        self._sizes += sizes
-        self._ahead += sum(sizes)
-        # An ip that has ended takes nothing more; reading its answer says so.
-        with suppress(BrokenPipeError):
-            os.write(self._input, "".join(f"{line}\n{self._marker_line}" for line in lines).encode("ascii"))
-
-    def read_answer(self, deadline: float) -> tuple[list[str], int]:
-        """Return the answer to the next line and whether it failed (1) or not (0).
-
-        Raises _Late at ``deadline`` (monotonic clock), _Ended if ``ip`` ended first.
-        """
-        command = 2 * self._answered + 1
-        last = self._marker_failed()
-        self._answered += 1
-        answer = self._read_to_marker(last, deadline)
-        self._ahead -= self._sizes.popleft()
-        if answer and answer[-1] == f"Command failed -:{command}\n":
-            return answer[:-1], 1
-        return answer, 0
-
-    def has_answer(self) -> bool:
-        """Say whether the answer to the next line was read already, together with one before it."""
-        return self._marker_failed().encode("ascii") in self._answers
-
-    def _marker_failed(self) -> str:
-        """Return what ``ip`` says last in answer to the next line."""
-        return f"Command failed -:{2 * self._answered + 2}\n"
-
-    def ended(self) -> bool:
-        """Say whether ``ip`` was told to end, or has ended, which it should not by itself."""
-        return self._input < 0 or self._child.wait(0)
-
-    def end(self) -> None:
-        """Tell ``ip`` that there is no more to do."""
-        fd, self._input = self._input, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def close(self) -> None:
-        """Tell ``ip`` that there is no more to do, and collect it."""
-        self.end()
-        if self._child.wait(_CLOSING):
-            with suppress(HostError):  # it has done all that it was told to
-                self._reap()
-        else:
-            self._child.kill()
-        self._close_pipes()
-
-    def kill(self) -> bool:
-        """Kill ``ip`` and collect it; say whether that worked."""
-        killed = self._child.kill()
-        self._close_pipes()
-        return killed
-
-    def _close_pipes(self) -> None:
-        self.end()
-        fd, self.output = self.output, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def _read_to_marker(self, last: str, deadline: float) -> list[str]:
-        lines: list[str] = []
-        size = 0
-        while True:
-            try:
-                lines.append(self._read_line(deadline))
-                size += len(lines[-1])
-            except EOFError:
-                raise _Ended(lines, self._reap()) from None
-            if lines[-1] == last and len(lines) > 1 and lines[-2].endswith(self._marker_answer):
-                rest = lines[-2].removesuffix(self._marker_answer)
-                return [*lines[:-2], rest] if rest else lines[:-2]
-            if size > _MOST_ANSWER:
-                raise _TOO_MUCH
-            if time.monotonic() > deadline:  # it goes on and on
-                raise _Late
-
-    def _read_line(self, deadline: float) -> str:
-        """Return the next line of output; EOFError if there is and will be none, _Late at ``deadline``."""
-        while (end := self._answers.find(b"\n")) < 0:
-            left = deadline - time.monotonic()
-            if not self._readable.poll(max(0.0, left) * 1000):
-                raise _Late
-            if len(self._answers) > _MOST_ANSWER:
-                raise _TOO_MUCH
-            chunk = os.read(self.output, _CHUNK)
-            if not chunk and not self._answers:
-                raise EOFError
-            if not chunk:
-                chunk = b"\n"
-            self._answers += chunk
-        line = self._answers[: end + 1].decode("utf-8", "replace")
-        del self._answers[: end + 1]
-        return line
-
-    def _reap(self) -> int:
-        """Collect ``ip``, which has ended or is about to: it has closed its output."""
-        if self._status is None:
-            self._child.wait(_CLOSING)
-            self._status = self._child.reap()
-            self._close_pipes()
-        return self._status

@@ -119,7 +119,7 @@ class Kind:
     # What a resource provides to others, and what it needs of it: with what expires goes what needs it.
     provides: Callable[[Resource], Iterable[Hashable]] = _nothing
     needs: Callable[[Resource], Iterable[Hashable]] = _nothing
-    # Features of the host that a change needs: a key of executor.operations.operation.FEATURES.
+    # Features of the host that a change needs: a key of executor.operations.execution.FEATURES.
     features: Callable[[ChangeLike], Iterable[str]] = _nothing
     # A key under which neighbouring changes are made at once, by the template's block ``together``; None is alone.
     together: Callable[[ChangeLike], Hashable | None] = lambda _: None

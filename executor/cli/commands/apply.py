@@ -46,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plan or read the plan, ask, carry it out, and say how it ended."""
     from executor.cli.settings import settings_of
-    from executor.cli.wiring import dummy_gateway_of, plan_here, read_result
+    from executor.cli.wiring import dummy_gateway_of, plan_here, read_result, wire_here
     from executor.operations.signals import stop_requests
     from executor.trust.privileges import require_privileges
     from planner.errors import InvalidInput
@@ -63,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidInput("apply: --result needs --netns, the namespace that it is the result of")
     result = read_result(arguments)
     with stop_requests(), dummy_gateway_of(arguments, settings) as (gateway, owning):
+        if arguments.yes and not arguments.dry_run:
+            return _tell(*wire_here(arguments, result, gateway, owning), arguments)
         return _apply(plan_here(arguments, result, gateway), arguments, owning)
 
 
@@ -85,21 +87,25 @@ def _stored_plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _apply(plan: Plan, arguments: argparse.Namespace, settings: Settings) -> int:
-    from executor.cli.errors import pasteable
-    from executor.cli.output import put_done
     from executor.cli.previews import print_plan
-    from executor.cli.printing import json_text
     from executor.cli.prompt import agree
-    from executor.cli.report import outcome_json
     from executor.operations.apply import apply
-    from planner.text.codec import to_json
 
     if arguments.dry_run:
         print_plan(plan, arguments, settings.templates)
         return 0
     if plan.changes and not arguments.yes:
         agree(arguments, plan)
-    outcome = apply(plan, settings, confirm_within=arguments.confirm_within)
+    return _tell(plan, apply(plan, settings, confirm_within=arguments.confirm_within), arguments)
+
+
+def _tell(plan: Plan, outcome: Outcome, arguments: argparse.Namespace) -> int:
+    from executor.cli.errors import pasteable
+    from executor.cli.output import put_done
+    from executor.cli.printing import json_text
+    from executor.cli.report import outcome_json
+    from planner.text.codec import to_json
+
     if arguments.format == "json":
         more = {"netns": str(plan.netns), "interfaces": to_json(plan.interfaces)}
         put_done(json_text(outcome_json(outcome) | more))
