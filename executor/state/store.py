@@ -106,7 +106,9 @@ class StateStore:
     def prepare(self) -> None:
         """Make the directories, readable by root only. Raises HostError if that cannot be, or they are not safe."""
         self.check()
-        for directory in (self.directory, self.wirings, self.dummies, self._servers, self.journals):
+        wanted = (self.directory, self.wirings, self.dummies, self._servers, self.journals)
+        missing = [directory for directory in wanted if not os.path.lexists(directory)]
+        for directory in missing:
             try:
                 _make(directory)
             except OSError as error:
@@ -114,9 +116,10 @@ class StateStore:
                 raise HostError(
                     f"the state directory {shown(str(self.directory))} cannot be {what}: {error.strerror}"
                 ) from None
-        self.check()
+        if missing:
+            self.check()
         for directory in self._directories():
-            if directory.exists() and not os.access(directory, os.W_OK, effective_ids=True):
+            if not os.access(directory, os.W_OK, effective_ids=True) and directory.exists():
                 raise HostError(f"the state directory {shown(str(directory))} cannot be written")
 
     def check(self) -> None:

@@ -152,6 +152,42 @@ def test_a_refused_neighbour_ends_ip_and_is_answered_all_the_same(namespace: Nam
     assert third.ok
 
 
+def test_commands_sent_behind_one_another_are_answered_in_their_order(namespace: Namespace) -> None:
+    """Each with an answer of its own, whenever it was begun and however many were read at once."""
+    with IpBatch(namespace, timeout=5) as session:
+        for words in ("link add br0 type bridge", "link add br0 type bridge", "link set br0 up"):
+            session.begin(("ip", *words.split()))
+        assert [session.answer().rc for _ in range(2)] == [0, 1]
+        session.begin(SHOW_LO)
+        assert [session.answer().rc for _ in range(2)] == [0, 0]
+        assert session.answer_fd == -1
+
+
+def test_what_was_not_run_since_ip_ended_is_taken_back_or_run_by_the_next(namespace: Namespace) -> None:
+    """Only that: what was answered, or is under way, is not."""
+    with IpBatch(namespace, timeout=5) as session:
+        session.begin(UNPARSABLE)
+        for name in ("br0", "br1"):
+            session.begin(("ip", "link", "add", name, "type", "bridge"))
+        assert not session.withdraw()
+        assert not session.answer().ok
+        assert session.withdraw()
+        assert session.answer().ok
+        assert not session.withdraw()
+        shown = session.run(("ip", "link", "show", "type", "bridge"))
+    assert [link["ifname"] for link in json.loads(shown.stdout)] == ["br1"]
+
+
+def test_what_is_behind_a_command_that_took_too_long_was_not_run(namespace: Namespace) -> None:
+    """It can be taken back, and is not waited for as long again."""
+    with IpBatch(namespace, timeout=0.2) as session:
+        session.begin(ENDLESS, SHOW_LO)
+        with pytest.raises(TimedOut):
+            session.answer()
+        assert session.withdraw()
+        assert session.run(SHOW_LO).ok
+
+
 def test_an_ip_that_was_killed_between_commands_is_replaced(namespace: Namespace) -> None:
     """The next command is run, not reported as failed."""
     with IpBatch(namespace, timeout=5) as session:

@@ -152,6 +152,16 @@ FLOODS = "head -c 100000 /dev/urandom"
 FLOODS_ON = "exec yes '[{\"rubbish\": \x01'"
 
 
+def test_an_apply_that_asks_nobody_plans_from_the_look_that_it_applies_by(trial: Trial, tmp_path: Path) -> None:
+    """One look before and one after: what changes between planning and applying cannot make the plan stale."""
+    looks = tmp_path / "looks"
+    with replaced(tmp_path / "watch", "ebtables-save", f'echo look >>{looks}; exec /usr/sbin/ebtables-save "$@"') as env:
+        assert trial.podwire("apply", "--result", trial.result, "--netns", trial.id, "--yes", env=env).rc == 0
+        assert looks.read_text() == "look\nlook\n"
+    assert trial.teardown().rc == 0
+    assert trial.changed() == ""
+
+
 @pytest.mark.parametrize("program", ["ip", "ebtables-save"])
 @pytest.mark.parametrize("script", [HANGS, FLOODS, FLOODS_ON, "exit 9", "kill -9 $$"])
 def test_programs_that_look_may_hang_flood_or_die_before_anything_is_changed(
