@@ -208,7 +208,7 @@ class Operation:
             return goes_on
 
         self.cancel_prefetch()
-        run_scheduled(commands, begin, end_and_look)
+        run_scheduled(tuple(commands), begin, end_and_look)
 
     def _take_numbers(self, count: int) -> int:
         """Return the number of the first of ``count`` commands: they are numbered through the whole operation."""

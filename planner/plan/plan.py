@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from attrs import evolve, field
 
-from planner.changes.change import Change, change_from_json, change_to_json, inverse
+from planner.changes.change import Change, Inverse, change_from_json, change_to_json, inverse
 from planner.cni.documents import other_than_a_plan
 from planner.cni.result import CniResult
 from planner.errors import InvalidInput, RenderError
@@ -50,8 +50,8 @@ class Plan:
     facts: NamespaceFacts = field(repr=False)
     interfaces: tuple[VmInterface, ...]
     changes: tuple[Change, ...]
-    commands: tuple[Command, ...]
-    reverse_commands: tuple[Command, ...]
+    commands: Sequence[Command]
+    reverse_commands: Sequence[Command]
     is_reverse: bool = False
     notes: tuple[str, ...] = ()
     inherited: tuple[Change, ...] = ()
@@ -92,7 +92,7 @@ def with_changes(plan: Plan, changes: tuple[Change, ...], templates: Templates) 
         plan,
         changes=changes,
         commands=templates.commands(changes),
-        reverse_commands=templates.commands(inverse(changes)),
+        reverse_commands=templates.commands(Inverse(changes)),
     )
 
 
@@ -195,7 +195,7 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
         raise version.error(f"this podwire reads plans of version {PLAN_VERSION} only")
     _check_checksum(node)
     changes = node.field("changes").each(change_from_json)
-    commands, reverse_commands = (_rendered(either, node, templates) for either in (changes, inverse(changes)))
+    commands, reverse_commands = (_rendered(either, node, templates) for either in (changes, Inverse(changes)))
     plan = Plan(
         id=node.field("id").parse(PlanId),
         netns=node.field("netns").parse(NetnsPath),
@@ -228,12 +228,14 @@ def _note(node: Node) -> str:
     return node.text()
 
 
-def _rendered(changes: tuple[Change, ...], node: Node, templates: Templates) -> tuple[Command, ...]:
+def _rendered(changes: Sequence[Change], node: Node, templates: Templates) -> Sequence[Command]:
     """Return the commands of changes that somebody else wrote; one that no plan can hold is bad input, not a bug."""
     try:
-        return templates.commands(changes)
+        commands = templates.commands(changes)
+        len(commands)  # rendered, however many they are
     except RenderError as error:
         raise node.field("changes").error(str(error)) from None
+    return commands
 
 
 def _checksum(document: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ import functools
 import itertools
 import re
 import shlex
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import overload
 
 import jinja2
 from attrs import evolve, field
@@ -35,6 +36,8 @@ COMPILED_FOR = f"jinja-{jinja2.__version__}-trim-{_TRIM}"
 _INCLUDE = re.compile(r'^[ ]*(?={% include "[a-z0-9_/]+\.j2" %})|{% include "([a-z0-9_/]+\.j2)" %}', re.MULTILINE)
 # Changes whose commands are remembered: each is rendered to show it, to run it, to roll it back and to verify that.
 _REMEMBERED = 4096
+# The commands of so many changes are kept.
+_KEPT = 16384
 
 # The words of a command, its standard input, and whether that may be joined.
 _Words = tuple[tuple[str, ...], str | None, bool]
@@ -67,6 +70,38 @@ class Command:
     def program(self) -> str:
         """Return the name of the program."""
         return self.argv[0]
+
+
+class _Rendered(Sequence[Command]):
+    """Commands that are rendered again whenever they are gone through: kept, very many would fill the memory."""
+
+    def __init__(self, render: Callable[[], Iterator[Command]]) -> None:
+        self._render = render
+
+    def __iter__(self) -> Iterator[Command]:
+        return self._render()
+
+    @functools.cached_property
+    def _count(self) -> int:
+        return sum(1 for _ in self)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> Command: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Command, ...]: ...
+    def __getitem__(self, at: int | slice) -> Command | tuple[Command, ...]:
+        return tuple(self)[at]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and all(
+            one == another for one, another in itertools.zip_longest(self, other)
+        )
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
 
 
 class Templates:
@@ -132,15 +167,21 @@ class Templates:
         except jinja2.TemplateError as error:
             raise RenderError(f"{template.name}, {block}: {error}") from error
 
-    def commands(self, changes: Iterable[Change]) -> tuple[Command, ...]:
-        """Return the commands that carry out ``changes`` in order; those that go together are one command."""
-        wanted = tuple(changes)
-        found = [
+    def commands(self, changes: Iterable[Change]) -> Sequence[Command]:
+        """Return the commands that carry out ``changes`` in order; those that go together are one command.
+
+        Of very many changes they are rendered when they are looked at, and RenderError raised only then.
+        """
+        wanted = changes if isinstance(changes, Sequence) else tuple(changes)
+        return tuple(self._each(wanted)) if len(wanted) <= _KEPT else _Rendered(lambda: self._each(wanted))
+
+    def _each(self, changes: Sequence[Change]) -> Iterator[Command]:
+        found = (
             command
-            for key, run in itertools.groupby(enumerate(wanted), key=lambda item: _together_key(item[1]))
+            for key, run in itertools.groupby(enumerate(changes), key=lambda item: _together_key(item[1]))
             for command in (self._at_once(tuple(run)) if key is not None else self._one_by_one(run))
-        ]
-        return _joined(_gathered(found, wanted))
+        )
+        return _joined(_gathered(found, changes))
 
     def _one_by_one(self, changes: Iterable[tuple[int, Change]]) -> Iterator[Command]:
         for index, change in changes:
@@ -226,7 +267,7 @@ def _words_of(line: str) -> tuple[str, ...]:
     return tuple(line.split() if _UNQUOTED.fullmatch(line) else shlex.split(line))
 
 
-def _gathered(commands: Sequence[Command], changes: Sequence[Change]) -> Iterator[Command]:
+def _gathered(commands: Iterable[Command], changes: Sequence[Change]) -> Iterator[Command]:
     """Yield the commands; of changes that only make something, what makes it first, then all that may be joined."""
 
     def kind(command: Command) -> tuple[bool, NetnsPath | None]:
@@ -234,8 +275,10 @@ def _gathered(commands: Sequence[Command], changes: Sequence[Change]) -> Iterato
         return kind_of(change.resource).only_makes(change), command.netns
 
     for (only_makes, _), run in itertools.groupby(commands, kind):
-        together = tuple(run)
-        yield from _joined_side_by_side(together) if only_makes else together
+        if only_makes:
+            yield from _joined_side_by_side(tuple(run))
+        else:
+            yield from run
 
 
 def _joined_side_by_side(run: Sequence[Command]) -> tuple[Command, ...]:
@@ -250,16 +293,18 @@ def _joined_side_by_side(run: Sequence[Command]) -> tuple[Command, ...]:
     return tuple(run[at] for at in sorted(range(len(run)), key=rank))
 
 
-def _joined(commands: Iterable[Command]) -> tuple[Command, ...]:
-    """Return the commands, neighbours of the same words that may be joined as one with the input of all."""
-    found: list[Command] = []
+def _joined(commands: Iterable[Command]) -> Iterator[Command]:
+    """Yield the commands, neighbours of the same words that may be joined as one with the input of all."""
+    last: Command | None = None
     for command in commands:
-        last = found[-1] if found else None
         if last and last.is_joined and command.is_joined and (last.argv, last.netns) == (command.argv, command.netns):
-            found[-1] = evolve(_both(last, command), stdin=f"{last.stdin or ''}{command.stdin or ''}")
-        else:
-            found.append(command)
-    return tuple(found)
+            last = evolve(_both(last, command), stdin=f"{last.stdin or ''}{command.stdin or ''}")
+            continue
+        if last:
+            yield last
+        last = command
+    if last:
+        yield last
 
 
 def _both(one: Command, other: Command) -> Command:
