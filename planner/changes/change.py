@@ -40,7 +40,7 @@ class Change:
 
     def inverse(self) -> Change:
         """Return the change that undoes this one."""
-        return evolve(self, before=self.after, after=self.before)
+        return Change(self.resource, self.after, self.before, self.reason, self.netns)
 
     @property
     def sign(self) -> str:

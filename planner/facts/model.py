@@ -30,6 +30,7 @@ from planner.text.frozen import frozen
 from planner.text.values import (
     InterfaceName,
     IpInterface,
+    IpNetwork,
     Keyword,
     MacAddress,
     NetnsPath,
@@ -226,11 +227,23 @@ class NamespaceFacts:
         return {other.netns: other for other in self.elsewhere}
 
     @cached_property
+    def shared_destinations(self) -> frozenset[IpNetwork]:
+        """Return the destinations of more than one route: of very many most have one of their own, and no equals."""
+        seen: set[IpNetwork] = set()
+        shared: set[IpNetwork] = set()
+        for fact in self.routes:
+            count = len(seen)
+            seen.add(fact.resource.dst)
+            if len(seen) == count:
+                shared.add(fact.resource.dst)
+        return frozenset(shared)
+
+    @cached_property
     def equal_routes(self) -> tuple[tuple[RouteFact, ...], ...]:
         """Return the routes that have equals, in groups of equals: of each the kernel uses the first."""
         found: dict[tuple[object, ...], list[RouteFact]] = {}
-        for fact in self.routes:
-            if (rank := fact.resource.rank) is not None:
+        for fact in self.routes if self.shared_destinations else ():
+            if fact.resource.dst in self.shared_destinations and (rank := fact.resource.rank) is not None:
                 found.setdefault(rank, []).append(fact)
         return tuple(tuple(group) for group in found.values() if len(group) > 1)
 

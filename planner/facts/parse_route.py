@@ -6,8 +6,7 @@ There may be very many, and of those most differ in nothing but their destinatio
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_network
@@ -36,6 +35,7 @@ _METRICS = {
     "mtu", "window", "rtt", "rttvar", "ssthresh", "cwnd", "advmss", "reordering", "hoplimit", "initcwnd", "features",
     "rto_min", "initrwnd", "quickack", "congctl", "fastopen_no_cookie",
 }  # fmt: skip
+_WHAT = "ip route"
 # How many kinds of routes, and how many routes, are remembered: an operation looks twice and more.
 _REMEMBERED = 8192
 
@@ -63,23 +63,22 @@ def read_routes(routes4: str, routes6: str, text: str | None, readable: Readable
 
     ``text`` is the same without ``-j`` (or None): only there it is said that a metric is locked.
     """
-    told: Iterable[str | None] = itertools.repeat(None)
+    families = ((routes4, "0.0.0.0/0"), (routes6, "::/0"))
+    told: Iterator[str] = iter(())
     if text:
         lines = _lines(text)
-        told = lines if len(lines) == sum(1 for _ in _nodes(routes4, routes6)) else told
-    nodes = _nodes(routes4, routes6)
+        count = sum(1 for answer, _ in families for _ in each_object(answer, _WHAT))
+        told = iter(lines if len(lines) == count else ())
+
+    def read(default: str, node: Node) -> RouteFact:
+        line = next(told, None)  # also of one that cannot be read
+        return _with_metrics(node, _read(default, node), line)
+
     return tuple(
-        _with_metrics(node, fact, line)
-        for (node, read), line in zip(nodes, told, strict=False)
-        for fact in readable.each((node,), read)
+        fact
+        for answer, default in families
+        for fact in readable.each(each_object(answer, _WHAT), partial(read, default))
     )
-
-
-def _nodes(routes4: str, routes6: str) -> Iterator[tuple[Node, Callable[[Node], RouteFact]]]:
-    for text, default in ((routes4, "0.0.0.0/0"), (routes6, "::/0")):
-        read = partial(_read, default)
-        for node in each_object(text, "ip route"):
-            yield node, read
 
 
 def _read(default: str, node: Node) -> RouteFact:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain, groupby
+from itertools import chain, groupby, repeat
 
 from attrs import evolve
 
 from planner.changes.change import Change
 from planner.formats.ansi import PLAIN, Style, paint
 from planner.formats.fit import continued, fit
-from planner.formats.guest import guest_words
+from planner.formats.guest import guest_things
 from planner.formats.words import subject_of, words_of
 from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan, guests
@@ -176,11 +176,11 @@ def _vm_lines(plan: Plan, style: Style, *, brief: bool = False) -> Iterator[str]
             server = interface.bridge or interface.name
             text += f"; a DHCP server for it can listen on {server}, {interface.dhcp_address.ip}"
         yield text
-        for what, words in ({} if brief else guest_words(guest)).items():
-            together = ", ".join(words)
-            first, *more = [together] if len(together) <= _TOLD_WIDTH else words
-            yield f"    {what:<10}  {first}"
-            yield from (f"{'':16}{word}" for word in more)
+        for what, things in ({} if brief else guest_things(guest)).items():
+            together = ", ".join(map(str, things[:_TOLD_WIDTH]))  # each is a character and more
+            words = [together] if len(together) <= _TOLD_WIDTH else map(str, things)
+            heads = chain([f"{what:<10}"], repeat(f"{'':10}"))
+            yield from (f"    {head}  {word}" for head, word in zip(heads, words, strict=False))
 
 
 def _totals(plan: Plan) -> str:

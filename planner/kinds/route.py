@@ -121,6 +121,9 @@ class Route:
     @property
     def links(self) -> tuple[InterfaceName, ...]:
         """Return the links that the route leaves by."""
+        if len(self.nexthops) == 1:  # as nearly all of very many have
+            dev = self.nexthops[0].dev
+            return (dev,) if dev else ()
         return tuple(hop.dev for hop in self.nexthops if hop.dev)
 
     @property

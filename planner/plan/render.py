@@ -29,6 +29,8 @@ _COMMAND_MARK = "$ "
 _JOINED_MARK = "& "
 _STDIN_MARK = "| "
 _UNQUOTED = re.compile(r"[A-Za-z0-9 ._:/@%+=,~^*-]*")
+# Words that shlex.quote leaves as they are, which it looks at one by one.
+_UNQUOTED_WORDS = re.compile(r"[A-Za-z0-9_@%+=:,./-]+(?: [A-Za-z0-9_@%+=:,./-]+)*")
 _TRIM = True
 # What a compiled template hangs on besides its text.
 COMPILED_FOR = f"jinja-{jinja2.__version__}-trim-{_TRIM}"
@@ -64,7 +66,9 @@ class Command:
     @property
     def line(self) -> str:
         """Return the words as a POSIX shell reads them, without namespace and standard input."""
-        return shlex.join(self.argv)
+        line = " ".join(self.argv)
+        is_plain = _UNQUOTED_WORDS.fullmatch(line) and line.count(" ") == len(self.argv) - 1
+        return line if is_plain else shlex.join(self.argv)
 
     @property
     def program(self) -> str:
@@ -121,6 +125,7 @@ class Templates:
             lstrip_blocks=_TRIM,
         )
         self._shapes: dict[Hashable, tuple[str, tuple[_Words, ...]]] = {}
+        self._last: tuple[Hashable, tuple[str, tuple[_Words, ...]]] | None = None
         self._rendered = functools.lru_cache(_REMEMBERED)(lambda change: _split(self.render(change)))
 
     def _words(self, change: Change) -> tuple[_Words, ...]:
@@ -131,12 +136,17 @@ class Templates:
             return self._rendered(change)
         common, own_word = shape
         key = (kind.name, common, change.before, change.after)
-        if key not in self._shapes:
-            self._shapes[key] = self._shape(change)
-        its_word, rendered = self._shapes[key]
+        last = self._last
+        if last is None or last[0] != key:  # neighbours are most often alike, and comparing is less than hashing
+            if key not in self._shapes:
+                self._shapes[key] = self._shape(change)
+            last = self._last = (key, self._shapes[key])
+        its_word, rendered = last[1]
         return tuple(
-            (tuple([own_word if word == its_word else word for word in argv]), stdin, is_joined)
-            for argv, stdin, is_joined in rendered
+            [
+                (tuple([own_word if word == its_word else word for word in argv]), stdin, is_joined)
+                for argv, stdin, is_joined in rendered
+            ]
         )
 
     def _shape(self, change: Change) -> tuple[str, tuple[_Words, ...]]:
@@ -177,18 +187,19 @@ class Templates:
 
     def _each(self, changes: Sequence[Change]) -> Iterator[Command]:
         found = (
-            command
+            each
             for key, run in itertools.groupby(enumerate(changes), key=lambda item: _together_key(item[1]))
-            for command in (self._at_once(tuple(run)) if key is not None else self._one_by_one(run))
+            for each in (self._at_once(tuple(run)) if key is not None else self._one_by_one(run))
         )
-        return _joined(_gathered(found, changes))
+        return _joined(_gathered(found))
 
-    def _one_by_one(self, changes: Iterable[tuple[int, Change]]) -> Iterator[Command]:
+    def _one_by_one(self, changes: Iterable[tuple[int, Change]]) -> Iterator[tuple[Change, Command]]:
         for index, change in changes:
             if not change.happens_by_itself:
-                yield from (_command(words, change, (index,)) for words in self._words(change))
+                for words in self._words(change):
+                    yield change, _command(words, change, (index,))
 
-    def _at_once(self, changes: tuple[tuple[int, Change], ...]) -> Iterator[Command]:
+    def _at_once(self, changes: tuple[tuple[int, Change], ...]) -> Iterator[tuple[Change, Command]]:
         """Yield the command of neighbouring changes that one command makes; a single one is made as always."""
         if len(changes) == 1:
             yield from self._one_by_one(changes)
@@ -196,7 +207,7 @@ class Templates:
         first = changes[0][1]
         for words in _split(self._block(self._template(first), "together", first)):
             commands = [_command(words, change, (index,)) for index, change in changes]
-            yield functools.reduce(_both, commands)
+            yield first, functools.reduce(_both, commands)
 
 
 def _with_includes(text: str, sources: Mapping[str, str]) -> str:
@@ -267,18 +278,19 @@ def _words_of(line: str) -> tuple[str, ...]:
     return tuple(line.split() if _UNQUOTED.fullmatch(line) else shlex.split(line))
 
 
-def _gathered(commands: Iterable[Command], changes: Sequence[Change]) -> Iterator[Command]:
-    """Yield the commands; of changes that only make something, what makes it first, then all that may be joined."""
+def _gathered(commands: Iterable[tuple[Change, Command]]) -> Iterator[Command]:
+    """Yield the commands; of changes that only make something, what makes it first, then all that may be joined.
 
-    def kind(command: Command) -> tuple[bool, NetnsPath | None]:
-        change = changes[command.changes[0]]
+    Each comes with the change that it carries out, the first of several.
+    """
+
+    def kind(item: tuple[Change, Command]) -> tuple[bool, NetnsPath | None]:
+        change, command = item
         return kind_of(change.resource).only_makes(change), command.netns
 
     for (only_makes, _), run in itertools.groupby(commands, kind):
-        if only_makes:
-            yield from _joined_side_by_side(tuple(run))
-        else:
-            yield from run
+        found = (command for _, command in run)
+        yield from _joined_side_by_side(tuple(found)) if only_makes else found
 
 
 def _joined_side_by_side(run: Sequence[Command]) -> tuple[Command, ...]:
