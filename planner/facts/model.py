@@ -5,7 +5,6 @@ They serialise as they are (planner.text.codec); planner.changes.lookup answers 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -27,6 +26,7 @@ from planner.kinds.vf_setting import VfSettingState
 from planner.text.codec import from_json, read_with, to_json
 from planner.text.document import Node
 from planner.text.frozen import frozen
+from planner.text.pieces import FEW, Compact, Items
 from planner.text.values import (
     InterfaceName,
     IpInterface,
@@ -44,6 +44,7 @@ V = TypeVar("V")
 
 FACTS_VERSION = 1
 UP = Keyword("UP")
+_CANONICAL = Compact(ensure_ascii=True)
 
 
 @frozen
@@ -302,8 +303,7 @@ class NamespaceFacts:
 
     def digest(self) -> str:
         """Return the SHA-256 of what a plan depends on, in a form that timers, counters and order do not change."""
-        canonical = json.dumps(_canonical(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return _CANONICAL.sha256(_canonical(self))
 
 
 def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
@@ -325,11 +325,18 @@ def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
     return {
         "links": [link_words(link) for link in sorted(facts.links, key=lambda link: link.name)],
         "addresses": [_settled_json(fact) for fact in facts.addresses],
-        "routes": sorted((_settled_json(fact) for fact in facts.routes), key=json.dumps),
-        "neighbours": sorted((_settled_json(fact) for fact in facts.neighbours), key=json.dumps),
+        "routes": _in_order(facts.routes),
+        "neighbours": _in_order(facts.neighbours),
         "ebtables": to_json(facts.ebtables),
         "sysctls": sorted((setting.key, setting.value) for setting in facts.sysctls),
     } | {key: value for key, value in further.items() if value}
+
+
+def _in_order(facts: tuple[RouteFact, ...] | tuple[NeighbourFact, ...]) -> list[Any] | Items:
+    """Return what each of ``facts`` says in an order of its own; of very many only the text is kept meanwhile."""
+    if len(facts) <= FEW:
+        return sorted((_settled_json(fact) for fact in facts), key=json.dumps)
+    return Items(json.loads, sorted(json.dumps(_settled_json(fact)) for fact in facts))
 
 
 def link_words(link: LinkFact) -> dict[str, Any]:

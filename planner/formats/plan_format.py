@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from planner.errors import InvalidInput
@@ -12,8 +12,9 @@ from planner.formats import PLAIN, Style
 from planner.formats.commands import shell_pieces
 from planner.formats.script import script_pieces
 from planner.formats.text import text_lines
-from planner.plan.plan import Plan, plan_to_json
+from planner.plan.plan import Plan, plan_document
 from planner.plan.render import Templates
+from planner.text.pieces import indented
 from planner.text.values import shown
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def plan_pieces(
     if form == "text":
         return (f"{line}\n" for line in text_lines(plan, style=style))
     if form == "json":
-        return [json.dumps(plan_to_json(plan), indent=1) + "\n"]
+        return chain(indented(plan_document(plan)), "\n")
     if form == "commands":
         return shell_pieces(plan.commands)
     if form == "script":

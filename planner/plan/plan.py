@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from attrs import evolve, field
@@ -20,9 +18,10 @@ from planner.kinds.kind import kind_of
 from planner.network import VmInterface
 from planner.options import PlanOptions
 from planner.plan.render import Command, Templates
-from planner.text.codec import from_json, to_json
+from planner.text.codec import from_json, to_document, to_json
 from planner.text.document import Node, load_json
 from planner.text.frozen import frozen
+from planner.text.pieces import Compact, listed
 from planner.text.values import NetnsPath, PlanId, shown
 from planner.wiring.allocate import Allocation
 from planner.wiring.base import wiring_named
@@ -30,6 +29,7 @@ from planner.wiring.obstacles import hazards
 
 PLAN_VERSION = 1
 _REVERSE = "reverse"
+_CHECKED = Compact(ensure_ascii=False)
 
 
 @frozen
@@ -135,6 +135,17 @@ def _needed(change: Change) -> Iterable[Hashable]:
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """Return the plan as a document; its checksum is over everything else in it."""
+    return _document(plan, to_json, lambda write, values: [write(value) for value in values])
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """Return the same for writing it at once, what there is very much of as Items."""
+    return _document(plan, to_document, listed)
+
+
+def _document(
+    plan: Plan, to_json: Callable[[object], Any], listed: Callable[[Callable[[Any], Any], Sequence[Any]], Any]
+) -> dict[str, Any]:
     document: dict[str, Any] = {
         "version": PLAN_VERSION,
         "id": str(plan.id),
@@ -143,9 +154,9 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "options": to_json(plan.options),
         "facts_digest": plan.facts_digest,
         "interfaces": to_json(plan.interfaces),
-        "changes": [change_to_json(change) for change in plan.changes],
-        "commands": [command_to_json(command) for command in plan.commands],
-        "reverse_commands": [command_to_json(command) for command in plan.reverse_commands],
+        "changes": listed(change_to_json, plan.changes),
+        "commands": listed(command_to_json, plan.commands),
+        "reverse_commands": listed(command_to_json, plan.reverse_commands),
         "chosen": to_json(plan.chosen),
         "facts": to_json(plan.facts),
     }
@@ -154,7 +165,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
     if plan.notes:
         document["notes"] = list(plan.notes)
     if plan.inherited:
-        document["inherited"] = [change_to_json(change) for change in plan.inherited]
+        document["inherited"] = listed(change_to_json, plan.inherited)
     return document | {"checksum": _checksum(document)}
 
 
@@ -239,8 +250,7 @@ def _rendered(changes: Sequence[Change], node: Node, templates: Templates) -> Se
 
 
 def _checksum(document: dict[str, Any]) -> str:
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"sha256:{_CHECKED.sha256(document)}"
 
 
 def _check_checksum(node: Node) -> None:
