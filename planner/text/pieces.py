@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
@@ -20,8 +21,11 @@ class Items:
         self._write = write
         self._values = values
 
-    def __iter__(self) -> Iterator[Any]:
-        return map(self._write, self._values)
+    def chunks(self) -> Iterator[list[Any]]:
+        """Yield the elements, some at a time."""
+        elements = map(self._write, self._values)
+        while chunk := list(islice(elements, FEW)):
+            yield chunk
 
 
 def listed(write: Callable[[Any], Any], values: Sequence[Any]) -> Items | list[Any]:
@@ -31,6 +35,9 @@ def listed(write: Callable[[Any], Any], values: Sequence[Any]) -> Items | list[A
 
 def indented(value: Any, margin: str = "\n") -> Iterator[str]:
     """Yield what ``json.dumps(value, indent=1)`` returns; ``margin`` is what begins a line of it."""
+    if isinstance(value, Items):
+        yield from _chunks(value, lambda chunk: _indented(chunk, margin), margin)
+        return
     try:
         whole = _indented(value, margin)
     except TypeError:  # there are Items in it
@@ -69,6 +76,9 @@ class Compact:
 
     def pieces(self, value: Any) -> Iterator[str]:
         """Yield what ``json.dumps(value, sort_keys=True, separators=(",", ":"))`` returns."""
+        if isinstance(value, Items):
+            yield from _chunks(value, self._encode, "")
+            return
         try:
             whole = self._encode(value)
         except TypeError:  # there are Items in it
@@ -78,13 +88,26 @@ class Compact:
             yield whole
 
 
+def _chunks(items: Items, write: Callable[[Any], str], margin: str) -> Iterator[str]:
+    """Yield a list, of which ``write`` writes some elements as a list of their own, ``margin`` before its end."""
+    begin = "["
+    for chunk in items.chunks():
+        yield begin + write(chunk)[1 : -1 - len(margin)]
+        begin = ","
+    yield f"{margin}]"
+
+
 def _parts(
-    value: Any, inner: str, name: Callable[[str], str], write: Callable[[Any], Iterator[str]], margin: str
+    value: dict[str, Any] | list[Any],
+    inner: str,
+    name: Callable[[str], str],
+    write: Callable[[Any], Iterator[str]],
+    margin: str,
 ) -> Iterator[str]:
     """Yield an object or a list whose elements are written by ``write``, each behind ``inner``."""
     is_object = isinstance(value, dict)
     begin, end = "{}" if is_object else "[]"
-    for key, item in value.items() if is_object else (("", item) for item in value):
+    for key, item in value.items() if isinstance(value, dict) else (("", item) for item in value):
         yield f"{begin}{inner}{name(key) if is_object else ''}"
         yield from write(item)
         begin = ","
