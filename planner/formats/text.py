@@ -154,6 +154,8 @@ def _why(command: Command, plan: Plan, said: set[int]) -> str:
     """Return why a command is run; of several that carry out one change only the first says it."""
     first = [index for index in command.changes if index not in said]
     said.update(first)
+    if len(first) == len(command.changes) == 1:
+        return reason_of(plan.changes[first[0]], plan)
     if len(command.changes) > 1 and not command.is_joined:
         return ", ".join(subject_of(plan.changes[index]) for index in first)
     reasons = dict.fromkeys(filter(None, (reason_of(plan.changes[index], plan) for index in first)))

@@ -124,36 +124,32 @@ class Templates:
             trim_blocks=_TRIM,
             lstrip_blocks=_TRIM,
         )
-        self._shapes: dict[Hashable, tuple[str, tuple[_Words, ...]]] = {}
-        self._last: tuple[Hashable, tuple[str, tuple[_Words, ...]]] | None = None
+        self._shapes: dict[Hashable, tuple[str, tuple[Command, ...]]] = {}
+        self._last: tuple[Hashable, tuple[str, tuple[Command, ...]]] | None = None
         self._rendered = functools.lru_cache(_REMEMBERED)(lambda change: _split(self.render(change)))
 
-    def _words(self, change: Change) -> tuple[_Words, ...]:
+    def _commands_of(self, change: Change, index: int) -> tuple[Command, ...]:
         """Return the commands of a change, if need be from those of another resource of which but one word differs."""
         kind = kind_of(change.resource)
         shape = kind.shape(change.resource)
         if shape is None:
-            return self._rendered(change)
+            return tuple(_command(words, change, (index,)) for words in self._rendered(change))
         common, own_word = shape
         key = (kind.name, common, change.before, change.after)
         last = self._last
         if last is None or last[0] != key:  # neighbours are most often alike, and comparing is less than hashing
-            if key not in self._shapes:
-                self._shapes[key] = self._shape(change)
-            last = self._last = (key, self._shapes[key])
-        its_word, rendered = last[1]
-        return tuple(
-            [
-                (tuple([own_word if word == its_word else word for word in argv]), stdin, is_joined)
-                for argv, stdin, is_joined in rendered
-            ]
-        )
+            last = self._last = (key, self._shape(key, change))
+        its_word, commands = last[1]
+        return tuple([_like(command, its_word, own_word, change, index) for command in commands])
 
-    def _shape(self, change: Change) -> tuple[str, tuple[_Words, ...]]:
-        resource, word = kind_of(change.resource).stand_in(change.resource)
-        if len(self._shapes) >= _REMEMBERED:
-            self._shapes.clear()
-        return word, self._rendered(evolve(change, resource=resource, reason=""))
+    def _shape(self, key: Hashable, change: Change) -> tuple[str, tuple[Command, ...]]:
+        if key not in self._shapes:
+            if len(self._shapes) >= _REMEMBERED:
+                self._shapes.clear()
+            resource, word = kind_of(change.resource).stand_in(change.resource)
+            other = evolve(change, resource=resource, reason="")
+            self._shapes[key] = word, tuple(_command(words, other, ()) for words in self._rendered(other))
+        return self._shapes[key]
 
     def render(self, change: Change) -> str:
         """Return the text of the block that carries out ``change`` (add, remove or change).
@@ -196,8 +192,8 @@ class Templates:
     def _one_by_one(self, changes: Iterable[tuple[int, Change]]) -> Iterator[tuple[Change, Command]]:
         for index, change in changes:
             if not change.happens_by_itself:
-                for words in self._words(change):
-                    yield change, _command(words, change, (index,))
+                for command in self._commands_of(change, index):
+                    yield change, command
 
     def _at_once(self, changes: tuple[tuple[int, Change], ...]) -> Iterator[tuple[Change, Command]]:
         """Yield the command of neighbouring changes that one command makes; a single one is made as always."""
@@ -241,6 +237,20 @@ def _command(words: _Words, change: Change, indexes: tuple[int, ...]) -> Command
         features=frozenset(kind.features(change)),
         stops_at_failure=kind.stops_at_failure,
         is_joined=is_joined,
+    )
+
+
+def _like(command: Command, its_word: str, own_word: str, change: Change, index: int) -> Command:
+    """Return the command of a change that is like that of another one but for a word."""
+    return Command(
+        tuple([own_word if word == its_word else word for word in command.argv]),
+        change.netns,
+        command.stdin,
+        (index,),
+        command.touches,
+        command.features,
+        command.stops_at_failure,
+        command.is_joined,
     )
 
 
