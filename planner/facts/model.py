@@ -26,7 +26,7 @@ from planner.kinds.vf_setting import VfSettingState
 from planner.text.codec import from_json, read_with, to_json
 from planner.text.document import Node
 from planner.text.frozen import frozen
-from planner.text.pieces import FEW, Compact, Items
+from planner.text.pieces import Compact, Items
 from planner.text.values import (
     InterfaceName,
     IpInterface,
@@ -336,7 +336,7 @@ def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
 
 def _in_order(facts: tuple[RouteFact, ...] | tuple[NeighbourFact, ...]) -> list[Any] | Items:
     """Return what each of ``facts`` says, in the order of that as text, which is not kept of very many."""
-    if len(facts) <= FEW:
+    if len(facts) <= _AT_ONCE:
         return sorted((_settled_json(fact) for fact in facts), key=json.dumps)
 
     from heapq import merge  # noqa: PLC0415  nearly always they are few
@@ -345,7 +345,7 @@ def _in_order(facts: tuple[RouteFact, ...] | tuple[NeighbourFact, ...]) -> list[
         return json.dumps(_settled_json(fact))
 
     parts = [sorted(facts[at : at + _AT_ONCE], key=text) for at in range(0, len(facts), _AT_ONCE)]
-    return Items(_settled_json, merge(*parts, key=text) if len(parts) > 1 else parts[0])
+    return Items(_settled_json, merge(*parts, key=text))
 
 
 def link_words(link: LinkFact) -> dict[str, Any]:
