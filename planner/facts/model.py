@@ -232,8 +232,7 @@ class NamespaceFacts:
     @cached_property
     def shared_destinations(self) -> frozenset[IpNetwork]:
         """Return the destinations of more than one route: of very many most have one of their own, and no equals."""
-        seen: set[IpNetwork] = set()
-        shared: set[IpNetwork] = set()
+        seen, shared = set[IpNetwork](), set[IpNetwork]()
         for fact in self.routes:
             count = len(seen)
             seen.add(fact.resource.dst)

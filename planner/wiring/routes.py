@@ -26,7 +26,7 @@ from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, RouteFact
 from planner.guest.needs import moves_to_guest
 from planner.kinds.route import KERNEL, Route, RouteState
 from planner.text.frozen import frozen
-from planner.text.values import InterfaceName, IpNetwork, NetnsPath
+from planner.text.values import InterfaceName, IpAddress, IpNetwork, NetnsPath
 from planner.wiring.temporaries import Reachability
 
 _LOCAL = "local"
@@ -84,20 +84,7 @@ def strip_routes(links: Sequence[LinkFact], facts: NamespaceFacts, added: Sequen
     """
     names = {link.name for link in links}
     sources = {fact.resource.address.ip for fact in added}
-    explicit = explicit_routes(facts)
-    touched = {
-        fact.resource
-        for fact in explicit
-        if not names.isdisjoint(fact.resource.links)
-        or (fact.resource.source is not None and fact.resource.source in sources)
-    }
-    by_hand = {fact.resource for fact in explicit}
-    made = {
-        fact.resource
-        for fact in facts.routes
-        if not names.isdisjoint(fact.resource.links) and fact.resource not in by_hand
-    }
-    del explicit, by_hand  # there may be very many
+    touched, made = _by_hand_and_made(names, sources, facts)
     expected = tuple(route for fact in added for route in _made_with(fact, facts))
     separate = set(_of_shared_prefixes(added, made))
     late: set[Route] = set()
@@ -113,6 +100,19 @@ def strip_routes(links: Sequence[LinkFact], facts: NamespaceFacts, added: Sequen
     removed = tuple(_ordered(going, late, facts.shared_destinations))
     temporaries = _temporaries(removed, gone, moved, facts)
     return StrippedRoutes(removed, moved, frozenset(separate), frozenset(late), temporaries, facts)
+
+
+def _by_hand_and_made(
+    names: set[InterfaceName], sources: Collection[IpAddress], facts: NamespaceFacts
+) -> tuple[set[Route], set[Route]]:
+    """Return the routes that somebody added and that go with the links or sources, and the links' other ones."""
+    by_hand = {fact.resource for fact in explicit_routes(facts)}
+    on_links = {fact.resource for fact in facts.routes if not names.isdisjoint(fact.resource.links)}
+    made = on_links - by_hand
+    touched = {
+        route for route in by_hand if route in on_links or (route.source is not None and route.source in sources)
+    }
+    return touched, made
 
 
 def comes_late(route: Route) -> bool:
