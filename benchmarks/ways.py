@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -53,12 +53,12 @@ def podwire(wired: Podwire, plan: Plan) -> Way:
     return Way(lambda: wired.apply(plan), wired.teardown)
 
 
-def _script(commands: tuple[Command, ...]) -> Callable[[], object]:
+def _script(commands: Sequence[Command]) -> Callable[[], object]:
     text = "set -e\n" + "".join(f"{shell_line(command)}\n" for command in commands)
     return lambda: _run(["bash"], text)
 
 
-def _batch(commands: tuple[Command, ...], pod: Pod) -> Callable[[], object]:
+def _batch(commands: Sequence[Command], pod: Pod) -> Callable[[], object]:
     """Return a script that gives neighbouring ``ip`` commands to one ``ip -batch``."""
     inside = f"nsenter --net={pod.inside.path}"
     lines = ["set -e"]

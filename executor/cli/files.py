@@ -8,13 +8,13 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from executor.cli.printing import json_text
 from executor.errors import HostError
 from executor.state.document import AtomicWrite
 from executor.trust.files import is_ours_alone
 from planner.errors import InvalidInput, Refused
-from planner.plan.plan import Plan, plan_to_json
+from planner.plan.plan import Plan, plan_document
 from planner.text.document import MAX_BYTES
+from planner.text.pieces import indented
 from planner.text.values import shown
 
 
@@ -76,5 +76,5 @@ def write_plan(plan: Plan, name: str) -> None:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no file name"
         raise HostError(f"{called} cannot be written: {why}") from None
-    with AtomicWrite(path, lambda: json_text(plan_to_json(plan)), what=called) as written:
+    with AtomicWrite(path, lambda: "".join(indented(plan_document(plan))) + "\n", what=called) as written:
         written.commit()

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class OutputLost(Exception):
     """Standard output takes no more; ``why`` says so in words, or is "" if its reader has simply had enough."""
@@ -38,8 +42,13 @@ def open_closed() -> None:
 
 def put(text: str) -> None:
     """Write to standard output, and at once, so that if it fails it fails here. Raises OutputLost."""
+    put_pieces((text,))
+
+
+def put_pieces(pieces: Iterable[str]) -> None:
+    """Write a text that may be very long, piece by piece as it is made. Raises OutputLost."""
     try:
-        sys.stdout.write(text)
+        sys.stdout.writelines(pieces)
         sys.stdout.flush()
     except OSError as error:
         # What is still in the buffer would fail once more when Python ends.

@@ -8,12 +8,12 @@ import sys
 
 from attrs import evolve
 
-from executor.cli.output import put
+from executor.cli.output import put_pieces
 from executor.cli.pager import put_long
 from executor.cli.printing import wants_colour
 from executor.templates import load_pages
 from planner.formats import COLOURED, PLAIN, Style, render_text
-from planner.formats.plan_format import render_plan
+from planner.formats.plan_format import plan_pieces
 from planner.formats.text import render_summary
 from planner.plan.plan import Plan
 from planner.plan.render import Templates
@@ -23,10 +23,12 @@ _NARROWEST = 40
 
 def print_plan(plan: Plan, arguments: argparse.Namespace, templates: Templates) -> None:
     """Print a plan in the format that is wanted."""
-    if arguments.format == "text":
+    is_text = arguments.format == "text"
+    if is_text and (getattr(arguments, "summary", False) or sys.stdout.isatty()):
         put_long(plan_text(plan, arguments))
     else:
-        put(render_plan(plan, arguments.format, templates, load_pages))
+        style = style_of(arguments) if is_text else PLAIN
+        put_pieces(plan_pieces(plan, arguments.format, templates, load_pages, style=style))
 
 
 def plan_text(plan: Plan, arguments: argparse.Namespace) -> str:

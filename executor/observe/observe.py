@@ -110,7 +110,7 @@ class Observation:
         )
         links, addresses, routes4, routes6, neighbours, proxies = _answers(session, _QUESTIONS)
         route_text = None
-        if '"metrics"' in routes4 + routes6:
+        if '"metrics"' in routes4 or '"metrics"' in routes6:
             routes4, routes6, route_text = _with_text(routes4, routes6, self._namespace, session, self._timeout)
         self._session = None
         fdb, mdb = self._ports() if _has_foreign_port(links) else (None, None)

@@ -159,6 +159,7 @@ class Operation:
     def run(self, commands: Sequence[Command]) -> Failure | None:
         """Run commands up to the first that fails; return why it did."""
         failures: dict[int, Failure] = {}
+        commands = tuple(commands)
         first, lane = self._take_numbers(len(commands)), lanes(commands)
 
         def begin(at: int, command: Command) -> Execution:
@@ -197,6 +198,7 @@ class Operation:
         Raises Interrupted if somebody asks to stop, unless ``best_effort``: a rollback goes on to its end.
         """
         failures: dict[int, Failure] = {}
+        commands = tuple(commands)
         stopped, failed = set[int](), set[int]()
         first, lane = self._take_numbers(len(commands)), lanes(commands)
         needed = set((needs or {}).values())

@@ -66,6 +66,7 @@ class IpProcess:
         child_in, self._input = os.pipe2(os.O_CLOEXEC)
         self.output, child_out = os.pipe2(os.O_CLOEXEC)
         self._answers = bytearray()
+        self._searched = 0
         self._readable = select.poll()
         self._readable.register(self.output, select.POLLIN)
         try:
@@ -183,7 +184,9 @@ class IpProcess:
 
     def _read_line(self, deadline: float) -> str:
         """Return the next line of output; EOFError if there is and will be none, Late at ``deadline``."""
-        while (end := self._answers.find(b"\n")) < 0:
+        # An answer is a line of many chunks: each is searched once, and the line is copied once.
+        while (end := self._answers.find(b"\n", self._searched)) < 0:
+            self._searched = len(self._answers)
             left = deadline - time.monotonic()
             if not self._readable.poll(max(0.0, left) * 1000):
                 raise Late
@@ -195,8 +198,10 @@ class IpProcess:
             if not chunk:
                 chunk = b"\n"
             self._answers += chunk
-        line = self._answers[: end + 1].decode("utf-8", "replace")
+        with memoryview(self._answers) as answers, answers[: end + 1] as found:
+            line = str(found, "utf-8", "replace")
         del self._answers[: end + 1]
+        self._searched = 0
         return line
 
     def _reap(self) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Any, overload
 
 from attrs import evolve
 
@@ -40,7 +40,7 @@ class Change:
 
     def inverse(self) -> Change:
         """Return the change that undoes this one."""
-        return evolve(self, before=self.after, after=self.before)
+        return Change(self.resource, self.after, self.before, self.reason, self.netns)
 
     @property
     def sign(self) -> str:
@@ -73,7 +73,27 @@ class Change:
 
 def inverse(changes: Iterable[Change]) -> tuple[Change, ...]:
     """Return the changes that undo ``changes``: in reverse order, each inverted."""
-    return tuple(change.inverse() for change in reversed(tuple(changes)))
+    return tuple(Inverse(tuple(changes)))
+
+
+class Inverse(Sequence[Change]):
+    """The changes that undo others, each made when it is asked for: there may be very many."""
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self._changes = changes
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    def __iter__(self) -> Iterator[Change]:
+        return (change.inverse() for change in reversed(self._changes))
+
+    @overload
+    def __getitem__(self, at: int) -> Change: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Change, ...]: ...
+    def __getitem__(self, at: int | slice) -> Change | tuple[Change, ...]:
+        return tuple(self)[at] if isinstance(at, slice) else self._changes[-1 - at].inverse()
 
 
 def pending(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, ...]:

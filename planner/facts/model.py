@@ -5,7 +5,6 @@ They serialise as they are (planner.text.codec); planner.changes.lookup answers 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -27,9 +26,11 @@ from planner.kinds.vf_setting import VfSettingState
 from planner.text.codec import from_json, read_with, to_json
 from planner.text.document import Node
 from planner.text.frozen import frozen
+from planner.text.pieces import Compact, Items
 from planner.text.values import (
     InterfaceName,
     IpInterface,
+    IpNetwork,
     Keyword,
     MacAddress,
     NetnsPath,
@@ -43,6 +44,9 @@ V = TypeVar("V")
 
 FACTS_VERSION = 1
 UP = Keyword("UP")
+# So many facts are ordered at once.
+_AT_ONCE = 16384
+_CANONICAL = Compact(ensure_ascii=True)
 
 
 @frozen
@@ -226,11 +230,22 @@ class NamespaceFacts:
         return {other.netns: other for other in self.elsewhere}
 
     @cached_property
+    def shared_destinations(self) -> frozenset[IpNetwork]:
+        """Return the destinations of more than one route: of very many most have one of their own, and no equals."""
+        seen, shared = set[IpNetwork](), set[IpNetwork]()
+        for fact in self.routes:
+            count = len(seen)
+            seen.add(fact.resource.dst)
+            if len(seen) == count:
+                shared.add(fact.resource.dst)
+        return frozenset(shared)
+
+    @cached_property
     def equal_routes(self) -> tuple[tuple[RouteFact, ...], ...]:
         """Return the routes that have equals, in groups of equals: of each the kernel uses the first."""
         found: dict[tuple[object, ...], list[RouteFact]] = {}
-        for fact in self.routes:
-            if (rank := fact.resource.rank) is not None:
+        for fact in self.routes if self.shared_destinations else ():
+            if fact.resource.dst in self.shared_destinations and (rank := fact.resource.rank) is not None:
                 found.setdefault(rank, []).append(fact)
         return tuple(tuple(group) for group in found.values() if len(group) > 1)
 
@@ -289,8 +304,7 @@ class NamespaceFacts:
 
     def digest(self) -> str:
         """Return the SHA-256 of what a plan depends on, in a form that timers, counters and order do not change."""
-        canonical = json.dumps(_canonical(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return _CANONICAL.sha256(_canonical(self))
 
 
 def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
@@ -312,11 +326,25 @@ def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
     return {
         "links": [link_words(link) for link in sorted(facts.links, key=lambda link: link.name)],
         "addresses": [_settled_json(fact) for fact in facts.addresses],
-        "routes": sorted((_settled_json(fact) for fact in facts.routes), key=json.dumps),
-        "neighbours": sorted((_settled_json(fact) for fact in facts.neighbours), key=json.dumps),
+        "routes": _in_order(facts.routes),
+        "neighbours": _in_order(facts.neighbours),
         "ebtables": to_json(facts.ebtables),
         "sysctls": sorted((setting.key, setting.value) for setting in facts.sysctls),
     } | {key: value for key, value in further.items() if value}
+
+
+def _in_order(facts: tuple[RouteFact, ...] | tuple[NeighbourFact, ...]) -> list[Any] | Items:
+    """Return what each of ``facts`` says, in the order of that as text, which is not kept of very many."""
+    if len(facts) <= _AT_ONCE:
+        return sorted((_settled_json(fact) for fact in facts), key=json.dumps)
+
+    from heapq import merge  # noqa: PLC0415  nearly always they are few
+
+    def text(fact: RouteFact | NeighbourFact) -> str:
+        return json.dumps(_settled_json(fact))
+
+    parts = [sorted(facts[at : at + _AT_ONCE], key=text) for at in range(0, len(facts), _AT_ONCE)]
+    return Items(_settled_json, merge(*parts, key=text))
 
 
 def link_words(link: LinkFact) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from planner.plan.plan import Plan
 from planner.plan.render import Command
@@ -16,19 +16,24 @@ def render_commands(plan: Plan) -> str:
 
 
 def shell_lines(commands: Iterable[Command]) -> str:
-    """Return commands as lines of a POSIX shell.
+    """Return commands as lines of a POSIX shell."""
+    return "".join(shell_pieces(commands))
+
+
+def shell_pieces(commands: Iterable[Command]) -> Iterator[str]:
+    """Yield commands as lines of a POSIX shell, piece by piece.
 
     What must not run if the command before it failed stands in its line, behind ``&&``.
     """
-    lines: list[str] = []
     last: Command | None = None
     for command in commands:
-        if last and last.stops_at_failure and not set(last.changes).isdisjoint(command.changes):
-            lines[-1] += f" && {shell_line(command)}"
-        else:
-            lines.append(shell_line(command))
+        goes_on = last and last.stops_at_failure and not set(last.changes).isdisjoint(command.changes)
+        if last:
+            yield " && " if goes_on else "\n"
+        yield shell_line(command)
         last = command
-    return "".join(f"{line}\n" for line in lines)
+    if last:
+        yield "\n"
 
 
 def nsenter(netns: NetnsPath | None) -> tuple[str, ...]:

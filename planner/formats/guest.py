@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from planner.guest.model import Guest, GuestDns
 from planner.plan.plan import Plan, guests
 
 
 def guest_words(guest: Guest) -> dict[str, list[str]]:
     """Return what a guest needs beside MAC and MTU, by what it is; what there is nothing of is left out."""
-    found = {
-        "addresses": [str(address) for address in guest.addresses],
-        "routes": [str(route) for route in guest.routes],
-        "neighbours": [str(neighbour) for neighbour in guest.neighbours],
+    return {name: list(map(str, things)) for name, things in guest_things(guest).items()}
+
+
+def guest_things(guest: Guest) -> dict[str, Sequence[object]]:
+    """Return the same as what ``str`` makes the words of: there may be very many."""
+    found: dict[str, Sequence[object]] = {
+        "addresses": guest.addresses,
+        "routes": guest.routes,
+        "neighbours": guest.neighbours,
         "DNS": _dns(guest.dns),
     }
-    return {name: words for name, words in found.items() if words}
+    return {name: things for name, things in found.items() if things}
 
 
 def _dns(dns: GuestDns) -> list[str]:

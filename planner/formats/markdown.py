@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from planner.changes.change import Change
 from planner.formats.commands import shell_lines
@@ -95,7 +96,7 @@ def _words(change: Change, netns: str) -> str:
     return "<br/>".join(prose(line) for line in words_of(change, netns))
 
 
-def _folded(commands: tuple[Command, ...], how: str) -> str:
+def _folded(commands: Sequence[Command], how: str) -> str:
     lines = shell_lines(commands)
     summary = f"<summary>{counted(len(commands), 'command')}, {how}</summary>"
     return f"<details>\n{summary}\n\n{fenced(lines, 'sh')}\n\n</details>"

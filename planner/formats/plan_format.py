@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from planner.errors import InvalidInput
-from planner.formats import PLAIN, Style, render_commands, render_script, render_text
-from planner.plan.plan import Plan, plan_to_json
+from planner.formats import PLAIN, Style
+from planner.formats.commands import shell_pieces
+from planner.formats.script import script_pieces
+from planner.formats.text import text_lines
+from planner.plan.plan import Plan, plan_document
 from planner.plan.render import Templates
+from planner.text.pieces import indented
 from planner.text.values import shown
 
 if TYPE_CHECKING:
@@ -23,16 +27,22 @@ def render_plan(
     plan: Plan, form: str, templates: Templates, pages: Callable[[], Pages], *, style: Style = PLAIN
 ) -> str:
     """Return a plan in one of ``PLAN_FORMATS``; only for html ``pages`` is called. Raises InvalidInput for another."""
+    return "".join(plan_pieces(plan, form, templates, pages, style=style))
+
+
+def plan_pieces(
+    plan: Plan, form: str, templates: Templates, pages: Callable[[], Pages], *, style: Style = PLAIN
+) -> Iterable[str]:
+    """Return what ``render_plan`` does, piece by piece where the whole may be very long."""
     if form == "text":
-        return render_text(plan, style=style)
+        return (f"{line}\n" for line in text_lines(plan, style=style))
     if form == "json":
-        return json.dumps(plan_to_json(plan), indent=1) + "\n"
+        return chain(indented(plan_document(plan)), "\n")
     if form == "commands":
-        return render_commands(plan)
+        return shell_pieces(plan.commands)
     if form == "script":
-        return render_script(plan, templates)
+        return script_pieces(plan, templates)
     if form not in PLAN_FORMATS:
         raise InvalidInput(f"format: {shown(form)} is none of {', '.join(PLAN_FORMATS)}")
     render = getattr(import_module(f"planner.formats.{form}"), f"render_{form}")
-    text: str = render(plan, pages()) if form == "html" else render(plan)
-    return text
+    return [render(plan, pages()) if form == "html" else render(plan)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -59,19 +58,27 @@ run() {{
 
 def render_script(plan: Plan, templates: Templates) -> str:
     """Return ``plan`` as a bash script; the commands in it are the plan's, the checks and the rollback its changes'."""
+    return "".join(script_pieces(plan, templates))
+
+
+def script_pieces(plan: Plan, templates: Templates) -> Iterator[str]:
+    """Yield the bash script of ``plan`` piece by piece."""
     title = f"podwire plan {plan.id}, {plan.netns}: {len(plan.changes)} changes, {len(plan.commands)} commands"
-    blocks = [_HEAD.format(title=title), "what=('')\nby_itself=('')\n"]
+    yield _HEAD.format(title=title)
+    yield "what=('')\nby_itself=('')\n"
     for number, change in enumerate(plan.changes, 1):
-        blocks.append(_functions(number, change, templates))
-    blocks.append(_TAIL.format(count=len(plan.changes)))
-    blocks += [f"run {last} {shlex.quote(shell_line(command))}\n" for last, command in _with_last_change(plan)]
-    return "".join(blocks)
+        yield _functions(number, change, templates)
+    yield _TAIL.format(count=len(plan.changes))
+    for last, command in _with_last_change(plan):
+        yield f"run {last} {shlex.quote(shell_line(command))}\n"
 
 
 def _with_last_change(plan: Plan) -> Iterator[tuple[int, Command]]:
     """Yield each command with the number of the last change that has begun then: up to there it may have to go back."""
-    reached = itertools.accumulate((max(command.changes) + 1 for command in plan.commands), max)
-    return zip(reached, plan.commands, strict=True)
+    reached = 0
+    for command in plan.commands:
+        reached = max(reached, *(index + 1 for index in command.changes))
+        yield reached, command
 
 
 def _functions(number: int, change: Change, templates: Templates) -> str:

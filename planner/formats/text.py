@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from itertools import groupby
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain, groupby, repeat
 
 from attrs import evolve
 
 from planner.changes.change import Change
 from planner.formats.ansi import PLAIN, Style, paint
 from planner.formats.fit import continued, fit
-from planner.formats.guest import guest_words
+from planner.formats.guest import guest_things
 from planner.formats.words import subject_of, words_of
 from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan, guests
@@ -33,17 +35,26 @@ _MOST_REASONS = 3
 
 def render_text(plan: Plan, *, style: Style = PLAIN) -> str:
     """Return the preview of ``plan``: what appears, changes and goes, the commands with their reasons, the totals."""
+    return "".join(f"{line}\n" for line in text_lines(plan, style=style))
+
+
+def text_lines(plan: Plan, *, style: Style = PLAIN) -> Iterator[str]:
+    """Yield the lines of the preview of ``plan``: there may be very many."""
     title = f"podwire {'teardown' if plan.is_reverse else 'plan'} {plan.id}"
     kind = "back to before the wiring" if plan.is_reverse else wiring_named(plan.options.wiring).title
-    lines = [f"{paint(style.strong, title)} · {plan.netns} · {kind}", ""]
+    yield f"{paint(style.strong, title)} · {plan.netns} · {kind}"
+    yield ""
     if not plan.changes:
-        return "\n".join([*lines, "  nothing to do: the namespace is as wanted", ""])
-    lines += _change_lines(plan, style)
-    lines += _command_lines(plan, style)
+        yield "  nothing to do: the namespace is as wanted"
+        return
+    yield from _change_lines(plan, style)
+    yield from _command_lines(plan, style)
     if not plan.is_reverse:
-        lines += ["", *(piece for line in _vm_lines(plan, style) for piece in fit(line, style.width))]
-        lines += [piece for note in plan.notes for piece in fit(f"  {note}", style.width)]
-    return "\n".join([*lines, "", *fit(_totals(plan), style.width), ""])
+        yield ""
+        for line in chain(_vm_lines(plan, style), (f"  {note}" for note in plan.notes)):
+            yield from fit(line, style.width)
+    yield ""
+    yield from fit(_totals(plan), style.width)
 
 
 def render_summary(plan: Plan, *, style: Style = PLAIN) -> str:
@@ -76,22 +87,20 @@ def reason_of(change: Change, plan: Plan) -> str:
     return f"comes with {kind_of(change.resource).returns_with(change.resource)}"
 
 
-def _change_lines(plan: Plan, style: Style) -> list[str]:
-    """Return the changes, a line each and more if it takes more; what several in a row have in common is said once."""
+def _change_lines(plan: Plan, style: Style) -> Iterator[str]:
+    """Yield the changes, a line each and more if it takes more; what several in a row have in common is said once."""
     width = max(len(subject_of(change)) for change in plan.changes)
     is_narrow = style.width is not None and style.width < _NARROW
-    lines: list[str] = []
     for reason, run in groupby(plan.changes, key=lambda change: reason_of(change, plan)):
         changes = list(run)
         for (words, sign), alike in groupby(changes, key=lambda change: (words_of(change, plan.netns), change.sign)):
             for subjects in _folded([subject_of(change) for change in alike]):
                 texts = [*words, *([f"the same of {', '.join(subjects[1:])}"] if len(subjects) > 1 else [])]
                 beside = "" if is_narrow else reason
-                lines += _painted(f"{sign} {subjects[0]:<{width}}", texts, beside, style.sign(sign), style)
+                yield from _painted(f"{sign} {subjects[0]:<{width}}", texts, beside, style.sign(sign), style)
         if is_narrow and reason:
             said = reason if len(changes) == 1 else f"all {len(changes)}: {reason}"
-            lines += fit(f"{'':<{width + 6}}{paint(style.faint, said)}", style.width, hang=width + 6)
-    return lines
+            yield from fit(f"{'':<{width + 6}}{paint(style.faint, said)}", style.width, hang=width + 6)
 
 
 def _folded(subjects: list[str]) -> list[list[str]]:
@@ -113,26 +122,28 @@ def _painted(head: str, texts: list[str], reason: str, marks: tuple[str, str], s
     return [f"  {paint(marks, said)}", *others, *below]
 
 
-def _command_lines(plan: Plan, style: Style) -> list[str]:
-    lines: list[str] = []
+def _command_lines(plan: Plan, style: Style) -> Iterator[str]:
     said: set[int] = set()
     number = 0
     for netns, commands in groupby(plan.commands, key=lambda command: command.netns):
-        lines += ["", f"  in {paint(style.strong, netns or 'the host')}" if netns else "  on the host"]
+        yield ""
+        yield f"  in {paint(style.strong, netns or 'the host')}" if netns else "  on the host"
         for command in commands:
             number += 1
             reason = _why(command, plan, said)
-            lines += _command_with_reason(f"  {paint(style.faint, f'{number:>3}')}  ", command, reason, style)
-    return lines
+            yield from _command_with_reason(f"  {paint(style.faint, f'{number:>3}')}  ", command, reason, style)
 
 
 def _command_with_reason(head: str, command: Command, reason: str, style: Style) -> list[str]:
     """Return a command with its reason beside it, or below if it is long: as a comment, so that it can be copied."""
     comment = paint(style.faint, f"# {reason}") if reason else ""
-    beside = f"{head}{command.line:<{_COMMAND_WIDTH}} {comment}"
-    is_beside = reason and len(command.line) <= _COMMAND_WIDTH and fit(beside, style.width) == [beside]
+    line = command.line
+    beside = f"{head}{line:<{_COMMAND_WIDTH}} {comment}"
+    is_beside = reason and len(line) <= _COMMAND_WIDTH and fit(beside, style.width) == [beside]
     if is_beside:
         lines = [beside]
+    elif style.width is None:
+        lines = [head + line]
     else:
         lines = continued(head, [shlex.quote(word) for word in command.argv], style.width, hang=_INDENT + 4)
     lines += [piece for line in (command.stdin or "").splitlines() for piece in fit(f"       | {line}", style.width)]
@@ -143,15 +154,16 @@ def _why(command: Command, plan: Plan, said: set[int]) -> str:
     """Return why a command is run; of several that carry out one change only the first says it."""
     first = [index for index in command.changes if index not in said]
     said.update(first)
+    if len(first) == len(command.changes) == 1:
+        return reason_of(plan.changes[first[0]], plan)
     if len(command.changes) > 1 and not command.is_joined:
         return ", ".join(subject_of(plan.changes[index]) for index in first)
     reasons = dict.fromkeys(filter(None, (reason_of(plan.changes[index], plan) for index in first)))
     return "; ".join(reasons) if len(reasons) <= _MOST_REASONS else ""
 
 
-def _vm_lines(plan: Plan, style: Style, *, brief: bool = False) -> list[str]:
-    """Return what the VM opens, and what its guest must be told unless it is to be ``brief``."""
-    lines = []
+def _vm_lines(plan: Plan, style: Style, *, brief: bool = False) -> Iterator[str]:
+    """Yield what the VM opens, and what its guest must be told unless it is to be ``brief``."""
     for interface, guest in zip(plan.interfaces, guests(plan), strict=True):
         name = paint(style.strong, interface.pci_address or interface.name)
         how = f"is given {name} ({interface.link})" if interface.pci_address else f"opens {name}"
@@ -165,16 +177,16 @@ def _vm_lines(plan: Plan, style: Style, *, brief: bool = False) -> list[str]:
         elif interface.dhcp_address:
             server = interface.bridge or interface.name
             text += f"; a DHCP server for it can listen on {server}, {interface.dhcp_address.ip}"
-        lines.append(text)
-        for what, words in ({} if brief else guest_words(guest)).items():
-            together = ", ".join(words)
-            first, *more = [together] if len(together) <= _TOLD_WIDTH else words
-            lines += [f"    {what:<10}  {first}", *(f"{'':16}{word}" for word in more)]
-    return lines
+        yield text
+        for what, things in ({} if brief else guest_things(guest)).items():
+            together = ", ".join(map(str, things[:_TOLD_WIDTH]))  # each is a character and more
+            words = [together] if len(together) <= _TOLD_WIDTH else map(str, things)
+            heads = chain([f"{what:<10}"], repeat(f"{'':10}"))
+            yield from (f"    {head}  {word}" for head, word in zip(heads, words, strict=False))
 
 
 def _totals(plan: Plan) -> str:
-    count = {sign: sum(change.sign == sign for change in plan.changes) for sign in "+~-"}
+    count = Counter(change.sign for change in plan.changes)
     words = [
         f"{count[sign]} to {verb}" for sign, verb in (("+", "add"), ("~", "change"), ("-", "remove")) if count[sign]
     ]

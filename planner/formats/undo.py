@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import evolve
 
 from planner.changes.change import Change
@@ -61,7 +63,7 @@ def pairs_of(plan: Plan) -> tuple[Pair, ...]:
     return tuple(pairs)
 
 
-def _groups(count: int, commands: tuple[Command, ...]) -> list[set[int]]:
+def _groups(count: int, commands: Iterable[Command]) -> list[set[int]]:
     """Return the indexes of the changes, those together that one command carries out, with what lies between them."""
     group_of = {index: {index} for index in range(count)}
     for command in commands:

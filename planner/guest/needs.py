@@ -6,6 +6,7 @@ says a /24 that is not on the link). What router advertisements bring the guest 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address, ip_address, ip_interface
 
@@ -43,16 +44,17 @@ def guests_of(
     for fact in filter(moves_to_guest, explicit_routes(facts)):
         for name in dict.fromkeys(fact.resource.links):
             moving.setdefault(name, []).append(fact)
-    destinations = frozenset(fact.resource.dst for fact in facts.routes if fact.resource.table == MAIN_TABLE)
+    destinations = frozenset(
+        fact.resource.dst for fact in (facts.routes if result.routes else ()) if fact.resource.table == MAIN_TABLE
+    )
     told: set[tuple[IpNetwork, int | None]] = set()
     guests = []
     for link, mac, mtu in links:
         ips = tuple(_ips_of(link.name, result))
         pod = _PodLink(link, ips, tuple(moving.get(link.name, ())), destinations, result, facts)
         addresses = tuple(_addresses(pod))
-        own = [route for route in _routes(pod, addresses) if (route.dst, route.metric) not in told]
-        told |= {(route.dst, route.metric) for route in own}
-        guests.append(Guest(mac, mtu, addresses, _in_order(own), tuple(_neighbours(pod)), _dns(result.dns)))
+        routes = _in_order(_routes(pod, addresses, told))
+        guests.append(Guest(mac, mtu, addresses, routes, tuple(_neighbours(pod)), _dns(result.dns)))
     return tuple(guests)
 
 
@@ -70,7 +72,7 @@ def moves_to_guest(fact: RouteFact) -> bool:
 class _PodLink:
     """A link of the pod, what the result says of it, and its routes that move to the guest.
 
-    ``destinations`` are those of the main table's routes, by whichever link.
+    ``destinations`` are those of the main table's routes, by whichever link, if the result has routes to compare.
     """
 
     link: LinkFact
@@ -124,25 +126,35 @@ def _is_on_link(network: IpNetwork, pod: _PodLink) -> bool:
     )
 
 
-def _routes(pod: _PodLink, addresses: tuple[IpInterface, ...]) -> Iterator[GuestRoute]:
-    """Yield the routes of a link that no address brings along: the pod's, to peers, and those only the result knows."""
-    subnets = [address.network for address in addresses]
-    refitted: set[int] = {ip.version for ip in pod.refitted}
-    own = [*_observed_routes(pod, refitted), *_routes_to_peers(pod)]
-    known = {dst for dst, *_ in own}
-    for given in pod.result.routes:
-        is_new = given.dst not in known and given.dst not in pod.destinations
-        if given.table in (None, _MAIN_TABLE_NUMBER) and (is_new or given.dst.version in refitted):
-            own += _route_of_result(given, pod, subnets)
-    told = set()
-    for dst, via, metric, mtu in own:
-        if dst not in subnets and (dst, metric) not in told:
-            told.add((dst, metric))
-            is_far = via is not None and not is_ipv6_link_local(via) and not any(via in subnet for subnet in subnets)
-            yield GuestRoute(dst, via, is_far, metric, mtu)
-
-
 _Way = tuple[IpNetwork, IpAddress | None, int | None, int | None]
+
+
+def _routes(
+    pod: _PodLink, addresses: tuple[IpInterface, ...], told: set[tuple[IpNetwork, int | None]]
+) -> Iterator[GuestRoute]:
+    """Yield the routes of a link that no address brings along: the pod's, to peers, and those only the result knows.
+
+    What is in ``told`` has been told already; what is yielded is added to it.
+    """
+    subnets = [address.network for address in addresses]
+    is_far = functools.cache(lambda via: not is_ipv6_link_local(via) and not any(via in subnet for subnet in subnets))
+    for dst, via, metric, mtu in _ways(pod, subnets):
+        count = len(told)
+        if dst not in subnets:
+            told.add((dst, metric))
+        if len(told) > count:
+            yield GuestRoute(dst, via, via is not None and is_far(via), metric, mtu)
+
+
+def _ways(pod: _PodLink, subnets: list[IpNetwork]) -> Iterator[_Way]:
+    """Yield what the pod had, then what only the result knows."""
+    refitted: set[int] = {ip.version for ip in pod.refitted}
+    yield from _observed_routes(pod, refitted)
+    yield from _routes_to_peers(pod)
+    for given in pod.result.routes:
+        is_new = given.dst not in pod.destinations or given.dst.version in refitted
+        if given.table in (None, _MAIN_TABLE_NUMBER) and is_new:
+            yield from _route_of_result(given, pod, subnets)
 
 
 def _observed_routes(pod: _PodLink, refitted: set[int]) -> Iterator[_Way]:
@@ -158,12 +170,12 @@ def _observed_routes(pod: _PodLink, refitted: set[int]) -> Iterator[_Way]:
 
 def _routes_to_peers(pod: _PodLink) -> Iterator[_Way]:
     """Yield the connected routes of addresses that have a peer; the guest's address is a whole one then."""
-    there = {fact.resource for fact in pod.facts.routes_of(pod.link.name)}
-    for fact in pod.told:
-        if fact.resource.peer is not None:
-            for route in prefix_routes(fact.resource, fact.state):
-                if route in there and route.dst != ip_interface(fact.resource.address.ip).network:
-                    yield route.dst, None, None, None
+    found = [fact for fact in pod.told if fact.resource.peer is not None]
+    there = {fact.resource for fact in (pod.facts.routes_of(pod.link.name) if found else ())}
+    for fact in found:
+        for route in prefix_routes(fact.resource, fact.state):
+            if route in there and route.dst != ip_interface(fact.resource.address.ip).network:
+                yield route.dst, None, None, None
 
 
 def _route_of_result(given: CniRoute, pod: _PodLink, subnets: list[IpNetwork]) -> Iterator[_Way]:
@@ -183,7 +195,7 @@ def _gateway(address: IpAddress | None) -> IpAddress | None:
     return None if address is None or address.is_unspecified else address
 
 
-def _in_order(routes: list[GuestRoute]) -> tuple[GuestRoute, ...]:
+def _in_order(routes: Iterable[GuestRoute]) -> tuple[GuestRoute, ...]:
     """Return the routes by family, those on the link first: gateways may be reached by them; the widest last."""
     return tuple(sorted(routes, key=lambda route: (route.dst.version, route.via is not None, -route.dst.prefixlen)))
 

@@ -124,7 +124,8 @@ class Kind:
     # A key under which neighbouring changes are made at once, by the template's block ``together``; None is alone.
     together: Callable[[ChangeLike], Hashable | None] = lambda _: None
     # There may be very many resources of which one word differs, and filling in a template costs more than replacing
-    # that: what all of these have in common, and the word; a resource that stands for them, and its word.
+    # that: what all of these have in common, also in what they touch, and the word; a resource that stands for them,
+    # and its word.
     shape: Callable[[Resource], tuple[Hashable, str] | None] = lambda _: None
     stand_in: Callable[[Resource], tuple[Resource, str]] = lambda resource: (resource, str(resource))
     # Whether a change only makes something, or sets what is to be set before that goes up: see planner.plan.render.

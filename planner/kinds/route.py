@@ -121,6 +121,9 @@ class Route:
     @property
     def links(self) -> tuple[InterfaceName, ...]:
         """Return the links that the route leaves by."""
+        if len(self.nexthops) == 1:  # as nearly all of very many have
+            dev = self.nexthops[0].dev
+            return (dev,) if dev else ()
         return tuple(hop.dev for hop in self.nexthops if hop.dev)
 
     @property
@@ -150,10 +153,15 @@ class Route:
     def __str__(self) -> str:
         kind = "" if self.type == UNICAST else f"{self.type} "
         dst = "default" if self.dst.prefixlen == 0 else str(self.dst)
-        hops = "".join(str(hop) for hop in self.nexthops)
+        hops = _words_of(self.nexthops)
         table = "" if self.table == MAIN_TABLE else f" table {self.table}"
         metric = "" if self.metric is None else f" metric {self.metric}"
         return f"route {kind}{dst}{hops}{table}{metric}"
+
+
+@functools.lru_cache(_REMEMBERED)
+def _words_of(nexthops: tuple[NextHop, ...]) -> str:
+    return "".join(map(str, nexthops))
 
 
 def _observe(seen: Seen, resource: Route, like: Any) -> RouteState | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from attrs import evolve, field
 
-from planner.changes.change import Change, change_from_json, change_to_json, inverse
+from planner.changes.change import Change, Inverse, change_from_json, change_to_json, inverse
 from planner.cni.documents import other_than_a_plan
 from planner.cni.result import CniResult
 from planner.errors import InvalidInput, RenderError
@@ -20,9 +18,10 @@ from planner.kinds.kind import kind_of
 from planner.network import VmInterface
 from planner.options import PlanOptions
 from planner.plan.render import Command, Templates
-from planner.text.codec import from_json, to_json
+from planner.text.codec import from_json, to_document, to_json
 from planner.text.document import Node, load_json
 from planner.text.frozen import frozen
+from planner.text.pieces import Compact, listed
 from planner.text.values import NetnsPath, PlanId, shown
 from planner.wiring.allocate import Allocation
 from planner.wiring.base import wiring_named
@@ -30,6 +29,7 @@ from planner.wiring.obstacles import hazards
 
 PLAN_VERSION = 1
 _REVERSE = "reverse"
+_CHECKED = Compact(ensure_ascii=False)
 
 
 @frozen
@@ -50,8 +50,8 @@ class Plan:
     facts: NamespaceFacts = field(repr=False)
     interfaces: tuple[VmInterface, ...]
     changes: tuple[Change, ...]
-    commands: tuple[Command, ...]
-    reverse_commands: tuple[Command, ...]
+    commands: Sequence[Command]
+    reverse_commands: Sequence[Command]
     is_reverse: bool = False
     notes: tuple[str, ...] = ()
     inherited: tuple[Change, ...] = ()
@@ -92,7 +92,7 @@ def with_changes(plan: Plan, changes: tuple[Change, ...], templates: Templates) 
         plan,
         changes=changes,
         commands=templates.commands(changes),
-        reverse_commands=templates.commands(inverse(changes)),
+        reverse_commands=templates.commands(Inverse(changes)),
     )
 
 
@@ -135,6 +135,17 @@ def _needed(change: Change) -> Iterable[Hashable]:
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """Return the plan as a document; its checksum is over everything else in it."""
+    return _document(plan, to_json, lambda write, values: [write(value) for value in values])
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """Return the same for writing it at once, what there is very much of as Items."""
+    return _document(plan, to_document, listed)
+
+
+def _document(
+    plan: Plan, to_json: Callable[[object], Any], listed: Callable[[Callable[[Any], Any], Sequence[Any]], Any]
+) -> dict[str, Any]:
     document: dict[str, Any] = {
         "version": PLAN_VERSION,
         "id": str(plan.id),
@@ -143,9 +154,9 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "options": to_json(plan.options),
         "facts_digest": plan.facts_digest,
         "interfaces": to_json(plan.interfaces),
-        "changes": [change_to_json(change) for change in plan.changes],
-        "commands": [command_to_json(command) for command in plan.commands],
-        "reverse_commands": [command_to_json(command) for command in plan.reverse_commands],
+        "changes": listed(change_to_json, plan.changes),
+        "commands": listed(command_to_json, plan.commands),
+        "reverse_commands": listed(command_to_json, plan.reverse_commands),
         "chosen": to_json(plan.chosen),
         "facts": to_json(plan.facts),
     }
@@ -154,7 +165,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
     if plan.notes:
         document["notes"] = list(plan.notes)
     if plan.inherited:
-        document["inherited"] = [change_to_json(change) for change in plan.inherited]
+        document["inherited"] = listed(change_to_json, plan.inherited)
     return document | {"checksum": _checksum(document)}
 
 
@@ -195,7 +206,7 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
         raise version.error(f"this podwire reads plans of version {PLAN_VERSION} only")
     _check_checksum(node)
     changes = node.field("changes").each(change_from_json)
-    commands, reverse_commands = (_rendered(either, node, templates) for either in (changes, inverse(changes)))
+    commands, reverse_commands = (_rendered(either, node, templates) for either in (changes, Inverse(changes)))
     plan = Plan(
         id=node.field("id").parse(PlanId),
         netns=node.field("netns").parse(NetnsPath),
@@ -228,17 +239,18 @@ def _note(node: Node) -> str:
     return node.text()
 
 
-def _rendered(changes: tuple[Change, ...], node: Node, templates: Templates) -> tuple[Command, ...]:
+def _rendered(changes: Sequence[Change], node: Node, templates: Templates) -> Sequence[Command]:
     """Return the commands of changes that somebody else wrote; one that no plan can hold is bad input, not a bug."""
     try:
-        return templates.commands(changes)
+        commands = templates.commands(changes)
+        len(commands)  # rendered, however many they are
     except RenderError as error:
         raise node.field("changes").error(str(error)) from None
+    return commands
 
 
 def _checksum(document: dict[str, Any]) -> str:
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"sha256:{_CHECKED.sha256(document)}"
 
 
 def _check_checksum(node: Node) -> None:

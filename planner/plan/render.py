@@ -11,7 +11,8 @@ import functools
 import itertools
 import re
 import shlex
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import overload
 
 import jinja2
 from attrs import evolve, field
@@ -28,6 +29,8 @@ _COMMAND_MARK = "$ "
 _JOINED_MARK = "& "
 _STDIN_MARK = "| "
 _UNQUOTED = re.compile(r"[A-Za-z0-9 ._:/@%+=,~^*-]*")
+# Words that shlex.quote leaves as they are, which it looks at one by one.
+_UNQUOTED_WORDS = re.compile(r"[A-Za-z0-9_@%+=:,./-]+(?: [A-Za-z0-9_@%+=:,./-]+)*")
 _TRIM = True
 # What a compiled template hangs on besides its text.
 COMPILED_FOR = f"jinja-{jinja2.__version__}-trim-{_TRIM}"
@@ -35,6 +38,8 @@ COMPILED_FOR = f"jinja-{jinja2.__version__}-trim-{_TRIM}"
 _INCLUDE = re.compile(r'^[ ]*(?={% include "[a-z0-9_/]+\.j2" %})|{% include "([a-z0-9_/]+\.j2)" %}', re.MULTILINE)
 # Changes whose commands are remembered: each is rendered to show it, to run it, to roll it back and to verify that.
 _REMEMBERED = 4096
+# The commands of so many changes are kept.
+_KEPT = 16384
 
 # The words of a command, its standard input, and whether that may be joined.
 _Words = tuple[tuple[str, ...], str | None, bool]
@@ -64,12 +69,46 @@ class Command:
     @property
     def line(self) -> str:
         """Return the words as a POSIX shell reads them, without namespace and standard input."""
-        return shlex.join(self.argv)
+        line = " ".join(self.argv)
+        is_plain = _UNQUOTED_WORDS.fullmatch(line) and line.count(" ") == len(self.argv) - 1
+        return line if is_plain else shlex.join(self.argv)
 
     @property
     def program(self) -> str:
         """Return the name of the program."""
         return self.argv[0]
+
+
+class _Rendered(Sequence[Command]):
+    """Commands that are rendered again whenever they are gone through: kept, very many would fill the memory."""
+
+    def __init__(self, render: Callable[[], Iterator[Command]]) -> None:
+        self._render = render
+
+    def __iter__(self) -> Iterator[Command]:
+        return self._render()
+
+    @functools.cached_property
+    def _count(self) -> int:
+        return sum(1 for _ in self)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> Command: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Command, ...]: ...
+    def __getitem__(self, at: int | slice) -> Command | tuple[Command, ...]:
+        return tuple(self)[at]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and all(
+            one == another for one, another in itertools.zip_longest(self, other)
+        )
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
 
 
 class Templates:
@@ -88,30 +127,32 @@ class Templates:
             trim_blocks=_TRIM,
             lstrip_blocks=_TRIM,
         )
-        self._shapes: dict[Hashable, tuple[str, tuple[_Words, ...]]] = {}
+        self._shapes: dict[Hashable, tuple[str, tuple[Command, ...]]] = {}
+        self._last: tuple[Hashable, tuple[str, tuple[Command, ...]]] | None = None
         self._rendered = functools.lru_cache(_REMEMBERED)(lambda change: _split(self.render(change)))
 
-    def _words(self, change: Change) -> tuple[_Words, ...]:
+    def _commands_of(self, change: Change, index: int) -> tuple[Command, ...]:
         """Return the commands of a change, if need be from those of another resource of which but one word differs."""
         kind = kind_of(change.resource)
         shape = kind.shape(change.resource)
         if shape is None:
-            return self._rendered(change)
+            return tuple(_command(words, change, (index,)) for words in self._rendered(change))
         common, own_word = shape
         key = (kind.name, common, change.before, change.after)
-        if key not in self._shapes:
-            self._shapes[key] = self._shape(change)
-        its_word, rendered = self._shapes[key]
-        return tuple(
-            (tuple([own_word if word == its_word else word for word in argv]), stdin, is_joined)
-            for argv, stdin, is_joined in rendered
-        )
+        last = self._last
+        if last is None or last[0] != key:  # neighbours are most often alike, and comparing is less than hashing
+            last = self._last = (key, self._shape(key, change))
+        its_word, commands = last[1]
+        return tuple([_like(command, its_word, own_word, change, index) for command in commands])
 
-    def _shape(self, change: Change) -> tuple[str, tuple[_Words, ...]]:
-        resource, word = kind_of(change.resource).stand_in(change.resource)
-        if len(self._shapes) >= _REMEMBERED:
-            self._shapes.clear()
-        return word, self._rendered(evolve(change, resource=resource, reason=""))
+    def _shape(self, key: Hashable, change: Change) -> tuple[str, tuple[Command, ...]]:
+        if key not in self._shapes:
+            if len(self._shapes) >= _REMEMBERED:
+                self._shapes.clear()
+            resource, word = kind_of(change.resource).stand_in(change.resource)
+            other = evolve(change, resource=resource, reason="")
+            self._shapes[key] = word, tuple(_command(words, other, ()) for words in self._rendered(other))
+        return self._shapes[key]
 
     def render(self, change: Change) -> str:
         """Return the text of the block that carries out ``change`` (add, remove or change).
@@ -135,22 +176,29 @@ class Templates:
         except jinja2.TemplateError as error:
             raise RenderError(f"{template.name}, {block}: {error}") from error
 
-    def commands(self, changes: Iterable[Change]) -> tuple[Command, ...]:
-        """Return the commands that carry out ``changes`` in order; those that go together are one command."""
-        wanted = tuple(changes)
-        found = [
-            command
-            for key, run in itertools.groupby(enumerate(wanted), key=lambda item: _together_key(item[1]))
-            for command in (self._at_once(tuple(run)) if key is not None else self._one_by_one(run))
-        ]
-        return _joined(_gathered(found, wanted))
+    def commands(self, changes: Iterable[Change]) -> Sequence[Command]:
+        """Return the commands that carry out ``changes`` in order; those that go together are one command.
 
-    def _one_by_one(self, changes: Iterable[tuple[int, Change]]) -> Iterator[Command]:
+        Of very many changes they are rendered when they are looked at, and RenderError raised only then.
+        """
+        wanted = changes if isinstance(changes, Sequence) else tuple(changes)
+        return tuple(self._each(wanted)) if len(wanted) <= _KEPT else _Rendered(lambda: self._each(wanted))
+
+    def _each(self, changes: Sequence[Change]) -> Iterator[Command]:
+        found = (
+            each
+            for key, run in itertools.groupby(enumerate(changes), key=lambda item: _together_key(item[1]))
+            for each in (self._at_once(tuple(run)) if key is not None else self._one_by_one(run))
+        )
+        return _joined(_gathered(found))
+
+    def _one_by_one(self, changes: Iterable[tuple[int, Change]]) -> Iterator[tuple[Change, Command]]:
         for index, change in changes:
             if not change.happens_by_itself:
-                yield from (_command(words, change, (index,)) for words in self._words(change))
+                for command in self._commands_of(change, index):
+                    yield change, command
 
-    def _at_once(self, changes: tuple[tuple[int, Change], ...]) -> Iterator[Command]:
+    def _at_once(self, changes: tuple[tuple[int, Change], ...]) -> Iterator[tuple[Change, Command]]:
         """Yield the command of neighbouring changes that one command makes; a single one is made as always."""
         if len(changes) == 1:
             yield from self._one_by_one(changes)
@@ -158,7 +206,7 @@ class Templates:
         first = changes[0][1]
         for words in _split(self._block(self._template(first), "together", first)):
             commands = [_command(words, change, (index,)) for index, change in changes]
-            yield functools.reduce(_both, commands)
+            yield first, functools.reduce(_both, commands)
 
 
 def _with_includes(text: str, sources: Mapping[str, str]) -> str:
@@ -197,6 +245,20 @@ def _command(words: _Words, change: Change, indexes: tuple[int, ...]) -> Command
     )
 
 
+def _like(command: Command, its_word: str, own_word: str, change: Change, index: int) -> Command:
+    """Return the command of a change that is like that of another one but for a word."""
+    return Command(
+        tuple([own_word if word == its_word else word for word in command.argv]),
+        change.netns,
+        command.stdin,
+        (index,),
+        command.touches,
+        command.features,
+        command.stops_at_failure,
+        command.is_joined,
+    )
+
+
 def quote(value: object) -> str:
     """Return a template's value as one shell word (jinja2's finalize); RenderError if its type is not validated."""
     if isinstance(value, jinja2.Undefined):
@@ -231,16 +293,19 @@ def _words_of(line: str) -> tuple[str, ...]:
     return tuple(line.split() if _UNQUOTED.fullmatch(line) else shlex.split(line))
 
 
-def _gathered(commands: Sequence[Command], changes: Sequence[Change]) -> Iterator[Command]:
-    """Yield the commands; of changes that only make something, what makes it first, then all that may be joined."""
+def _gathered(commands: Iterable[tuple[Change, Command]]) -> Iterator[Command]:
+    """Yield the commands; of changes that only make something, what makes it first, then all that may be joined.
 
-    def kind(command: Command) -> tuple[bool, NetnsPath | None]:
-        change = changes[command.changes[0]]
+    Each comes with the change that it carries out, the first of several.
+    """
+
+    def kind(item: tuple[Change, Command]) -> tuple[bool, NetnsPath | None]:
+        change, command = item
         return kind_of(change.resource).only_makes(change), command.netns
 
     for (only_makes, _), run in itertools.groupby(commands, kind):
-        together = tuple(run)
-        yield from _joined_side_by_side(together) if only_makes else together
+        found = (command for _, command in run)
+        yield from _joined_side_by_side(tuple(found)) if only_makes else found
 
 
 def _joined_side_by_side(run: Sequence[Command]) -> tuple[Command, ...]:
@@ -255,16 +320,18 @@ def _joined_side_by_side(run: Sequence[Command]) -> tuple[Command, ...]:
     return tuple(run[at] for at in sorted(range(len(run)), key=rank))
 
 
-def _joined(commands: Iterable[Command]) -> tuple[Command, ...]:
-    """Return the commands, neighbours of the same words that may be joined as one with the input of all."""
-    found: list[Command] = []
+def _joined(commands: Iterable[Command]) -> Iterator[Command]:
+    """Yield the commands, neighbours of the same words that may be joined as one with the input of all."""
+    last: Command | None = None
     for command in commands:
-        last = found[-1] if found else None
         if last and last.is_joined and command.is_joined and (last.argv, last.netns) == (command.argv, command.netns):
-            found[-1] = evolve(_both(last, command), stdin=f"{last.stdin or ''}{command.stdin or ''}")
-        else:
-            found.append(command)
-    return tuple(found)
+            last = evolve(_both(last, command), stdin=f"{last.stdin or ''}{command.stdin or ''}")
+            continue
+        if last:
+            yield last
+        last = command
+    if last:
+        yield last
 
 
 def _both(one: Command, other: Command) -> Command:

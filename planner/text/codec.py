@@ -19,6 +19,7 @@ import attrs
 
 from planner.text import values
 from planner.text.document import Node
+from planner.text.pieces import FEW, listed
 
 T = TypeVar("T")
 _Read = Callable[[Node], Any]
@@ -49,11 +50,26 @@ def to_json(value: object) -> Any:
     return _writer(kind)(value)
 
 
+def to_document(value: object) -> Any:
+    """Return the same, with a tuple of very many as Items."""
+    kind: Any = type(value)
+    return _document_writer(kind)(value)
+
+
+@functools.cache
+def _document_writer(kind: Any) -> _Write:
+    if attrs.has(kind):
+        return _class_writer(kind, to_document)
+    if issubclass(kind, tuple):
+        return lambda value: listed(to_document if len(value) <= FEW else to_json, value)
+    return _writer(kind)
+
+
 @functools.cache
 def _writer(kind: type) -> _Write:
     """Return the function that writes a ``kind``; made once for each."""
     if attrs.has(kind):
-        return _class_writer(kind)
+        return _class_writer(kind, to_json)
     if issubclass(kind, tuple):
         return lambda value: [to_json(item) for item in value]
     if issubclass(kind, (str, *ADDRESS_TYPES)):
@@ -61,7 +77,7 @@ def _writer(kind: type) -> _Write:
     return lambda value: value
 
 
-def _class_writer(kind: type) -> _Write:
+def _class_writer(kind: type, write_item: _Write) -> _Write:
     fields = attrs.fields(kind)
     names, defaults = [field.name for field in fields], [field.default for field in fields]
     tag: dict[str, Any] = getattr(kind, "TAG", {})
@@ -74,7 +90,7 @@ def _class_writer(kind: type) -> _Write:
         found = dict(tag)
         for name, default, item in zip(names, defaults, items_of(value)):  # noqa: B905  the name added is left over
             if item is not default and (item != default or type(item) is not type(default)):
-                found[name] = to_json(item)
+                found[name] = write_item(item)
         return found
 
     return write

@@ -120,23 +120,23 @@ class Node:
         value = self._object().get(key)
         if value is None:
             raise self.error(f"{shown(key)} is missing")
-        return self._at(key, value)
+        return self.element(key, value)
 
     def optional(self, key: str, read: Callable[[Node], T], default: T) -> T:
         """Return ``read`` of the element under ``key``, or ``default`` if it is missing or null."""
         value = self._object().get(key)
-        return default if value is None else read(self._at(key, value))
+        return default if value is None else read(self.element(key, value))
 
     def maybe(self, key: str, read: Callable[[Node], T]) -> T | None:
         """Return ``read`` of the element under ``key``, or None if it is missing or null."""
         value = self._object().get(key)
-        return None if value is None else read(self._at(key, value))
+        return None if value is None else read(self.element(key, value))
 
     def items(self) -> Iterator[Node]:
         """Yield the elements of this list."""
         if not isinstance(self.value, list):
             raise self.error(f"a list is wanted, not {shown(self.value)}")
-        return (self._at(index, item) for index, item in enumerate(self.value))
+        return (self.element(index, item) for index, item in enumerate(self.value))
 
     def each(self, read: Callable[[Node], T]) -> tuple[T, ...]:
         """Return ``read`` of every element of this list."""
@@ -148,7 +148,7 @@ class Node:
 
     def members(self) -> Iterator[tuple[str, Node]]:
         """Yield the keys of this object with their elements."""
-        return ((key, self._at(key, value)) for key, value in self._object().items())
+        return ((key, self.element(key, value)) for key, value in self._object().items())
 
     def only(self, *known: str) -> None:
         """Refuse keys other than ``known``."""
@@ -200,7 +200,7 @@ class Node:
         except ValueError as error:
             raise self.error(str(error)) from None
 
-    def _at(self, key: str | int, value: object) -> Node:
+    def element(self, key: str | int, value: object) -> Node:
         """Return the element ``value`` under ``key`` of this one."""
         element = Node(value, "")
         element._within, element._key = self, key

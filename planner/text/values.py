@@ -32,6 +32,7 @@ IpNetwork = IPv4Network | IPv6Network
 # IFNAMSIZ is 16 with the terminating zero (netdevice(7)).
 _MAX_INTERFACE_NAME = 15
 _SHOWN = 60
+_OCTETS = {str(octet): octet for octet in range(256)}
 # How many words, addresses and so on are remembered: looking again at a namespace is mostly meeting the same again.
 _REMEMBERED = 4096
 
@@ -221,10 +222,20 @@ def parse_interface(text: str) -> IpInterface:
 @functools.lru_cache(_REMEMBERED)
 def parse_network(text: str) -> IpNetwork:
     """Return the network in ``text`` (host bits refused; a bare address is a network of one)."""
-    found = _without_zone(text, r"[^/]+(?:/[0-9]{1,3})?", ip_network)
+    found = _ipv4_network(text) or _without_zone(text, r"[^/]+(?:/[0-9]{1,3})?", ip_network)
     if found is None:
         raise ValueError(f"{shown(text)} is not a network (such as 10.1.0.0/16)")
     return found
+
+
+def _ipv4_network(text: str) -> IpNetwork | None:
+    """Return what most of very many routes lead to, in half the time; None for what may be anything else."""
+    try:
+        address, length = text.split("/")
+        first, second, third, fourth = (_OCTETS[octet] for octet in address.split("."))
+        return IPv4Network((first << 24 | second << 16 | third << 8 | fourth, _OCTETS[length]))
+    except (ValueError, KeyError):
+        return None
 
 
 def _without_zone(text: str, shape: str, parser: Callable[[str], T]) -> T | None:

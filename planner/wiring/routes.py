@@ -7,7 +7,7 @@ behind as well. What has to come before others that stay is therefore added, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, field
@@ -26,7 +26,7 @@ from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, RouteFact
 from planner.guest.needs import moves_to_guest
 from planner.kinds.route import KERNEL, Route, RouteState
 from planner.text.frozen import frozen
-from planner.text.values import InterfaceName, IpNetwork, NetnsPath
+from planner.text.values import InterfaceName, IpAddress, IpNetwork, NetnsPath
 from planner.wiring.temporaries import Reachability
 
 _LOCAL = "local"
@@ -84,14 +84,7 @@ def strip_routes(links: Sequence[LinkFact], facts: NamespaceFacts, added: Sequen
     """
     names = {link.name for link in links}
     sources = {fact.resource.address.ip for fact in added}
-    explicit = explicit_routes(facts)
-    touched = {
-        fact.resource
-        for fact in explicit
-        if names & set(fact.resource.links) or (fact.resource.source in sources and fact.resource.source is not None)
-    }
-    by_hand = {fact.resource for fact in explicit}
-    made = {fact.resource for fact in facts.routes if names & set(fact.resource.links)} - by_hand
+    touched, made = _by_hand_and_made(names, sources, facts)
     expected = tuple(route for fact in added for route in _made_with(fact, facts))
     separate = set(_of_shared_prefixes(added, made))
     late: set[Route] = set()
@@ -99,13 +92,27 @@ def strip_routes(links: Sequence[LinkFact], facts: NamespaceFacts, added: Sequen
         found = [fact.resource for fact in group]
         separate |= _out_of_place(found, touched, made - separate, expected)
         late |= _tail(found, touched | separate)
-    moved = _places_meanwhile(late - touched - separate, touched | made, facts)
-    gone = touched | separate | moved.keys()
+    moved = _places_meanwhile(late - touched - separate, touched | made, facts) if late else {}
+    gone = touched
+    gone |= separate | moved.keys()
     going = [fact for fact in facts.routes if fact.resource in gone]
     _check(going)
-    removed = tuple(_ordered(going, late))
-    temporaries = _temporaries(removed, moved, facts)
+    removed = tuple(_ordered(going, late, facts.shared_destinations))
+    temporaries = _temporaries(removed, gone, moved, facts)
     return StrippedRoutes(removed, moved, frozenset(separate), frozenset(late), temporaries, facts)
+
+
+def _by_hand_and_made(
+    names: set[InterfaceName], sources: Collection[IpAddress], facts: NamespaceFacts
+) -> tuple[set[Route], set[Route]]:
+    """Return the routes that somebody added and that go with the links or sources, and the links' other ones."""
+    by_hand = {fact.resource for fact in explicit_routes(facts)}
+    on_links = {fact.resource for fact in facts.routes if not names.isdisjoint(fact.resource.links)}
+    made = on_links - by_hand
+    touched = {
+        route for route in by_hand if route in on_links or (route.source is not None and route.source in sources)
+    }
+    return touched, made
 
 
 def comes_late(route: Route) -> bool:
@@ -197,34 +204,41 @@ def _places_meanwhile(moved: set[Route], gone: set[Route], facts: NamespaceFacts
     return found
 
 
-def _ordered(routes: list[RouteFact], late: set[Route]) -> list[RouteFact]:
+def _ordered(routes: list[RouteFact], late: set[Route], shared: Collection[IpNetwork]) -> list[RouteFact]:
     """Return the routes in an order in which each is removed, and not another, and comes back reachable in its place.
 
     Routes through a gateway go first, local entries last, since others may need them as their source. Of equal IPv4
     routes the kernel deletes the first that fits: they go as listed, but the last first of those that come behind.
+    Only destinations that several routes have (``shared``) can have both kinds.
     """
     by_gateway: dict[tuple[object, ...], set[bool]] = {}
-    for fact in routes:
-        by_gateway.setdefault(_rank(fact.resource), set()).add(fact.resource.has_gateway)
+    for fact in routes if shared else ():
+        if fact.resource.dst in shared:
+            by_gateway.setdefault(_rank(fact.resource), set()).add(fact.resource.has_gateway)
     forward = [fact for fact in routes if fact.resource.dst.version == 4 and fact.resource not in late]
     backward = [fact for fact in reversed(routes) if fact.resource.dst.version == 6 or fact.resource in late]
 
     def level(fact: RouteFact) -> int:
-        found = by_gateway[_rank(fact.resource)]
-        return 3 if fact.resource.type == _LOCAL else (False in found) + (True not in found)
+        route = fact.resource
+        if route.type == _LOCAL:
+            return 3
+        if not by_gateway or route.dst not in shared:
+            return 0 if route.has_gateway else 2
+        found = by_gateway[_rank(route)]
+        return (False in found) + (True not in found)
 
     return sorted(forward + backward, key=level)
 
 
 def _temporaries(
-    removed: tuple[RouteFact, ...], moved: Mapping[Route, int], facts: NamespaceFacts
+    removed: tuple[RouteFact, ...], gone: Collection[Route], moved: Mapping[Route, int], facts: NamespaceFacts
 ) -> dict[Route, tuple[Route, ...]]:
     """Return what routes need while they are added, where they need something.
 
     By then what goes through no gateway is there, unless it has equals that do.
     """
-    gone = {fact.resource for fact in removed}
-    mixed = {_rank(route) for route in gone if route.has_gateway}
+    shared = facts.shared_destinations
+    mixed = {_rank(route) for route in gone if route.has_gateway and route.dst in shared} if shared else ()
 
     def is_ready(route: Route) -> bool:
         return route not in gone or (not route.has_gateway and _rank(route) not in mixed)
@@ -262,6 +276,6 @@ def _reason(fact: RouteFact, names: set[InterfaceName]) -> str:
     if fact.state.learnt:
         own = fact.resource.protocol == KERNEL
         return "comes back with its address" if own else "comes back with the next router advertisement"
-    if not names & set(fact.resource.links):
+    if names.isdisjoint(fact.resource.links):
         return "would go with its source address"
     return "moves to the VM" if moves_to_guest(fact) else "the VM has no use for it"

@@ -7,7 +7,7 @@ the source, comes just before it and goes just behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import cached_property
 from ipaddress import ip_network
 
@@ -34,13 +34,20 @@ class Reachability:
     facts: NamespaceFacts
     is_ready: Callable[[Route], bool] = field(repr=False)
     _found: dict[tuple[IpAddress, InterfaceName, Keyword], bool] = field(factory=dict, init=False, repr=False)
+    _without: set[Hashable] = field(factory=set, init=False, repr=False)
 
     def temporary_routes(self, route: Route) -> tuple[Route, ...]:
         """Return the routes without which ``route`` can't be added: none for most.
 
         Raises Refused if nothing would help.
         """
+        # Of very many routes most go the same way, whose gateways they do not lead to themselves.
+        ways = (route.nexthops, route.source, route.table, route.nhid, route.dst.version)
+        if ways in self._without and not _leads_to_gateway(route):
+            return ()
         found = tuple(dict.fromkeys((*self._for_source(route), *self._for_gateways(route))))
+        if not found and not _leads_to_gateway(route):
+            self._without.add(ways)
         taken = next((other for other in found if self._is_taken(other)), None)
         if taken is not None:
             raise Refused(f"{route} could only be added again with {taken}, but there is one: remove one of them")
@@ -48,7 +55,7 @@ class Reachability:
 
     def _is_taken(self, route: Route) -> bool:
         """Say whether a temporary route would be taken for another, or come behind one that counts."""
-        found = self._by_dst.get((route.table, route.dst), ())
+        found = self._by_dst.get(route.table, {}).get(route.dst, ())
         if route.dst.version == 4:
             return route in found
         return any(other.metric == route.metric for other in found)
@@ -115,7 +122,7 @@ class Reachability:
             network = ip_network((address, length), strict=False)
             found = [
                 route
-                for route in self._by_dst.get((table, network), ())
+                for route in self._by_dst.get(table, {}).get(network, ())
                 if route != but and (link is None or link in route.links or not route.links)
             ]
             if found:
@@ -131,19 +138,28 @@ class Reachability:
         return found
 
     @cached_property
-    def _by_dst(self) -> dict[tuple[Keyword, IpNetwork], list[Route]]:
-        found: dict[tuple[Keyword, IpNetwork], list[Route]] = {}
+    def _by_dst(self) -> dict[Keyword, dict[IpNetwork, tuple[Route, ...]]]:
+        found: dict[Keyword, dict[IpNetwork, tuple[Route, ...]]] = {}
         for fact in self.facts.routes:
-            found.setdefault((fact.resource.table, fact.resource.dst), []).append(fact.resource)
+            table = found.setdefault(fact.resource.table, {})
+            own = (fact.resource,)
+            others = table.setdefault(fact.resource.dst, own)
+            if others is not own:
+                table[fact.resource.dst] = others + own
         return found
 
     @cached_property
     def _lengths(self) -> dict[tuple[Keyword, int], list[int]]:
         """Return the lengths of the prefixes in each table, the longest first."""
         found: dict[tuple[Keyword, int], set[int]] = {}
-        for table, dst in self._by_dst:
-            found.setdefault((table, dst.version), set()).add(dst.prefixlen)
+        for table, destinations in self._by_dst.items():
+            for dst in destinations:
+                found.setdefault((table, dst.version), set()).add(dst.prefixlen)
         return {key: sorted(lengths, reverse=True) for key, lengths in found.items()}
+
+
+def _leads_to_gateway(route: Route) -> bool:
+    return any(hop.via is not None and hop.via in route.dst for hop in route.nexthops)
 
 
 def _host_route(gateway: IpAddress, link: InterfaceName, table: Keyword) -> Route:

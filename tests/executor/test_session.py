@@ -16,6 +16,7 @@ import pytest
 
 from executor.errors import ExecutorError, HostError, TimedOut
 from executor.netns.namespace import Namespace
+from executor.process import ip_batch
 from executor.process.ip_batch import IpBatch, batch_line
 from tests.executor.helpers_netns import ip, name_of
 from tests.support import eventually
@@ -81,6 +82,24 @@ def test_large_answers_and_many_questions_do_not_block_each_other(namespace: Nam
         assert all(reply.ok for reply in session.run_many(routes))
         answers = session.run_many([("ip", "route", "show")] * 20)
     assert {len(json.loads(reply.stdout)) for reply in answers} == {2000}
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+def test_an_answer_is_the_same_wherever_it_is_cut(
+    namespace: Namespace, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe may give the bytes in any pieces, those of a character too."""
+    alias = "ein \xe4\u20ac"
+    commands = [SHOW_LO, ("ip", "link", "show", "dev", "nope"), ("ip", "route", "show")]
+    subprocess.run(["ip", "-n", name_of(namespace.path), "link", "set", "lo", "alias", alias], check=True)
+    with IpBatch(namespace, timeout=30) as session:
+        whole = session.run_many(commands)
+        monkeypatch.setattr(ip_batch, "_CHUNK", size)
+        pieces = session.run_many(commands)
+    assert alias in whole[0].stdout
+    assert [(reply.rc, reply.stdout, reply.stderr) for reply in pieces] == [
+        (reply.rc, reply.stdout, reply.stderr) for reply in whole
+    ]
 
 
 def test_an_answer_as_text_is_what_ip_prints(namespace: Namespace) -> None:

@@ -20,14 +20,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the facts of a namespace as JSON."""
-    from executor.cli.printing import print_json
+    from itertools import chain
+
+    from executor.cli.output import put_pieces
     from executor.netns.naming import resolve_netns
     from executor.observe.elsewhere import with_functions
     from executor.observe.observe import observe_netns
     from executor.trust.privileges import require_privileges
-    from planner.text.codec import to_json
+    from planner.text.codec import to_document
+    from planner.text.pieces import indented
 
     require_privileges()
     facts = observe_netns(resolve_netns(arguments.netns), timeout=arguments.timeout)
-    print_json(to_json(with_functions(facts, timeout=arguments.timeout)))
+    put_pieces(chain(indented(to_document(with_functions(facts, timeout=arguments.timeout))), "\n"))
     return 0
