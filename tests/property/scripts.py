@@ -27,8 +27,8 @@ _numbers = itertools.count(1)
 
 
 _NOT_BY_NETLINK = ("link", "bridge", "nft", "qdisc")
-# A link that was never up listens to it, and one that went down does not.
-_EVERY_NODE = " 2:333300000001"
+# A link that was never up listens to those of all nodes and of all routers, and one that went down does not.
+_WHILE_NEVER_UP = (" 2:333300000001", " 2:333300000002")
 _SYSCTLS = ("net/ipv4/conf", "net/ipv6/conf", "net/bridge")
 
 
@@ -107,7 +107,7 @@ class Site:
         texts = self.pod.run("sh", "-e", stdin=script).out.split("\n== end\n")
         found = dict(zip(_NOT_BY_NETLINK, texts, strict=False))
         for table, lines in raw_dump(self.pod).items():
-            found[f"raw {table}"] = "\n".join(line for line in lines if not line.endswith(_EVERY_NODE))
+            found[f"raw {table}"] = "\n".join(line for line in lines if not line.endswith(_WHILE_NEVER_UP))
         found["sysctl"] = self.pod.inside(_read_sysctls)
         host = "addr show scope global\nneigh show nud permanent\n"
         found["host"] = self.host.run("ip", "-o", "-batch", "-", stdin=host).out
