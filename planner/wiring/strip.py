@@ -33,6 +33,7 @@ NONE = Keyword("none")
 STABLE_PRIVACY = Keyword("stable-privacy")
 EUI64 = Keyword("eui64")
 _STABLE_MODES = ("stable_secret", "random")
+_NO_ARP = Keyword("NOARP")
 ZERO = SysctlValue("0")
 
 
@@ -182,6 +183,7 @@ def remove_addresses(
     """
     ordered = removal_order(links, facts)
     _refuse_shared(ordered, facts)
+    _refuse_unprobed(ordered, {link.name for link in links if _NO_ARP in link.flags})
     stripped = stripped or strip_routes(links, facts, ordered[::-1])
     generated = {address: mode for link in links for address, mode in _generated(link, facts).items()}
     changes = []
@@ -215,6 +217,19 @@ def _refuse_shared(removed: list[AddressFact], facts: NamespaceFacts) -> None:
             raise Refused(
                 f"{fact.resource} is also on {other.link}, in another prefix; its local routes could not come back: "
                 "remove one of them"
+            )
+
+
+def _refuse_unprobed(removed: list[AddressFact], links: set[InterfaceName]) -> None:
+    """Raise Refused for an IPv6 address that is being probed for, on one of ``links``, which do that no more.
+
+    They have no ARP since: the kernel would take the address for known at once (addrconf.c, addrconf_dad_begin).
+    """
+    for fact in removed:
+        if fact.state.tentative and fact.resource.link in links:
+            raise Refused(
+                f"{fact.resource} is still to be probed for, which a link with 'arp off' never does: it could not come "
+                "back like that; remove it first"
             )
 
 
