@@ -15,10 +15,12 @@ import difflib
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from tests.support.namespaces import Namespace
+if TYPE_CHECKING:
+    from tests.support.namespaces import Namespace
 
 _DUMP_REQUEST = 0x301
 _ERROR, _DONE = 2, 3
@@ -125,6 +127,23 @@ TABLES = {
     "rule": Table(34, bytes(12), 12, _plain),
     "nexthop": Table(106, bytes(8), 8, _plain),
 }
+
+
+@frozen
+class LinkRecord:
+    """What a link's record says of its state: IFF_* of <linux/if.h>, and IF_OPER_*."""
+
+    name: str
+    flags: int
+    state: int
+
+
+def dump_links() -> list[LinkRecord]:
+    """Return the links of this thread's namespace."""
+    return [
+        LinkRecord(found[3].rstrip(b"\0").decode("utf-8", "replace"), struct.unpack("<8xI4x", header)[0], found[16][0])
+        for header, found in _records(Table(18, bytes(16), 16, _plain))
+    ]
 
 
 def raw_dump(namespace: Namespace) -> dict[str, list[str]]:
