@@ -23,13 +23,13 @@ def prefix_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
     """Return the connected routes that come with an address (fib_add_ifaddr, addrconf_prefix_route).
 
     IPv4 makes none for a /32 without a peer; with a peer it is the peer's prefix. IPv6 makes one for a /128 too, and
-    a second one to the peer. For a secondary IPv4 address, which has none of its own, the primary's is meant.
+    a second one to the peer, with ``noprefixroute`` as well. For a secondary IPv4 address, which has none of its own,
+    the primary's is meant.
     """
-    if NO_PREFIX_ROUTE in state.flags:
-        return ()
+    is_silent = NO_PREFIX_ROUTE in state.flags
     if address.address.version == 4:
-        return _ipv4_routes(address, state)
-    prefixes: list[IpNetwork] = [address.address.network]
+        return () if is_silent else _ipv4_routes(address, state)
+    prefixes: list[IpNetwork] = [] if is_silent else [address.address.network]
     if address.peer is not None:
         prefixes.append(ip_network(address.peer))
     metric = state.metric or _IPV6_METRIC
@@ -128,7 +128,7 @@ def _kernel_made(fact: RouteFact, made: Collection[object]) -> bool:
         return False
     if route.dst.version == 6:  # what is added by hand has a metric
         return route.metric == 0 or route.dst.is_multicast
-    return "lo" in route.links or route.type == "anycast" or _local_key(route) in made
+    return "lo" in route.links or _local_key(route) in made
 
 
 def _local_key(route: Route) -> tuple[object, ...]:
@@ -151,13 +151,16 @@ def _with_primaries(addresses: Iterable[AddressFact]) -> Iterator[tuple[AddressF
         yield fact, primaries.setdefault((fact.resource.link, fact.resource.subnet), fact.resource)
 
 
-def _comes_late(route: Route, fact: AddressFact) -> bool:
-    """Say whether the kernel makes a route some time after the address, so that its absence says nothing.
+def comes_late(route: Route, address: Address) -> bool:
+    """Say whether the kernel makes a route some time after its address: it can't go again just behind that.
 
-    That to an IPv6 peer is made from a work queue, once the address is no longer probed for (addrconf.c).
+    IPv6's local entry, and just behind it the route to a peer, are made from a work queue, once the address is no
+    longer probed for (addrconf.c, __ipv6_ifa_notify).
     """
-    peer = fact.resource.peer
-    return route.dst.version == 6 and peer is not None and route.dst == ip_network(peer)
+    if route.dst.version != 6:
+        return False
+    is_to_peer = address.peer is not None and route.dst == ip_network(address.peer)
+    return is_to_peer or (route.table == LOCAL_TABLE and route.type == "local")
 
 
 def absent_prefixes(
@@ -175,10 +178,18 @@ def absent_prefixes(
         if address.link in down or is_secondary:
             found.append(fact)
             continue
-        expected = [route for route in prefix_routes(address, fact.state) if not _comes_late(route, fact)]
+        expected = [route for route in prefix_routes(address, fact.state) if not comes_late(route, address)]
         absent = tuple(route.dst for route in expected if route not in routes)
         found.append(evolve(fact, state=evolve(fact.state, absent_routes=absent)))
     return tuple(found)
+
+
+def _absent_to_peer(fact: AddressFact, there: Collection[object], routes: Collection[Route]) -> tuple[Route, ...]:
+    """Return the route to an IPv6 peer if it is not among ``routes``, though the entry made just before it is."""
+    if not any(_local_key(entry) in there for entry in ipv6_local_routes(fact.resource)[:1]):
+        return ()
+    made = prefix_routes(fact.resource, fact.state)
+    return tuple(route for route in made if route not in routes and comes_late(route, fact.resource))
 
 
 def absent_local_routes(
@@ -186,7 +197,8 @@ def absent_local_routes(
 ) -> tuple[AddressFact, ...]:
     """Return the addresses, each with those of its entries of the local table that somebody removed.
 
-    IPv6 makes its own only once an address is not probed for any more, and the multicast prefix with the first.
+    IPv6 makes its own only once an address is not probed for any more, and the multicast prefix with the first. On a
+    link that is down there is of IPv4 the entry of the address itself, and none of IPv6.
     """
     there = {_local_key(route) for route in routes if route.table == LOCAL_TABLE}
     knows_ipv6 = any(route.table == LOCAL_TABLE and route.dst.version == 6 for route in routes)
@@ -194,14 +206,16 @@ def absent_local_routes(
     found = []
     for fact, primary in _with_primaries(addresses):
         link = fact.resource.link
-        if link in down or link == "lo":
+        if link == "lo" or (link in down and fact.resource.address.version == 6):
             expected: tuple[Route, ...] = ()
         elif fact.resource.address.version == 4:
             expected = local_routes(fact.resource, primary, fact.state)
+            expected = expected[:1] if link in down else expected
         else:
             expected = (multicast_route(link),) if link in ready else ()
             if knows_ipv6 and not fact.state.tentative:
                 expected += ipv6_local_routes(fact.resource)[:1]
         absent = tuple(route for route in expected if _local_key(route) not in there)
+        absent += _absent_to_peer(fact, there, routes)
         found.append(evolve(fact, state=evolve(fact.state, unmade_routes=absent)) if absent else fact)
     return tuple(found)

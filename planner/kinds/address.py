@@ -54,8 +54,9 @@ class AddressState:
     from a router advertisement, which will bring it back. ``absent_routes``: the prefix routes that the kernel makes
     with the address but that somebody had removed, so that they have to go again (ptp does that).
     ``unmade_routes``: other routes that it makes and that go again: they were not there, or are changes of their own.
-    ``generated``: the link's address generation mode, if the kernel made the address by that, and makes it again;
-    ``generated_from``: from which MAC, if that is not the link's any more.
+    ``generated``: the address generation mode by which the kernel made the address, and makes it again;
+    ``generated_from``: from which MAC, if that is not the link's any more; ``generated_once``: the link's mode is
+    another one by now.
     ``made_by``: ``kernel_ll`` for such a one, ``kernel_ra`` if an advertisement did; None if somebody or nobody knows.
     ``kept``: it was there when its link, which is down, was up.
     """
@@ -73,6 +74,7 @@ class AddressState:
     unmade_routes: tuple[Route, ...] = ()
     generated: Keyword | None = None
     generated_from: GeneratedFrom | None = None
+    generated_once: bool = False
     made_by: Keyword | None = None
     kept: Kept | None = None
 
@@ -99,7 +101,7 @@ class AddressState:
             return self
         valid, preferred = finite(self.valid_lft), finite(self.preferred_lft)
         settled = evolve(self, valid_lft=valid, preferred_lft=preferred, tentative=False, unmade_routes=())
-        return evolve(settled, generated=None, generated_from=None, made_by=None, kept=None)
+        return evolve(settled, generated=None, generated_from=None, generated_once=False, made_by=None, kept=None)
 
     @property
     def generation(self) -> int:

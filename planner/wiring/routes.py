@@ -17,6 +17,7 @@ from planner.errors import Refused
 from planner.facts.kernel_routes import (
     LOCAL_TABLE,
     NO_PREFIX_ROUTE,
+    comes_late,
     explicit_routes,
     ipv6_local_routes,
     local_routes,
@@ -115,11 +116,6 @@ def _by_hand_and_made(
     return touched, made
 
 
-def comes_late(route: Route) -> bool:
-    """Say whether the kernel makes a route some time after its address, so that it can't go again just behind that."""
-    return route.dst.version == 6 and route.table == LOCAL_TABLE and route.type == _LOCAL
-
-
 def keep_away(links: Sequence[LinkFact], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
     """Return the changes that take away again, when all else is back, what the kernel makes some time after addresses.
 
@@ -132,7 +128,7 @@ def keep_away(links: Sequence[LinkFact], facts: NamespaceFacts, netns: NetnsPath
         for link in links
         for fact in facts.addresses_of(link.name)
         for route in fact.state.unmade_routes
-        if comes_late(route)
+        if comes_late(route, fact.resource)
     ]
     return tuple(Change(route, there, away, reason, netns) for route in dict.fromkeys(absent))
 
@@ -209,23 +205,24 @@ def _ordered(routes: list[RouteFact], late: set[Route], shared: Collection[IpNet
 
     Routes through a gateway go first, local entries last, since others may need them as their source. Of equal IPv4
     routes the kernel deletes the first that fits: they go as listed, but the last first of those that come behind.
-    Only destinations that several routes have (``shared``) can have both kinds.
+    Equals stay together whatever they are, or they would not keep their order; only destinations that several routes
+    have (``shared``) have any.
     """
+    of_shared = [fact for fact in routes if fact.resource.dst in shared] if shared else []
+    local = {_rank(fact.resource) for fact in of_shared if fact.resource.type == _LOCAL}
     by_gateway: dict[tuple[object, ...], set[bool]] = {}
-    for fact in routes if shared else ():
-        if fact.resource.dst in shared:
-            by_gateway.setdefault(_rank(fact.resource), set()).add(fact.resource.has_gateway)
+    for fact in of_shared:
+        by_gateway.setdefault(_rank(fact.resource), set()).add(fact.resource.has_gateway)
     forward = [fact for fact in routes if fact.resource.dst.version == 4 and fact.resource not in late]
     backward = [fact for fact in reversed(routes) if fact.resource.dst.version == 6 or fact.resource in late]
 
     def level(fact: RouteFact) -> int:
         route = fact.resource
-        if route.type == _LOCAL:
-            return 3
-        if not by_gateway or route.dst not in shared:
-            return 0 if route.has_gateway else 2
+        if route.dst not in shared:
+            return 3 if route.type == _LOCAL else 0 if route.has_gateway else 2
         found = by_gateway[_rank(route)]
-        return (False in found) + (True not in found)
+        is_local = _rank(route) in local and True not in found
+        return 3 if is_local else (False in found) + (True not in found)
 
     return sorted(forward + backward, key=level)
 
@@ -261,7 +258,7 @@ def _check(routes: list[RouteFact]) -> None:
     seen = set()
     for fact in routes:
         route = fact.resource
-        if comes_late(route) and route.metric == 0:
+        if route.dst.version == 6 and route.table == LOCAL_TABLE and route.type == _LOCAL and route.metric == 0:
             raise Refused(
                 f"{route} is also on a link that stays, and could not come back in its place: remove one of them"
             )

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from planner.changes.change import Change
 from planner.errors import Refused
+from planner.facts.kernel_routes import comes_late
 from planner.facts.makers import KERNEL_LL
 from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, NeighbourFact
 from planner.kinds.address import Address, AddressState, GeneratedFrom
@@ -26,12 +27,13 @@ from planner.text.values import (
     is_ipv6_link_local,
     mac_of_link_local,
 )
-from planner.wiring.routes import StrippedRoutes, comes_late, keep_away, made_separately, strip_routes
+from planner.wiring.routes import StrippedRoutes, keep_away, made_separately, strip_routes
 
 NONE = Keyword("none")
 STABLE_PRIVACY = Keyword("stable-privacy")
 EUI64 = Keyword("eui64")
 _STABLE_MODES = ("stable_secret", "random")
+_NO_ARP = Keyword("NOARP")
 ZERO = SysctlValue("0")
 
 
@@ -83,7 +85,7 @@ def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
 def _needs_quiet(link: LinkFact, facts: NamespaceFacts) -> bool:
     ipv6 = [fact for fact in facts.addresses_of(link.name) if fact.resource.address.version == 6]
     made = _generated(link, facts)
-    is_probed = made is not None or (link.carrier and any(not fact.resource.is_spared for fact in ipv6))
+    is_probed = bool(made) or (link.carrier and any(not fact.resource.is_spared for fact in ipv6))
     return is_probed and not any(fact.state.tentative for fact in ipv6)
 
 
@@ -135,29 +137,38 @@ def _stop_generation(link: LinkFact, facts: NamespaceFacts, netns: NetnsPath) ->
     return Change(AddrGenMode(link.name), before, AddrGenModeState(NONE), reason, netns)
 
 
-def _generated(link: LinkFact, facts: NamespaceFacts) -> AddressFact | None:
-    """Return the link-local address that the kernel makes by the link's mode, and makes again, or None.
+def _generated(link: LinkFact, facts: NamespaceFacts) -> dict[Address, Keyword]:
+    """Return the link-local addresses that the kernel made, each with the mode by which it makes it again.
 
-    Nobody else can give it its marks: that it is stable and private (RFC 7217), and by whom it was made. The latter is
-    given up beside an address that stays tentative (somebody else has it): that must be probed for, and this one not.
+    Nobody else can give them their marks: that it is stable and private (RFC 7217), and by whom it was made. The latter
+    is given up beside one that stays tentative (somebody else has it): that must be probed for, and this one not.
     """
     if not link.up:
-        return None
+        return {}
     found = facts.addresses_of(link.name)
-    own = (fact for fact in found if is_ipv6_link_local(fact.resource.address) and _is_generated(fact, link))
-    made = next(own, None)
-    if made is not None and link.addrgenmode == EUI64 and not made.state.tentative:
-        return None if any(fact.state.tentative for fact in found) else made
-    return made
+    is_probing = any(fact.state.tentative for fact in found)
+    made = ((fact, _generation(fact, link)) for fact in found)
+    return {
+        fact.resource: mode
+        for fact, mode in made
+        if mode is not None and not (mode == EUI64 and is_probing and not fact.state.tentative)
+    }
 
 
-def _is_generated(fact: AddressFact, link: LinkFact) -> bool:
+def _generation(fact: AddressFact, link: LinkFact) -> Keyword | None:
+    """Return the mode by which the kernel made a link-local address, None if it didn't or wouldn't make it again.
+
+    What it made from a MAC says so itself, and its link may have another mode by now.
+    """
     address, state = fact.resource, fact.state
-    if address.peer is not None or state.metric is not None or (state.valid_lft, state.preferred_lft) != (None, None):
-        return False
-    if link.addrgenmode == EUI64:
-        return state.made_by == KERNEL_LL and not state.flags and mac_of_link_local(address.address.ip) is not None
-    return link.addrgenmode in _STABLE_MODES and state.flags == (STABLE_PRIVACY,)
+    if not is_ipv6_link_local(address.address) or address.peer is not None:
+        return None
+    if state.metric is not None or (state.valid_lft, state.preferred_lft) != (None, None):
+        return None
+    if state.made_by == KERNEL_LL and not state.flags and mac_of_link_local(address.address.ip) is not None:
+        return EUI64
+    is_stable = link.addrgenmode in _STABLE_MODES and state.flags == (STABLE_PRIVACY,)
+    return link.addrgenmode if is_stable else None
 
 
 def remove_addresses(
@@ -172,17 +183,19 @@ def remove_addresses(
     """
     ordered = removal_order(links, facts)
     _refuse_shared(ordered, facts)
+    _refuse_unprobed(ordered, {link.name for link in links if _NO_ARP in link.flags})
     stripped = stripped or strip_routes(links, facts, ordered[::-1])
-    generated = {link.name: fact.resource for link in links if (fact := _generated(link, facts)) is not None}
+    generated = {address: mode for link in links for address, mode in _generated(link, facts).items()}
     changes = []
     for fact in ordered:
-        made = generated.get(fact.resource.link) == fact.resource
-        if fact.state.comes_back is False and STABLE_PRIVACY in fact.state.flags and not made:
+        mode = generated.get(fact.resource)
+        if fact.state.comes_back is False and STABLE_PRIVACY in fact.state.flags and mode is None:
             raise Refused(f"{fact.resource} was generated otherwise than its link does now: remove it first")
         unmade = dict.fromkeys((*fact.state.unmade_routes, *made_separately(fact, stripped, facts)))
-        before = evolve(fact.state, unmade_routes=tuple(route for route in unmade if not comes_late(route)))
-        if made:
-            before = _made_again(before, fact.resource, facts)
+        soon = tuple(route for route in unmade if not comes_late(route, fact.resource))
+        before = evolve(fact.state, unmade_routes=soon)
+        if mode is not None:
+            before = _made_again(before, fact.resource, mode, facts)
         changes.append(Change(fact.resource, before, None, _address_reason(fact), netns))
     return tuple(changes)
 
@@ -207,14 +220,27 @@ def _refuse_shared(removed: list[AddressFact], facts: NamespaceFacts) -> None:
             )
 
 
-def _made_again(state: AddressState, address: Address, facts: NamespaceFacts) -> AddressState:
-    """Return the state of an address that the kernel makes again: from the MAC that its link had then, if need be."""
+def _refuse_unprobed(removed: list[AddressFact], links: set[InterfaceName]) -> None:
+    """Raise Refused for an IPv6 address that is being probed for, on one of ``links``, which do that no more.
+
+    They have no ARP since: the kernel would take the address for known at once (addrconf.c, addrconf_dad_begin).
+    """
+    for fact in removed:
+        if fact.state.tentative and fact.resource.link in links:
+            raise Refused(
+                f"{fact.resource} is still to be probed for, which a link with 'arp off' never does: it could not come "
+                "back like that; remove it first"
+            )
+
+
+def _made_again(state: AddressState, address: Address, mode: Keyword, facts: NamespaceFacts) -> AddressState:
+    """Return the state of an address that the kernel makes again by ``mode``: from the MAC that its link had then."""
     link = facts.link(address.link)
     if link is None:
         return state
-    mac = mac_of_link_local(address.address.ip) if link.addrgenmode == EUI64 else None
+    mac = mac_of_link_local(address.address.ip) if mode == EUI64 else None
     other = GeneratedFrom(mac, link.mac) if mac and link.mac and mac != link.mac else None
-    return evolve(state, generated=link.addrgenmode, generated_from=other)
+    return evolve(state, generated=mode, generated_from=other, generated_once=link.addrgenmode != mode)
 
 
 def removal_order(links: tuple[LinkFact, ...], facts: NamespaceFacts) -> list[AddressFact]:

@@ -40,9 +40,13 @@ TEMPLATES = load_templates()
 
 @pytest.fixture
 def pod(netns: MakeNamespace) -> Namespace:
-    """Return a namespace with an eth0 whose other end is in another one."""
+    """Return a namespace with an eth0 whose other end is in another one; address detection takes 20 ms for seconds."""
     inside, outside = netns("exact"), netns("host")
+    for each in (inside, outside):
+        each.sysctl("net/ipv6/conf/default/router_solicitation_delay", 0)
     inside.ip(f"link add eth0 address 02:00:00:00:00:05 type veth peer name h0 netns {outside.name}")
+    inside.sysctl("net/ipv6/neigh/eth0/retrans_time_ms", 20)
+    outside.sysctl("net/ipv6/neigh/h0/retrans_time_ms", 20)
     inside.ip("link set eth0 up")
     outside.ip("link set h0 up")
     return inside

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.kernel.asking import link_local, routes, try_ip
-from tests.support import Namespace, eventually
+from tests.support import MakeNamespace, Namespace, eventually
 from tests.support.netlink import raw_dump
 from tests.support.pods import Pod
 
@@ -100,6 +100,17 @@ def test_the_kernel_marks_the_link_local_address_that_it_made(inside: Namespace)
     assert line().endswith(_BY_LINK)
 
 
+def test_a_mode_that_lasts_a_moment_makes_a_marked_one(inside: Namespace) -> None:
+    """Whatever mode comes behind: `none` leaves it there, and what `ip` sets makes nothing (templates/address.j2)."""
+    (own,) = link_local(inside)
+    add(inside, "link set eth0 addrgenmode none", f"addr del {own['local']}/64 dev eth0")
+    for mode in (0, 1):
+        inside.sysctl("net/ipv6/conf/eth0/addr_gen_mode", mode)
+    inside.ip("link set eth0 addrgenmode random")
+    (line,) = (line for line in raw_dump(inside)["address"] if "scope 253" in line and "link 1 " not in line)
+    assert line.endswith(_BY_LINK)
+
+
 def test_what_only_looks_advertised_has_no_mark(inside: Namespace) -> None:
     """`/proc/net/ipv6_route` tells by a flag whether an advertisement made a route (planner/facts/makers.py)."""
     inside.ip("-6 route add default via fe80::9 dev eth0 proto ra expires 500")
@@ -118,6 +129,25 @@ def test_an_address_that_outlives_its_link_going_down_has_no_local_entry(inside:
     eventually(lambda: local_entries(inside) == ["2001:db8::6"], "the local entry of the other one")
     groups = inside.ip("maddr show dev eth0")
     assert ("ff02::1:ff00:5" in groups, "ff02::1:ff00:6" in groups) == (False, True)
+
+
+def test_on_a_link_that_is_down_an_ipv4_address_has_its_local_entry(inside: Namespace) -> None:
+    """And no other one, so that somebody can have removed it there as well."""
+    add(inside, "link set eth0 down", "addr add 192.0.2.5/24 brd + dev eth0")
+    entries = inside.ip("route show table local dev eth0").split("\n")
+    assert entries[0].split()[:2] == ["local", "192.0.2.5"]
+    assert entries[1:] == [""]
+
+
+def test_a_link_that_was_never_up_is_in_groups_that_one_that_went_down_left(netns: MakeNamespace) -> None:
+    """All nodes, and all routers if the namespace forwards: the next up enters them (tests/property/scripts.py)."""
+    inside = netns("never")
+    inside.sysctl("net/ipv6/conf/all/forwarding", 1)
+    inside.ip("link add v0 type veth peer name v1")
+    groups = {"33:33:00:00:00:01", "33:33:00:00:00:02"}
+    assert groups <= set(inside.ip("maddr show dev v0").split())
+    add(inside, "link set v1 up", "link set v0 up", "link set v0 down")
+    assert groups.isdisjoint(inside.ip("maddr show dev v0").split())
 
 
 def test_the_last_address_of_a_prefix_takes_one_route_along(inside: Namespace) -> None:

@@ -56,6 +56,14 @@ def test_the_route_to_an_ipv6_peer_waits_until_the_address_is_not_tentative(insi
     assert routes(inside, family=6) == ["2001:db8::5 dev eth0 proto kernel metric 256 pref medium"]
 
 
+def test_the_route_to_an_ipv6_peer_comes_in_spite_of_noprefixroute(inside: Namespace) -> None:
+    """The one to the address's own prefix doesn't. It comes just behind the local entry (kernel_routes.comes_late)."""
+    inside.ip("addr add 2001:db8::5 peer 2001:db8:7::1/64 dev eth0 nodad noprefixroute")
+    there = eventually(lambda: routes(inside, family=6), "the route to the peer")
+    assert there == ["2001:db8:7::1 dev eth0 proto kernel metric 256 pref medium"]
+    assert "local 2001:db8::5" in inside.ip("-6 route show table local dev eth0 type local")
+
+
 def test_a_secondary_has_no_connected_route_of_its_own(inside: Namespace) -> None:
     """One a subnet, with the primary as its source; another prefix length is another subnet."""
     add(inside, *(f"addr add {address} dev eth0" for address in ("192.0.2.5/24", "192.0.2.6/24", "192.0.2.7/25")))

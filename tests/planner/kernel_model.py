@@ -84,7 +84,7 @@ def secondaries(facts: NamespaceFacts, link: str) -> set[Address]:
 
 def _address(facts: NamespaceFacts, resource: Address, after: Any) -> NamespaceFacts:
     """Return the facts with an address, less the routes that it brings but that go again."""
-    plain = evolve(after, unmade_routes=(), generated=None, generated_from=None)
+    plain = evolve(after, unmade_routes=(), generated=None, generated_from=None, generated_once=False)
     added = add_address(facts, AddressFact(resource, plain))
     unmade = [route for route in after.unmade_routes if route.table != "local"]
     _demand(set(unmade) <= {fact.resource for fact in added.routes}, f"{resource} brings no {unmade}")

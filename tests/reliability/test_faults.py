@@ -155,7 +155,8 @@ FLOODS_ON = "exec yes '[{\"rubbish\": \x01'"
 def test_an_apply_that_asks_nobody_plans_from_the_look_that_it_applies_by(trial: Trial, tmp_path: Path) -> None:
     """One look before and one after: what changes between planning and applying cannot make the plan stale."""
     looks = tmp_path / "looks"
-    with replaced(tmp_path / "watch", "ebtables-save", f'echo look >>{looks}; exec /usr/sbin/ebtables-save "$@"') as env:
+    script = f'echo look >>{looks}; exec /usr/sbin/ebtables-save "$@"'
+    with replaced(tmp_path / "watch", "ebtables-save", script) as env:
         assert trial.podwire("apply", "--result", trial.result, "--netns", trial.id, "--yes", env=env).rc == 0
         assert looks.read_text() == "look\nlook\n"
     assert trial.teardown().rc == 0

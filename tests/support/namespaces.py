@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import shlex
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from attrs import frozen
 
+from tests.support.netlink import LinkRecord, dump_links
 from tests.support.running import Outcome, eventually, run
 
 T = TypeVar("T")
 
 SO_NETNS_COOKIE = 71
 CLONE_NEWNET = 0x4000_0000
+# <linux/if.h>, <linux/if_addr.h>
+_UP, _LOWER_UP = 0x1, 0x1_0000
+_OPER_UNKNOWN, _OPER_DOWN, _OPER_LOWER_LAYER_DOWN, _OPER_UP = 0, 2, 3, 6
+_DAD_FAILED, _TENTATIVE = 0x08, 0x40
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -106,33 +110,34 @@ def _is_settled(namespace: Namespace) -> bool:
 
     One on a link without a carrier stays so, unless nothing is to be detected.
     """
-    batch = run(["ip", "-n", namespace.name, "-o", "-batch", "-"], stdin="link show\naddr show tentative\n").out
-    lines = batch.splitlines()
-    links = [line for line in lines if " qdisc " in line]
-    probed = {line.split()[1] for line in lines if " inet6 " in line and "dadfailed" not in line}
-    live = {_name(line) for line in links if "LOWER_UP" in line}
-    return not any(_lags(line) for line in links) and not probed & live and not _undetected(probed, namespace)
-
-
-def _name(link: str) -> str:
-    return link.split()[1].partition("@")[0].rstrip(":")
-
-
-def _undetected(links: set[str], namespace: Namespace) -> bool:
-    """Say whether there is no address detection on some of the links: it ends there without a carrier."""
 
     def look() -> bool:
-        values = {link: int(Path(f"/proc/sys/net/ipv6/conf/{link}/accept_dad").read_text()) for link in {*links, "all"}}
-        return any(max(values[link], values["all"]) < 1 for link in links)
+        links = dump_links()
+        probed = set(_probed())
+        live = {link.name for link in links if link.flags & _LOWER_UP}
+        return not any(_lags(link) for link in links) and not probed & live and not _undetected(probed)
 
-    return bool(links) and namespace.inside(look)
+    return namespace.inside(look)
 
 
-def _lags(link: str) -> bool:
+def _probed() -> Iterator[str]:
+    """Yield the link of each IPv6 address of this thread's namespace that is tentative, and not because it is taken."""
+    for line in Path("/proc/thread-self/net/if_inet6").read_text().splitlines():
+        *_, flags, link = line.split()
+        if int(flags, 16) & (_TENTATIVE | _DAD_FAILED) == _TENTATIVE:
+            yield link
+
+
+def _undetected(links: set[str]) -> bool:
+    """Say whether there is no address detection on some of the links: it ends there without a carrier."""
+    values = {link: int(Path(f"/proc/sys/net/ipv6/conf/{link}/accept_dad").read_text()) for link in {*links, "all"}}
+    return any(max(values[link], values["all"]) < 1 for link in links)
+
+
+def _lags(link: LinkRecord) -> bool:
     """Say whether a link that is up has not noticed yet that it has a carrier, or none."""
-    flags = link.partition("<")[2].partition(">")[0].split(",")
-    states = "UP|UNKNOWN" if "LOWER_UP" in flags else "DOWN|LOWERLAYERDOWN"
-    return "UP" in flags and not re.search(f" state ({states}) ", link)
+    states = (_OPER_UP, _OPER_UNKNOWN) if link.flags & _LOWER_UP else (_OPER_DOWN, _OPER_LOWER_LAYER_DOWN)
+    return bool(link.flags & _UP) and link.state not in states
 
 
 def _set_namespace(path: Path) -> None:

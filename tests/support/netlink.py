@@ -4,9 +4,9 @@
     ...
     assert raw_difference(before, raw_dump(namespace)) == ""
 
-Nothing is left out but what moves by itself: timers, counters, and neighbours that were learnt by asking. Routes that
-are equal in table, destination, tos and metric stay in the kernel's order. See rtnetlink(7) and linux/rtnetlink.h,
-if_addr.h, neighbour.h, if_bridge.h.
+Nothing is left out but what moves by itself: timers, counters, what follows a carrier, neighbours that were learnt by
+asking, and groups that a bridge has heard somebody join. Routes that are equal in table, destination, tos and metric
+stay in the kernel's order. See rtnetlink(7) and linux/rtnetlink.h, if_addr.h, neighbour.h, if_bridge.h.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import difflib
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from tests.support.namespaces import Namespace
+if TYPE_CHECKING:
+    from tests.support.namespaces import Namespace
 
 _DUMP_REQUEST = 0x301
 _ERROR, _DONE = 2, 3
@@ -31,6 +33,7 @@ _KEPT_FLAGS = 0x10  # extern_learn
 _MANAGED = 1  # in NDA_FLAGS_EXT
 _TENTATIVE = 0x40
 _FOLLOW_CARRIER = 0x1 | 0x10  # dead, linkdown
+_LASTING_GROUP = 1  # MDB_PERMANENT
 
 Attributes = dict[int, bytes]
 # By what records are sorted, and the record as a line; None is one that does not count.
@@ -50,6 +53,8 @@ def _route(header: bytes, found: Attributes) -> Line:
     expires = struct.unpack("<IIi", found.pop(12, bytes(32))[:12])[2]
     table = struct.unpack("<I", found.pop(15))[0]
     metric = struct.unpack("<I", found.pop(6, bytes(4)))[0]
+    if 9 in found:
+        found[9] = _without_carrier(found[9])
     dst = found.pop(1, b"")
     # These always name their link, so there is no order among them.
     link = found.get(4, b"") if dst[:2] in (b"\xfe\x80", b"\xff\x00") else b""
@@ -57,6 +62,16 @@ def _route(header: bytes, found: Attributes) -> Line:
     how = f"proto {protocol} scope {scope} type {kind} flags {flags & ~_FOLLOW_CARRIER:#x}"
     line = f"{where} {how}{' expires' if expires else ''} {_words(found)}"
     return (family, table, dst, length, tos, metric, link), line
+
+
+def _without_carrier(hops: bytes) -> bytes:
+    """Return the ways of a route (RTA_MULTIPATH: each a rtnexthop), without what the flags tell of carriers."""
+    found, at = bytearray(hops), 0
+    while at < len(found):
+        length, flags = struct.unpack_from("<HB", found, at)
+        found[at + 2] = flags & ~_FOLLOW_CARRIER
+        at += _aligned(max(length, _ALIGN))
+    return bytes(found)
 
 
 def _neighbour(header: bytes, found: Attributes) -> Line:
@@ -87,8 +102,7 @@ def _group_entry(header: bytes, found: Attributes) -> Line:
     # MDBA_MDB > MDBA_MDB_ENTRY > MDBA_MDB_ENTRY_INFO: a br_mdb_entry, then attributes with timers.
     entries = []
     for _, entry in _attributes(found.get(1, b"")):
-        for _, info in _attributes(entry):
-            entries.append(info[:28].hex())
+        entries += [info[:28].hex() for _, info in _attributes(entry) if info[4] == _LASTING_GROUP]
     return (header,), f"{header.hex()} {sorted(entries)}"
 
 
@@ -113,6 +127,23 @@ TABLES = {
     "rule": Table(34, bytes(12), 12, _plain),
     "nexthop": Table(106, bytes(8), 8, _plain),
 }
+
+
+@frozen
+class LinkRecord:
+    """What a link's record says of its state: IFF_* of <linux/if.h>, and IF_OPER_*."""
+
+    name: str
+    flags: int
+    state: int
+
+
+def dump_links() -> list[LinkRecord]:
+    """Return the links of this thread's namespace."""
+    return [
+        LinkRecord(found[3].rstrip(b"\0").decode("utf-8", "replace"), struct.unpack("<8xI4x", header)[0], found[16][0])
+        for header, found in _records(Table(18, bytes(16), 16, _plain))
+    ]
 
 
 def raw_dump(namespace: Namespace) -> dict[str, list[str]]:
