@@ -115,6 +115,8 @@ def wire(
     Raises what the two raise.
     """
     started = time.monotonic()
+    if not settings.store.is_there:  # what is refused leaves none
+        return _in_two_steps(result, plan_id, netns, options, settings, confirm_within)
     with open_operation(settings, partial(Namespace.open, netns), plan_id) as operation:
         refuse_the_hosts(operation.namespace, settings)
         operation.prefetch(needs_rules=True)

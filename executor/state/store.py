@@ -103,6 +103,11 @@ class StateStore:
         # again when it has.
         self._last: tuple[Path, _FileState, WiringRecord] | None = None
 
+    @property
+    def is_there(self) -> bool:
+        """Return whether something was saved in the state directory, or is about to be."""
+        return self.directory.exists()
+
     def prepare(self) -> None:
         """Make the directories, readable by root only. Raises HostError if that cannot be, or they are not safe."""
         self.check()

@@ -185,7 +185,9 @@ def test_a_torn_last_line_of_the_journal_is_normal(trial: Trial, faults: Faults,
     with trial.journal.open("ab") as journal:
         journal.write(torn.encode("latin-1"))
     records = json.loads(trial.ok("log", trial.id, "--json"))
-    assert [record["rc"] for record in records] == [0, 0, 0, None]
+    # What was sent to ip behind one another may have run, as far as anybody knows.
+    assert [record["rc"] in (0, None) for record in records] == [True] * 4
+    assert (records[0]["rc"], records[3]["rc"]) == (0, None)
     trial.ok("recover")
     see_that_all_is_back(trial, torn)
     again = json.loads(trial.ok("log", trial.id, "--json"))
