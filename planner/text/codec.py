@@ -89,7 +89,10 @@ def _class_writer(kind: type, write_item: _Write) -> _Write:
     def write(value: Any) -> dict[str, Any]:
         found = dict(tag)
         for name, default, item in zip(names, defaults, items_of(value)):  # noqa: B905  the name added is left over
-            if item is not default and (item != default or type(item) is not type(default)):
+            if item is default:
+                continue
+            # Most defaults are None or there is none, and addresses take their time to say that they are not equal.
+            if default is None or default is attrs.NOTHING or item != default or type(item) is not type(default):
                 found[name] = write_item(item)
         return found
 
