@@ -12,6 +12,7 @@ from pathlib import Path
 from executor.agent.protocol import SOCKET
 from executor.errors import HostError, Locked
 from executor.netns.lock import LockFile, run_dir
+from executor.trust.files import for_us_alone
 from planner.errors import Refused
 from planner.text.values import shown
 
@@ -84,15 +85,12 @@ def _made(path: Path) -> socket.socket:
         other.connect(str(path))
         raise Refused(f"somebody is listening on {path} already: systemctl status podwire-agent.socket")
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    umask = os.umask(0o177)
     try:
-        with suppress(FileNotFoundError):
-            path.unlink()
-        made.bind(str(path))
-        made.listen(_BACKLOG)
+        with for_us_alone():
+            path.unlink(missing_ok=True)
+            made.bind(str(path))
+            made.listen(_BACKLOG)
     except OSError as error:
         made.close()
         raise HostError(f"the agent's socket {shown(str(path), 200)} cannot be made: {error}") from None
-    finally:
-        os.umask(umask)
     return made

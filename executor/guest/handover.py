@@ -25,6 +25,7 @@ from executor.process.spawn import which
 from executor.settings import Settings
 from executor.state.status import open_recorded, wired_entry
 from executor.taps.open import open_tap
+from executor.trust.files import for_us_alone
 from executor.trust.privileges import keep_back
 from planner.errors import InvalidInput, Refused
 from planner.network import VmInterface
@@ -158,14 +159,12 @@ def hand_over(plan_id: PlanId, path: str, settings: Settings) -> int:
 @contextmanager
 def _listening(path: str, owner: int | None) -> Iterator[socket.socket]:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    before = os.umask(0o177)
     try:
-        listener.bind(path)
+        with for_us_alone():
+            listener.bind(path)
     except OSError as error:
         listener.close()
         raise HostError(f"the socket {shown(path, 200)} cannot be made: {error.strerror or error}") from None
-    finally:
-        os.umask(before)
     try:
         if owner is not None:
             os.chown(path, owner, -1, follow_symlinks=False)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -78,3 +80,13 @@ def _outside() -> int | None:
     if Path("/proc/self/uid_map").read_text(encoding="ascii").split() == _EVERY_USER:
         return None
     return int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))
+
+
+@contextmanager
+def for_us_alone() -> Iterator[None]:
+    """Have files and sockets that are made meanwhile be for nobody else to read or write; not for several threads."""
+    before = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(before)
