@@ -37,12 +37,10 @@ def listening() -> Iterator[tuple[socket.socket, tuple[int, ...]]]:
         lock = LockFile.take("agent", 0, "the agent's socket")
     except Locked:
         raise Refused(f"an agent is listening on {path} already") from None
-    try:
+    with lock:
         with _made(path) as own:
             yield own, (lock.fd,)
         path.unlink(missing_ok=True)
-    finally:
-        lock.release()
 
 
 def _handed_over() -> socket.socket | None:

@@ -29,11 +29,8 @@ def held(plan_id: PlanId, seconds: float) -> Iterator[None]:
     The namespace has a lock of its own. This one also covers what is done before and after that is held, so that who
     repeats a call finds all of it as one that ended, or was killed, has left it.
     """
-    lock = LockFile.take(f"attachment-{plan_id}", seconds, f"the attachment {plan_id}")
-    try:
+    with LockFile.take(f"attachment-{plan_id}", seconds, f"the attachment {plan_id}"):
         yield
-    finally:
-        lock.release()
 
 
 @frozen

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from executor.agent.protocol import DEFAULT_RUN_DIR
 from executor.errors import HostError, Locked
@@ -81,6 +82,12 @@ class LockFile:
     def _wait(self, seconds: float, what: str) -> None:
         if not locked_within(self.fd, seconds):
             raise Locked(f"{what} is being changed by {_holder(self.fd)}: try again when that has ended")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def release(self) -> None:
         """Let go of the lock. Its file goes too, unless somebody has it: a program of ours, or who waited for it."""

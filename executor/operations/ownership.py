@@ -43,10 +43,8 @@ def own(plan_id: PlanId, settings: Settings) -> Iterator[Settings]:
     what = f"another podwire is working under the id {plan_id}: it"
     with interruptible():
         lock = LockFile.take(_name(plan_id, settings.store), settings.lock_timeout, what)
-    try:
+    with lock:
         yield evolve(settings, owned=Owned(plan_id, lock.fd))
-    finally:
-        lock.release()
 
 
 def _name(plan_id: PlanId, store: StateStore) -> str:
