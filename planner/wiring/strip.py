@@ -183,7 +183,7 @@ def remove_addresses(
     """
     ordered = removal_order(links, facts)
     _refuse_shared(ordered, facts)
-    _refuse_unprobed(ordered, {link.name for link in links if _NO_ARP in link.flags})
+    _refuse_without_arp(ordered, links)
     stripped = stripped or strip_routes(links, facts, ordered[::-1])
     generated = {address: mode for link in links for address, mode in _generated(link, facts).items()}
     changes = []
@@ -220,16 +220,24 @@ def _refuse_shared(removed: list[AddressFact], facts: NamespaceFacts) -> None:
             )
 
 
-def _refuse_unprobed(removed: list[AddressFact], links: set[InterfaceName]) -> None:
-    """Raise Refused for an IPv6 address that is being probed for, on one of ``links``, which do that no more.
+def _refuse_without_arp(removed: list[AddressFact], links: tuple[LinkFact, ...]) -> None:
+    """Raise Refused for an IPv6 address that a link may have got before it had no ARP, if that still shows.
 
-    They have no ARP since: the kernel would take the address for known at once (addrconf.c, addrconf_dad_begin).
+    The kernel would take it for known at once (addrconf.c, addrconf_dad_begin), and enter no group for it; one that a
+    link which is up has entered it never leaves.
     """
+    silent = {link.name: link for link in links if _NO_ARP in link.flags}
     for fact in removed:
-        if fact.state.tentative and fact.resource.link in links:
+        link = silent.get(fact.resource.link)
+        if link is None or fact.resource.address.version != 6 or fact.state.kept is not None:
+            continue
+        if fact.state.tentative or not link.up:
+            why = (
+                "still to be probed for" if fact.state.tentative else "perhaps older than that, on a link that is down"
+            )
             raise Refused(
-                f"{fact.resource} is still to be probed for, which a link with 'arp off' never does: it could not come "
-                "back like that; remove it first"
+                f"{fact.resource} is on a link with 'arp off', and {why}: it could not come back like that; remove it "
+                "first"
             )
 
 

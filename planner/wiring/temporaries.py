@@ -61,9 +61,12 @@ class Reachability:
         return any(other.metric == route.metric for other in found)
 
     def _for_source(self, route: Route) -> Iterator[Route]:
-        """Yield the local entry of a source that is no address any more; IPv6 takes the source off such a route."""
+        """Yield the local entry of a source that is no address any more, or an address whose entry somebody removed.
+
+        IPv6 takes the source off such a route.
+        """
         source = route.source
-        if source is None or route.dst.version != 4 or source in self._own or self._is_local(source):
+        if source is None or route.dst.version != 4 or source in self._with_entry or self._is_local(source):
             return
         hops = tuple(NextHop(dev) for dev in route.links[:1])
         host = Keyword("host")
@@ -136,6 +139,15 @@ class Reachability:
         for fact in self.facts.addresses:
             found.setdefault(fact.resource.address.ip, []).append(fact.resource.link)
         return found
+
+    @cached_property
+    def _with_entry(self) -> set[IpAddress]:
+        """Return the addresses of the namespace but those without the local entry that the kernel makes for each."""
+        return {
+            fact.resource.address.ip
+            for fact in self.facts.addresses
+            if not any(route.type == _LOCAL for route in fact.state.unmade_routes)
+        }
 
     @cached_property
     def _by_dst(self) -> dict[Keyword, dict[IpNetwork, tuple[Route, ...]]]:

@@ -210,7 +210,7 @@ def _link(draw: DrawFn, position: int, name: str) -> list[Line]:
 
 
 def _bystanders(draw: DrawFn, names: tuple[str, ...]) -> list[Line]:
-    """Draw links that are there as well, and may be in the way."""
+    """Draw links that are there as well, and may be in the way; a tap of them has been up once too (`_link`)."""
     if not rarely(draw, 3):
         return []
     name = draw(st.sampled_from(BYSTANDERS))
@@ -223,7 +223,11 @@ def _bystanders(draw: DrawFn, names: tuple[str, ...]) -> list[Line]:
         "mv0": [Line(f"link add mv0 link {parent} address {mac} type macvlan mode {mode}")],
         "vx0": [Line(f"link add vx0 address {mac} type vxlan id 7 dstport 4789")],
         "br1": [Line(f"link add br1 address {mac} type bridge")],
-        "tap1": [Line("tuntap add dev tap1 mode tap"), Line(f"link set tap1 address {mac}")],
+        "tap1": [
+            Line("tuntap add dev tap1 mode tap"),
+            Line(f"link set tap1 address {mac} up"),
+            Line("link set tap1 down"),
+        ],
     }[name]
     lines = [*made, *([Line(f"link set {name} up")] if draw(st.booleans()) else [])]
     if name in ("sw0", "br1") and rarely(draw, 2):
