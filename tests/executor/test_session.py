@@ -16,7 +16,7 @@ import pytest
 
 from executor.errors import ExecutorError, HostError, TimedOut
 from executor.netns.namespace import Namespace
-from executor.process import ip_batch
+from executor.process import ip_process
 from executor.process.ip_batch import IpBatch, batch_line
 from tests.executor.helpers_netns import ip, name_of
 from tests.support import eventually
@@ -94,7 +94,7 @@ def test_an_answer_is_the_same_wherever_it_is_cut(
     subprocess.run(["ip", "-n", name_of(namespace.path), "link", "set", "lo", "alias", alias], check=True)
     with IpBatch(namespace, timeout=30) as session:
         whole = session.run_many(commands)
-        monkeypatch.setattr(ip_batch, "_CHUNK", size)
+        monkeypatch.setattr(ip_process, "_CHUNK", size)
         pieces = session.run_many(commands)
     assert alias in whole[0].stdout
     assert [(reply.rc, reply.stdout, reply.stderr) for reply in pieces] == [
