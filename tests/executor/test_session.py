@@ -248,7 +248,8 @@ def test_an_interrupted_command_does_not_leave_its_answer_to_the_next(namespace:
     """After Ctrl-C in the middle of an answer, what follows is asked of a new `ip`."""
     with IpBatch(namespace, timeout=30) as session:
         session.run(SHOW_LO)
-        interrupt = threading.Timer(0.1, os.kill, (os.getpid(), 2))
+        # Of several threads the kernel may pick another, and that would not wake this one.
+        interrupt = threading.Timer(0.1, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
         interrupt.start()
         with pytest.raises(KeyboardInterrupt):
             session.run(ENDLESS)
