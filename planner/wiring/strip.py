@@ -201,9 +201,10 @@ def remove_addresses(
 
 
 def _refuse_shared(removed: list[AddressFact], facts: NamespaceFacts) -> None:
-    """Raise Refused for an IPv4 address that a link which stays has in another prefix.
+    """Raise Refused for an IPv4 address that a link which stays has too, if of one it is the broadcast address.
 
-    The kernel makes local routes for only one of the two, and would make them for the other one afterwards.
+    The first entry of the local table says what it is, and as a broadcast address it is nobody's source: the kernel
+    makes local routes for only one of the two, and would make them for the other one afterwards.
     """
     links = {fact.resource.link for fact in removed}
     stays: dict[IpAddress, Address] = {
@@ -213,11 +214,17 @@ def _refuse_shared(removed: list[AddressFact], facts: NamespaceFacts) -> None:
     }
     for fact in removed:
         other = stays.get(fact.resource.address.ip)
-        if other is not None and other.address.network.prefixlen != fact.resource.address.network.prefixlen:
+        if other is not None and _is_broadcast(fact.resource) != _is_broadcast(other):
             raise Refused(
-                f"{fact.resource} is also on {other.link}, in another prefix; its local routes could not come back: "
-                "remove one of them"
+                f"{fact.resource} is also on {other.link}, and the broadcast address of one of the two prefixes; its "
+                "local routes could not come back: remove one of them"
             )
+
+
+def _is_broadcast(address: Address) -> bool:
+    """Say whether an IPv4 address is the broadcast address of its own subnet."""
+    subnet = address.subnet
+    return subnet.prefixlen < 31 and subnet.broadcast_address == address.address.ip
 
 
 def _refuse_without_arp(removed: list[AddressFact], links: tuple[LinkFact, ...]) -> None:
