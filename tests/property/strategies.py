@@ -125,7 +125,8 @@ def cases(draw: DrawFn) -> Case:
     count = draw(st.integers(1, 4))
     names = NAMES[:count]
     lines = [*_prologue(draw), *(line for position, name in enumerate(names) for line in _link(draw, position, name))]
-    lines += _bystanders(draw, names)
+    others = _bystanders(draw, names)
+    lines += others
     if any("accept_dad=" in line.text and not line.text.endswith("=0") for line in lines):
         lines = [part for line in lines for part in _probing_fast(line)]
     lines += [SETTLE, *(_first_address(draw, name) for name in names)]
@@ -144,7 +145,7 @@ def cases(draw: DrawFn) -> Case:
         lines = [line for line in lines if "inet6" not in line.text]
     # A twin would make other random addresses.
     is_alike = not any(line.text.endswith("addr_gen_mode=3") for line in lines)
-    return Case(Script(tuple(lines)), draw(wishes(names)), by_hand=rarely(draw, 3) and is_alike)
+    return Case(Script(tuple(lines)), draw(wishes(names, others)), by_hand=rarely(draw, 3) and is_alike)
 
 
 def _probing_fast(line: Line) -> list[Line]:
@@ -474,11 +475,11 @@ def sysctl_lines(draw: DrawFn, names: tuple[str, ...]) -> Line:
 
 
 @st.composite
-def wishes(draw: DrawFn, names: tuple[str, ...]) -> Wish:
-    """Draw a result on some of the links, in any order."""
+def wishes(draw: DrawFn, names: tuple[str, ...], others: list[Line]) -> Wish:
+    """Draw a result on some of the links, in any order, and perhaps on one that the lines of ``others`` make."""
     chosen = draw(st.permutations(names))[: draw(st.integers(1, len(names)))]
-    if rarely(draw, 12):
-        chosen = [*chosen, draw(st.sampled_from(BYSTANDERS))]
+    if others and rarely(draw, 8):
+        chosen = [*chosen, *(name for name in BYSTANDERS if name in others[0].text.split())]
     return Wish(
         links=tuple(chosen),
         version=draw(st.sampled_from(VERSIONS)),
