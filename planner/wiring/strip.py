@@ -228,7 +228,7 @@ def _is_broadcast(address: Address) -> bool:
 
 
 def _refuse_without_arp(removed: list[AddressFact], links: tuple[LinkFact, ...]) -> None:
-    """Raise Refused for an IPv6 address that a link may have got before it had no ARP, if that still shows.
+    """Raise Refused for an IPv6 address that a link got before it had no ARP, if that still shows.
 
     The kernel would take it for known at once (addrconf.c, addrconf_dad_begin), and enter no group for it; one that a
     link which is up has entered it never leaves.
@@ -238,10 +238,8 @@ def _refuse_without_arp(removed: list[AddressFact], links: tuple[LinkFact, ...])
         link = silent.get(fact.resource.link)
         if link is None or fact.resource.address.version != 6 or fact.state.kept is not None:
             continue
-        if fact.state.tentative or not link.up:
-            why = (
-                "still to be probed for" if fact.state.tentative else "perhaps older than that, on a link that is down"
-            )
+        if fact.state.tentative or not (link.up or fact.state.unheard):
+            why = "still to be probed for" if fact.state.tentative else "older than that, on a link that is down"
             raise Refused(
                 f"{fact.resource} is on a link with 'arp off', and {why}: it could not come back like that; remove it "
                 "first"

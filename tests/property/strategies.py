@@ -207,7 +207,8 @@ def _link(draw: DrawFn, position: int, name: str) -> list[Line]:
     end = f"index {index + 100} address 06{mac[2:]} mtu {mtu}" + (f" netns {HOSTS_NAME}" if kind == "veth" else "")
     made = [Line(f"link add {name} index {index} address {mac} mtu {mtu} type veth peer name {peer} {end}", link=name)]
     carrier = [] if rarely(draw, 8) else [Line(f"link set {peer} up", where=where)]
-    return [*made, *carrier, Line(f"link set {name} {up}")]
+    silent = [Line(f"link set {name} arp off")] if rarely(draw, 20) else []
+    return [*made, *carrier, Line(f"link set {name} {up}"), *silent]
 
 
 def _bystanders(draw: DrawFn, names: tuple[str, ...]) -> list[Line]:
