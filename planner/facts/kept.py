@@ -28,7 +28,7 @@ def with_kept(
     groups: str | None,
     sysctls: Mapping[str, str],
 ) -> tuple[AddressFact, ...]:
-    """Return the addresses, each with whether it was kept while its link went ``down``.
+    """Return the addresses, each with whether it was kept while its link went ``down``, or is unheard there.
 
     ``groups`` is the kernel's list (``/proc/net/igmp6``), None if nobody has read it: nothing is known then.
     """
@@ -42,15 +42,12 @@ def with_kept(
     local = {route.dst.network_address for route in routes if route.table == LOCAL_TABLE}
     heard = set(_heard(groups))
 
-    def is_kept(link: str, ip: IpAddress) -> bool:
-        if link not in down or ip not in candidates or ip in local or ip.is_link_local:
-            return False
-        return link == LOOPBACK or (link, _group(ip)) not in heard
-
     def kept(fact: AddressFact) -> AddressFact:
-        link = fact.resource.link
-        if not is_kept(link, fact.resource.address.ip):
+        link, ip = fact.resource.link, fact.resource.address.ip
+        if link not in down or ip not in candidates or (link != LOOPBACK and (link, _group(ip)) in heard):
             return fact
+        if ip in local or ip.is_link_local:
+            return evolve(fact, state=evolve(fact.state, unheard=True))
         now = SysctlValue(sysctls.get(f"net/ipv6/conf/{link}/keep_addr_on_down", "0"))
         return evolve(fact, state=evolve(fact.state, kept=Kept(now)))
 

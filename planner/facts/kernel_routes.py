@@ -198,7 +198,7 @@ def absent_local_routes(
     """Return the addresses, each with those of its entries of the local table that somebody removed.
 
     IPv6 makes its own only once an address is not probed for any more, and the multicast prefix with the first. On a
-    link that is down there is of IPv4 the entry of the address itself, and none of IPv6.
+    link that is down there is the entry of the address itself alone, and none of an IPv6 one that was kept meanwhile.
     """
     there = {_local_key(route) for route in routes if route.table == LOCAL_TABLE}
     knows_ipv6 = any(route.table == LOCAL_TABLE and route.dst.version == 6 for route in routes)
@@ -206,13 +206,13 @@ def absent_local_routes(
     found = []
     for fact, primary in _with_primaries(addresses):
         link = fact.resource.link
-        if link == "lo" or (link in down and fact.resource.address.version == 6):
+        if link == "lo" or fact.state.kept is not None:
             expected: tuple[Route, ...] = ()
         elif fact.resource.address.version == 4:
             expected = local_routes(fact.resource, primary, fact.state)
             expected = expected[:1] if link in down else expected
         else:
-            expected = (multicast_route(link),) if link in ready else ()
+            expected = (multicast_route(link),) if link in ready and link not in down else ()
             if knows_ipv6 and not fact.state.tentative:
                 expected += ipv6_local_routes(fact.resource)[:1]
         absent = tuple(route for route in expected if _local_key(route) not in there)

@@ -109,8 +109,8 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
     listed = _addresses(each_object(answers.addresses, "ip addr"), readable)
     indexes = {link.name: link.index for link in links}
     addresses = with_makers(listed, answers.address_makers, indexes, answers.sysctls)
-    addresses = absent_local_routes(absent_prefixes(addresses, there, down), there, down)
     addresses = with_kept(addresses, down, there, answers.groups, answers.sysctls)
+    addresses = absent_local_routes(absent_prefixes(addresses, there, down), there, down)
     return NamespaceFacts(
         version=FACTS_VERSION,
         links=links,

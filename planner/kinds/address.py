@@ -58,7 +58,7 @@ class AddressState:
     ``generated_from``: from which MAC, if that is not the link's any more; ``generated_once``: the link's mode is
     another one by now.
     ``made_by``: ``kernel_ll`` for such a one, ``kernel_ra`` if an advertisement did; None if somebody or nobody knows.
-    ``kept``: it was there when its link, which is down, was up.
+    ``kept``: it was there when its link, which is down, was up; ``unheard``: such a link does not listen to its group.
     """
 
     scope: Keyword
@@ -77,6 +77,7 @@ class AddressState:
     generated_once: bool = False
     made_by: Keyword | None = None
     kept: Kept | None = None
+    unheard: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.generated is not None and self.generated not in GENERATIONS:
@@ -96,12 +97,14 @@ class AddressState:
         if (
             self.valid_lft is None
             and self.preferred_lft is None
-            and not (self.tentative or self.unmade_routes or self.generated or self.made_by or self.kept)
+            and not (self.tentative or self.unmade_routes or self.generated or self.made_by)
+            and not (self.kept or self.unheard)
         ):
             return self
         valid, preferred = finite(self.valid_lft), finite(self.preferred_lft)
         settled = evolve(self, valid_lft=valid, preferred_lft=preferred, tentative=False, unmade_routes=())
-        return evolve(settled, generated=None, generated_from=None, generated_once=False, made_by=None, kept=None)
+        settled = evolve(settled, kept=None, unheard=False)
+        return evolve(settled, generated=None, generated_from=None, generated_once=False, made_by=None)
 
     @property
     def generation(self) -> int:

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from planner.changes.change import Change
 from planner.errors import InvalidInput, Refused
+from planner.facts.kernel_routes import ipv6_local_routes
 from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, RouteFact
 from planner.kinds.address import Address, AddressState
 from planner.kinds.kind import Resource
@@ -203,7 +204,7 @@ def loopback_up(facts: NamespaceFacts, removed: Collection[Resource], netns: Net
     """Return the changes that bring ``lo`` up, less what was ``removed`` anyhow.
 
     Going down again it would keep 127.0.0.1/8, which came with going up, and lose its IPv6 addresses and routes, such
-    as ``blackhole`` ones.
+    as ``blackhole`` ones. Raises Refused if those could not come back in their places.
     """
     lo = facts.link(LOOPBACK)
     if lo is None or lo.up:
@@ -213,6 +214,7 @@ def loopback_up(facts: NamespaceFacts, removed: Collection[Resource], netns: Net
     ]
     lost += [fact for fact in facts.addresses_of(LOOPBACK) if fact.resource.address.version == 6]
     lost += _quiet_addresses(facts)
+    _refuse_in_front([fact.resource for fact in lost], removed, facts)
     gone = tuple(
         Change(fact.resource, fact.state, None, "lo does not keep it as it is when it goes down again", netns)
         for fact in lost
@@ -223,6 +225,24 @@ def loopback_up(facts: NamespaceFacts, removed: Collection[Resource], netns: Net
     there = any(fact.resource == own for fact in facts.addresses)
     address = () if there else (Change(own, None, state, "lo has it when it is up", netns),)
     return (*gone, *address, *bring_up((lo,), netns, "programs in the namespace expect it"))
+
+
+def _refuse_in_front(lost: Collection[Resource], removed: Collection[Resource], facts: NamespaceFacts) -> None:
+    """Raise Refused if ``lo`` loses an IPv6 route, or an address's entry, in front of an equal that stays."""
+    mine = _with_entries(lost)
+    gone = mine | _with_entries(removed)
+    for group in facts.equal_routes:
+        routes = [fact.resource for fact in group]
+        first = next((place for place, route in enumerate(routes) if route in mine), len(routes))
+        other = next((route for route in routes[first:] if route not in gone), None)
+        if other is not None:
+            raise Refused(f"{routes[first]} could not come back in front of {other}: remove one of them")
+
+
+def _with_entries(resources: Collection[Resource]) -> set[Resource]:
+    """Return the resources, and the entries of the local table that come with the IPv6 addresses among them."""
+    ipv6 = (found for found in resources if isinstance(found, Address) and found.address.version == 6)
+    return {*resources, *(entry for address in ipv6 for entry in ipv6_local_routes(address))}
 
 
 def _quiet_addresses(facts: NamespaceFacts) -> list[AddressFact]:

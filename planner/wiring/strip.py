@@ -201,9 +201,10 @@ def remove_addresses(
 
 
 def _refuse_shared(removed: list[AddressFact], facts: NamespaceFacts) -> None:
-    """Raise Refused for an IPv4 address that a link which stays has in another prefix.
+    """Raise Refused for an IPv4 address that a link which stays has too, if of one it is the broadcast address.
 
-    The kernel makes local routes for only one of the two, and would make them for the other one afterwards.
+    The first entry of the local table says what it is, and as a broadcast address it is nobody's source: the kernel
+    makes local routes for only one of the two, and would make them for the other one afterwards.
     """
     links = {fact.resource.link for fact in removed}
     stays: dict[IpAddress, Address] = {
@@ -213,15 +214,21 @@ def _refuse_shared(removed: list[AddressFact], facts: NamespaceFacts) -> None:
     }
     for fact in removed:
         other = stays.get(fact.resource.address.ip)
-        if other is not None and other.address.network.prefixlen != fact.resource.address.network.prefixlen:
+        if other is not None and _is_broadcast(fact.resource) != _is_broadcast(other):
             raise Refused(
-                f"{fact.resource} is also on {other.link}, in another prefix; its local routes could not come back: "
-                "remove one of them"
+                f"{fact.resource} is also on {other.link}, and the broadcast address of one of the two prefixes; its "
+                "local routes could not come back: remove one of them"
             )
 
 
+def _is_broadcast(address: Address) -> bool:
+    """Say whether an IPv4 address is the broadcast address of its own subnet."""
+    subnet = address.subnet
+    return subnet.prefixlen < 31 and subnet.broadcast_address == address.address.ip
+
+
 def _refuse_without_arp(removed: list[AddressFact], links: tuple[LinkFact, ...]) -> None:
-    """Raise Refused for an IPv6 address that a link may have got before it had no ARP, if that still shows.
+    """Raise Refused for an IPv6 address that a link got before it had no ARP, if that still shows.
 
     The kernel would take it for known at once (addrconf.c, addrconf_dad_begin), and enter no group for it; one that a
     link which is up has entered it never leaves.
@@ -231,10 +238,8 @@ def _refuse_without_arp(removed: list[AddressFact], links: tuple[LinkFact, ...])
         link = silent.get(fact.resource.link)
         if link is None or fact.resource.address.version != 6 or fact.state.kept is not None:
             continue
-        if fact.state.tentative or not link.up:
-            why = (
-                "still to be probed for" if fact.state.tentative else "perhaps older than that, on a link that is down"
-            )
+        if fact.state.tentative or not (link.up or fact.state.unheard):
+            why = "still to be probed for" if fact.state.tentative else "older than that, on a link that is down"
             raise Refused(
                 f"{fact.resource} is on a link with 'arp off', and {why}: it could not come back like that; remove it "
                 "first"

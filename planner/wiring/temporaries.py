@@ -41,12 +41,12 @@ class Reachability:
 
         Raises Refused if nothing would help.
         """
-        # Of very many routes most go the same way, whose gateways they do not lead to themselves.
+        # Of very many routes most go the same way, whose gateways and sources they do not lead to themselves.
         ways = (route.nexthops, route.source, route.table, route.nhid, route.dst.version)
-        if ways in self._without and not _leads_to_gateway(route):
+        if ways in self._without and not _is_in_its_own_way(route):
             return ()
         found = tuple(dict.fromkeys((*self._for_source(route), *self._for_gateways(route))))
-        if not found and not _leads_to_gateway(route):
+        if not found and not _is_in_its_own_way(route):
             self._without.add(ways)
         taken = next((other for other in found if self._is_taken(other)), None)
         if taken is not None:
@@ -63,10 +63,13 @@ class Reachability:
     def _for_source(self, route: Route) -> Iterator[Route]:
         """Yield the local entry of a source that is no address any more, or an address whose entry somebody removed.
 
-        IPv6 takes the source off such a route.
+        Or whose entry is an equal of the route, which perhaps comes behind it: the address is a broadcast address as
+        well. IPv6 takes the source off such a route.
         """
         source = route.source
-        if source is None or route.dst.version != 4 or source in self._with_entry or self._is_local(source):
+        if source is None or route.dst.version != 4:
+            return
+        if not _leads_to_source(route) and (source in self._with_entry or self._is_local(source)):
             return
         hops = tuple(NextHop(dev) for dev in route.links[:1])
         host = Keyword("host")
@@ -170,8 +173,14 @@ class Reachability:
         return {key: sorted(lengths, reverse=True) for key, lengths in found.items()}
 
 
-def _leads_to_gateway(route: Route) -> bool:
-    return any(hop.via is not None and hop.via in route.dst for hop in route.nexthops)
+def _is_in_its_own_way(route: Route) -> bool:
+    return _leads_to_source(route) or any(hop.via is not None and hop.via in route.dst for hop in route.nexthops)
+
+
+def _leads_to_source(route: Route) -> bool:
+    """Say whether a route is one of several kinds to the address that is its source."""
+    is_special = route.table == LOCAL_TABLE and route.type != _LOCAL
+    return is_special and route.source is not None and route.dst == ip_network(route.source)
 
 
 def _host_route(gateway: IpAddress, link: InterfaceName, table: Keyword) -> Route:

@@ -131,6 +131,17 @@ def test_an_address_that_outlives_its_link_going_down_has_no_local_entry(inside:
     assert ("ff02::1:ff00:5" in groups, "ff02::1:ff00:6" in groups) == (False, True)
 
 
+def test_an_address_that_came_while_its_link_had_no_arp_is_in_no_group(inside: Namespace) -> None:
+    """Nor is it later; that is how it is told from one that was there before (planner/facts/kept.py)."""
+    add(inside, "link set eth0 down", "addr add 2001:db8::5/64 dev eth0 nodad")
+    eventually(lambda: "2001:db8::5" in local_entries(inside), "the local entry")
+    add(inside, "link set eth0 arp off", "addr add 2001:db8::6/64 dev eth0 nodad")
+    eventually(lambda: "2001:db8::6" in local_entries(inside), "the local entry of the other one")
+    add(inside, "link set eth0 arp on")
+    groups = inside.ip("maddr show dev eth0").split()
+    assert ("ff02::1:ff00:5" in groups, "ff02::1:ff00:6" in groups) == (True, False)
+
+
 def test_on_a_link_that_is_down_an_ipv4_address_has_its_local_entry(inside: Namespace) -> None:
     """And no other one, so that somebody can have removed it there as well."""
     add(inside, "link set eth0 down", "addr add 192.0.2.5/24 brd + dev eth0")

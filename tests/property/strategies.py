@@ -125,7 +125,8 @@ def cases(draw: DrawFn) -> Case:
     count = draw(st.integers(1, 4))
     names = NAMES[:count]
     lines = [*_prologue(draw), *(line for position, name in enumerate(names) for line in _link(draw, position, name))]
-    lines += _bystanders(draw, names)
+    others = _bystanders(draw, names)
+    lines += others
     if any("accept_dad=" in line.text and not line.text.endswith("=0") for line in lines):
         lines = [part for line in lines for part in _probing_fast(line)]
     lines += [SETTLE, *(_first_address(draw, name) for name in names)]
@@ -144,7 +145,7 @@ def cases(draw: DrawFn) -> Case:
         lines = [line for line in lines if "inet6" not in line.text]
     # A twin would make other random addresses.
     is_alike = not any(line.text.endswith("addr_gen_mode=3") for line in lines)
-    return Case(Script(tuple(lines)), draw(wishes(names)), by_hand=rarely(draw, 3) and is_alike)
+    return Case(Script(tuple(lines)), draw(wishes(names, others)), by_hand=rarely(draw, 3) and is_alike)
 
 
 def _probing_fast(line: Line) -> list[Line]:
@@ -206,7 +207,8 @@ def _link(draw: DrawFn, position: int, name: str) -> list[Line]:
     end = f"index {index + 100} address 06{mac[2:]} mtu {mtu}" + (f" netns {HOSTS_NAME}" if kind == "veth" else "")
     made = [Line(f"link add {name} index {index} address {mac} mtu {mtu} type veth peer name {peer} {end}", link=name)]
     carrier = [] if rarely(draw, 8) else [Line(f"link set {peer} up", where=where)]
-    return [*made, *carrier, Line(f"link set {name} {up}")]
+    silent = [Line(f"link set {name} arp off")] if rarely(draw, 20) else []
+    return [*made, *carrier, Line(f"link set {name} {up}"), *silent]
 
 
 def _bystanders(draw: DrawFn, names: tuple[str, ...]) -> list[Line]:
@@ -346,7 +348,8 @@ def _unusual_route(draw: DrawFn, names: tuple[str, ...]) -> Line:
     """Draw a route that leads nowhere, or through a nexthop object, or one of the kernel's kinds."""
     family = draw(st.sampled_from((4, 6)))
     dst = draw(st.sampled_from(DESTINATIONS4 if family == 4 else DESTINATIONS6))
-    kind = draw(st.sampled_from(("blackhole", "unreachable", "prohibit", "throw", "nhid", "local", "anycast", "encap")))
+    kinds = "blackhole", "unreachable", "prohibit", "throw", "nhid", "local", "anycast"
+    kind = "encap" if rarely(draw, 30) else draw(st.sampled_from(kinds))  # one that is refused is enough
     link = draw(st.sampled_from(names))
     verb = draw(st.sampled_from(("add", "append")))
     table = pick(draw, "table 100", "metric 50", "proto static")
@@ -474,11 +477,11 @@ def sysctl_lines(draw: DrawFn, names: tuple[str, ...]) -> Line:
 
 
 @st.composite
-def wishes(draw: DrawFn, names: tuple[str, ...]) -> Wish:
-    """Draw a result on some of the links, in any order."""
+def wishes(draw: DrawFn, names: tuple[str, ...], others: list[Line]) -> Wish:
+    """Draw a result on some of the links, in any order, and perhaps on one that the lines of ``others`` make."""
     chosen = draw(st.permutations(names))[: draw(st.integers(1, len(names)))]
-    if rarely(draw, 12):
-        chosen = [*chosen, draw(st.sampled_from(BYSTANDERS))]
+    if others and rarely(draw, 8):
+        chosen = [*chosen, *(name for name in BYSTANDERS if name in others[0].text.split())]
     return Wish(
         links=tuple(chosen),
         version=draw(st.sampled_from(VERSIONS)),
