@@ -92,14 +92,30 @@ def _needs_quiet(link: LinkFact, facts: NamespaceFacts) -> bool:
 def remove_neighbours(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
     """Return the changes that remove the neighbours that somebody set.
 
-    A new MAC would flush permanent and noarp ones unasked; the last IPv4 address takes proxy entries with it.
+    A new MAC would flush permanent and noarp ones unasked; the last IPv4 address takes proxy entries with it. Raises
+    Refused for one that would come back as another.
     """
     names = {link.name for link in links}
+    _refuse_asked_for_without_arp(links, facts)
     return tuple(
         Change(fact.resource, fact.state, None, _neighbour_reason(fact), netns)
         for fact in facts.neighbours
         if fact.resource.link in names
     )
+
+
+def _refuse_asked_for_without_arp(links: tuple[LinkFact, ...], facts: NamespaceFacts) -> None:
+    """Raise Refused for an entry that the kernel asks for on a link without ARP, which it got before.
+
+    The kernel would take a new one for known at once (arp.c, arp_constructor).
+    """
+    silent = {link.name for link in links if link.mac and _NO_ARP in link.flags}
+    for fact in facts.neighbours:
+        if fact.resource.link in silent and not fact.resource.proxy and fact.state.state is None:
+            raise Refused(
+                f"{fact.resource} is asked for, on a link with 'arp off', and older than that: it could not come back"
+                " like that; remove it first"
+            )
 
 
 def flushed_neighbours(
