@@ -42,6 +42,7 @@ from planner.plan.plan import Plan
 from planner.plan.render import Command
 from planner.plan.sharing import alone, inherited_from
 from planner.text.values import NetnsPath, PlanId
+from planner.wiring.base import wiring_named
 
 # The kernel may finish an address while a plan is being made: then it is made again, but not for ever.
 _TRIES = 3
@@ -123,6 +124,8 @@ def wire(
         recorded = recorded_plans(plan_id, operation.namespace, settings)
         own = next((plan for plan in recorded if plan.id == plan_id), None)
         facts = operation.observe()
+        if own is None:
+            operation.expect(wiring_named(options.wiring).programs)
         if not (pci_devices(facts) or (own and own.facts.elsewhere)):  # else other namespaces are looked at as well
             plan = plan_from_facts(
                 result,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 
@@ -99,6 +99,11 @@ class Operation:
             if at == 0 or _changes_rules(command):  # the others have time while these are run
                 self._prestart(command)
 
+    def expect(self, programs: Iterable[tuple[str, ...]]) -> None:
+        """Start programs that a plan for the namespace, which is being made, will likely have and give input to."""
+        self.cancel_prefetch()
+        self._starting = Background(lambda: self._await_input(self.namespace.path, *programs))
+
     def cancel_prefetch(self, *, rules: bool = True) -> None:
         """Forget what was started for an ``observe`` that did not come, or would now see what is no longer so.
 
@@ -121,10 +126,12 @@ class Operation:
         It does nothing before it is its turn to get that.
         """
         if PrestartedProcess.takes(command.stdin):
-            started = PrestartedProcess(
-                command.argv, namespace=self._namespace_of(command), timeout=self.settings.timeout
-            )
-            self._ready.setdefault((command.netns, command.argv), deque()).append(started)
+            self._await_input(command.netns, command.argv)
+
+    def _await_input(self, netns: NetnsPath | None, *programs: tuple[str, ...]) -> None:
+        for argv in programs:
+            started = PrestartedProcess(argv, namespace=self._namespace_of(netns), timeout=self.settings.timeout)
+            self._ready.setdefault((netns, argv), deque()).append(started)
 
     def close(self) -> None:
         """Let go of what was started for what did not come."""
@@ -334,12 +341,12 @@ class Operation:
             return self._beside
         return self.session
 
-    def _namespace_of(self, command: Command) -> Namespace | None:
-        other = self.others.at(command.netns) if self.others else None
-        return other.namespace if other else None if command.netns is None else self.namespace
+    def _namespace_of(self, netns: NetnsPath | None) -> Namespace | None:
+        other = self.others.at(netns) if self.others else None
+        return other.namespace if other else None if netns is None else self.namespace
 
     def _start(self, command: Command) -> RunningProgram:
-        namespace, stdin = self._namespace_of(command), command.stdin
+        namespace, stdin = self._namespace_of(command.netns), command.stdin
         ready = self._ready.get((command.netns, command.argv))
         if ready and stdin and PrestartedProcess.takes(stdin):
             return ready.popleft().feed(stdin)

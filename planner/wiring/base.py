@@ -78,6 +78,7 @@ class Wiring:
     back is their inverse.
     ``strays``: what has come to wired links since and does not belong there, as the changes that remove it. That is
     drift, beside what the changes themselves are about, and ``check --fix`` runs them.
+    ``programs``: those that its changes mostly run with an input, and their words: they can be started while it plans.
     ``lost``: why a VM runtime that was restarted cannot go on with an interface, None if it can; that the link and
     the tap are there is known by then.
     """
@@ -90,6 +91,7 @@ class Wiring:
     interface: Callable[[Slot, WiringRequest], VmInterface]
     changes: Callable[[WiringRequest], tuple[Change, ...]]
     strays: Callable[[tuple[LinkFact, ...], NamespaceFacts, NetnsPath], tuple[Change, ...]]
+    programs: tuple[tuple[str, ...], ...]
     lost: Callable[[VmInterface, NamespaceFacts], str | None]
 
 

@@ -190,6 +190,7 @@ BRIDGE = register(
         interface=_interface,
         changes=_changes,
         strays=strip_links,  # they keep no address, route or neighbour of their own while they are wired
+        programs=(("sysctl", "-q", "-p", "-"), ("ebtables-restore", "--noflush")),
         lost=_lost,
     )
 )

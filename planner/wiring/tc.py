@@ -199,6 +199,7 @@ TC = register(
         interface=_interface,
         changes=_changes,
         strays=_no_strays,
+        programs=(("tc", "-batch", "-"),),
         lost=_lost,
     )
 )

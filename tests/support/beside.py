@@ -54,5 +54,6 @@ BESIDE = Wiring(
     interface=_interface,
     changes=_changes,
     strays=_strays,
+    programs=(),
     lost=_lost,
 )
