@@ -8,6 +8,7 @@ import shlex
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -25,6 +26,8 @@ CLONE_NEWNET = 0x4000_0000
 _UP, _LOWER_UP = 0x1, 0x1_0000
 _OPER_UNKNOWN, _OPER_DOWN, _OPER_LOWER_LAYER_DOWN, _OPER_UP = 0, 2, 3, 6
 _DAD_FAILED, _TENTATIVE = 0x08, 0x40
+_RTF_LOCAL = 0x8000_0000  # <linux/ipv6_route.h>
+_LONGEST_FOR_ENTRIES = 0.2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -75,8 +78,15 @@ class Namespace:
         self.run("sysctl", "-qw", f"{name}={value}")
 
     def settle(self) -> None:
-        """Wait until carriers were noticed and address detection is over, as in a pod that has run for a while."""
+        """Wait until carriers were noticed and address detection is over, as in a pod that has run for a while.
+
+        Then for the local entries of IPv6 addresses, which the kernel makes from a work queue: not for long, since
+        somebody may have removed one.
+        """
         eventually(lambda: _is_settled(self), f"rest in {self.name}")
+        deadline = time.monotonic() + _LONGEST_FOR_ENTRIES
+        while not self.inside(_has_local_entries) and time.monotonic() < deadline:
+            time.sleep(0.002)
 
     def inside(self, function: Callable[[], T]) -> T:
         """Call `function` on a thread of its own that has entered the namespace; what it opens there stays there."""
@@ -118,6 +128,15 @@ def _is_settled(namespace: Namespace) -> bool:
         return not any(_lags(link) for link in links) and not probed & live and not _undetected(probed)
 
     return namespace.inside(look)
+
+
+def _has_local_entries() -> bool:
+    """Say whether each IPv6 address of a link that is up, in this thread's namespace, has its entry in table local."""
+    up = {link.name for link in dump_links() if link.flags & _UP}
+    addresses = (line.split() for line in Path("/proc/thread-self/net/if_inet6").read_text().splitlines())
+    routes = (line.split() for line in Path("/proc/thread-self/net/ipv6_route").read_text().splitlines())
+    wanted = {(words[0], words[5]) for words in addresses if words[5] in up and not int(words[4], 16) & _TENTATIVE}
+    return wanted <= {(words[0], words[9]) for words in routes if int(words[8], 16) & _RTF_LOCAL}
 
 
 def _probed() -> Iterator[str]:
