@@ -200,7 +200,7 @@ def _metrics(words: list[str]) -> tuple[RouteMetric, ...]:
     for index, word in enumerate(words[:-1]):
         if word in _METRICS and words[index - 1] not in ("dev", "table", "proto", "scope"):
             locked = words[index + 1] == "lock"
-            value = words[index + 2] if locked else words[index + 1]
+            value = "".join(words[index + 2 : index + 3]) if locked else words[index + 1]
             # ``rto_min`` is locked whenever it is set, and takes no ``lock``.
             found.append(RouteMetric(Keyword(word), Keyword(value), locked=locked and word != "rto_min"))
     return tuple(found)

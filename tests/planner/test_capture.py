@@ -206,6 +206,15 @@ class TestRoutes:
             (RouteMetric(Keyword("mtu"), Keyword("1400")),)
         ]
 
+    def test_a_text_form_that_ends_in_a_metric_leaves_that_route_untouched(self) -> None:
+        """Cut off behind `lock`, or an `ip` that prints otherwise."""
+        text = answers("routes").route_text
+        assert text is not None
+        cut = text.replace(" mtu lock 1280 advmss 1240", " mtu lock")
+        assert cut != text
+        states = {fact.state.unsupported for fact in facts_of("routes", route_text=cut).routes}
+        assert "metrics that could not be read" in states
+
     def test_without_the_text_form_a_route_with_metrics_cannot_be_touched(self) -> None:
         """Guessing that a metric is not locked would lose the lock; other routes are as they are."""
         facts = facts_of("routes", route_text=None)
