@@ -124,9 +124,9 @@ def wire(
         recorded = recorded_plans(plan_id, operation.namespace, settings)
         own = next((plan for plan in recorded if plan.id == plan_id), None)
         facts = operation.observe()
-        if own is None:
-            operation.expect(wiring_named(options.wiring).programs)
         if not (pci_devices(facts) or (own and own.facts.elsewhere)):  # else other namespaces are looked at as well
+            if own is None:
+                operation.expect(wiring_named(options.wiring).programs)
             plan = plan_from_facts(
                 result,
                 facts,

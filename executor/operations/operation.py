@@ -11,7 +11,7 @@ from itertools import chain
 from attrs import define, evolve, field
 
 from executor.clock import Instant
-from executor.errors import ExecutorError, HostError, Interrupted, TimedOut
+from executor.errors import SHORTAGES, ExecutorError, HostError, Interrupted, TimedOut
 from executor.netns.namespace import Namespace
 from executor.observe.ebtables import EbtablesSave
 from executor.observe.observe import Observation
@@ -111,7 +111,7 @@ class Operation:
         """
         starting, self._starting = self._starting, None
         if starting is not None:
-            with suppress(HostError):
+            with suppress(HostError, *SHORTAGES):  # it is said when it is their turn
                 starting.wait()
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
@@ -256,7 +256,7 @@ class Operation:
 
         def start_next() -> None:
             if later:
-                with suppress(HostError):  # it is said when it is its turn
+                with suppress(HostError, *SHORTAGES):  # it is said when it is its turn
                     self._prestart(later.popleft())
 
         self.cancel_prefetch(rules=changes_rules)
