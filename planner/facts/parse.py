@@ -186,6 +186,7 @@ def _address(node: Node) -> tuple[tuple[Any, IpAddress | None], AddressState]:
         # ``deprecated`` without a lifetime that ends: somebody set it to 0.
         preferred_lft=0 if node.has("deprecated") else preferred,
         tentative=node.has("tentative"),
+        duplicate=node.has("dadfailed"),
         learnt=dynamic and local.version == 6 and from_advertisement,
     )
     return (local, node.maybe("address", lambda peer: peer.parse(parse_address))), state

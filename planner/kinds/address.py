@@ -50,8 +50,8 @@ class Kept:
 class AddressState:
     """An address less its identity. Lifetimes are seconds, None is forever.
 
-    ``tentative``: whether the kernel still probes for duplicates (it does for ever without a carrier). ``learnt``: made
-    from a router advertisement, which will bring it back. ``absent_routes``: the prefix routes that the kernel makes
+    ``tentative``: whether the kernel still probes for duplicates (it does for ever without a carrier), ``duplicate``:
+    it has found one. ``learnt``: made from a router advertisement, which will bring it back. ``absent_routes``: the prefix routes that the kernel makes
     with the address but that somebody had removed, so that they have to go again (ptp does that).
     ``unmade_routes``: other routes that it makes and that go again: they were not there, or are changes of their own.
     ``generated``: the address generation mode by which the kernel made the address, and makes it again;
@@ -78,6 +78,7 @@ class AddressState:
     made_by: Keyword | None = None
     kept: Kept | None = None
     unheard: bool = False
+    duplicate: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.generated is not None and self.generated not in GENERATIONS:
@@ -98,12 +99,12 @@ class AddressState:
             self.valid_lft is None
             and self.preferred_lft is None
             and not (self.tentative or self.unmade_routes or self.generated or self.made_by)
-            and not (self.kept or self.unheard)
+            and not (self.kept or self.unheard or self.duplicate)
         ):
             return self
         valid, preferred = finite(self.valid_lft), finite(self.preferred_lft)
         settled = evolve(self, valid_lft=valid, preferred_lft=preferred, tentative=False, unmade_routes=())
-        settled = evolve(settled, kept=None, unheard=False)
+        settled = evolve(settled, kept=None, unheard=False, duplicate=False)
         return evolve(settled, generated=None, generated_from=None, generated_once=False, made_by=None)
 
     @property

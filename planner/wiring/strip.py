@@ -67,7 +67,7 @@ def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
     (kernel, ip-sysctl.rst). If no link ever had a carrier, or if somebody else has one, addresses are tentative before
     and after: such links are left alone.
     """
-    live = [link.name for link in links if link.up and _needs_quiet(link, facts)]
+    live = _quietened(links, facts)
     keys = [SysctlKey(f"net/ipv6/conf/{name}/accept_dad") for name in (["all", *live] if live else [])]
     return tuple(
         Change(
@@ -80,6 +80,11 @@ def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
         for key in keys
         if (value := facts.sysctl(key)) is not None and int(value) > 0
     )
+
+
+def _quietened(links: tuple[LinkFact, ...], facts: NamespaceFacts) -> list[InterfaceName]:
+    """Return the links whose addresses must not be probed for when they come back."""
+    return [link.name for link in links if link.up and _needs_quiet(link, facts)]
 
 
 def _needs_quiet(link: LinkFact, facts: NamespaceFacts) -> bool:
@@ -200,6 +205,7 @@ def remove_addresses(
     ordered = removal_order(links, facts)
     _refuse_shared(ordered, facts)
     _refuse_without_arp(ordered, links)
+    _refuse_unprobed(ordered, links, facts)
     stripped = stripped or strip_routes(links, facts, ordered[::-1])
     generated = {address: mode for link in links for address, mode in _generated(link, facts).items()}
     changes = []
@@ -259,6 +265,27 @@ def _refuse_without_arp(removed: list[AddressFact], links: tuple[LinkFact, ...])
             raise Refused(
                 f"{fact.resource} is on a link with 'arp off', and {why}: it could not come back like that; remove it "
                 "first"
+            )
+
+
+def _refuse_unprobed(removed: list[AddressFact], links: tuple[LinkFact, ...], facts: NamespaceFacts) -> None:
+    """Raise Refused for a tentative address on a link that no longer detects duplicates.
+
+    It waits for a carrier, or somebody else has it; the kernel would take a new one for free at once (addrconf.c,
+    addrconf_dad_begin). One on a link with a carrier was only just added, and is about to be known.
+    ``accept_dad`` of ``all`` counts only if it isn't set to 0 for another link's sake.
+    """
+    waiting = {link.name for link in links if not link.carrier}
+    every = [] if _quietened(links, facts) else ["all"]
+    for fact in removed:
+        state = fact.state
+        if not state.tentative or not (state.duplicate or fact.resource.link in waiting):
+            continue
+        values = [facts.sysctl(f"net/ipv6/conf/{name}/accept_dad") for name in (fact.resource.link, *every)]
+        if not any(value is None or int(value) > 0 for value in values):
+            raise Refused(
+                f"{fact.resource} is tentative, on a link that detects no duplicates any more (accept_dad): it could "
+                "not come back like that; remove it first"
             )
 
 

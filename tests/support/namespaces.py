@@ -27,7 +27,7 @@ _UP, _LOWER_UP = 0x1, 0x1_0000
 _OPER_UNKNOWN, _OPER_DOWN, _OPER_LOWER_LAYER_DOWN, _OPER_UP = 0, 2, 3, 6
 _DAD_FAILED, _TENTATIVE = 0x08, 0x40
 _RTF_LOCAL = 0x8000_0000  # <linux/ipv6_route.h>
-_LONGEST_FOR_ENTRIES = 0.2
+_LONGEST_FOR_WORK = 0.2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -80,12 +80,12 @@ class Namespace:
     def settle(self) -> None:
         """Wait until carriers were noticed and address detection is over, as in a pod that has run for a while.
 
-        Then for the local entries of IPv6 addresses, which the kernel makes from a work queue: not for long, since
-        somebody may have removed one.
+        Then for what the kernel does from a work queue, and of which it cannot be seen whether it is still to come:
+        not for long.
         """
-        eventually(lambda: _is_settled(self), f"rest in {self.name}")
-        deadline = time.monotonic() + _LONGEST_FOR_ENTRIES
-        while not self.inside(_has_local_entries) and time.monotonic() < deadline:
+        eventually(lambda: self.inside(_is_settled), f"rest in {self.name}")
+        deadline = time.monotonic() + _LONGEST_FOR_WORK
+        while not self.inside(_has_worked) and time.monotonic() < deadline:
             time.sleep(0.002)
 
     def inside(self, function: Callable[[], T]) -> T:
@@ -115,19 +115,20 @@ class MakeNamespace(Protocol):
         """Return a new one."""
 
 
-def _is_settled(namespace: Namespace) -> bool:
-    """Say whether no link lags behind its carrier, and no address is tentative that won't be for long.
+def _is_settled() -> bool:
+    """Say whether in this thread's namespace no link lags behind its carrier, and no address is being probed."""
+    links = dump_links()
+    live = {link.name for link in links if link.flags & _LOWER_UP}
+    return not any(_lags(link) for link in links) and not live.intersection(_probed())
 
-    One on a link without a carrier stays so, unless nothing is to be detected.
+
+def _has_worked() -> bool:
+    """Say whether the work queue has nothing left to do for the addresses of this thread's namespace.
+
+    Without a carrier, an address stops being tentative only if nothing was to be detected when it was added, and
+    somebody may have removed a local entry.
     """
-
-    def look() -> bool:
-        links = dump_links()
-        probed = set(_probed())
-        live = {link.name for link in links if link.flags & _LOWER_UP}
-        return not any(_lags(link) for link in links) and not probed & live and not _undetected(probed)
-
-    return namespace.inside(look)
+    return not _undetected(set(_probed())) and _has_local_entries()
 
 
 def _has_local_entries() -> bool:
