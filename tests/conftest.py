@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -54,7 +55,13 @@ def _spread_long_ones(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have the seed of the run said."""
+    """Have the seed of the run said, and signals heed that whoever started the tests, as nohup does, had ignored.
+
+    Programs that tests start inherit that, and then can't be told to stop.
+    """
+    for number, heeded in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, heeded)
     config.addinivalue_line("markers", f"{NIGHTLY}: takes minutes, and only runs with --nightly")
     config.addinivalue_line("markers", f"{LONG}: takes a minute or more, and so is among the first")
     config.addinivalue_line("markers", f"{MARK}: draws from the seed of the run; the fixture rng says so too")

@@ -7,6 +7,8 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,12 +25,16 @@ def sandboxed(script: str) -> Outcome:
     return run([*SANDBOX, "sh", "-c", script], check=False)
 
 
-def started(script: str) -> subprocess.Popen[str]:
-    """Start a shell script in a sandbox, and return when it has printed its first line."""
-    process = subprocess.Popen([*SANDBOX, "sh", "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+@contextmanager
+def started(script: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a shell script in a sandbox, and go on when it has printed its first line; in the end it is killed."""
+    with subprocess.Popen([*SANDBOX, "sh", "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def is_running(*words: str) -> bool:

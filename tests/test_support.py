@@ -228,7 +228,7 @@ NO_NOISE = [
     ("qdisc", "qdisc fq_codel 0: dev a root refcnt 2", ""),
     ("qdisc", "qdisc noqueue 8001: dev a parent 1:", ""),
     ("bridge", "2: a state forwarding", "2: a state disabled"),
-    ("sysctl", "net.ipv6.conf.a.accept_dad = 1", "net.ipv6.conf.a.accept_dad = 0"),
+    ("sysctl", "net/ipv6/conf/a/accept_dad = 1", "net/ipv6/conf/a/accept_dad = 0"),
 ]
 
 

@@ -7,7 +7,6 @@ Building goes by one `ip -batch` for each run of `ip` lines, and knows nothing o
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from tests.support import Namespace
-from tests.support.dumps import COMMANDS, Dump
+from tests.support.dumps import Dump, dump, printed, read_sysctls
 from tests.support.netlink import raw_dump
 
 POD, HOST = "pod", "host"
@@ -30,7 +29,6 @@ _numbers = itertools.count(1)
 _NOT_BY_NETLINK = ("link", "bridge", "nft", "qdisc")
 # A link that was never up listens to those of all nodes and of all routers, and one that went down does not.
 _WHILE_NEVER_UP = (" 2:333300000001", " 2:333300000002")
-_SYSCTLS = ("net/ipv4/conf", "net/ipv6/conf", "net/bridge")
 
 
 @frozen
@@ -96,7 +94,7 @@ class Site:
             "addr host": self.host.ip("-o -d addr show scope global"),
             "neigh host": self.host.ip("neigh show nud permanent"),
         }
-        sections = _dump(self.pod) | more
+        sections = dump(self.pod).sections | more
         return Dump({name: self._without_names(text) for name, text in sections.items()})
 
     def state(self) -> Dump:
@@ -104,12 +102,10 @@ class Site:
 
         Of a pod before and after: it has numbers of links, which a twin has others of. It costs a third of a dump.
         """
-        script = "".join(f"{COMMANDS[name]}; echo; echo '== end'\n" for name in _NOT_BY_NETLINK)
-        texts = self.pod.run("sh", "-e", stdin=script).out.split("\n== end\n")
-        found = dict(zip(_NOT_BY_NETLINK, texts, strict=False))
+        found = printed(self.pod, _NOT_BY_NETLINK)
         for table, lines in raw_dump(self.pod).items():
             found[f"raw {table}"] = "\n".join(line for line in lines if not line.endswith(_WHILE_NEVER_UP))
-        found["sysctl"] = self.pod.inside(_read_sysctls)
+        found["sysctl"] = self.pod.inside(read_sysctls)
         host = "addr show scope global\nneigh show nud permanent\n"
         found["host"] = self.host.run("ip", "-o", "-batch", "-", stdin=host).out
         return Dump({name: self._without_names(text) for name, text in found.items()})
@@ -117,14 +113,6 @@ class Site:
     def _without_names(self, text: str) -> str:
         """Return text in which the namespaces are called as in the script: twins compare equal."""
         return text.replace(self.pod.name, POD).replace(self.host.name, HOST)
-
-
-def _dump(namespace: Namespace) -> dict[str, str]:
-    """Take the dump of tests/support by one `nsenter` instead of a dozen: of these there are thousands."""
-    commands = {name: command for name, command in COMMANDS.items() if name != "sysctl"}
-    script = "".join(f"{shlex.join(command.split())}; echo; echo '== end'\n" for command in commands.values())
-    texts = namespace.run("sh", "-e", stdin=script).out.split("\n== end\n")
-    return dict(zip(commands, texts, strict=False)) | {"sysctl": namespace.inside(_read_sysctls)}
 
 
 @contextmanager
@@ -177,27 +165,6 @@ def _write_sysctls(lines: tuple[Line, ...], namespace: Namespace) -> list[Line]:
         return [line for line in lines if _written(*line.text.split("="))]
 
     return namespace.inside(write)
-
-
-def _read_sysctls() -> str:
-    """Return what `sysctl -a` tells of links and bridges, from a thread inside, without a look at all the others."""
-    folders = (found for folder in _SYSCTLS for found in os.walk(f"/proc/sys/{folder}"))
-    paths = sorted(f"{where}/{name}" for where, _, names in folders for name in names)
-    return "\n".join(f"{path} = {_read(path)}" for path in paths)
-
-
-def _read(path: str) -> str:
-    """Return the value of a file without the ceremony of a text file, which takes three times as long."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:  # one that is only written
-        return "?"
-    try:
-        return os.read(descriptor, 4096).decode().strip()
-    except OSError:  # one that has no value yet (stable_secret)
-        return "?"
-    finally:
-        os.close(descriptor)
 
 
 def _written(key: str, value: str) -> bool:

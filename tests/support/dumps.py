@@ -4,7 +4,7 @@
     ...
     assert difference(before, dump(namespace)) == ""
 
-What `ip`, `bridge`, `nft`, `tc` and `sysctl` print is compared as text, line by line, less what `IGNORED` lists. The
+What `ip`, `bridge`, `nft` and `tc` print, and what sysctls hold, is compared as text, line by line, less what `IGNORED` lists. The
 order of lines counts too, but not that of routes and neighbours, which the kernel keeps in trees and hash tables; IPv4
 routes alike in table, destination, tos and metric do keep theirs: the kernel takes the first of them.
 """
@@ -12,9 +12,10 @@ routes alike in table, destination, tos and metric do keep theirs: the kernel ta
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from attrs import frozen
@@ -33,8 +34,8 @@ COMMANDS = {
     "bridge": "bridge -d link show",
     "nft": "nft list ruleset",
     "qdisc": "tc qdisc show",
-    "sysctl": r"sysctl -a -r ^net\.(ipv4\.conf|ipv6\.conf|bridge)\.",
 }
+SYSCTLS = ("net/ipv4/conf", "net/ipv6/conf", "net/bridge")
 UNORDERED = {"route6", "neigh", "proxy"}
 
 
@@ -87,8 +88,36 @@ class Dump:
 
 
 def dump(namespace: Namespace) -> Dump:
-    """Take the dump of a namespace; about 60 ms."""
-    return Dump({name: namespace.run(*command.split()).out for name, command in COMMANDS.items()})
+    """Take the dump of a namespace; about 15 ms."""
+    return Dump(printed(namespace, COMMANDS) | {"sysctl": namespace.inside(read_sysctls)})
+
+
+def printed(namespace: Namespace, sections: Iterable[str]) -> dict[str, str]:
+    """Return what the programs of these sections print, run by one shell: of dumps there are thousands."""
+    script = "".join(f"{COMMANDS[name]}; echo; echo '== end'\n" for name in sections)
+    texts = namespace.run("sh", "-e", stdin=script).out.split("\n== end\n")
+    return dict(zip(sections, texts, strict=False))
+
+
+def read_sysctls() -> str:
+    """Return what `sysctl -a` tells of links and bridges, from a thread inside, without a look at all the others."""
+    folders = (found for folder in SYSCTLS for found in os.walk(f"/proc/sys/{folder}"))
+    paths = sorted(f"{where}/{name}" for where, _, names in folders for name in names)
+    return "\n".join(f"{path} = {_read(path)}" for path in paths)
+
+
+def _read(path: str) -> str:
+    """Return the value of a file without the ceremony of a text file, which takes three times as long."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:  # one that is only written
+        return "?"
+    try:
+        return os.read(descriptor, 4096).decode().strip()
+    except OSError:  # one that has no value yet (stable_secret)
+        return "?"
+    finally:
+        os.close(descriptor)
 
 
 def difference(before: Dump, after: Dump) -> str:

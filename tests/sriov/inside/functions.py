@@ -5,7 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import socket
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +27,11 @@ from planner.options import PlanOptions
 from planner.plan.plan import Plan
 from planner.text.values import NetnsPath, PlanId
 from tests.support import Namespace, eventually, run
-from tests.support.dumps import COMMANDS, Dump
+from tests.support.dumps import COMMANDS, Dump, read_sysctls
+from tests.support.netlink import raw_dump
 
 PF = "eth0"
-_INDEX = re.compile(r"^(link: \S+ |addr: |bridge: )\d+:")
-_CARRIER = re.compile(r" linkdown\b")
-_DUMPED = ("link", "addr", "route4", "route6", "rule4", "neigh")
+_INDEX = re.compile(r"^(link: \S+ )\d+: ")
 DEVICES = Path("/sys/bus/pci/devices")
 TEMPLATES = load_templates()
 SRIOV = PlanOptions(sriov=True)
@@ -159,44 +161,39 @@ class VfPod:
 
     def state(self) -> str:
         """Return all that must come back, as text: the pod, sysfs, and what the card enforces."""
-        return "\n".join((*_lines(_dump(self.inside)), self.function.sysfs()))
+        return "\n".join((*_links(self.inside), *_listed(self.inside), self.function.sysfs()))
 
 
-def _dump(inside: Namespace) -> Dump:
-    """Take the dump of a namespace; sysctls are read from /proc, since sysctl(8) reads all of them for a few."""
+def _links(inside: Namespace) -> list[str]:
+    """Return what `ip` prints of the links, in the order of their names and less their index.
 
-    def read() -> str:
-        paths = sorted(path for family in ("ipv4", "ipv6") for path in Path(f"/proc/sys/net/{family}/conf").glob("*/*"))
-        return "\n".join(f"{path} = {_text(path)}" for path in paths)
-
-    # `ip -n`, not nsenter: one program less to load, each of which takes long here.
-    wanted = {name: command.split()[1:] for name, command in COMMANDS.items() if name in _DUMPED}
-    printed = {name: run(["ip", "-n", inside.name, *words]).out for name, words in wanted.items()}
-    return Dump(printed | {"sysctl": inside.inside(read)})
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:  # a secret that was never set
-        return ""
-
-
-def _lines(taken: Dump) -> list[str]:
-    """Return a dump without the index of links, by which they are listed, and whether they have a carrier.
-
-    What comes back from a driver is a new link to the kernel, and waits some seconds for its carrier.
+    What comes back from a driver is a new link to the kernel. It is `ip -n`, not nsenter, and all else is read without
+    a program: to load one takes long here.
     """
-    lines = [_CARRIER.sub("", _INDEX.sub(r"\1N:", line)).rstrip() for line in taken.lines()]
-    sections = list(dict.fromkeys(line.partition(":")[0] for line in lines))
-    return sorted(lines, key=lambda line: (sections.index(line.partition(":")[0]), _link_of(line)))
+    printed = run(["ip", "-n", inside.name, *COMMANDS["link"].split()[1:]]).out
+    return sorted((_INDEX.sub(r"\1", line) for line in Dump({"link": printed}).lines()), key=lambda line: line.split()[1])
+
+
+def _listed(inside: Namespace) -> Iterator[str]:
+    """Yield what the kernel lists by netlink, with the names of links for their indices, and the sysctls."""
+    numbers = inside.inside(socket.if_nameindex)
+    for table, lines in raw_dump(inside).items():
+        named = [f"{table}: {_named(line, numbers)}" for line in lines]
+        yield from sorted(named, key=_link_of if table == "address" else None)
+    yield inside.inside(read_sysctls)
+
+
+def _named(line: str, numbers: list[tuple[int, str]]) -> str:
+    """Return a line of the raw dump with links by their names: `link 4`, and RTA_OIF in a route."""
+    for index, name in numbers:
+        line = re.sub(rf"\blink {index}\b", f"link {name}", line)
+        line = re.sub(rf"\b4:{index.to_bytes(4, sys.byteorder).hex()}\b", f"4:{name}", line)
+    return line
 
 
 def _link_of(line: str) -> str:
-    """Return the link that a line of `ip link` or `ip addr` is about."""
-    section, *words = line.split()
-    place = {"link:": 0, "addr:": 1}.get(section)
-    return "" if place is None else words[place].rstrip(":")
+    """Return the link that an address is on: on each they stay in the kernel's order."""
+    return line.split()[2]
 
 
 def difference(before: str, after: str) -> str:
