@@ -197,12 +197,11 @@ def absent_local_routes(
 ) -> tuple[AddressFact, ...]:
     """Return the addresses, each with those of its entries of the local table that somebody removed.
 
-    IPv6 makes its own only once an address is not probed for any more, and the multicast prefix with the first. On a
+    IPv6 makes the multicast prefix with the first address, and an address's own once it is not probed for any more. On a
     link that is down there is the entry of the address itself alone, and none of an IPv6 one that was kept meanwhile.
     """
     there = {_local_key(route) for route in routes if route.table == LOCAL_TABLE}
     knows_ipv6 = any(route.table == LOCAL_TABLE and route.dst.version == 6 for route in routes)
-    ready = {link for route in routes if route.table == LOCAL_TABLE and route.metric == 0 for link in route.links}
     found = []
     for fact, primary in _with_primaries(addresses):
         link = fact.resource.link
@@ -212,7 +211,7 @@ def absent_local_routes(
             expected = local_routes(fact.resource, primary, fact.state)
             expected = expected[:1] if link in down else expected
         else:
-            expected = (multicast_route(link),) if link in ready and link not in down else ()
+            expected = (multicast_route(link),) if there and link not in down else ()
             if knows_ipv6 and not fact.state.tentative:
                 expected += ipv6_local_routes(fact.resource)[:1]
         absent = tuple(route for route in expected if _local_key(route) not in there)
