@@ -197,8 +197,9 @@ def absent_local_routes(
 ) -> tuple[AddressFact, ...]:
     """Return the addresses, each with those of its entries of the local table that somebody removed.
 
-    IPv6 makes the multicast prefix with the first address, and an address's own once it is not probed for any more. On a
-    link that is down there is the entry of the address itself alone, and none of an IPv6 one that was kept meanwhile.
+    IPv6 makes the multicast prefix with the first address, and an address's own once it is not probed for any more.
+    On a link that is down there is the entry of the address itself alone, and none of an IPv6 one that was kept
+    meanwhile.
     """
     there = {_local_key(route) for route in routes if route.table == LOCAL_TABLE}
     knows_ipv6 = any(route.table == LOCAL_TABLE and route.dst.version == 6 for route in routes)
