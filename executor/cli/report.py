@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from executor.cli.errors import error_json, pasteable
@@ -12,6 +12,7 @@ from executor.cli.output import complain, put_done
 from executor.cli.previews import print_plan
 from executor.cli.printing import json_text
 from executor.errors import Interrupted
+from executor.operations.many import results
 from executor.operations.outcome import Outcome
 from executor.operations.signals import stop_requests
 from planner.errors import PodwireError
@@ -20,6 +21,10 @@ from planner.plan.render import Templates
 from planner.text.values import PlanId
 
 _MOST_NAMED = 5
+
+# How an operation ended, or what it would run; None is not worth a word.
+Said = Plan | Outcome | None
+Work = Callable[[PlanId], Said]
 
 
 class Report:
@@ -40,35 +45,43 @@ class Report:
             lines = outcome.notes if is_quiet(self._arguments) else (outcome.sentence + ran, *outcome.notes)
             put_done("".join(f"{outcome.id}: {pasteable(line, self._arguments)}\n" for line in lines))
 
-    def would_run(self, found: Plan | Outcome) -> None:
-        """Show what an operation would run, or how it would end if that is nothing."""
+    def _say(self, found: Said) -> None:
+        """Say how an operation ended, or show what it would run."""
         if isinstance(found, Outcome):
             self.ended(found)
-            return
+        elif found is not None:
+            self._would_run(found)
+
+    def _would_run(self, found: Plan) -> None:
         self._documents.append(plan_to_json(found))
         if self._form != "json":
             print_plan(found, self._arguments, self._templates)
 
-    def of_each(self, ids: Iterable[PlanId], work: Callable[[PlanId], None], *, nothing: str) -> int:
-        """Do ``work`` for every id, print the document, and return the worst exit status; ``nothing`` is for no id.
+    def of_each(self, ids: Collection[PlanId], work: Work, *, nothing: str, at_once: int = 1) -> int:
+        """Do ``work`` for every id, say what it returns, and return the worst exit status; ``nothing`` is for no id.
 
-        What fails keeps no other from being done; only if one id was named its error is raised.
+        What fails keeps no other from being done; only if one id was named its error is raised. With ``at_once``, so
+        many are worked at side by side if there are many. After a signal no other one is begun.
         """
-        status = 0
+        status, left, interrupted = 0, [], None
         with stop_requests() as stop:
-            left = list(ids)
-            while left:
+
+            def unless_stopped(plan_id: PlanId) -> Said:
+                stop.check()
+                return work(plan_id)
+
+            for plan_id, result in results(unless_stopped, ids, at_once):
                 try:
-                    stop.check()
-                    work(left[0])
+                    self._say(result())
                 except Interrupted as error:
-                    status = max(status, self._stopped(error, left))
-                    break
+                    interrupted = interrupted or error
+                    left.append(plan_id)
                 except PodwireError as error:
                     if not self._several:
                         raise
-                    status = max(status, self._failed(left[0], error))
-                del left[0]
+                    status = max(status, self._failed(plan_id, error))
+            if interrupted is not None:
+                status = max(status, self._stopped(interrupted, left))
         if self._form == "json":
             put_done(json_text(self._documents if self._several else self._documents[0]))
         elif not self._documents and not is_quiet(self._arguments):

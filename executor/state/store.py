@@ -125,8 +125,9 @@ class StateStore:
         """Return the entry of an id, None if there is none. Raises InvalidInput if it was damaged or edited."""
         what, path = f"state entry {plan_id}", self._path(plan_id)
         state = _file_state(path)
-        if self._last is not None and self._last[:2] == (path, state):
-            return self._last[2]
+        last = self._last  # once: another thread may be at another entry
+        if last is not None and last[:2] == (path, state):
+            return last[2]
         text = self._read(path, what, _MOST_BYTES)
         if text is None:
             return None

@@ -51,8 +51,9 @@ class AddressState:
     """An address less its identity. Lifetimes are seconds, None is forever.
 
     ``tentative``: whether the kernel still probes for duplicates (it does for ever without a carrier), ``duplicate``:
-    it has found one. ``learnt``: made from a router advertisement, which will bring it back. ``absent_routes``: the prefix routes that the kernel makes
-    with the address but that somebody had removed, so that they have to go again (ptp does that).
+    it has found one. ``learnt``: made from a router advertisement, which will bring it back. ``absent_routes``: the
+    prefix routes that the kernel makes with the address but that somebody had removed, so that they have to go again
+    (ptp does that).
     ``unmade_routes``: other routes that it makes and that go again: they were not there, or are changes of their own.
     ``generated``: the address generation mode by which the kernel made the address, and makes it again;
     ``generated_from``: from which MAC, if that is not the link's any more; ``generated_once``: the link's mode is

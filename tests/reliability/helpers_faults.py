@@ -47,7 +47,7 @@ PODWIRE = os.getppid()
 def counted():
     fd = os.open(os.path.join(HERE, "count"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(fd, b"x")
-    number = os.fstat(fd).st_size
+    number = os.lseek(fd, 0, os.SEEK_CUR)  # where this one's byte ends, though others write theirs
     os.close(fd)
     return number
 

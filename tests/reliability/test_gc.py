@@ -118,6 +118,45 @@ def test_teardown_all_takes_everything_back(make_trial: MakeTrial, faults: Fault
     assert [trial.changed() for trial in (trials[0], trials[1], trials[3])] == ["", "", ""]
 
 
+def test_many_are_torn_down_side_by_side(make_trial: MakeTrial) -> None:
+    """Each is said in its order, and one that fails keeps no other from it."""
+    trials = [make_trial(plain) for _ in range(10)]
+    cli = trials[0].cli
+    for trial in trials:
+        cli.ok("apply", trial.plan, "--yes")
+    damaged, *others = sorted(trials, key=lambda trial: trial.id)
+    entry = cli.state_dir / "wirings" / f"{damaged.id}.json"
+    whole = entry.read_text()
+    entry.write_text("{")
+    outcome = cli.run("teardown", "--all", "--yes")
+    assert outcome.rc == 1, outcome
+    assert outcome.err.startswith(f"podwire: {damaged.id}: ")
+    assert [line.partition(":")[0] for line in outcome.out.splitlines()] == [trial.id for trial in others]
+    entry.write_text(whole)
+    cli.ok("teardown", "--all", "--yes")
+    assert [trial.changed() for trial in trials] == [""] * len(trials)
+
+
+def test_a_signal_among_many_begins_no_other(make_trial: MakeTrial, faults: Faults) -> None:
+    """What has begun is finished, and the others are named."""
+    trials = [make_trial(plain) for _ in range(10)]
+    cli = trials[0].cli
+    for trial in trials:
+        cli.ok("apply", trial.plan, "--yes")
+    faults.plan(2, "SIGINT")
+    outcome = cli.run("teardown", "--all", "--yes", env=faults.env)
+    left = cli.json("list")
+    assert outcome.rc == 1
+    assert {wiring["state"] for wiring in left} == {"wired"}
+    assert 0 < len(left) < len(trials)
+    names = ", ".join(wiring["id"] for wiring in left[:5])
+    more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+    assert outcome.err == f"podwire: interrupted by SIGINT: {names}{more} left as before\n"
+    assert len(outcome.out.splitlines()) == len(trials) - len(left)
+    cli.ok("teardown", "--all", "--yes")
+    assert [trial.changed() for trial in trials] == [""] * len(trials)
+
+
 def test_teardown_twice_is_teardown_once(trial: Trial) -> None:
     """Also when links, addresses and rules have gone by somebody else's hand meanwhile."""
     assert trial.apply().rc == 0

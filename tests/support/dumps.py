@@ -4,9 +4,9 @@
     ...
     assert difference(before, dump(namespace)) == ""
 
-What `ip`, `bridge`, `nft` and `tc` print, and what sysctls hold, is compared as text, line by line, less what `IGNORED` lists. The
-order of lines counts too, but not that of routes and neighbours, which the kernel keeps in trees and hash tables; IPv4
-routes alike in table, destination, tos and metric do keep theirs: the kernel takes the first of them.
+What `ip`, `bridge`, `nft` and `tc` print, and what sysctls hold, is compared as text, line by line, less what `IGNORED`
+lists. The order of lines counts too, but not that of routes and neighbours, which the kernel keeps in trees and hash
+tables; IPv4 routes alike in table, destination, tos and metric do keep theirs: the kernel takes the first of them.
 """
 
 from __future__ import annotations

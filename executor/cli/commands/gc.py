@@ -6,10 +6,6 @@ import argparse
 
 from executor.cli.options import add_common, add_force, add_limits
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from planner.text.values import PlanId
-
 EXAMPLES = """\
 podwire gc
 podwire gc --json"""
@@ -24,6 +20,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Forget it, wiring by wiring; one that cannot be read keeps no other from it."""
+    from functools import partial
+
     from executor.cli.report import Report
     from executor.cli.settings import settings_of
     from executor.netns.lock import remove_unused_locks
@@ -34,12 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     report = Report(arguments, settings.templates, several=True)
 
-    def work(plan_id: PlanId) -> None:
-        outcome = collect_id(plan_id, settings)
-        if outcome is not None:
-            report.ended(outcome)
-
     nothing = "nothing is to be forgotten: every namespace is there"
-    status = report.of_each(ids_to_collect(settings.store), work, nothing=nothing)
+    status = report.of_each(ids_to_collect(settings.store), partial(collect_id, settings=settings), nothing=nothing)
     remove_unused_locks()
     return status

@@ -8,6 +8,8 @@ from executor.cli.options import PLAN_FORMATS, add_common, add_dry_run, add_forc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from executor.operations.outcome import Outcome
+    from planner.plan.plan import Plan
     from planner.text.values import PlanId
 
 EXAMPLES = """\
@@ -39,10 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
     named = None if arguments.id is None else (parse_id(arguments.id),)
     report = Report(arguments, settings.templates, several=named is None)
 
-    def work(plan_id: PlanId) -> None:
+    def work(plan_id: PlanId) -> Plan | Outcome:
         if arguments.dry_run:
-            report.would_run(preview_recover(plan_id, settings, forward=arguments.forward))
-        else:
-            report.ended(recover(plan_id, settings, forward=arguments.forward))
+            return preview_recover(plan_id, settings, forward=arguments.forward)
+        return recover(plan_id, settings, forward=arguments.forward)
 
     return report.of_each(named or ids_to_recover(settings.store), work, nothing="nothing is half done")

@@ -17,7 +17,12 @@ from executor.cli.options import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from executor.operations.outcome import Outcome
+    from planner.plan.plan import Plan
     from planner.text.values import PlanId
+
+# The kernel takes links away one after the other, whoever asks; more of them only wait for each other.
+_AT_ONCE = 4
 
 EXAMPLES = """\
 podwire teardown pod1 --dry-run
@@ -55,14 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidInput("teardown: give either the ID of a wiring, or --netns, or --all")
     report = Report(arguments, settings.templates, several=arguments.id is None)
 
-    def work(plan_id: PlanId) -> None:
+    def work(plan_id: PlanId) -> Plan | Outcome:
         if arguments.dry_run:
-            report.would_run(preview_teardown(plan_id, settings))
-        else:
-            report.ended(teardown(plan_id, settings, agree=None if arguments.yes else partial(agree, arguments)))
+            return preview_teardown(plan_id, settings)
+        return teardown(plan_id, settings, agree=None if arguments.yes else partial(agree, arguments))
 
     if arguments.netns is not None:
         ids = ids_in(resolve_netns(arguments.netns), settings.store)
     else:
         ids = settings.store.ids() if arguments.all else (parse_id(arguments.id),)
-    return report.of_each(ids, work, nothing="nothing is wired here")
+    at_once = _AT_ONCE if arguments.yes and not arguments.verbose else 1
+    return report.of_each(ids, work, nothing="nothing is wired here", at_once=at_once)

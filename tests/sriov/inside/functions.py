@@ -171,7 +171,8 @@ def _links(inside: Namespace) -> list[str]:
     a program: to load one takes long here.
     """
     printed = run(["ip", "-n", inside.name, *COMMANDS["link"].split()[1:]]).out
-    return sorted((_INDEX.sub(r"\1", line) for line in Dump({"link": printed}).lines()), key=lambda line: line.split()[1])
+    lines = [_INDEX.sub(r"\1", line) for line in Dump({"link": printed}).lines()]
+    return sorted(lines, key=lambda line: line.split()[1])
 
 
 def _listed(inside: Namespace) -> Iterator[str]:
