@@ -8,7 +8,6 @@ import os
 import signal
 
 from executor.cli.commands import CHANGING
-from executor.cli.errors import fail
 from executor.cli.exit_status import HALF_DONE, REFUSED
 from executor.cli.output import OutputLost, complain
 from executor.cli.parser import module_of
@@ -45,6 +44,8 @@ def _failed(error: BaseException, arguments: argparse.Namespace) -> int:
     elif isinstance(error, SHORTAGES) and not wants_traceback:
         error = HostError(shortage(error))
     if isinstance(error, PodwireError):
+        from executor.cli.errors import fail  # noqa: PLC0415  most commands succeed
+
         return fail(error, arguments)
     if isinstance(error, ImportError):
         return complain(f"this installation of podwire is not whole ({error}): install it again", REFUSED)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from executor.cli.output import put
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # The end of the year 9999. A state file may say anything.
 _LATEST = 253_402_300_799.0 - 86400
@@ -22,6 +24,8 @@ def wants_colour() -> bool:
 
 def json_text(value: Any) -> str:
     """Return a document as text, readable, keys in the order in which they were made."""
+    import json  # noqa: PLC0415  people are shown none
+
     return json.dumps(value, indent=1, ensure_ascii=True) + "\n"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import stat
 import sys
 from pathlib import Path
@@ -12,12 +11,14 @@ from pathlib import Path
 from executor.cli.output import say
 from executor.errors import HostError
 from executor.netns.naming import parse_id
-from executor.settings import Settings
-from executor.state.events import Event, Ran
 from executor.state.store import StateStore
-from executor.trust.privileges import has
 from planner.errors import InvalidInput
 from planner.text.values import PlanId, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # whoever only reads the state needs none of what operations do
+    from executor.settings import Settings
+    from executor.state.events import Event
 
 _MOST_ARGUMENTS = 2000
 _LONGEST_NAME = 100
@@ -25,6 +26,8 @@ _LONGEST_NAME = 100
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """Return how the executor is to work, as the arguments say."""
+    from executor.settings import Settings  # noqa: PLC0415  see above
+
     return Settings(
         store=store_of(arguments),
         timeout=arguments.timeout,
@@ -38,6 +41,8 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 def _say_command(event: Event) -> None:
     """Write a command that has ended to standard error (a Listener)."""
+    from executor.state.events import Ran  # noqa: PLC0415  see above
+
     if isinstance(event, Ran):
         how = "" if event.reply.ok else f"  failed with {event.reply.rc}"
         say(f"{event.number:>3}  {event.command.line}  {event.reply.duration * 1000:.1f} ms{how}")
@@ -61,8 +66,14 @@ def store_of(arguments: argparse.Namespace) -> StateStore:
 
 def require_owner(arguments: argparse.Namespace, what: str) -> None:
     """Raise HostError for users who are neither root, nor privileged, nor the owner of the state directory."""
-    if not is_owner(arguments) and not all(map(has, ("CAP_SYS_ADMIN", "CAP_NET_ADMIN"))):
+    if not is_owner(arguments) and not _is_privileged():
         raise HostError(f"this needs root: {what} is written down for root only")
+
+
+def _is_privileged() -> bool:
+    from executor.trust.privileges import has  # noqa: PLC0415  root is not asked
+
+    return all(map(has, ("CAP_SYS_ADMIN", "CAP_NET_ADMIN")))
 
 
 def is_owner(arguments: argparse.Namespace) -> bool:
@@ -88,5 +99,7 @@ def wiring_meant(arguments: argparse.Namespace, what: str) -> PlanId:
 
 def _what_was_asked() -> str:
     """Return the command line and who gave it, for the journal: a reviewer sees what a change was for."""
+    import shlex  # noqa: PLC0415  only for the journal
+
     who = os.environ.get("SUDO_USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
     return f"{shlex.join(['podwire', *sys.argv[1:]])[:_MOST_ARGUMENTS]} (by {who[:_LONGEST_NAME]})"

@@ -8,12 +8,11 @@ import pwd
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from executor.cli.files import read_file
 from executor.cli.settings import settings_of
 from executor.netns.naming import netns_and_id, resolve_netns
-from executor.operations.outcome import Outcome
 from executor.operations.plan import plan_from_facts, plan_namespace
 from executor.settings import Settings
 from executor.templates import load_templates
@@ -36,6 +35,9 @@ from planner.text.values import (
     shown,
 )
 from planner.wiring.base import wiring_named
+
+if TYPE_CHECKING:
+    from executor.operations.outcome import Outcome
 
 T = TypeVar("T")
 

@@ -19,9 +19,9 @@ from executor.netns.find import find_namespace
 from executor.netns.namespace import Namespace, is_of_the_host
 from executor.settings import Settings
 from executor.state.copies import set_aside_what_is_no_file
+from executor.state.record import TEARING_DOWN, WiringRecord
 from executor.state.rotation import with_older
 from executor.state.status import open_recorded
-from executor.state.store import TEARING_DOWN, WiringRecord
 from planner.cni.result import CniResult
 from planner.errors import InvalidInput, PodwireError
 from planner.text.values import InterfaceName, NetnsPath, PlanId

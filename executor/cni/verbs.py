@@ -31,7 +31,8 @@ from executor.operations.ownership import own
 from executor.operations.signals import stop_requests
 from executor.settings import Settings
 from executor.state.events import Event, Ran
-from executor.state.store import WIRED, StateStore
+from executor.state.record import WIRED
+from executor.state.store import StateStore
 from executor.trust.privileges import require_privileges
 from planner.changes.change import Change
 from planner.cni.result import CniResult

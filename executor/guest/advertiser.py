@@ -10,7 +10,8 @@ from attrs import define, field
 from executor.guest.packets import IcmpV6Socket
 from executor.guest.routers import TRIES, link_local_gateway
 from executor.netns.namespace import Namespace
-from planner.guest.icmpv6 import SERVER_LINK_LOCAL, SOLICITATION, advertised_gateways, advertisement
+from planner.guest.icmpv6 import SOLICITATION, advertised_gateways, advertisement
+from planner.guest.model import SERVER_LINK_LOCAL
 from planner.guest.nic import GuestNic
 
 _EVERY = 200.0  # RFC 4861, section 6.2.1: at most 600 s

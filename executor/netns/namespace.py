@@ -18,14 +18,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from attrs import define, field
 
 from executor.errors import HostError, NamespaceGone
 from executor.netns.handle import libc
-from executor.netns.lock import LockFile
 from planner.text.values import NetnsPath
+
+if TYPE_CHECKING:
+    from executor.netns.lock import LockFile
 
 T = TypeVar("T")
 
@@ -131,6 +133,8 @@ class Namespace:
         were started in it meanwhile hold the lock with us: it lasts until the last of them has ended, whether we leave
         here, crash or are killed.
         """
+        from executor.netns.lock import LockFile  # noqa: PLC0415  whoever only looks locks nothing
+
         self._lock = LockFile.take(f"netns-{self.cookie}", timeout, self.path)
         try:
             yield

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from attrs import evolve
 
 from executor.errors import HostError, NamespaceGone
-from executor.netns.find import find_namespace
 from executor.netns.namespace import Namespace
 from executor.observe.observe import observe_once
 from planner.facts.model import FACTS_VERSION, Elsewhere, NamespaceFacts
@@ -21,6 +20,8 @@ _PCI = "pci"
 def open_elsewhere(other: Elsewhere) -> Namespace:
     """Open another namespace, wherever it lives now. Raises NamespaceGone, or HostError if it cannot be opened."""
     if other.netns is not None and other.cookie:
+        from executor.netns.find import find_namespace  # noqa: PLC0415  most plans have changes in the pod alone
+
         return find_namespace(other.netns, other.cookie)
     namespace = Namespace.open(other.netns or HOST)
     if other.cookie in (0, namespace.cookie):

@@ -28,8 +28,8 @@ from executor.operations.rollback import half_done, roll_back_and_delete
 from executor.settings import Settings
 from executor.state.document import AtomicWrite
 from executor.state.events import Began, Ended, RollingBack
+from executor.state.record import APPLYING, WIRED, WiringRecord
 from executor.state.status import is_gone, is_half_done, open_recorded
-from executor.state.store import APPLYING, WIRED, WiringRecord
 from planner.changes.change import Change, pending
 from planner.changes.lookup import Lookup
 from planner.cni.result import CniResult

@@ -21,7 +21,8 @@ from executor.errors import HostError
 from executor.operations.ownership import own
 from executor.operations.rollback import restore
 from executor.settings import Settings
-from executor.state.store import StateStore, WiringRecord
+from executor.state.record import WiringRecord
+from executor.state.store import StateStore
 from executor.trust.privileges import hand_on
 from planner.errors import InvalidInput
 from planner.text.values import PlanId

@@ -11,8 +11,9 @@ from executor.operations.ownership import own
 from executor.operations.rollback import restore
 from executor.settings import Settings
 from executor.state.half_written import delete_half_written, half_written
+from executor.state.record import WiringRecord
 from executor.state.status import is_gone
-from executor.state.store import StateStore, WiringRecord
+from executor.state.store import StateStore
 from planner.cni.result import CniResult
 from planner.errors import PodwireError
 from planner.text.values import PlanId

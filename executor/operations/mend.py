@@ -6,7 +6,7 @@ from executor.operations.ownership import own
 from executor.operations.plan import plan_of
 from executor.settings import Settings
 from executor.state.copies import copy_of_entry
-from executor.state.store import WiringRecord
+from executor.state.record import WiringRecord
 from planner.errors import PodwireError
 from planner.text.values import PlanId
 

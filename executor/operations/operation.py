@@ -27,7 +27,7 @@ from executor.process.run import PrestartedProcess, RunningProgram, start_progra
 from executor.settings import Settings
 from executor.state.events import Event, Ran, Running
 from executor.state.journal import Journal
-from executor.state.store import WiringRecord
+from executor.state.record import WiringRecord
 from planner.facts.model import NamespaceFacts
 from planner.kinds.ebtables import RULES
 from planner.plan.plan import Plan, plan_to_json

@@ -9,7 +9,7 @@ from executor.netns.namespace import Namespace, boot_id, is_of_the_host
 from executor.observe.elsewhere import with_elsewhere, with_functions
 from executor.observe.observe import observe_once
 from executor.settings import Settings
-from executor.state.store import WIRED, WiringRecord
+from executor.state.record import WIRED, WiringRecord
 from planner.cni.result import CniResult
 from planner.errors import PodwireError, Refused
 from planner.facts.model import NamespaceFacts

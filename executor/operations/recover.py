@@ -10,8 +10,9 @@ from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.outcome import GONE, Outcome
 from executor.operations.rollback import RECOVER, look, restore, way_back
 from executor.settings import Settings
+from executor.state.record import APPLYING, WIRED, WiringRecord
 from executor.state.status import is_gone, is_half_done, refuse_unknown, wired_entry
-from executor.state.store import APPLYING, WIRED, StateStore, WiringRecord
+from executor.state.store import StateStore
 from executor.taps.vfio import came_back
 from planner.changes.change import pending
 from planner.errors import PodwireError

@@ -17,8 +17,8 @@ from executor.operations.plan import plan_of
 from executor.operations.rollback import left_to_restore, look
 from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
+from executor.state.record import WIRED, WiringRecord
 from executor.state.status import is_gone, open_recorded, wired_entry
-from executor.state.store import WIRED, WiringRecord
 from executor.taps.holders import tap_holders
 from planner.changes.change import lost_links, without_lost_links
 from planner.changes.follow import follow

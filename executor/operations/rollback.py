@@ -28,8 +28,8 @@ from executor.operations.plan import beside, plan_of
 from executor.operations.signals import stop_requests
 from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
+from executor.state.record import TEARING_DOWN, WiringRecord
 from executor.state.status import is_gone, is_half_done, open_recorded
-from executor.state.store import TEARING_DOWN, WiringRecord
 from executor.taps.holders import tap_holders
 from executor.taps.vfio import refuse_held
 from planner.changes.change import Change, lost_devices, lost_links, pending, without_lost_links

@@ -11,8 +11,9 @@ from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.outcome import GONE, Outcome
 from executor.operations.rollback import restore, way_back
 from executor.settings import Settings
+from executor.state.record import WiringRecord
 from executor.state.status import is_gone, refuse_unknown
-from executor.state.store import StateStore, WiringRecord
+from executor.state.store import StateStore
 from executor.taps.holders import tap_holders
 from planner.errors import InvalidInput, PodwireError
 from planner.plan.plan import Plan

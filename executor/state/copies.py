@@ -15,8 +15,9 @@ from attrs import evolve
 
 from executor.errors import HostError
 from executor.state.journal import lines_of
+from executor.state.record import TEARING_DOWN, WIRED, WiringRecord, entry_of
 from executor.state.rotation import with_older
-from executor.state.store import TEARING_DOWN, WIRED, StateStore, WiringRecord, entry_of
+from executor.state.store import StateStore
 from planner.errors import PodwireError
 from planner.text.document import Node
 from planner.text.values import PlanId, shown

@@ -7,12 +7,15 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
 
 from executor.errors import HostError
 from executor.trust.files import is_ours
 from planner.text.document import MAX_BYTES
 from planner.text.values import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 # A state entry may be larger than other documents: a route takes 1 kB of it, both ways and as it is rendered.
 MOST_OF_ENTRY = 128 * 1024 * 1024

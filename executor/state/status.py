@@ -5,7 +5,8 @@ from __future__ import annotations
 from executor.errors import HostError, NamespaceGone
 from executor.netns.find import find_namespace
 from executor.netns.namespace import Namespace, boot_id
-from executor.state.store import WIRED, StateStore, WiringRecord
+from executor.state.record import WIRED, WiringRecord
+from executor.state.store import StateStore
 from planner.errors import InvalidInput, PodwireError, Refused
 from planner.options import DEFAULT_WIRING
 from planner.text.document import Node

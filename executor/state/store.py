@@ -11,31 +11,25 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from executor.clock import Instant
 from executor.errors import HostError
-from executor.netns.namespace import boot_id
 from executor.state.document import MOST_OF_ENTRY, AtomicWrite, delete_document, read_document
 from executor.trust.files import is_ours_alone, weak_spot
 from planner.errors import InvalidInput, PodwireError
 from planner.text.document import MAX_BYTES, Node, load_json
-from planner.text.frozen import frozen
-from planner.text.values import NetnsPath, PlanId, shown
+from planner.text.values import PlanId, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # where nothing is wired no entry is read, and what entries are made of takes its time to load
+    from typing import Any
+
+    from executor.state.record import Head, WiringRecord
 
 DEFAULT_STATE_DIR = "/var/lib/podwire"
-_ENTRY_VERSION = 1
-APPLYING, WIRED, TEARING_DOWN = "applying", "wired", "tearing-down"
-_STATUSES = (APPLYING, WIRED, TEARING_DOWN)
-_KEYS = (
-    *("version", "id", "netns", "cookie", "inode", "links", "boot_id", "status", "applied_at", "observed_uptime"),
-    *("confirm_by", "confirm_uptime", "confirm_token", "plan"),
-)
 # What is written when a wiring begins leaves room for the words that are longer later on.
 _MOST_BYTES = MOST_OF_ENTRY
 _ROOM = 4096
@@ -44,48 +38,6 @@ _MOST_OF_HEAD = 256 * 1024
 _PLAN = b',"plan":'
 # Device, inode, size, and when it was changed.
 _FileState = tuple[int, int, int, int, int]
-_as_json = json.JSONEncoder(separators=(",", ":")).encode
-
-
-@frozen
-class WiringRecord:
-    """One wiring: which namespace (path, cookie, boot), how far it is, and the plan as a document.
-
-    ``inode`` is the number of the namespace and ``links`` those of its links when it was wired, if that was recorded.
-    ``applied_at`` and ``confirm_by`` are seconds since the epoch, for people; what is computed with are the uptimes
-    (``executor.clock``), which no clock that is set changes: ``observed_uptime`` is when the lifetimes in the plan were
-    what it says. The plan is parsed by those who need it. Until it is confirmed, ``confirm_token`` names the wiring to
-    the process that will roll it back.
-    """
-
-    id: PlanId
-    netns: NetnsPath
-    cookie: int
-    boot_id: str
-    status: str
-    applied_at: float
-    plan: Node
-    confirm_by: float | None = None
-    confirm_token: str | None = None
-    inode: int = 0
-    links: Mapping[str, int] = {}
-    observed_uptime: float | None = None
-    confirm_uptime: float | None = None
-
-    @property
-    def to_be_confirmed(self) -> Instant | None:
-        """Return by when the wiring is to be confirmed, None if it need not be (any more)."""
-        if self.confirm_by is None:
-            return None
-        return Instant(self.confirm_by, self.confirm_uptime, self.boot_id)
-
-    def observed(self, wall: float) -> Instant:
-        """Return when the lifetimes in the plan were as it says: at ``wall``, if nothing better was written down."""
-        return Instant(wall, self.observed_uptime, self.boot_id)
-
-    def is_of(self, cookie: int, boot_id: str) -> bool:
-        """Say whether the wiring is of this very namespace; one of the same name may be another."""
-        return (self.cookie, self.boot_id) == (cookie, boot_id)
 
 
 class StateStore:
@@ -151,25 +103,12 @@ class StateStore:
 
     def atomic_writes(self, entry: WiringRecord, *statuses: str) -> tuple[AtomicWrite, ...]:
         """Return what saves an entry in two steps, for each of ``statuses``; nothing is written yet."""
+        from executor.state.record import TEARING_DOWN, document_head  # noqa: PLC0415  whoever has an entry has it
+
         plan = functools.cache(lambda: _as_json(entry.plan.value))  # most of it, and the same in all
 
         def document(status: str) -> str:
-            head = {
-                "version": _ENTRY_VERSION,
-                "id": str(entry.id),
-                "netns": str(entry.netns),
-                "cookie": entry.cookie,
-                "inode": entry.inode,
-                "links": dict(entry.links),
-                "boot_id": entry.boot_id,
-                "status": status,
-                "applied_at": entry.applied_at,
-                "observed_uptime": entry.observed_uptime,
-                "confirm_by": entry.confirm_by,
-                "confirm_uptime": entry.confirm_uptime,
-                "confirm_token": entry.confirm_token,
-            }
-            return f'{_as_json(head)[:-1]},"plan":{plan()}}}'
+            return f'{_as_json(document_head(entry, status))[:-1]},"plan":{plan()}}}'
 
         path = self._path(entry.id)
         return tuple(
@@ -192,6 +131,8 @@ class StateStore:
         text = self._read(path, what, _MOST_BYTES)
         if text is None:
             return None
+        from executor.state.record import entry_of  # noqa: PLC0415  often there is no entry
+
         entry = entry_of(load_json(text, what, _MOST_BYTES), plan_id)
         if state is not None and state == _file_state(path):
             self._last = path, state, entry
@@ -212,6 +153,8 @@ class StateStore:
         A host may have hundreds, and one of them that is damaged is no reason not to wire another namespace. Raises
         InvalidInput or HostError if one of these cannot be read.
         """
+        from executor.netns.namespace import boot_id  # noqa: PLC0415  whoever names a cookie has it
+
         for other in self.ids():
             head = None if other == plan_id else self._head(other)
             if other != plan_id and (head is None or head.cookie != cookie):
@@ -235,16 +178,18 @@ class StateStore:
                 if entry is not None and entry.cookie == cookie:
                     yield entry
 
-    def _head(self, plan_id: PlanId) -> _Head | None:
+    def _head(self, plan_id: PlanId) -> Head | None:
         """Return of which namespace an entry is without reading its plan; None if that cannot be known."""
+        from executor.state.record import Head  # noqa: PLC0415  the same
+
         try:
             beginning = self._read(self._path(plan_id), "head", _MOST_OF_HEAD) or b""
             with contextlib.suppress(InvalidInput):
-                return _Head.of(load_json(beginning.partition(_PLAN)[0] + b"}", "head"))
+                return Head.of(load_json(beginning.partition(_PLAN)[0] + b"}", "head"))
             entry = self.load(plan_id)  # an earlier podwire's, or anybody's who keeps another order
         except PodwireError:
             return None
-        return None if entry is None else _Head(entry.cookie, entry.boot_id)
+        return None if entry is None else Head(entry.cookie, entry.boot_id)
 
     def _read(self, path: Path, what: str, most: int) -> bytes | None:
         self._check_once()
@@ -292,18 +237,6 @@ class StateStore:
     def _ids_in(self, directory: Path, suffix: str) -> tuple[PlanId, ...]:
         self._check_once()
         return _ids_in(directory, suffix)
-
-
-@frozen
-class _Head:
-    """Of which namespace an entry is."""
-
-    cookie: int
-    boot_id: str
-
-    @classmethod
-    def of(cls, node: Node) -> _Head:
-        return cls(node.field("cookie").integer(0, 2**64 - 1), node.field("boot_id").text())
 
 
 def _file_state(path: Path) -> _FileState | None:
@@ -364,36 +297,7 @@ def _check_way(directory: Path) -> None:
         raise HostError(f"{called} is not safe: {shown(str(weak))} belongs to, or can be written by, somebody else")
 
 
-def _indexes(node: Node) -> dict[str, int]:
-    return {name: index.integer(0, 2**31) for name, index in node.members()}
+def _as_json(document: object) -> str:
+    import json  # noqa: PLC0415  whoever only looks writes none
 
-
-def entry_of(node: Node, plan_id: PlanId) -> WiringRecord:
-    """Return the entry in a document. Raises InvalidInput if it is none, or one of another id."""
-    node.only(*_KEYS)
-    version, status = node.field("version"), node.field("status")
-    if version.integer() != _ENTRY_VERSION:
-        raise version.error(f"this podwire reads entries of version {_ENTRY_VERSION} only")
-    if status.text() not in _STATUSES:
-        raise status.error(f"{shown(status.value)} is none of {', '.join(_STATUSES)}")
-    if node.field("id").text() != plan_id:
-        raise InvalidInput(f"{node.path}.id: it is not the id that the file is named after")
-    plan = node.field("plan")
-    for key, wanted in (("id", plan_id), ("netns", node.field("netns").value)) if plan.has("id") else ():
-        if plan.field(key).value != wanted:
-            raise plan.error(f"it is another wiring's: its {key} is {shown(plan.field(key).value)}")
-    return WiringRecord(
-        id=plan_id,
-        netns=node.field("netns").parse(NetnsPath),
-        cookie=node.field("cookie").integer(0, 2**64 - 1),
-        boot_id=node.field("boot_id").text(),
-        status=status.text(),
-        applied_at=node.field("applied_at").number(),
-        plan=plan,
-        confirm_by=node.maybe("confirm_by", Node.number),
-        confirm_token=node.maybe("confirm_token", Node.text),
-        inode=node.maybe("inode", lambda item: item.integer(0, 2**32 - 1)) or 0,
-        links=node.maybe("links", _indexes) or {},
-        observed_uptime=node.maybe("observed_uptime", Node.number),
-        confirm_uptime=node.maybe("confirm_uptime", Node.number),
-    )
+    return json.dumps(document, separators=(",", ":"))

@@ -8,8 +8,8 @@ from executor.observe.elsewhere import with_elsewhere
 from executor.observe.observe import observe_once
 from executor.operations.repair import repair
 from executor.settings import Settings
+from executor.state.record import WiringRecord
 from executor.state.status import open_recorded
-from executor.state.store import WiringRecord
 from executor.taps.holders import Holder, tap_holders
 from executor.taps.open import open_tap
 from executor.taps.vfio import came_back

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from executor.netns.lock import command_name
 from executor.observe.functions import read_functions
 from executor.process.others import OpenFiles
-from executor.state.store import WiringRecord
+from executor.state.record import WiringRecord
 from planner.changes.change import lost_devices
 from planner.errors import Refused
 from planner.facts.model import FunctionFact, NamespaceFacts

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InvalidInput
 from planner.formats import PLAIN, Style
-from planner.formats.commands import shell_pieces
-from planner.formats.script import script_pieces
 from planner.formats.text import text_lines
 from planner.plan.plan import Plan, plan_document
 from planner.plan.render import Templates
@@ -39,8 +37,12 @@ def plan_pieces(
     if form == "json":
         return chain(indented(plan_document(plan)), "\n")
     if form == "commands":
+        from planner.formats.commands import shell_pieces  # noqa: PLC0415  each is loaded by whoever wants it
+
         return shell_pieces(plan.commands)
     if form == "script":
+        from planner.formats.script import script_pieces  # noqa: PLC0415  the same
+
         return script_pieces(plan, templates)
     if form not in PLAN_FORMATS:
         raise InvalidInput(f"format: {shown(form)} is none of {', '.join(PLAN_FORMATS)}")

@@ -29,8 +29,6 @@ _ROUTER_LIFETIME = 9000  # the longest that there is (RFC 4861, section 6.2.1)
 _MANAGED_AND_OTHER = 0xC0  # ask DHCPv6 for the address and for the rest
 _ON_LINK = 0x80  # and not autonomous: no address is to be made of the prefix
 _HALF, _WHOLE = 64, 128
-# If a server on the bridge answers from; no guest has it, each makes its own from its MAC or at random.
-SERVER_LINK_LOCAL = IPv6Interface("fe80::5a54/64")
 
 
 @frozen

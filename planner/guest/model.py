@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Interface
+
 from planner.text.frozen import frozen
 from planner.text.values import DomainName, IpAddress, IpInterface, IpNetwork, MacAddress
+
+# If a server on the bridge answers from; no guest has it, each makes its own from its MAC or at random.
+SERVER_LINK_LOCAL = IPv6Interface("fe80::5a54/64")
 
 
 @frozen

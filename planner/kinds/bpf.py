@@ -5,7 +5,6 @@ They see what u32 does not: what is behind options of an IPv4 header and behind 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from planner.text.frozen import frozen
@@ -32,7 +31,7 @@ class Bytecode(Token):
     """
 
     __slots__ = ()
-    pattern = re.compile(r"[0-9]{1,4}(?:,[0-9]{1,5}\+[0-9]{1,3}\+[0-9]{1,3}\+[0-9]{1,10}){1,256}")
+    pattern = r"[0-9]{1,4}(?:,[0-9]{1,5}\+[0-9]{1,3}\+[0-9]{1,3}\+[0-9]{1,10}){1,256}"
     what = "a program of classic BPF"
 
     @classmethod

@@ -25,7 +25,8 @@ _IPV6 = Keyword("IPv6")
 ADVERTISEMENT, REDIRECT = Keyword("router-advertisement"), Keyword("redirect")
 SOLICITATION = Keyword("router-solicitation")
 
-_RULE = re.compile(
+# Compiled only where there are rules: that takes as long as loading a module.
+_RULE = (
     r"-A (?P<chain>\S+)(?: -p (?P<protocol>IPv4|IPv6))?(?: -i (?P<in_link>\S+))?(?: -o (?P<out_link>\S+))?"
     r"(?: (?P<proto>--ip6?-proto) udp (?P<option>--ip6?-dport) (?P<udp_port>\d{1,5}))?"
     r"(?: --ip6-proto ipv6-icmp --ip6-icmp-type (?P<icmpv6_type>[a-z-]+))? -j DROP"
@@ -150,7 +151,7 @@ def new_rules(rules: tuple[DropRule, ...], facts: EbtablesFacts) -> RulesState:
 
 def read_rule(line: str) -> DropRule | None:
     """Return the rule of ``ebtables-save``'s ``line`` if it is of the kind that podwire makes, else None."""
-    found = _RULE.fullmatch(line)
+    found = re.fullmatch(_RULE, line)
     if found is None:
         return None
     protocol, port = found["protocol"], found["udp_port"]

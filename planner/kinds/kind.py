@@ -8,7 +8,7 @@ the kind of their resource.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from attrs import field
 
@@ -25,32 +25,37 @@ Resource = Any
 State = Any
 
 
-class Seen(Protocol):
-    """An index over the facts of one namespace (planner.changes.lookup.Observed)."""
+if TYPE_CHECKING:
+    from typing import Protocol
 
-    @property
-    def facts(self) -> Any: ...  # noqa: D102
-    @property
-    def links(self) -> Mapping[Any, Any]: ...  # noqa: D102
-    @property
-    def sysctls(self) -> Mapping[Any, Any]: ...  # noqa: D102
-    @property
-    def entries(self) -> Mapping[Any, Any]: ...  # noqa: D102
-    @property
-    def functions(self) -> Mapping[Any, Any]: ...  # noqa: D102
+    class Seen(Protocol):
+        """An index over the facts of one namespace (planner.changes.lookup.Observed)."""
 
+        @property
+        def facts(self) -> Any: ...  # noqa: D102
+        @property
+        def links(self) -> Mapping[Any, Any]: ...  # noqa: D102
+        @property
+        def sysctls(self) -> Mapping[Any, Any]: ...  # noqa: D102
+        @property
+        def entries(self) -> Mapping[Any, Any]: ...  # noqa: D102
+        @property
+        def functions(self) -> Mapping[Any, Any]: ...  # noqa: D102
 
-class ChangeLike(Protocol):
-    """A change, as a kind sees it (planner.changes.change.Change)."""
+    class ChangeLike(Protocol):
+        """A change, as a kind sees it (planner.changes.change.Change)."""
 
-    @property
-    def resource(self) -> Resource: ...  # noqa: D102
-    @property
-    def before(self) -> State | None: ...  # noqa: D102
-    @property
-    def after(self) -> State | None: ...  # noqa: D102
-    @property
-    def known_state(self) -> State: ...  # noqa: D102
+        @property
+        def resource(self) -> Resource: ...  # noqa: D102
+        @property
+        def before(self) -> State | None: ...  # noqa: D102
+        @property
+        def after(self) -> State | None: ...  # noqa: D102
+        @property
+        def known_state(self) -> State: ...  # noqa: D102
+
+else:  # to make a protocol takes as long as to make several classes of values, and nobody asks for it
+    Seen = ChangeLike = Any
 
 
 class Unreadable:

@@ -5,21 +5,23 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import TypeVar
 
 from planner.errors import InvalidInput
 from planner.text.values import shown
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 # A namespace of 64 links and 10,000 routes is some 3 MB of facts; nothing honest is larger than this.
 MAX_BYTES = 32 * 1024 * 1024
 # Whoever walks a document calls itself for each level; Python's own limit is another one in each version.
 MAX_LEVELS = 200
+_INFINITE = float("inf")
 
 
 def load_json(text: bytes | str, what: str, most: int | None = None) -> Node:
@@ -28,6 +30,8 @@ def load_json(text: bytes | str, what: str, most: int | None = None) -> Node:
     Stricter than RFC 8259 asks: UTF-8, no duplicate keys, no NaN, no lone surrogates, at most ``most`` bytes (by
     default MAX_BYTES) and 200 levels. Raises InvalidInput.
     """
+    import json  # noqa: PLC0415  a command that has nothing to read does without
+
     most = MAX_BYTES if most is None else most
     if len(text) > most:
         raise InvalidInput(f"{what} is larger than {most // 2**20} MiB")
@@ -187,8 +191,8 @@ class Node:
         try:
             found = float(self.value)
         except OverflowError:
-            found = math.inf
-        if math.isinf(found):  # json reads 1e999 as that
+            found = _INFINITE
+        if abs(found) == _INFINITE:  # json reads 1e999 as that
             raise self.error("the number is too large")
         return found
 

@@ -20,10 +20,13 @@ from ipaddress import (
     ip_interface,
     ip_network,
 )
-from typing import Self, TypeVar
 
-T = TypeVar("T")
-_Kind = TypeVar("_Kind", bound="Token")
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing takes as long to load as all else here, and some commands need nothing else of it
+    from typing import Self, TypeVar
+
+    T = TypeVar("T")
+    _Kind = TypeVar("_Kind", bound="Token")
 
 IpAddress = IPv4Address | IPv6Address
 IpInterface = IPv4Interface | IPv6Interface
@@ -51,10 +54,13 @@ def shown(value: object, limit: int = _SHOWN) -> str:
 
 
 class Token(str):
-    """Text that is one harmless word: the subclass's pattern holds for all of it."""
+    """Text that is one harmless word: the subclass's pattern holds for all of it.
+
+    A pattern is compiled when it is first asked for: no command meets all the words that there are.
+    """
 
     __slots__ = ()
-    pattern: re.Pattern[str]
+    pattern: str
     what: str
 
     def __new__(cls, text: str) -> Self:
@@ -65,7 +71,7 @@ class Token(str):
 
 @functools.lru_cache(_REMEMBERED)
 def _checked(kind: type[_Kind], text: str) -> _Kind:
-    if not kind.pattern.fullmatch(text):
+    if not re.fullmatch(kind.pattern, text):
         raise ValueError(f"{shown(text)} is not {kind.what}")
     return str.__new__(kind, text)
 
@@ -77,7 +83,7 @@ class InterfaceName(Token):
     """
 
     __slots__ = ()
-    pattern = re.compile(rf"(?!\.\.?\Z)(?!-)[A-Za-z0-9._+=,~@%-]{{1,{_MAX_INTERFACE_NAME}}}")
+    pattern = rf"(?!\.\.?\Z)(?!-)[A-Za-z0-9._+=,~@%-]{{1,{_MAX_INTERFACE_NAME}}}"
     what = "an interface name (1 to 15 letters, digits or ._+=,~@%-, not starting with a dash)"
 
 
@@ -88,7 +94,7 @@ class MacAddress(Token):
     """An Ethernet hardware address, six octets in lower-case hexadecimal."""
 
     __slots__ = ()
-    pattern = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
+    pattern = r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}"
     what = "a MAC address"
 
     def __new__(cls, text: str) -> Self:
@@ -100,7 +106,7 @@ class PciAddress(Token):
     """The address of a PCI function, with its domain (``/sys/bus/pci/devices``)."""
 
     __slots__ = ()
-    pattern = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+    pattern = r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
     what = "the address of a PCI device (such as 0000:3b:02.1)"
 
 
@@ -108,7 +114,7 @@ class PlanId(Token):
     """The id under which a wiring is known: it becomes a file name and part of a link's alias."""
 
     __slots__ = ()
-    pattern = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+    pattern = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
     what = "an id (1 to 100 letters, digits or ._-, starting with a letter or digit)"
 
 
@@ -116,7 +122,7 @@ class NetnsPath(Token):
     """The absolute path of a network namespace file, without ``..``, control characters or anything to quote."""
 
     __slots__ = ()
-    pattern = re.compile(r"(?!.*/\.\.?(?:/|\Z))(?:/[A-Za-z0-9._+=,~@%:-]{1,255}){1,64}")
+    pattern = r"(?!.*/\.\.?(?:/|\Z))(?:/[A-Za-z0-9._+=,~@%:-]{1,255}){1,64}"
     what = "an absolute path of a network namespace (such as /run/netns/pod1 or /proc/4242/ns/net)"
 
 
@@ -127,7 +133,7 @@ class SysctlKey(Token):
     """
 
     __slots__ = ()
-    pattern = re.compile(
+    pattern = (
         r"net/ipv6/conf/(?!\.\.?/)(?!-)[A-Za-z0-9._+=,~@%-]{1,15}/(?:accept_dad|accept_ra|keep_addr_on_down)"
         r"|net/ipv4/conf/(?!\.\.?/)(?!-)[A-Za-z0-9._+=,~@%-]{1,15}/(?:accept_local|rp_filter)"
         r"|net/bridge/bridge-nf-call-(?:iptables|ip6tables|arptables)"
@@ -139,7 +145,7 @@ class SysctlValue(Token):
     """The value of one of those sysctls: a small integer."""
 
     __slots__ = ()
-    pattern = re.compile(r"-?[0-9]{1,10}")
+    pattern = r"-?[0-9]{1,10}"
     what = "the value of a sysctl (an integer)"
 
 
@@ -147,7 +153,7 @@ class Keyword(Token):
     """A word of the ``ip`` language: a scope, protocol, table, state, type or metric name."""
 
     __slots__ = ()
-    pattern = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:+-]{0,63}")
+    pattern = r"[A-Za-z0-9][A-Za-z0-9_./:+-]{0,63}"
     what = "a plain word"
 
 
@@ -155,7 +161,7 @@ class DomainName(Token):
     """The name of a domain, as resolv.conf(5) has it."""
 
     __slots__ = ()
-    pattern = re.compile(r"(?!-)[A-Za-z0-9._-]{1,255}")
+    pattern = r"(?!-)[A-Za-z0-9._-]{1,255}"
     what = "a domain name"
 
 
@@ -163,7 +169,7 @@ class Label(Token):
     """The label of an IPv4 address (ip-address(8)): the link's name, perhaps with a colon and a suffix."""
 
     __slots__ = ()
-    pattern = re.compile(r"(?!-)[A-Za-z0-9._+=,~@%:-]{1,15}")
+    pattern = r"(?!-)[A-Za-z0-9._+=,~@%:-]{1,15}"
     what = "the label of an address"
 
 
@@ -174,7 +180,7 @@ class LinkAlias(Token):
     """The alias of a link that podwire did not make: a line of text, of which every character can be shown."""
 
     __slots__ = ()
-    pattern = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,255}")
+    pattern = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,255}"
     what = "an alias of one line (1 to 255 characters without controls)"
 
 
@@ -182,7 +188,7 @@ class Alias(Token):
     """The alias that podwire gives to the links it creates: ``podwire:ID``."""
 
     __slots__ = ()
-    pattern = re.compile(_ALIAS_PREFIX + PlanId.pattern.pattern)
+    pattern = _ALIAS_PREFIX + PlanId.pattern
     what = "an alias of podwire's (podwire:ID)"
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_interface
 
 from planner.facts.model import NamespaceFacts
-from planner.guest.icmpv6 import SERVER_LINK_LOCAL
+from planner.guest.model import SERVER_LINK_LOCAL
 from planner.kinds.route import KERNEL
 from planner.text.values import InterfaceName, IpInterface, is_ipv6_link_local
 from planner.wiring.base import Slot, WiringRequest

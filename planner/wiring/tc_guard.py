@@ -17,9 +17,9 @@ from planner.guest.icmpv6 import (
     NEIGHBOUR_ADVERTISEMENT,
     NEIGHBOUR_SOLICITATION,
     REDIRECT,
-    SERVER_LINK_LOCAL,
     SOLICITATION,
 )
+from planner.guest.model import SERVER_LINK_LOCAL
 from planner.kinds.bpf import (
     DROP,
     GO_ON,

@@ -6,6 +6,7 @@ with that MAC, on the host, and is taken from there. It never gets another MAC, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import evolve
@@ -75,7 +76,7 @@ def _refuse_unfit(link: LinkFact, function: FunctionFact, facts: NamespaceFacts)
         raise Refused(f"{link.name} is the SR-IOV virtual function {function.address} in the host's own namespace")
     if link.master is not None:
         raise Refused(f"{link.name}, an SR-IOV virtual function, is a port of {link.master}: take it out first")
-    if link.alias is not None and not LinkAlias.pattern.fullmatch(link.alias):
+    if link.alias is not None and not re.fullmatch(LinkAlias.pattern, link.alias):
         raise Refused(f"{link.name}, an SR-IOV virtual function, has the alias {shown(link.alias)}: it is no one line")
     if link.xdp is not None:
         raise Refused(f"{link.name}, an SR-IOV virtual function, has an XDP program, which would not come back")

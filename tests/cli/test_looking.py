@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,7 +17,7 @@ from tests.support import MakeNamespace, Namespace
 from tests.support.cli import Cli, sentence_in
 from tests.support.pods import MAC, Pod, plain
 from tests.support.ports import Port
-from tests.support.preloaded import Preloaded
+from tests.support.preloaded import ROOT, Preloaded
 
 LOG_KEYS = {"time", "id", "netns", "argv", "stdin", "rc", "stdout", "stderr", "duration_ms"}
 
@@ -27,6 +29,15 @@ def test_at_first_nothing_is_wired_and_nothing_was_run(cli: Cli) -> None:
     assert (cli.json("list"), cli.json("log")) == ([], [])
     assert cli.ok("log", "--format", "commands") == ""
     assert not cli.state_dir.exists()
+
+
+def test_list_loads_no_third_party_where_nothing_is_wired(tmp_path: Path) -> None:
+    """A host's monitoring may ask each minute, and most of the time would go into loading what is not needed."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from executor.cli import main; main(sys.argv[1:])"
+    loaded = "print(sorted({'attr', 'jinja2', 'sh', 'typing', 'json'} & set(sys.modules)))"
+    words = [sys.executable, "-I", "-S", "-c", f"{code}; {loaded}", "list", "--state-dir", str(tmp_path)]
+    ran = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert ran.stdout == "nothing is wired here\n[]\n"
 
 
 def test_list_shows_each_wiring_and_its_state(cli: Cli, netns: MakeNamespace) -> None:

@@ -10,7 +10,8 @@ from attrs import evolve
 
 from executor.errors import HostError
 from executor.netns.namespace import boot_id
-from executor.state.store import APPLYING, WIRED, StateStore, WiringRecord
+from executor.state.record import APPLYING, WIRED, WiringRecord
+from executor.state.store import StateStore
 from planner.errors import InvalidInput
 from planner.text.document import Node
 from planner.text.values import NetnsPath, PlanId

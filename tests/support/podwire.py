@@ -22,7 +22,8 @@ from executor.operations.repair import Drift, drift_of, repair
 from executor.operations.rollback import restore
 from executor.settings import Settings
 from executor.state.events import Listener
-from executor.state.store import StateStore, WiringRecord
+from executor.state.record import WiringRecord
+from executor.state.store import StateStore
 from executor.templates import load_templates
 from planner.cni.result import parse_result
 from planner.facts.model import NamespaceFacts

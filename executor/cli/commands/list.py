@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.state.status import Wiring
+    from executor.state.store import StateStore
 
 EXAMPLES = """\
 podwire list -o wide
@@ -30,10 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.output import complain, put
     from executor.cli.printing import local_time, print_json, print_table
     from executor.cli.settings import require_owner, store_of
-    from executor.state.status import wirings
 
     require_owner(arguments, "what is wired")
-    found = wirings(store_of(arguments))
+    found = _wirings(store_of(arguments))
     whole = [wiring for wiring in found if wiring.problem is None]
     if "json" in (arguments.format, arguments.output):
         print_json([_row(wiring) for wiring in whole])
@@ -50,6 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
         put("nothing is wired here\n")
     problems = (wiring.problem for wiring in found if wiring.problem is not None)
     return max((complain(error, exit_status(error)) for error in problems), default=0)
+
+
+def _wirings(store: StateStore) -> tuple[Wiring, ...]:
+    """Return what is wired; what looks at it is loaded only if there is something."""
+    if not store.ids():
+        return ()
+    from executor.state.status import wirings
+
+    return wirings(store)
 
 
 def _row(wiring: Wiring) -> dict[str, Any]:
