@@ -43,13 +43,21 @@ def cold_starts(rounds: int) -> dict[str, tuple[Times, ...]]:
             return lambda: timed(lambda: _run([*podwire, *words]))
 
         apply, teardown = run("apply", *wiring, "--yes"), run("teardown", ident, *where, "--yes")
+
+        def listed() -> tuple[float, ...]:
+            apply()
+            took = run("list", *where)()
+            teardown()
+            return (took,)
+
         works: dict[str, Callable[[], tuple[float, ...]]] = {
             BARE: lambda: (timed(lambda: _run([sys.executable, "-I", "-c", "pass"])),),
             "podwire --version": lambda: (run("--version")(),),
             "podwire --help": lambda: (run("--help")(),),
             "podwire plan": lambda: (run("plan", *wiring)(),),
             "podwire apply, teardown": lambda: (apply(), teardown()),
-            "podwire list": lambda: (run("list", *where)(),),
+            "podwire list": listed,
+            "podwire list, nothing wired": lambda: (run("list", *where)(),),
             "podwire log": lambda: (run("log", *where)(),),
         }
         return in_turns(rounds, works)

@@ -122,6 +122,8 @@ def _read(path: str) -> str:
 
 def difference(before: Dump, after: Dump) -> str:
     """Return what differs as a unified diff, each line behind the name of its section; "" if nothing does."""
+    if before == after:  # mostly
+        return ""
     return "\n".join(difflib.unified_diff(before.lines(), after.lines(), "before", "after", lineterm="", n=1))
 
 
