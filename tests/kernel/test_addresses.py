@@ -229,6 +229,34 @@ def test_on_a_link_that_never_worked_an_address_stays_tentative(inside: Namespac
     assert is_tentative(inside, "veth1")
 
 
+def test_one_that_is_tentative_for_want_of_a_carrier_stays_so_without_detection(inside: Namespace) -> None:
+    """A new one is known at once there: the old one could not be brought back."""
+    inside.ip("link add veth1 type veth peer name veth2")
+    inside.ip("link set veth1 up")
+    add(inside, "2001:db8:1::5/64", link_name="veth1")
+    add(inside, "2001:db8::5/64")
+    eventually(lambda: not is_tentative(inside, "eth0"), "the end of the probe on a link that works")
+    inside.sysctl("net/ipv6/conf/veth1/accept_dad", 0)
+    add(inside, "2001:db8:1::6/64", link_name="veth1")
+    waiting = ["2001:db8:1::5"]
+    eventually(lambda: [one["local"] for one in addresses(inside, "veth1") if "tentative" in one] == waiting, "the new")
+
+
+@pytest.mark.parametrize(("lines", "made"), [((), False), (("link set veth1 up",), True)], ids=["down", "no carrier"])
+def test_the_multicast_prefix_is_made_with_the_first_address(
+    inside: Namespace, lines: tuple[str, ...], *, made: bool
+) -> None:
+    """On a link that is up, though the address stays tentative; removed it comes with the next one."""
+    inside.ip("link add veth1 type veth peer name veth2")
+    for line in lines:
+        inside.ip(line)
+    for address in ("2001:db8:1::5/64", "2001:db8:1::6/64"):
+        add(inside, address, link_name="veth1")
+        assert ("ff00::/8 dev veth1" in inside.ip("-6 route show table local type multicast")) == made
+        if made:
+            inside.ip("-6 route del table local multicast ff00::/8 dev veth1")
+
+
 def test_an_address_that_somebody_else_has_stays_tentative(joined: Pod) -> None:
     """With `dadfailed`; brought back it is probed again, and fails again."""
     joined.host.ip("addr add 2001:db8::5/64 dev h-eth0 nodad")
