@@ -6,7 +6,6 @@ whatever happens to the path meanwhile; and with that of the lock, so that they 
 
 from __future__ import annotations
 
-import _thread
 import ctypes
 import errno
 import fcntl
@@ -24,6 +23,7 @@ from attrs import define, field
 
 from executor.errors import HostError, NamespaceGone
 from executor.netns.handle import libc
+from executor.process.background import Task, start_thread
 from planner.text.values import NetnsPath
 
 if TYPE_CHECKING:
@@ -105,25 +105,14 @@ class Namespace:
         Sockets and taps that it opens belong to the namespace for good. Some 50 µs. Raises HostError if the
         namespace may not be entered.
         """
-        results: list[T] = []
-        errors: list[BaseException] = []
-        ended = _thread.allocate_lock()
 
-        def work() -> None:
-            try:
-                with self._entered():
-                    results.append(function())
-            except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
-                errors.append(error)
-            finally:
-                ended.release()
+        def work() -> T:
+            with self._entered():
+                return function()
 
-        ended.acquire()
-        _thread.start_new_thread(work, ())  # half of what a threading.Thread costs, which waits for its start as well
-        with ended:
-            if errors:
-                raise errors[0]
-            return results[0]
+        task = Task(work)
+        start_thread(task.run)
+        return task.result()
 
     @contextmanager
     def lock(self, timeout: float) -> Iterator[None]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Generator
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+from executor.errors import HostError
+from executor.process.background import Background, Task
 from planner.text.values import PlanId
 
 T = TypeVar("T")
@@ -16,16 +20,31 @@ _FEW = 8
 
 def results(
     work: Callable[[PlanId], T], ids: Collection[PlanId], at_once: int
-) -> Iterator[tuple[PlanId, Callable[[], T]]]:
+) -> Generator[tuple[PlanId, Callable[[], T]], None, None]:
     """Yield each id, in the order given, with a function that returns what ``work`` returned for it, or raises that.
 
     ``work`` is called by that function; or before, on a thread, if there are many ids and ``at_once`` is more than 1.
-    Whoever leaves early waits for all.
+    If nobody wants any more of them, what has begun is waited for.
     """
-    if at_once == 1 or len(ids) <= _FEW:
-        yield from ((each, partial(work, each)) for each in ids)
-        return
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  it loads much
+    tasks = [(each, Task(partial(work, each))) for each in ids]
+    waiting = deque(task for _, task in tasks)
+    helpers: list[Background] = []
+    try:
+        if at_once > 1 and len(ids) > _FEW:
+            with suppress(HostError):  # there can be no more threads: fewer do as well, or none
+                while len(helpers) < at_once:
+                    helpers.append(Background(partial(_work_off, waiting)))
+        for each, task in tasks:
+            if not helpers:
+                task.run()
+            yield each, task.result
+    finally:
+        waiting.clear()
+        for helper in helpers:
+            helper.wait()
 
-    with ThreadPoolExecutor(at_once) as pool:
-        yield from [(each, pool.submit(work, each).result) for each in ids]
+
+def _work_off(waiting: deque[Task[T]]) -> None:
+    with suppress(IndexError):  # there is none left
+        while True:
+            waiting.popleft().run()

@@ -4,33 +4,62 @@ from __future__ import annotations
 
 import _thread
 from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from executor.errors import HostError
+
+T = TypeVar("T")
 
 
-class Background:
-    """A function that was called on a thread of its own.
+def start_thread(work: Callable[[], object]) -> None:
+    """Call ``work``, which must not raise, on a thread of its own. Raises HostError if there can be no more threads.
 
     ``_thread``: a threading.Thread costs twice as much, since it waits for its start as well.
     """
+    try:
+        _thread.start_new_thread(work, ())
+    except RuntimeError:  # clone(2): EAGAIN
+        raise HostError("there is not enough memory for another thread, or there are too many") from None
 
-    def __init__(self, function: Callable[[], object]) -> None:
-        """Begin to call ``function``."""
+
+class Task(Generic[T]):
+    """A function that somebody calls by ``run``, and others wait for."""
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        """Nothing is called yet."""
         self._function = function
+        self._results: list[T] = []
         self._error: BaseException | None = None
         self._ended = _thread.allocate_lock()
         self._ended.acquire()
-        _thread.start_new_thread(self._work, ())
 
-    def _work(self) -> None:
+    def run(self) -> None:
+        """Call the function; once."""
         try:
-            self._function()
+            self._results.append(self._function())
         except BaseException as error:  # noqa: BLE001  raised again by whoever waits
             self._error = error
         finally:
             self._ended.release()
 
+    def result(self) -> T:
+        """Wait until the function has returned; return what it returned, or raise what it raised."""
+        with self._ended:
+            if self._error is not None:
+                raise self._error
+            return self._results[0]
+
+
+class Background:
+    """A function that was called on a thread of its own."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        """Begin to call ``function``. Raises HostError if there can be no more threads."""
+        self._task: Task[object] | None = Task(function)
+        start_thread(self._task.run)
+
     def wait(self) -> None:
         """Wait until the function has returned; raise what it raised. A second time does nothing."""
-        with self._ended:
-            error, self._error = self._error, None
-        if error is not None:
-            raise error
+        task, self._task = self._task, None
+        if task is not None:
+            task.result()

@@ -68,18 +68,49 @@ def test_a_runtime_is_told_to_try_again(trial: Trial, limit: str) -> None:
     assert trial.changed() == ""
 
 
+def where(code: str, trial: Trial, *words: str | Path) -> Outcome:
+    """Run podwire in a process of its own in which `code` has been run first: for what cannot be had for real."""
+    folder = trial.folder / "before"
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(code)
+    return trial.cli.run(*words, env={"PYTHONPATH": f"{folder}:{PYTHONPATH}"}, through=("env",))
+
+
 def test_a_kernel_without_locks_to_give(trial: Trial) -> None:
     """ENOLCK, which cannot be had for real: flock(2) is replaced in podwire's own process."""
-    folder = trial.folder / "no locks"
-    folder.mkdir()
     code = (
         "import errno, fcntl\ndef flock(*_): raise OSError(errno.ENOLCK, 'No locks available')\nfcntl.flock = flock\n"
     )
-    (folder / "sitecustomize.py").write_text(code)
-    env = {"PYTHONPATH": f"{folder}:{PYTHONPATH}"}
-    outcome = trial.cli.run("apply", trial.plan, "--yes", env=env, through=("env",))
+    outcome = where(code, trial, "apply", trial.plan, "--yes")
     assert outcome.rc == 1, outcome
     assert "No locks available" in sentence(outcome)
+    assert trial.changed() == ""
+
+
+FEW_THREADS = """\
+import _thread
+start, left = _thread.start_new_thread, {most}
+def limited(*given):
+    global left
+    left -= 1
+    if left < 0:
+        raise RuntimeError("can't start new thread")
+    return start(*given)
+_thread.start_new_thread = limited
+"""
+
+
+@pytest.mark.parametrize("most", [0, 2, 4, 6, 9])
+def test_few_threads(trial: Trial, most: int) -> None:
+    """Root has no limit of its own that could be set here: starting one fails in podwire's own process."""
+    outcome = where(FEW_THREADS.format(most=most), trial, "apply", trial.plan, "--yes")
+    see_that_nothing_is_lost(trial, outcome, wired="wired", undone=None)
+    if trial.state() is None:
+        assert trial.changed() == ""
+        assert trial.apply().rc == 0
+    outcome = where(FEW_THREADS.format(most=most), trial, "teardown", trial.id, "--yes")
+    see_that_nothing_is_lost(trial, outcome, wired=None, undone="wired")
+    assert trial.teardown().rc == 0
     assert trial.changed() == ""
 
 
