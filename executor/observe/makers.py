@@ -1,4 +1,4 @@
-"""Who made an address or a route: the kernel marks its own, and ``ip`` 6.1 doesn't print that.
+"""Who made an address or a route, and as what a neighbour was made: ``ip`` 6.1 doesn't print what the kernel notes.
 
 To be called on a thread inside the namespace.
 """
@@ -13,12 +13,17 @@ from pathlib import Path
 
 from executor.observe.netlink import attributes, dump
 from planner.facts.makers import AddressMakers
+from planner.facts.neighbours import NeighbourTypes
 
 # <linux/rtnetlink.h>, <linux/if_addr.h>: RTM_GETADDR, struct ifaddrmsg, IFA_ADDRESS, IFA_LOCAL and IFA_PROTO.
 _GET_ADDRESS = 22
 _IFADDRMSG = struct.Struct("=BBBBI")
 _ADDRESS, _LOCAL, _PROTO = 1, 2, 11
 _SINCE = (5, 18)
+# <linux/neighbour.h>: RTM_GETNEIGH, struct ndmsg and NDA_DST.
+_GET_NEIGHBOUR = 30
+_NDMSG = struct.Struct("=BBHiHBB")
+_DST = 1
 _NET = Path("/proc/thread-self/net")
 
 
@@ -34,6 +39,16 @@ def read_address_makers() -> AddressMakers | None:
             index = _IFADDRMSG.unpack_from(body)[-1]
             address = given.get(_LOCAL, given.get(_ADDRESS, b""))
             found[index, socket.inet_ntop(socket.AF_INET6, address)] = given[_PROTO][0]
+    return found
+
+
+def read_neighbour_types() -> NeighbourTypes:
+    """Return the type of each IPv4 neighbour's address, by the link's index and the address (``ndm_type``)."""
+    found = {}
+    for body in dump(socket.NETLINK_ROUTE, _GET_NEIGHBOUR, _NDMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0)):
+        _, _, _, index, _, _, kind = _NDMSG.unpack_from(body)
+        address = dict(attributes(body[_NDMSG.size :])).get(_DST, b"")
+        found[index, socket.inet_ntop(socket.AF_INET, address)] = kind
     return found
 
 

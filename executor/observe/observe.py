@@ -18,7 +18,7 @@ from executor.netns.namespace import Namespace, is_of_the_host
 from executor.observe.ebtables import EbtablesSave
 from executor.observe.functions import read_conf, read_functions
 from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_qdiscs
-from executor.observe.makers import read_address_makers, read_groups, read_route_makers
+from executor.observe.makers import read_address_makers, read_groups, read_neighbour_types, read_route_makers
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, is_interrupted, one_line
 from executor.process.run import start_program
@@ -132,6 +132,7 @@ class Observation:
                 observed_at=time.time(),
                 address_makers=makers,
                 groups=groups,
+                neighbour_types=self._namespace.call(read_neighbour_types) if _are_set(neighbours) else {},
                 route_makers=self._namespace.call(read_route_makers) if _needs_marks(routes6) else None,
                 bridge_fdb=fdb,
                 bridge_mdb=mdb,
@@ -243,6 +244,11 @@ def _read_into(found: dict[str, str], key: str) -> None:
 def _needs_marks(routes6: str) -> bool:
     """Say whether a route looks advertised, or has several ways: what ``ip`` prints of them is not all."""
     return '"expires"' in routes6 or '"nexthops"' in routes6
+
+
+def _are_set(neighbours: str) -> bool:
+    """Say whether a neighbour was perhaps set by somebody."""
+    return any(f'"{word}"' in neighbours for word in ("PERMANENT", "NOARP", "managed", "extern_learn"))
 
 
 def _has_foreign_port(links: str) -> bool:

@@ -130,10 +130,11 @@ class RouteFact:
 
 @frozen
 class NeighbourFact:
-    """A permanent, noarp or proxy neighbour entry that is there."""
+    """A neighbour entry that somebody set; ``made_as``: the type of its address then, if it is another one now."""
 
     resource: Neighbour
     state: NeighbourState
+    made_as: Keyword | None = None
 
 
 @frozen

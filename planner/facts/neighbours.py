@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 
-from planner.facts.model import NeighbourFact
+from attrs import evolve
+
+from planner.facts.kernel_routes import LOCAL_TABLE
+from planner.facts.model import NeighbourFact, RouteFact
 from planner.kinds.neighbour import Neighbour, NeighbourState
+from planner.kinds.route import Route
 from planner.text.document import Node
 from planner.text.values import InterfaceName, IpAddress, Keyword, MacAddress, parse_address
+
+# By the link's index and the address, as rtnetlink(7) counts the types of routes (RTN_UNICAST).
+NeighbourTypes = Mapping[tuple[int, str], int]
+_UNICAST, _BROADCASTED, _MULTICASTED = Keyword("unicast"), Keyword("broadcast"), Keyword("multicast")
+_TYPES = {1: _UNICAST, 2: Keyword("local"), 3: _BROADCASTED, 5: _MULTICASTED}
 
 _NEIGHBOUR_FLAGS = ("router", "extern_learn", "managed")
 _KEPT_NEIGHBOURS = ("PERMANENT", "NOARP")
@@ -51,6 +60,44 @@ def read_proxy(node: Node) -> NeighbourFact:
     """Return an entry of ``ip neigh show proxy``."""
     state = NeighbourState(flags=_neighbour_flags(node), protocol=node.maybe("protocol", _keyword))
     return NeighbourFact(Neighbour(*_neighbour_identity(node), proxy=True), state)
+
+
+def with_types(
+    neighbours: tuple[NeighbourFact, ...],
+    types: NeighbourTypes,
+    indexes: Mapping[InterfaceName, int],
+    routes: Collection[RouteFact],
+) -> tuple[NeighbourFact, ...]:
+    """Return the neighbours, each with the type that the kernel noted if it would be another one now."""
+    if not types or not neighbours:
+        return neighbours
+    local = local_table(fact.resource for fact in routes)
+
+    def with_type(fact: NeighbourFact) -> NeighbourFact:
+        address = fact.resource.address
+        noted = _TYPES.get(types.get((indexes.get(fact.resource.link, 0), str(address)), 0))
+        return fact if noted in (None, address_type(address, local)) else evolve(fact, made_as=noted)
+
+    return tuple(fact if fact.resource.proxy else with_type(fact) for fact in neighbours)
+
+
+def local_table(routes: Iterable[Route]) -> list[Route]:
+    """Return the IPv4 entries of the local table."""
+    return [route for route in routes if route.table == LOCAL_TABLE and route.dst.version == 4 and not route.tos]
+
+
+def address_type(address: IpAddress, local: Iterable[Route]) -> Keyword:
+    """Return the type of an IPv4 address by the local table; the kernel notes it with a neighbour that it makes.
+
+    The longest prefix decides, among equals the first (fib_frontend.c, inet_addr_type_dev_table).
+    """
+    if address.is_multicast:
+        return _MULTICASTED
+    if address == _EVERYBODY or address.packed[0] == 0:
+        return _BROADCASTED
+    there = [route for route in local if address in route.dst]
+    best = max(there, key=lambda route: (route.dst.prefixlen, -(route.metric or 0)), default=None)
+    return best.type if best is not None and best.type in _TYPES.values() else _UNICAST
 
 
 def _made_mac(address: IpAddress, broadcasts: Collection[IpAddress]) -> str | None:

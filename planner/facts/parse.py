@@ -30,7 +30,7 @@ from planner.facts.model import (
     ResourceFact,
     RouteFact,
 )
-from planner.facts.neighbours import read_neighbour, read_proxy
+from planner.facts.neighbours import NeighbourTypes, read_neighbour, read_proxy, with_types
 from planner.facts.opaque import Readable
 from planner.facts.parse_link import odd_master, read_link
 from planner.facts.parse_route import read_routes
@@ -88,6 +88,7 @@ class ProbeOutput:
     address_makers: AddressMakers | None = None
     route_makers: str | None = None
     groups: str | None = None
+    neighbour_types: NeighbourTypes = field(factory=dict)
 
 
 def read_probes(answers: ProbeOutput) -> NamespaceFacts:
@@ -122,7 +123,7 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
             ),
             answers.route_makers,
         ),
-        neighbours=neighbours,
+        neighbours=with_types(neighbours, answers.neighbour_types, indexes, routes),
         ebtables=read_rules(answers.ebtables_save, answers.nft_chains, answers.ebtables_problem),
         sysctls=tuple(_settings(answers.sysctls)),
         others=tuple(ResourceFact(resource, state) for kind in kinds() for resource, state in kind.read(answers)),

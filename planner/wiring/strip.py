@@ -13,6 +13,7 @@ from planner.errors import Refused
 from planner.facts.kernel_routes import comes_late
 from planner.facts.makers import KERNEL_LL
 from planner.facts.model import AddressFact, LinkFact, NamespaceFacts, NeighbourFact
+from planner.facts.neighbours import address_type, local_table
 from planner.kinds.address import Address, AddressState, GeneratedFrom
 from planner.kinds.link_attributes import AddrGenMode, AddrGenModeState, Mac
 from planner.kinds.route import KERNEL, MAIN_TABLE
@@ -53,7 +54,7 @@ def strip_links(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
         *keep_away(links, facts, netns),
         *quieten_dad(links, facts, netns),
         *stripped.changes(names, netns),
-        *remove_neighbours(links, facts, netns),
+        *remove_neighbours(links, facts, netns, stripped),
         *stop_address_generation(links, facts, netns),
         *remove_addresses(links, facts, netns, stripped),
     )
@@ -94,7 +95,9 @@ def _needs_quiet(link: LinkFact, facts: NamespaceFacts) -> bool:
     return is_probed and not any(fact.state.tentative for fact in ipv6)
 
 
-def remove_neighbours(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath) -> tuple[Change, ...]:
+def remove_neighbours(
+    links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: NetnsPath, stripped: StrippedRoutes
+) -> tuple[Change, ...]:
     """Return the changes that remove the neighbours that somebody set.
 
     A new MAC would flush permanent and noarp ones unasked; the last IPv4 address takes proxy entries with it. Raises
@@ -102,6 +105,7 @@ def remove_neighbours(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns:
     """
     names = {link.name for link in links}
     _refuse_asked_for_without_arp(links, facts)
+    _refuse_of_another_type([fact for fact in facts.neighbours if fact.resource.link in names], facts, stripped)
     return tuple(
         Change(fact.resource, fact.state, None, _neighbour_reason(fact), netns)
         for fact in facts.neighbours
@@ -120,6 +124,27 @@ def _refuse_asked_for_without_arp(links: tuple[LinkFact, ...], facts: NamespaceF
             raise Refused(
                 f"{fact.resource} is asked for, on a link with 'arp off', and older than that: it could not come back"
                 " like that; remove it first"
+            )
+
+
+def _refuse_of_another_type(neighbours: list[NeighbourFact], facts: NamespaceFacts, stripped: StrippedRoutes) -> None:
+    """Raise Refused for an IPv4 entry with which the kernel would note another type of address than it did.
+
+    They come back behind the addresses, and before the routes that go with the links.
+    """
+    found = [fact for fact in neighbours if fact.resource.address.version == 4 and not fact.resource.proxy]
+    if not found:
+        return
+    now = local_table(fact.resource for fact in facts.routes)
+    later = {fact.resource for fact in stripped.removed} - stripped.moved.keys()
+    then = [route for route in now if route not in later]
+    for fact in found:
+        was = fact.made_as or address_type(fact.resource.address, now)
+        will_be = address_type(fact.resource.address, then)
+        if was != will_be:
+            raise Refused(
+                f"{fact.resource} was made when the local table said '{was}' of its address, and would come back as"
+                f" '{will_be}': remove it first"
             )
 
 
