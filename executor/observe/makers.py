@@ -47,8 +47,9 @@ def read_neighbour_types() -> NeighbourTypes:
     found = {}
     for body in dump(socket.NETLINK_ROUTE, _GET_NEIGHBOUR, _NDMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0)):
         _, _, _, index, _, _, kind = _NDMSG.unpack_from(body)
-        address = dict(attributes(body[_NDMSG.size :])).get(_DST, b"")
-        found[index, socket.inet_ntop(socket.AF_INET, address)] = kind
+        address = dict(attributes(body[_NDMSG.size :])).get(_DST)
+        if address is not None:
+            found[index, socket.inet_ntop(socket.AF_INET, address)] = kind
     return found
 
 

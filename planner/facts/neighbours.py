@@ -15,6 +15,9 @@ from planner.text.values import InterfaceName, IpAddress, Keyword, MacAddress, p
 
 # By the link's index and the address, as rtnetlink(7) counts the types of routes (RTN_UNICAST).
 NeighbourTypes = Mapping[tuple[int, str], int]
+# By the length of a prefix, the longest first, and the number of its network.
+LocalTable = Mapping[int, Mapping[int, Keyword]]
+_BITS = 32
 _UNICAST, _BROADCASTED, _MULTICASTED = Keyword("unicast"), Keyword("broadcast"), Keyword("multicast")
 _TYPES = {1: _UNICAST, 2: Keyword("local"), 3: _BROADCASTED, 5: _MULTICASTED}
 
@@ -81,23 +84,32 @@ def with_types(
     return tuple(fact if fact.resource.proxy else with_type(fact) for fact in neighbours)
 
 
-def local_table(routes: Iterable[Route]) -> list[Route]:
-    """Return the IPv4 entries of the local table."""
-    return [route for route in routes if route.table == LOCAL_TABLE and route.dst.version == 4 and not route.tos]
+def local_table(routes: Iterable[Route]) -> LocalTable:
+    """Return the types in the IPv4 local table: of equal prefixes that of the lowest metric, and of these the first."""
+    found: dict[int, dict[int, Route]] = {}
+    for route in routes:
+        if route.table == LOCAL_TABLE and route.dst.version == 4 and not route.tos:
+            there, key = found.setdefault(route.dst.prefixlen, {}), int(route.dst.network_address)
+            if key not in there or (route.metric or 0) < (there[key].metric or 0):
+                there[key] = route
+    return {length: {key: route.type for key, route in found[length].items()} for length in sorted(found, reverse=True)}
 
 
-def address_type(address: IpAddress, local: Iterable[Route]) -> Keyword:
+def address_type(address: IpAddress, local: LocalTable) -> Keyword:
     """Return the type of an IPv4 address by the local table; the kernel notes it with a neighbour that it makes.
 
-    The longest prefix decides, among equals the first (fib_frontend.c, inet_addr_type_dev_table).
+    The longest prefix decides (fib_frontend.c, inet_addr_type_dev_table).
     """
     if address.is_multicast:
         return _MULTICASTED
     if address == _EVERYBODY or address.packed[0] == 0:
         return _BROADCASTED
-    there = [route for route in local if address in route.dst]
-    best = max(there, key=lambda route: (route.dst.prefixlen, -(route.metric or 0)), default=None)
-    return best.type if best is not None and best.type in _TYPES.values() else _UNICAST
+    for length, types in local.items():
+        rest = _BITS - length
+        found = types.get(int(address) >> rest << rest)
+        if found is not None:
+            return found if found in _TYPES.values() else _UNICAST
+    return _UNICAST
 
 
 def _made_mac(address: IpAddress, broadcasts: Collection[IpAddress]) -> str | None:

@@ -137,7 +137,7 @@ def _refuse_of_another_type(neighbours: list[NeighbourFact], facts: NamespaceFac
         return
     now = local_table(fact.resource for fact in facts.routes)
     later = {fact.resource for fact in stripped.removed} - stripped.moved.keys()
-    then = [route for route in now if route not in later]
+    then = local_table(fact.resource for fact in facts.routes if fact.resource not in later)
     for fact in found:
         was = fact.made_as or address_type(fact.resource.address, now)
         will_be = address_type(fact.resource.address, then)
