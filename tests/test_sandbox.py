@@ -7,14 +7,14 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests import sandbox
 from tests.support import CommandFailed, MakeNamespace, Namespace, Outcome, eventually, run
+from tests.support.processes import started
 from tests.support.running import OUTSIDE
 
 SANDBOX = [sys.executable, sandbox.__file__]
@@ -25,16 +25,9 @@ def sandboxed(script: str) -> Outcome:
     return run([*SANDBOX, "sh", "-c", script], check=False)
 
 
-@contextmanager
-def started(script: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a shell script in a sandbox, and go on when it has printed its first line; in the end it is killed."""
-    with subprocess.Popen([*SANDBOX, "sh", "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            yield process
-        finally:
-            process.kill()
+def ready(script: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Start a shell script in a sandbox, and go on when it has said that it is ready."""
+    return started([*SANDBOX, "sh", "-c", script], says="ready")
 
 
 def is_running(*words: str) -> bool:
@@ -99,7 +92,7 @@ def test_a_command_that_does_not_exist_is_named() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_signals_are_handed_on(number: signal.Signals) -> None:
     """The command decides what it does about them."""
-    with started(f"trap 'exit 9' {number.value}; echo ready; while :; do sleep 0.01; done") as process:
+    with ready(f"trap 'exit 9' {number.value}; echo ready; while :; do sleep 0.01; done") as process:
         process.send_signal(number)
         assert process.wait(10) == 9
 
@@ -112,7 +105,7 @@ def test_what_the_command_leaves_running_ends_with_it() -> None:
 
 def test_a_killed_sandbox_takes_everything_along() -> None:
     """Nothing can be handed on then; the kernel ends all that is inside."""
-    with started("setsid sleep 2345.6 >/dev/null & echo ready; exec sleep 2345.7 >/dev/null") as process:
+    with ready("setsid sleep 2345.6 >/dev/null & echo ready; exec sleep 2345.7 >/dev/null") as process:
         eventually(lambda: is_running("sleep", "2345.6") and is_running("sleep", "2345.7"), "both running")
         process.kill()
     eventually(lambda: not is_running("sleep", "2345.6") and not is_running("sleep", "2345.7"), "the end of both")

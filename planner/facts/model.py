@@ -397,5 +397,4 @@ def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
 def changed_words(one: dict[str, Any], other: dict[str, Any]) -> str:
     """Return the keys of ``one`` that ``other`` has otherwise, as words."""
     words = [f"{key} {one.get(key, 'unset')}" for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
-    # An alias can hold anything.
-    return ", ".join(word if word.isprintable() else shown(word) for word in words)
+    return ", ".join(word if word.isprintable() else shown(word) for word in words)  # an alias can hold anything

@@ -7,8 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,7 @@ from tests.reliability.helpers_trial import Trial
 from tests.support import Namespace, Outcome
 from tests.support.dumps import difference, dump
 from tests.support.pods import dual_stack, plain, two_links
+from tests.support.processes import started
 
 # --- gc ---------------------------------------------------------------------------------------------------------------
 
@@ -193,22 +194,9 @@ sys.stdin.read()
 """
 
 
-@contextmanager
-def vmm(trial: Trial, tap: str = "tap0") -> Iterator[subprocess.Popen[str]]:
+def vmm(trial: Trial, tap: str = "tap0") -> AbstractContextManager[subprocess.Popen[str]]:
     """Start a process, outside the namespace, that has a tap of it open; end it in the end."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDS, trial.pod.inside.path, tap],
-        env=trial.cli.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "open\n"
-            yield process
-        finally:
-            process.kill()
+    return started([sys.executable, "-c", HOLDS, trial.pod.inside.path, tap], says="open", env=trial.cli.environment)
 
 
 def test_a_tap_that_a_vmm_still_holds_is_said_by_process_and_name(trial: Trial) -> None:

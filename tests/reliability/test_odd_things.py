@@ -11,14 +11,15 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests.reliability.helpers_trial import Trial
 from tests.support import Namespace, eventually
+from tests.support.processes import started
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -164,18 +165,10 @@ sys.stdin.read()
 """
 
 
-@contextmanager
-def vmm(trial: Trial, tap: str = "tap0") -> Iterator[subprocess.Popen[str]]:
+def vmm(trial: Trial, tap: str = "tap0") -> AbstractContextManager[subprocess.Popen[str]]:
     """Open a tap as QEMU does, with the virtio-net header (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)."""
     argv = [sys.executable, "-c", OPEN_WITH_HEADER, str(trial.pod.inside.path), tap]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "open\n"
-            yield process
-        finally:
-            process.kill()
+    return started(argv, says="open", env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 def test_a_tap_that_was_opened_has_not_drifted(trial: Trial) -> None:

@@ -7,8 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tests.support.dumps import difference, dump, unchanged
 from tests.support.frames import arp_request
 from tests.support.pods import Pod, one_link
 from tests.support.ports import Port
+from tests.support.processes import started
 
 # --- 12 ---------------------------------------------------------------------------------------------------------------
 
@@ -238,20 +238,11 @@ signal.pause()
 """
 
 
-@contextmanager
-def vmm(pod: Pod) -> Iterator[subprocess.Popen[str]]:
+def vmm(pod: Pod) -> AbstractContextManager[subprocess.Popen[str]]:
     """Run a process that holds tap0 as a VMM does, on the host's side; at the end it is killed."""
-    argv = [sys.executable, "-c", VMM, pod.inside.name]
     root = Path(__file__).resolve().parents[2]
-    with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(root)}
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            yield process
-        finally:
-            process.kill()
+    argv = [sys.executable, "-c", VMM, pod.inside.name]
+    return started(argv, says="ready", env=os.environ | {"PYTHONPATH": str(root)})
 
 
 def test_15_a_vmm_still_holds_the_tap_at_teardown(pod: Pod, cli: Cli) -> None:

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.running import eventually
+
+
+@contextmanager
+def started(
+    argv: Sequence[str | Path], *, says: str, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a program, and go on when its first line is what it `says`; in the end it is killed."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, env=env, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == f"{says}\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def processes() -> dict[int, str]:
