@@ -6,6 +6,7 @@ whatever happens to the path meanwhile; and with that of the lock, so that they 
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import errno
 import fcntl
@@ -23,7 +24,7 @@ from attrs import define, field
 
 from executor.errors import HostError, NamespaceGone
 from executor.netns.handle import libc
-from executor.process.background import Task, start_thread
+from executor.process.background import Task, in_background
 from planner.text.values import NetnsPath
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Namespace:
     fd: int
     cookie: int
     _lock: LockFile | None = field(default=None, init=False)
+    # The threads that are inside.
+    _inside: set[int] = field(factory=set, init=False)
 
     @classmethod
     def open(cls, path: NetnsPath) -> Self:
@@ -102,17 +105,21 @@ class Namespace:
     def call(self, function: Callable[[], T]) -> T:
         """Run ``function`` on a thread inside the namespace (setns(2)) and return its result, or raise what it raised.
 
-        Sockets and taps that it opens belong to the namespace for good. Some 50 µs. Raises HostError if the
-        namespace may not be entered.
+        Sockets and taps that it opens belong to the namespace for good. Another thread costs 0.1 to 0.3 ms; if this one
+        is inside, it is run here. Raises HostError if the namespace may not be entered.
         """
+        if _thread.get_ident() in self._inside:
+            return function()
+        return self.begin(function).result()
+
+    def begin(self, function: Callable[[], T]) -> Task[T]:
+        """Begin to run ``function`` as ``call`` does, and return its task, which others can wait for."""
 
         def work() -> T:
             with self._entered():
                 return function()
 
-        task = Task(work)
-        start_thread(task.run)
-        return task.result()
+        return in_background(work)
 
     @contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
@@ -140,8 +147,12 @@ class Namespace:
                 code = ctypes.get_errno()
                 why = "that needs CAP_SYS_ADMIN" if code == errno.EPERM else os.strerror(code)
                 raise HostError(f"{self.path} cannot be entered: {why}")
-            yield
-            libc().setns(own, _CLONE_NEWNET)
+            self._inside.add(_thread.get_ident())
+            try:
+                yield
+            finally:
+                self._inside.discard(_thread.get_ident())
+                libc().setns(own, _CLONE_NEWNET)
         finally:
             os.close(own)
 

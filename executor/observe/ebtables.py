@@ -12,6 +12,7 @@ from typing import Self
 from executor.errors import ExecutorError, HostError
 from executor.netns.namespace import Namespace
 from executor.observe.hooks import has_bridge_tables, has_ebtables_chains
+from executor.process.background import Task
 from executor.process.result import one_line
 from executor.process.run import RunningProgram, find_program, start_program
 from planner.facts.ebtables_save import hides_a_chain
@@ -49,6 +50,7 @@ class EbtablesSave:
         self._timeout = timeout
         self._running: RunningProgram | None = None
         self._problem: str | None = None
+        self._has_tables = True
         try:
             program = find_program("ebtables-save")
             found = os.stat(program)
@@ -57,10 +59,17 @@ class EbtablesSave:
                     "this host's ebtables is the legacy one: select the nf_tables variant "
                     "(update-alternatives --config ebtables)"
                 )
-            elif must_work or namespace.call(has_bridge_tables):
+                return
+            self._has_tables = namespace.call(has_bridge_tables)
+            if self._has_tables or must_work:
                 self._running = self._start("ebtables-save", is_ahead=True)
         except (HostError, OSError) as error:
             self._problem = str(error)
+
+    @classmethod
+    def begin(cls, namespace: Namespace, timeout: float) -> Task[Self]:
+        """Begin to look on a thread inside. Raises HostError if there can be no more threads."""
+        return namespace.begin(lambda: cls(namespace, timeout))
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +113,7 @@ class EbtablesSave:
 
     def _is_plausible(self, answer: EbtablesAnswer) -> bool:
         """Say whether the kernel's own list of chains does not give the lie to an answer."""
-        if self._running is None or answer.save is None or _TABLE_LINE in answer.save:
+        if not self._has_tables or self._running is None or answer.save is None or _TABLE_LINE in answer.save:
             return True
         return not self._namespace.call(has_ebtables_chains)
 

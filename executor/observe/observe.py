@@ -7,9 +7,10 @@ import grp
 import json
 import os
 import pwd
+import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Self
+from typing import Self, TypeAlias
 
 from attrs import evolve
 
@@ -23,7 +24,9 @@ from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, is_interrupted, one_line
 from executor.process.run import start_program
 from planner.errors import InvalidInput
-from planner.facts.model import NamespaceFacts
+from planner.facts.hooks import NetfilterHook
+from planner.facts.makers import AddressMakers
+from planner.facts.model import NamespaceFacts, ResourceFact
 from planner.facts.parse import ProbeOutput, read_probes, read_rules
 from planner.text.values import Alias, NetnsPath
 
@@ -37,6 +40,7 @@ _QUESTIONS = (
 )
 _ROUTES = _QUESTIONS[2:4]
 _TRIES = 5
+_SET = re.compile(r'"dst":"\d+\.[^{}]*"(?:PERMANENT|NOARP|managed|extern_learn)"')
 _PCI = '"parentbus":"pci"'
 _CONF = "/proc/sys/net/{}/conf"
 _LINK_SYSCTLS = ("accept_dad", "accept_ra")
@@ -46,6 +50,12 @@ _ACCEPT_LOCAL, _RP_FILTER = "accept_local", "rp_filter"
 _KEEP = "keep_addr_on_down"
 _MOST_OF_SYSCTL = 4096
 _BRIDGE_SYSCTLS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables")
+
+
+# What podwire reads itself: sysctls, queueing disciplines, hooks, who made addresses, and the groups listened to.
+_Rest: TypeAlias = tuple[
+    dict[str, str], tuple[ResourceFact, ...], tuple[NetfilterHook, ...], AddressMakers | None, str | None
+]
 
 
 class Observation:
@@ -69,9 +79,10 @@ class Observation:
         self._session: IpBatch | None = session
         self._timeout = timeout
         self._rules = rules
+        self._rest: _Rest
         try:
             session.begin(*(question.split() for question in _QUESTIONS))
-            self._rules = rules or EbtablesSave(namespace, timeout, must_work=needs_rules)
+            self._rest = namespace.call(lambda: self._look_inside(needs_rules))
         except BaseException:
             self.close()
             raise
@@ -101,13 +112,16 @@ class Observation:
         if self._rules is not None:
             self._rules.close()
 
+    def _look_inside(self, needs_rules: bool) -> _Rest:  # noqa: FBT001
+        """Have the rules looked at, and return what podwire reads itself; runs inside, while ``ip`` is at work."""
+        self._rules = self._rules or EbtablesSave(self._namespace, self._timeout, must_work=needs_rules)
+        return _read_sysctls(), read_qdiscs(), read_netfilter_hooks(), read_address_makers(), read_groups()
+
     def _read_network(self) -> NamespaceFacts:
         """Return all but the rules, which another program tells meanwhile."""
         session = self._session
         assert session is not None  # noqa: S101  called once
-        sysctls, qdiscs, hooks, makers, groups = self._namespace.call(
-            lambda: (_read_sysctls(), read_qdiscs(), read_netfilter_hooks(), read_address_makers(), read_groups())
-        )
+        sysctls, qdiscs, hooks, makers, groups = self._rest
         links, addresses, routes4, routes6, neighbours, proxies = _answers(session, _QUESTIONS)
         route_text = None
         if '"metrics"' in routes4 or '"metrics"' in routes6:
@@ -247,8 +261,8 @@ def _needs_marks(routes6: str) -> bool:
 
 
 def _are_set(neighbours: str) -> bool:
-    """Say whether a neighbour was perhaps set by somebody."""
-    return any(f'"{word}"' in neighbours for word in ("PERMANENT", "NOARP", "managed", "extern_learn"))
+    """Say whether an IPv4 neighbour was perhaps set by somebody."""
+    return _SET.search(neighbours) is not None
 
 
 def _has_foreign_port(links: str) -> bool:

@@ -26,7 +26,7 @@ from executor.operations.plan import (
 )
 from executor.operations.rollback import half_done, roll_back_and_delete
 from executor.settings import Settings
-from executor.state.document import AtomicWrite
+from executor.state.document import AtomicWrite, written_ahead
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.record import APPLYING, WIRED, WiringRecord
 from executor.state.status import is_gone, is_half_done, open_recorded
@@ -93,10 +93,9 @@ def _record_and_run(
     if confirm_within is not None:
         entry = to_be_confirmed(entry, confirm_within)
     applying, wired = settings.store.atomic_writes(entry, APPLYING, WIRED)
-    with applying, wired:
-        applying.write()
-        wired.write()
+    with written_ahead(applying, wired) as wait_for_disk:
         check()
+        wait_for_disk()
         applying.commit()
         _begin_watching(entry, confirm_within, settings)
         _carry_out(plan, plan.commands, "apply", wired, operation)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from executor.errors import HostError
-from executor.process.background import Background, Task
+from executor.process.background import Task, in_background
 from planner.text.values import PlanId
 
 T = TypeVar("T")
@@ -28,12 +28,12 @@ def results(
     """
     tasks = [(each, Task(partial(work, each))) for each in ids]
     waiting = deque(task for _, task in tasks)
-    helpers: list[Background] = []
+    helpers: list[Task[None]] = []
     try:
         if at_once > 1 and len(ids) > _FEW:
             with suppress(HostError):  # there can be no more threads: fewer do as well, or none
                 while len(helpers) < at_once:
-                    helpers.append(Background(partial(_work_off, waiting)))
+                    helpers.append(in_background(partial(_work_off, waiting)))
         for each, task in tasks:
             if not helpers:
                 task.run()
@@ -41,7 +41,7 @@ def results(
     finally:
         waiting.clear()
         for helper in helpers:
-            helper.wait()
+            helper.result()
 
 
 def _work_off(waiting: deque[Task[T]]) -> None:

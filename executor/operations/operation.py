@@ -20,7 +20,7 @@ from executor.operations.execution import Execution, failed_execution, ip_execut
 from executor.operations.ownership import own
 from executor.operations.scheduler import BESIDE, IP, Begin, End, lanes, run_scheduled
 from executor.operations.signals import StopRequest, interruptible, stop_requests
-from executor.process.background import Background
+from executor.process.background import Task, in_background
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, one_line
 from executor.process.run import PrestartedProcess, RunningProgram, start_program
@@ -59,9 +59,9 @@ class Operation:
     journal: Journal
     stop: StopRequest
     _number: int = field(default=0, init=False)
-    _starting: Background | None = field(default=None, init=False)
+    _starting: Task[None] | None = field(default=None, init=False)
     _ahead: Observation | None = field(default=None, init=False)
-    _rules_ahead: EbtablesSave | None = field(default=None, init=False)
+    _rules_ahead: Task[EbtablesSave] | None = field(default=None, init=False)
     _ready: dict[_Key, deque[PrestartedProcess]] = field(factory=dict, init=False)
     # For what need not wait for what the kernel takes its time over.
     _beside: IpBatch | None = field(default=None, init=False)
@@ -91,7 +91,7 @@ class Operation:
         """
         self.cancel_prefetch()
         needs_rules = needs_rules or any(map(_changes_rules, commands))
-        self._starting = Background(lambda: self._start_ahead(commands, needs_rules))
+        self._starting = in_background(lambda: self._start_ahead(commands, needs_rules))
 
     def _start_ahead(self, commands: Sequence[Command], needs_rules: bool) -> None:  # noqa: FBT001
         self._ahead = Observation(self.namespace, self.session, self.settings.timeout, needs_rules=needs_rules)
@@ -102,7 +102,7 @@ class Operation:
     def expect(self, programs: Iterable[tuple[str, ...]]) -> None:
         """Start programs that a plan for the namespace, which is being made, will likely have and give input to."""
         self.cancel_prefetch()
-        self._starting = Background(lambda: self._await_input(self.namespace.path, *programs))
+        self._starting = in_background(lambda: self._await_input(self.namespace.path, *programs))
 
     def cancel_prefetch(self, *, rules: bool = True) -> None:
         """Forget what was started for an ``observe`` that did not come, or would now see what is no longer so.
@@ -112,12 +112,12 @@ class Operation:
         starting, self._starting = self._starting, None
         if starting is not None:
             with suppress(HostError, *SHORTAGES):  # it is said when it is their turn
-                starting.wait()
+                starting.result()
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             ahead.close()
         if rules and self._rules_ahead is not None:
-            self._rules_ahead.close()
+            self._rules_ahead.result().close()
             self._rules_ahead = None
 
     def _prestart(self, command: Command) -> None:
@@ -146,9 +146,10 @@ class Operation:
         """Return what is in the namespace now, and in the others that were entered."""
         starting, self._starting = self._starting, None
         if starting is not None:
-            starting.wait()
-        rules, self._rules_ahead = self._rules_ahead, None
+            starting.result()
+        looking, self._rules_ahead = self._rules_ahead, None
         ahead, self._ahead = self._ahead, None
+        rules = looking.result() if looking else None
         look = ahead or Observation(self.namespace, self.session, self.settings.timeout, rules=rules)
         found = look.result()
         return evolve(found, elsewhere=self.others.observe()) if self.others else found
@@ -193,6 +194,7 @@ class Operation:
         commands: Sequence[Command],
         *,
         needs: Mapping[int, int] | None = None,
+        awaited: Container[int] = (),
         before: Callable[[Command], None] = lambda _: None,
     ) -> list[Failure]:
         """Run every command whatever becomes of the others; return why those failed that did.
@@ -200,7 +202,7 @@ class Operation:
         What ebtables was to do for a change after it failed there is left out: ``--init-table`` would take
         a stranger's rules along, and that it may is known only of the chains that were taken away before. So is a
         change that ``needs`` another (both by their numbers) which failed, since it would do something else then.
-        ``before`` is called with each command when it is its turn.
+        ``before`` is called with each command when it is its turn; those ``awaited`` (positions) are answered by then.
 
         Raises Interrupted if somebody asks to stop, unless ``best_effort``: a rollback goes on to its end.
         """
@@ -208,8 +210,6 @@ class Operation:
         commands = tuple(commands)
         stopped, failed = set[int](), set[int]()
         first, lane = self._take_numbers(len(commands)), lanes(commands)
-        needed = set((needs or {}).values())
-        awaited = {at for at, command in enumerate(commands) if not needed.isdisjoint(command.changes)}
 
         def begin(at: int, command: Command) -> Execution | None:
             if not self.best_effort:
@@ -251,7 +251,8 @@ class Operation:
             goes_on = end(at, command, job)
             on_rules.discard(at)
             if goes_on and changes_rules and not on_rules and self._rules_ahead is None:
-                self._rules_ahead = EbtablesSave(self.namespace, self.settings.timeout)
+                with suppress(HostError):  # no more threads: they are looked at later
+                    self._rules_ahead = EbtablesSave.begin(self.namespace, self.settings.timeout)
             return goes_on
 
         def start_next() -> None:

@@ -18,7 +18,7 @@ from executor.guest.record import stop_server
 from executor.netns.namespace import boot_id
 from executor.observe.elsewhere import open_elsewhere, with_elsewhere
 from executor.observe.observe import observe_once
-from executor.observe.probing import wait_for_addresses
+from executor.observe.probing import wait_for_addresses, wait_for_groups
 from executor.operations.calico_gateway import give_back_gateway
 from executor.operations.execution import check_programs
 from executor.operations.operation import Failure, Operation, open_operation
@@ -27,6 +27,7 @@ from executor.operations.ownership import own
 from executor.operations.plan import beside, plan_of
 from executor.operations.signals import stop_requests
 from executor.settings import Settings
+from executor.state.document import written_ahead
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.record import TEARING_DOWN, WiringRecord
 from executor.state.status import is_gone, is_half_done, open_recorded
@@ -90,8 +91,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             return Outcome("nothing", entry.id, sentence=MEANWHILE)  # the id is another wiring's by now
         entry, netns = now, operation.namespace.path
         (tearing_down,) = settings.store.atomic_writes(entry, TEARING_DOWN)
-        with tearing_down:
-            tearing_down.write()
+        with written_ahead(tearing_down) as wait_for_disk:
             others = beside(entry.id, operation.namespace, settings)
             plan = alone(plan_of(entry, netns, settings.templates), others, settings.templates)
             operation.enter_others(plan, may_be_gone=True)
@@ -100,6 +100,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             check_programs(plan.reverse_commands)
             if not settings.force:
                 refuse_held(plan, facts)
+            wait_for_disk()
             tearing_down.commit()
         followed = follow(plan, entry.links, facts)
         holders = (*_stop_serving(entry.id, settings), *_tap_holders(followed.plan, operation))
@@ -184,21 +185,27 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
 
 
 def _run_all(commands: Sequence[Command], changes: Sequence[Change], operation: Operation) -> list[Failure]:
-    """Run the commands; addresses are probed for again only when the kernel has taken those that it made for known.
+    """Run the commands; some wait for what the kernel does by and by (executor.observe.probing).
 
-    None is made from a MAC that could not be set.
+    Addresses are probed for again when it has taken those that it made for known, none of which is made from a MAC that
+    could not be set; a link on which one was kept goes down when it is in the groups of its addresses.
     """
     macs = {change.resource.link: at for at, change in enumerate(changes) if isinstance(change.resource, Mac)}
     needs = {at: macs[change.resource.link] for at, change in enumerate(changes) if _is_made_from(change, macs)}
     states = {change.resource: change.after for change in changes if isinstance(change.after, AddressState)}
     made = {resource.link for resource, state in states.items() if state.generated and not state.tentative}
     probing = {at for at, change in enumerate(changes) if getattr(change.resource, "is_probing", False)}
+    kept = {at: change.resource.link for at, change in enumerate(changes) if getattr(change.after, "kept", None)}
+    answered = {*needs.values(), *kept}
+    awaited = {at for at, command in enumerate(commands) if not answered.isdisjoint(command.changes)}
 
     def before(command: Command) -> None:
         if made and not probing.isdisjoint(command.changes):
             wait_for_addresses(operation.namespace, made)
+        for link in {kept[at] for at in command.changes if at in kept}:
+            wait_for_groups(operation.namespace, link)
 
-    return operation.run_all(commands, needs=needs, before=before)
+    return operation.run_all(commands, needs=needs, awaited=awaited, before=before)
 
 
 def _is_made_from(change: Change, links: Container[str]) -> bool:

@@ -42,6 +42,11 @@ class Task(Generic[T]):
         finally:
             self._ended.release()
 
+    def wait(self) -> None:
+        """Wait until the function has returned, or raised."""
+        with self._ended:
+            pass
+
     def result(self) -> T:
         """Wait until the function has returned; return what it returned, or raise what it raised."""
         with self._ended:
@@ -50,16 +55,8 @@ class Task(Generic[T]):
             return self._results[0]
 
 
-class Background:
-    """A function that was called on a thread of its own."""
-
-    def __init__(self, function: Callable[[], object]) -> None:
-        """Begin to call ``function``. Raises HostError if there can be no more threads."""
-        self._task: Task[object] | None = Task(function)
-        start_thread(self._task.run)
-
-    def wait(self) -> None:
-        """Wait until the function has returned; raise what it raised. A second time does nothing."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.result()
+def in_background(function: Callable[[], T]) -> Task[T]:
+    """Begin to call ``function`` on a thread of its own. Raises HostError if there can be no more threads."""
+    task = Task(function)
+    start_thread(task.run)
+    return task

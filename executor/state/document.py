@@ -87,7 +87,7 @@ def _half_written(path: Path) -> list[str]:
 class AtomicWrite:
     """A document that takes the place of a file in two steps: it is written beside the file, then renamed over it.
 
-    The first step, which waits for the disk, may be done while something else is waited for as well. What is not
+    The first step waits for the disk; ``written_ahead`` does it beside something else. What is not
     committed is removed when this is left.
     """
 
@@ -153,6 +153,31 @@ class AtomicWrite:
             yield
         except OSError as error:
             raise HostError(f"{self._what} cannot be written: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def written_ahead(*writes: AtomicWrite) -> Iterator[Callable[[], None]]:
+    """Write documents beside their files, one after the other, on a thread: the disk takes its time.
+
+    Yields what waits for that and raises what ``write`` did; to be called before they are committed. What is not
+    committed is removed when this is left.
+    """
+    from executor.process.background import Task, start_thread  # noqa: PLC0415  whoever only reads starts none
+
+    def write_all() -> None:
+        for each in writes:
+            each.write()
+
+    writing = Task(write_all)
+    with contextlib.ExitStack() as stack:
+        for each in writes:
+            stack.enter_context(each)
+        try:
+            start_thread(writing.run)
+        except HostError:  # there can be no more threads
+            writing.run()
+        stack.callback(writing.wait)
+        yield writing.result
 
 
 def _sync(directory: Path) -> None:

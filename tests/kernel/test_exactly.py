@@ -5,9 +5,10 @@ planner/wiring/temporaries.py, planner/facts/makers.py and planner/facts/kept.py
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
-from tests.kernel.asking import link_local, routes, try_ip
+from tests.kernel.asking import batch, link_local, routes, try_ip
 from tests.support import MakeNamespace, Namespace, eventually
 from tests.support.netlink import raw_dump
 from tests.support.pods import Pod
@@ -129,6 +130,20 @@ def test_an_address_that_outlives_its_link_going_down_has_no_local_entry(inside:
     eventually(lambda: local_entries(inside) == ["2001:db8::6"], "the local entry of the other one")
     groups = inside.ip("maddr show dev eth0")
     assert ("ff02::1:ff00:5" in groups, "ff02::1:ff00:6" in groups) == (False, True)
+
+
+def test_a_group_is_entered_late_and_then_not_left(inside: Namespace) -> None:
+    """Sometimes: the kernel's worker waits for the lock that the two commands take (executor/observe/probing.py)."""
+    inside.sysctl("net/ipv6/conf/eth0/keep_addr_on_down", 1)
+    last = itertools.count(1)
+
+    def was_late() -> bool:
+        if "ff02::1:ff00:" in inside.ip("maddr show dev eth0"):
+            return True
+        batch(inside, "link set eth0 up", f"addr add 2001:db8::{next(last):x}/64 dev eth0 nodad", "link set eth0 down")
+        return False
+
+    eventually(was_late, "a group of an address on a link that is down", seconds=30)
 
 
 def test_an_address_that_came_while_its_link_had_no_arp_is_in_no_group(inside: Namespace) -> None:
