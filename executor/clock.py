@@ -10,13 +10,12 @@ import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from executor.netns.namespace import boot_id
-from planner.text.frozen import frozen
 
 
-@frozen
-class Instant:
+class Instant(NamedTuple):
     """When something was: ``wall`` in seconds since the epoch, ``uptime`` in seconds since the boot ``boot_id``."""
 
     wall: float

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, IpAddress, IpInterface, Keyword, MacAddress
-
-DEFAULT_WIRING = Keyword("bridge")
+from planner.wiring import DEFAULT_WIRING
 
 
 @frozen

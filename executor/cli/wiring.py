@@ -21,7 +21,7 @@ from planner.cni.merge import merge_results
 from planner.cni.result import CniResult, parse_result
 from planner.errors import InvalidInput
 from planner.facts.document import parse_facts
-from planner.options import DEFAULT_WIRING, PlanOptions
+from planner.options import PlanOptions
 from planner.plan.plan import Plan
 from planner.text.document import load_json
 from planner.text.values import (
@@ -34,6 +34,7 @@ from planner.text.values import (
     parse_interface,
     shown,
 )
+from planner.wiring import DEFAULT_WIRING
 from planner.wiring.base import wiring_named
 
 if TYPE_CHECKING:

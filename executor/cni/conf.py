@@ -9,10 +9,11 @@ from typing import Any
 from executor.cni import VERSIONS
 from executor.cni.errors import BAD_CONFIGURATION, INCOMPATIBLE_VERSION, UNSUPPORTED_FIELD, CniError
 from planner.errors import InvalidInput
-from planner.options import DEFAULT_WIRING, PlanOptions
+from planner.options import PlanOptions
 from planner.text.document import Node
 from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, shown
+from planner.wiring import DEFAULT_WIRING
 from planner.wiring.base import wiring_named
 
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

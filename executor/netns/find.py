@@ -10,8 +10,6 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from attrs import define, field
-
 from executor.errors import HostError, NamespaceGone
 from executor.netns.handle import NoHandles, open_by_cookie
 from executor.netns.namespace import Namespace
@@ -80,13 +78,13 @@ def _if_it_is(namespace: Namespace, cookie: int) -> Namespace:
     return namespace
 
 
-@define
 class _Search:
     """A look at all processes and mounts for one namespace; ``saw_all`` says whether nothing was hidden from it."""
 
-    cookie: int
-    inode: int
-    saw_all: bool = field(factory=lambda: _shows_every_process(), init=False)  # noqa: PLW0108  defined below
+    def __init__(self, cookie: int, inode: int) -> None:
+        self.cookie = cookie
+        self.inode = inode
+        self.saw_all = _shows_every_process()
 
     def open(self, *, less: int = -1) -> Namespace | None:
         """Open the namespace by a path that leads to it, None if none was found; not by our descriptor ``less``."""

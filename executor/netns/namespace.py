@@ -20,8 +20,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from attrs import define, field
-
 from executor.errors import HostError, NamespaceGone
 from executor.netns.handle import libc
 from executor.process.background import Task, in_background
@@ -46,7 +44,6 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-@define(eq=False)
 class Namespace:
     """A network namespace held open: it stays the same one, and alive, until it is closed.
 
@@ -54,12 +51,14 @@ class Namespace:
     time of this boot, unlike its inode number, which the next namespace reuses. ``path`` leads to it, or once did.
     """
 
-    path: NetnsPath
-    fd: int
-    cookie: int
-    _lock: LockFile | None = field(default=None, init=False)
-    # The threads that are inside.
-    _inside: set[int] = field(factory=set, init=False)
+    def __init__(self, path: NetnsPath, fd: int, cookie: int) -> None:
+        """Take charge of ``fd``."""
+        self.path = path
+        self.fd = fd
+        self.cookie = cookie
+        self._lock: LockFile | None = None
+        # The threads that are inside.
+        self._inside: set[int] = set()
 
     @classmethod
     def open(cls, path: NetnsPath) -> Self:

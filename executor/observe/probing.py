@@ -1,7 +1,8 @@
 """Waiting for what the kernel does a moment after an IPv6 address has come: whether to probe for it, and its group.
 
-It looks at ``accept_dad`` only then, so nobody may set that back earlier (duplicate address detection); and it enters
-the address's group then even if the link has gone down meanwhile, and never leaves that again (docs/kernel.md).
+It looks at ``accept_dad`` only then (duplicate address detection), so nobody may set that back earlier; until then the
+address is tentative, and no source for a route. And it enters the address's group then even if the link has gone down
+meanwhile, and never leaves that again (docs/kernel.md).
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from executor.netns.namespace import Namespace
+from planner.kinds.address import Address
 
 _ADDRESSES, _GROUPS = (Path("/proc/thread-self/net", name) for name in ("if_inet6", "igmp6"))
 _TENTATIVE = 0x40  # <linux/if_addr.h>
-_COLUMNS = 6
 # RFC 4291, 2.7.1, as the kernel writes it: the last 24 bits are those of the address.
 _SOLICITED_NODE = "ff0200000000000000000001ff"
 # <linux/sockios.h> and <net/if.h>: SIOCGIFFLAGS with a struct ifreq; IFF_UP, IFF_NOARP.
@@ -29,9 +30,10 @@ _LONGEST = 1.0
 _FIRST_PAUSE = 0.0005
 
 
-def wait_for_addresses(namespace: Namespace, links: Collection[str]) -> None:
-    """Return when no link-local address of ``links`` is tentative any more, or after a second."""
-    _wait_while(lambda: namespace.call(lambda: _is_tentative(links)))
+def wait_for_addresses(namespace: Namespace, addresses: Collection[Address]) -> bool:
+    """Return when none of ``addresses``, IPv6 ones, is tentative any more, or after a second; say whether it is so."""
+    wanted = {(address.address.ip.packed.hex(), str(address.link)) for address in addresses}
+    return _wait_while(lambda: namespace.call(lambda: _is_tentative(wanted)))
 
 
 def wait_for_groups(namespace: Namespace, link: str) -> None:
@@ -39,16 +41,20 @@ def wait_for_groups(namespace: Namespace, link: str) -> None:
     _wait_while(lambda: namespace.call(lambda: _lacks_a_group(link)))
 
 
-def _wait_while(is_so: Callable[[], bool]) -> None:
+def _wait_while(is_so: Callable[[], bool]) -> bool:
+    """Wait while it is so, up to a second; say whether it is not any more."""
     deadline, pause = time.monotonic() + _LONGEST, _FIRST_PAUSE
-    while is_so() and time.monotonic() < deadline:
+    while was_so := is_so():
+        if time.monotonic() >= deadline:
+            break
         time.sleep(pause)
         pause = min(2 * pause, 0.02)
+    return not was_so
 
 
-def _is_tentative(links: Collection[str]) -> bool:
-    found = (words for words in _rows(_ADDRESSES) if words[0].startswith("fe8"))
-    return any(len(words) == _COLUMNS and words[5] in links and int(words[4], 16) & _TENTATIVE for words in found)
+def _is_tentative(wanted: Collection[tuple[str, str]]) -> bool:
+    """Say whether one of the addresses, digits with the name of the link, is tentative."""
+    return any((words[0], words[-1]) in wanted and int(words[4], 16) & _TENTATIVE for words in _rows(_ADDRESSES))
 
 
 def _lacks_a_group(link: str) -> bool:

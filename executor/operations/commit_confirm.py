@@ -14,8 +14,6 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from attrs import evolve
-
 from executor.clock import Instant, uptime
 from executor.errors import HostError
 from executor.operations.ownership import own
@@ -49,7 +47,7 @@ def to_be_confirmed(entry: WiringRecord, seconds: float) -> WiringRecord:
     now = Instant.now()
     uptime = None if now.uptime is None else now.uptime + seconds
     token = secrets.token_hex(16)  # a name for this one wiring
-    return evolve(entry, confirm_by=now.wall + seconds, confirm_uptime=uptime, confirm_token=token)
+    return entry._replace(confirm_by=now.wall + seconds, confirm_uptime=uptime, confirm_token=token)
 
 
 def start_watcher(entry: WiringRecord, seconds: float, settings: Settings) -> None:
@@ -88,7 +86,7 @@ def confirm(plan_id: PlanId, settings: Settings) -> bool:
             raise InvalidInput(f"id: {plan_id} is not wired here (any more); podwire list shows what is")
         if entry.confirm_token is None:
             return False
-        settings.store.save(evolve(entry, confirm_token=None, confirm_by=None, confirm_uptime=None))
+        settings.store.save(entry._replace(confirm_token=None, confirm_by=None, confirm_uptime=None))
     return True
 
 

@@ -38,14 +38,14 @@ from planner.changes.follow import Followed, Names, follow, renamed
 from planner.errors import PlannerError
 from planner.facts.model import NamespaceFacts
 from planner.facts.remains import remains, went_along
-from planner.kinds.address import AddressState
+from planner.kinds.address import Address, AddressState
 from planner.kinds.kind import kind_of
 from planner.kinds.link_attributes import Mac
 from planner.plan.plan import Plan, changes_back, with_changes
 from planner.plan.render import Command, Templates
 from planner.plan.sharing import alone
 from planner.text.frozen import frozen
-from planner.text.values import LOOPBACK, PlanId
+from planner.text.values import LOOPBACK, IpAddress, PlanId
 from planner.wiring.strip import flushed_neighbours
 
 RECOVER = "recover"
@@ -187,25 +187,40 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
 def _run_all(commands: Sequence[Command], changes: Sequence[Change], operation: Operation) -> list[Failure]:
     """Run the commands; some wait for what the kernel does by and by (executor.observe.probing).
 
-    Addresses are probed for again when it has taken those that it made for known, none of which is made from a MAC that
-    could not be set; a link on which one was kept goes down when it is in the groups of its addresses.
+    Addresses are probed for again, and are sources of routes, when it has taken them for known; none is made from a MAC
+    that could not be set. A link on which one was kept goes down when it is in the groups of its addresses.
     """
     macs = {change.resource.link: at for at, change in enumerate(changes) if isinstance(change.resource, Mac)}
     needs = {at: macs[change.resource.link] for at, change in enumerate(changes) if _is_made_from(change, macs)}
-    states = {change.resource: change.after for change in changes if isinstance(change.after, AddressState)}
-    made = {resource.link for resource, state in states.items() if state.generated and not state.tentative}
-    probing = {at for at, change in enumerate(changes) if getattr(change.resource, "is_probing", False)}
     kept = {at: change.resource.link for at, change in enumerate(changes) if getattr(change.after, "kept", None)}
-    answered = {*needs.values(), *kept}
+    known = {at: change.resource for at, change in enumerate(changes) if _becomes_known(change)}
+    sources = {address.address.ip for address in known.values()}
+    follow_known = {at for at, change in enumerate(changes) if known and _follows_known(change, sources)}
+    answered = {*needs.values(), *kept, *known}
     awaited = {at for at, command in enumerate(commands) if not answered.isdisjoint(command.changes)}
 
     def before(command: Command) -> None:
-        if made and not probing.isdisjoint(command.changes):
-            wait_for_addresses(operation.namespace, made)
+        waits = not follow_known.isdisjoint(command.changes)
+        if waits and not wait_for_addresses(operation.namespace, known.values()):
+            follow_known.clear()  # nor would the next one see it
         for link in {kept[at] for at in command.changes if at in kept}:
             wait_for_groups(operation.namespace, link)
 
     return operation.run_all(commands, needs=needs, awaited=awaited, before=before)
+
+
+def _becomes_known(change: Change) -> bool:
+    """Say whether a change adds an address that the kernel only by and by takes for known."""
+    resource, state = change.resource, change.after
+    if not isinstance(resource, Address) or state is None or resource.address.version != 6 or state.tentative:
+        return False
+    return bool(state.generated) or not (resource.is_spared or "nodad" in state.flags)
+
+
+def _follows_known(change: Change, sources: Container[IpAddress]) -> bool:
+    """Say whether a change has addresses probed for again, or makes a route that needs one of ``sources``."""
+    resource = change.resource
+    return getattr(resource, "is_probing", False) or getattr(resource, "source", None) in sources
 
 
 def _is_made_from(change: Change, links: Container[str]) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from planner.text.frozen import frozen
+from typing import NamedTuple
 
 _MOST_SAID = 500
 
 
-@frozen
-class CommandResult:
+class CommandResult(NamedTuple):
     """The end of one command: its exit status, what it wrote, and how long it took.
 
     ``rc`` is 0 for done; of a line in an ``ip`` session it is 1 if the kernel refused, and the exit status of ``ip``

@@ -11,8 +11,6 @@ import stat
 from itertools import chain
 from pathlib import Path
 
-from attrs import evolve
-
 from executor.errors import HostError
 from executor.state.journal import lines_of
 from executor.state.record import TEARING_DOWN, WIRED, WiringRecord, entry_of
@@ -41,7 +39,7 @@ def copy_of_entry(plan_id: PlanId, store: StateStore) -> WiringRecord | None:
         entry = entry_of(Node(record.value, f"copy of state entry {plan_id}"), plan_id)
     except PodwireError:
         return None
-    return evolve(entry, status=WIRED if ended == "wired" else TEARING_DOWN)
+    return entry._replace(status=WIRED if ended == "wired" else TEARING_DOWN)
 
 
 def set_aside_what_is_no_file(plan_id: PlanId, store: StateStore) -> tuple[str, ...]:

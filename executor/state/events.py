@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from executor.process.result import CommandResult
-from planner.text.frozen import frozen
 from planner.text.values import NetnsPath, PlanId
 
 if TYPE_CHECKING:  # reading the log would load the template engine
     from planner.plan.render import Command
 
 
-@frozen
-class Began:
+class Began(NamedTuple):
     """An operation on a namespace begins; ``verb`` is apply, teardown or recover, ``asked`` what the user said.
 
     ``record`` is the state entry of what is being wired, as JSON: the journal has a copy of it then.
@@ -27,16 +25,14 @@ class Began:
     record: str = ""
 
 
-@frozen
-class Running:
+class Running(NamedTuple):
     """A command is about to run; ``number`` counts from 1 within the operation. Whoever objects (raises) stops it."""
 
     number: int
     command: Command
 
 
-@frozen
-class Ran:
+class Ran(NamedTuple):
     """A command has ended."""
 
     number: int
@@ -44,15 +40,13 @@ class Ran:
     reply: CommandResult
 
 
-@frozen
-class RollingBack:
+class RollingBack(NamedTuple):
     """The operation failed for ``why``; what was done is being rolled back."""
 
     why: str
 
 
-@frozen
-class Ended:
+class Ended(NamedTuple):
     """The operation is over; ``outcome`` is a word (wired, restored, taken back, half-done), ``why`` says more."""
 
     outcome: str

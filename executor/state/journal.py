@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Self
-
-from attrs import evolve
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from executor.errors import HostError
 from executor.state.document import MOST_OF_ENTRY, open_ours, refuse_foreign
@@ -23,7 +21,6 @@ from executor.state.events import Began, Event, Ran, RollingBack, Running
 from executor.state.rotation import MOST_BYTES, rotate, with_older
 from planner.errors import InvalidInput
 from planner.text.document import MAX_BYTES, Node
-from planner.text.frozen import frozen
 from planner.text.values import PlanId, shown
 
 _KEPT_OUTPUT = 64 * 1024
@@ -34,8 +31,7 @@ _MOST_READ = 512 * 1024 * 1024
 _as_line = json.JSONEncoder(separators=(",", ":")).encode
 
 
-@frozen
-class LogRecord:
+class LogRecord(NamedTuple):
     """One command that was run. ``time`` in seconds since the epoch; ``rc`` None if podwire died before its end.
 
     Commands of one ``operation`` were run for one command line, in one go.
@@ -165,8 +161,7 @@ class _Reader:
         self._waiting.clear()
 
 
-@frozen
-class _Operation:
+class _Operation(NamedTuple):
     """What the line says with which an operation began."""
 
     name: str
@@ -229,8 +224,7 @@ def _started(node: Node, plan_id: PlanId, operation: _Operation) -> LogRecord:
 
 
 def _finished(record: LogRecord, node: Node) -> LogRecord:
-    return evolve(
-        record,
+    return record._replace(
         rc=node.field("rc").integer(-(2**31), 2**31),
         stdout=node.field("stdout").text(),
         stderr=node.field("stderr").text(),

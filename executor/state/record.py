@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from executor.clock import Instant
 from planner.errors import InvalidInput
 from planner.text.document import Node
-from planner.text.frozen import frozen
 from planner.text.values import NetnsPath, PlanId, shown
 
 _ENTRY_VERSION = 1
@@ -19,8 +19,7 @@ _KEYS = (
 )
 
 
-@frozen
-class WiringRecord:
+class WiringRecord(NamedTuple):
     """One wiring: which namespace (path, cookie, boot), how far it is, and the plan as a document.
 
     ``inode`` is the number of the namespace and ``links`` those of its links when it was wired, if that was recorded.
@@ -60,8 +59,7 @@ class WiringRecord:
         return (self.cookie, self.boot_id) == (cookie, boot_id)
 
 
-@frozen
-class Head:
+class Head(NamedTuple):
     """Of which namespace an entry is."""
 
     cookie: int

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from executor.errors import HostError, NamespaceGone
 from executor.netns.find import find_namespace
 from executor.netns.namespace import Namespace, boot_id
 from executor.state.record import WIRED, WiringRecord
 from executor.state.store import StateStore
 from planner.errors import InvalidInput, PodwireError, Refused
-from planner.options import DEFAULT_WIRING
 from planner.text.document import Node
-from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, MacAddress, NetnsPath, PlanId
+from planner.wiring import DEFAULT_WIRING
 
 
 def open_recorded(entry: WiringRecord) -> Namespace:
@@ -35,8 +36,7 @@ def is_gone(entry: WiringRecord) -> bool:
     return False
 
 
-@frozen
-class Wiring:
+class Wiring(NamedTuple):
     """A wiring as ``list`` shows it. ``state`` is wired, half-done, gone, or damaged: ``problem`` says in what way.
 
     ``kind`` is the name of how it is wired, ``taps`` are words on each of the VM's interfaces.

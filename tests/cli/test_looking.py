@@ -40,6 +40,18 @@ def test_list_loads_no_third_party_where_nothing_is_wired(tmp_path: Path) -> Non
     assert ran.stdout == "nothing is wired here\n[]\n"
 
 
+def test_list_and_log_load_no_third_party(cli: Cli, pod: Pod) -> None:
+    """What is recorded is read without the model and the templates, as long as nothing is planned."""
+    cli.ok("apply", "--result", cli.result_of(pod), "--netns", pod.inside.name, "--yes")
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from executor.cli import main; main(sys.argv[1:])"
+    loaded = "print(sorted({'attr', 'jinja2', 'sh'} & set(sys.modules)))"
+    for verb in ("list", "log"):
+        words = [sys.executable, "-I", "-S", "-c", f"{code}; {loaded}", verb, "--state-dir", str(cli.state_dir)]
+        ran = subprocess.run(words, capture_output=True, text=True, check=True)
+        assert pod.inside.name in ran.stdout
+        assert ran.stdout.splitlines()[-1] == "[]"
+
+
 def test_list_shows_each_wiring_and_its_state(cli: Cli, netns: MakeNamespace) -> None:
     """Wired or gone; half-done is shown by tests of failure and of recovery."""
     began = time.time()

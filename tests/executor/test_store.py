@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from attrs import evolve
 
 from executor.errors import HostError
 from executor.netns.namespace import boot_id
@@ -39,11 +38,11 @@ def files(store: StateStore) -> list[str]:
 
 def test_what_was_saved_is_loaded(store: StateStore) -> None:
     """Every field."""
-    waiting = evolve(entry("pod1"), confirm_by=2.5)
+    waiting = entry("pod1")._replace(confirm_by=2.5)
     store.save(waiting)
     found = store.load(PlanId("pod1"))
     assert found is not None
-    assert evolve(found, plan=waiting.plan) == waiting
+    assert found._replace(plan=waiting.plan) == waiting
     assert found.plan.value == waiting.plan.value
 
 
@@ -108,7 +107,7 @@ def test_entries_of_others_are_not_read(store: StateStore) -> None:
 def test_the_cookie_of_an_entry_is_a_field_of_it(store: StateStore) -> None:
     """Its digits anywhere else mean nothing, and an entry of which only the plan is damaged is known by it."""
     plan = Node({"cookie": 11, "x": [11, "11"]}, "plan")
-    store.save(evolve(entry("others", 12), plan=plan, links={"plan": 11, "cookie": 11}))
+    store.save(entry("others", 12)._replace(plan=plan, links={"plan": 11, "cookie": 11}))
     path = store.directory / "wirings" / "others.json"
     text = path.read_text()
     for damaged in (text, text[:-5], text + "x" * 100):

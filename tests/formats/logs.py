@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from attrs import evolve
-
 from executor.state.journal import LogRecord
 from tests.formats.plans import HOSTILE, plan_of
 
@@ -38,8 +36,7 @@ def records() -> list[LogRecord]:
         now += 3600
     return [
         *found,
-        evolve(
-            found[0],
+        found[0]._replace(
             time=now,
             verb="teardown",
             requested_by="podwire teardown pod1",

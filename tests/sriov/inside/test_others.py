@@ -94,7 +94,7 @@ def test_after_a_restart_of_the_host_nothing_is_left_to_bring_back(vf_pod: MakeV
     pod.function.reset()
     entry = pod.settings.store.load(pod.id)
     assert entry is not None
-    (write,) = pod.settings.store.atomic_writes(evolve(entry, boot_id="of another boot"), entry.status)
+    (write,) = pod.settings.store.atomic_writes(entry._replace(boot_id="of another boot"), entry.status)
     with write:
         write.write()
         write.commit()
