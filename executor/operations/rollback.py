@@ -17,8 +17,8 @@ from executor.errors import SHORTAGES, ExecutorError, NamespaceGone, RollbackInc
 from executor.guest.record import stop_server
 from executor.netns.namespace import boot_id
 from executor.observe.elsewhere import open_elsewhere, with_elsewhere
+from executor.observe.late import LateWork, wait_for_routes
 from executor.observe.observe import observe_once
-from executor.observe.probing import wait_for_addresses, wait_for_groups
 from executor.operations.calico_gateway import give_back_gateway
 from executor.operations.execution import check_programs
 from executor.operations.operation import Failure, Operation, open_operation
@@ -38,14 +38,14 @@ from planner.changes.follow import Followed, Names, follow, renamed
 from planner.errors import PlannerError
 from planner.facts.model import NamespaceFacts
 from planner.facts.remains import remains, went_along
-from planner.kinds.address import Address, AddressState
+from planner.kinds.address import AddressState
 from planner.kinds.kind import kind_of
 from planner.kinds.link_attributes import Mac
 from planner.plan.plan import Plan, changes_back, with_changes
 from planner.plan.render import Command, Templates
 from planner.plan.sharing import alone
 from planner.text.frozen import frozen
-from planner.text.values import LOOPBACK, IpAddress, PlanId
+from planner.text.values import LOOPBACK, PlanId
 from planner.wiring.strip import flushed_neighbours
 
 RECOVER = "recover"
@@ -156,9 +156,12 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
     """Bring everything that ``plan`` changed back to its ``before``, from ``facts`` as they are now."""
     render = operation.settings.templates.commands
     indexes, observed = operation.indexes, operation.observed
-    left = _changes_left(follow(plan, indexes, facts), observed)
+    followed = follow(plan, indexes, facts)
+    left = _changes_left(followed, observed)
     commands = render(left)
     failures = _run_all(commands, left, operation)
+    if any(isinstance(change.after, AddressState) for change in left):
+        wait_for_routes(operation.namespace, changes_back(followed.plan, observed.elapsed))
     now = operation.observe()
     had = [change for change in left if change.before is not None]
     copied = {c.resource for c in had if not failures and kind_of(c.resource).has_copies(c.before, facts)}
@@ -185,42 +188,13 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
 
 
 def _run_all(commands: Sequence[Command], changes: Sequence[Change], operation: Operation) -> list[Failure]:
-    """Run the commands; some wait for what the kernel does by and by (executor.observe.probing).
-
-    Addresses are probed for again, and are sources of routes, when it has taken them for known; none is made from a MAC
-    that could not be set. A link on which one was kept goes down when it is in the groups of its addresses.
-    """
+    """Run the commands, some of which wait; no address is made from a MAC that could not be set."""
     macs = {change.resource.link: at for at, change in enumerate(changes) if isinstance(change.resource, Mac)}
     needs = {at: macs[change.resource.link] for at, change in enumerate(changes) if _is_made_from(change, macs)}
-    kept = {at: change.resource.link for at, change in enumerate(changes) if getattr(change.after, "kept", None)}
-    known = {at: change.resource for at, change in enumerate(changes) if _becomes_known(change)}
-    sources = {address.address.ip for address in known.values()}
-    follow_known = {at for at, change in enumerate(changes) if known and _follows_known(change, sources)}
-    answered = {*needs.values(), *kept, *known}
+    late = LateWork(changes, operation.namespace)
+    answered = late.answered.union(needs.values())
     awaited = {at for at, command in enumerate(commands) if not answered.isdisjoint(command.changes)}
-
-    def before(command: Command) -> None:
-        waits = not follow_known.isdisjoint(command.changes)
-        if waits and not wait_for_addresses(operation.namespace, known.values()):
-            follow_known.clear()  # nor would the next one see it
-        for link in {kept[at] for at in command.changes if at in kept}:
-            wait_for_groups(operation.namespace, link)
-
-    return operation.run_all(commands, needs=needs, awaited=awaited, before=before)
-
-
-def _becomes_known(change: Change) -> bool:
-    """Say whether a change adds an address that the kernel only by and by takes for known."""
-    resource, state = change.resource, change.after
-    if not isinstance(resource, Address) or state is None or resource.address.version != 6 or state.tentative:
-        return False
-    return bool(state.generated) or not (resource.is_spared or "nodad" in state.flags)
-
-
-def _follows_known(change: Change, sources: Container[IpAddress]) -> bool:
-    """Say whether a change has addresses probed for again, or makes a route that needs one of ``sources``."""
-    resource = change.resource
-    return getattr(resource, "is_probing", False) or getattr(resource, "source", None) in sources
+    return operation.run_all(commands, needs=needs, awaited=awaited, before=late.before)
 
 
 def _is_made_from(change: Change, links: Container[str]) -> bool:

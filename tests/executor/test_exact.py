@@ -2,7 +2,8 @@
 
 Each case of exact.json is a list of lines that are run in a namespace whose eth0 is one end of a veth (`"lo": false`:
 lo stays down), and perhaps what is run `meanwhile`, what of that must be `left` and what is `said` of it afterwards, or
-why it is `refused`.
+why it is `refused`. What the kernel does a moment after an address has come is waited for: `made`, `routed`, `heard`
+and `failed`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,15 @@ CASES: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("exact.js
 ID = PlanId("pod1")
 TIMEOUT = 30.0
 TEMPLATES = load_templates()
+# Functions for the lines: until there is the local entry of an IPv6 address, or its route to a peer; until its group is
+# listened to; until somebody else was found to have it.
+WAITING = """
+until_shown() { until ip -6 $1 | grep -q "$2"; do sleep .01; done; }
+made() { until_shown "route show table local type local" "^local $*"; }
+routed() { until_shown "route show" "^$1 "; }
+heard() { until_shown "maddr show" "ff02::1:$1"; }
+failed() { until_shown "addr show dadfailed" " $1/"; }
+"""
 
 
 @pytest.fixture
@@ -81,7 +91,7 @@ def _build(case: dict[str, Any], pod: Namespace) -> None:
     if case.get("lo", True):
         pod.ip("link set lo up")
     pod.settle()
-    pod.run("sh", "-e", stdin="\n".join(case["lines"]))
+    pod.run("sh", "-e", stdin="\n".join((WAITING, *case["lines"])))
     pod.settle()
 
 

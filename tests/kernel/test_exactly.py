@@ -133,7 +133,7 @@ def test_an_address_that_outlives_its_link_going_down_has_no_local_entry(inside:
 
 
 def test_a_group_is_entered_late_and_then_not_left(inside: Namespace) -> None:
-    """Sometimes: the kernel's worker waits for the lock that the two commands take (executor/observe/probing.py)."""
+    """Sometimes: the kernel's worker waits for the lock that the two commands take (executor/observe/late.py)."""
     inside.sysctl("net/ipv6/conf/eth0/keep_addr_on_down", 1)
     last = itertools.count(1)
 
