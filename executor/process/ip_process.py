@@ -8,7 +8,7 @@ import select
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from executor.errors import HostError
 from executor.netns.namespace import Namespace
@@ -63,22 +63,21 @@ class IpProcess:
         marker = f"./{os.urandom(8).hex()}"
         self._marker_line = f"link show dev {marker}\n"
         self._marker_answer = f'Device "{marker}" does not exist.\n'
-        child_in, self._input = os.pipe2(os.O_CLOEXEC)
-        self.output, child_out = os.pipe2(os.O_CLOEXEC)
         self._answers = bytearray()
         self._searched = 0
         self._readable = select.poll()
-        self._readable.register(self.output, select.POLLIN)
-        try:
+        self._input = self.output = -1
+        with ExitStack() as afterwards, ExitStack() as on_failure:
+            on_failure.callback(self._close_pipes)
+            child_in, self._input = os.pipe2(os.O_CLOEXEC)
+            afterwards.callback(os.close, child_in)
+            self.output, child_out = os.pipe2(os.O_CLOEXEC)
+            afterwards.callback(os.close, child_out)
+            self._readable.register(self.output, select.POLLIN)
             self._child = ChildProcess.start(
                 ["ip", *options, "-force", "-batch", "-"], namespace=namespace, streams=(child_in, child_out, child_out)
             )
-        except BaseException:
-            self._close_pipes()
-            raise
-        finally:
-            os.close(child_in)
-            os.close(child_out)
+            on_failure.pop_all()
 
     def fitting(self, lines: Sequence[str]) -> Sequence[str]:
         """Return the first of ``lines``: as many as fit ahead, up to one that must go to a new ``ip``.

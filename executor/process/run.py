@@ -73,21 +73,18 @@ class PrestartedProcess:
         """Start ``argv``. Raises HostError if it is not installed or cannot be started."""
         self._argv = tuple(argv)
         self._timeout = timeout
-        child_in, self._input = os.pipe2(os.O_CLOEXEC)
-        self._stdout, self._stderr = MemoryFile("stdout"), MemoryFile("stderr")
         self._is_fed = False
-        try:
+        self._child: ChildProcess | None = None
+        with ExitStack() as afterwards, ExitStack() as on_failure:
+            child_in, self._input = os.pipe2(os.O_CLOEXEC)
+            afterwards.callback(os.close, child_in)
+            on_failure.callback(self._end_input)
+            self._stdout = on_failure.enter_context(MemoryFile("stdout"))
+            self._stderr = on_failure.enter_context(MemoryFile("stderr"))
             streams = (child_in, self._stdout.fd, self._stderr.fd)
-            self._child: ChildProcess | None = ChildProcess.start(
-                argv, namespace=namespace, streams=streams, is_ahead=True
-            )
+            self._child = ChildProcess.start(argv, namespace=namespace, streams=streams, is_ahead=True)
             limit_output(self._child.pid, MOST_OUTPUT)
-        except BaseException:
-            self._child = None
-            self.close()
-            raise
-        finally:
-            os.close(child_in)
+            on_failure.pop_all()
 
     @staticmethod
     def takes(stdin: str | None) -> bool:

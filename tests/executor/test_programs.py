@@ -416,6 +416,39 @@ except ChildProcessError:
     assert left == "no child"
 
 
+def test_whichever_descriptor_is_the_last_none_stays_open() -> None:
+    """Of what was opened before it; an agent, which stays, would have ever fewer."""
+    script = """
+import resource
+from executor.netns.namespace import Namespace
+from executor.process.ip_process import IpProcess
+from executor.process.run import PrestartedProcess
+def opened():
+    return sorted(os.listdir("/proc/self/fd"))
+with Namespace.open("/proc/self/ns/net") as here:
+    run("true")
+    for start in (lambda: PrestartedProcess(["cat"], namespace=here, timeout=10), lambda: IpProcess(here, ())):
+        start().close()
+        before = opened()
+        for more in range(1, 12):
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, before)) + more, limits[1]))
+            try:
+                start().close()
+                print("started")
+            except (OSError, HostError) as error:
+                print(str(error).partition("open files")[1])
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert opened() == before, (more, opened(), before)
+"""
+    ran = in_a_process(script)
+    assert ran.returncode == 0, ran.stderr
+    said = ran.stdout.splitlines()
+    assert said[0] == said[11] == "open files"
+    assert said[10] == said[21] == "started"
+
+
 # --- by sh ------------------------------------------------------------------------------------------------------------
 
 
