@@ -27,6 +27,7 @@ from executor.version import __version__
 # Seconds for the agent to be there, and to answer: no honest request takes that long.
 _GREETING_WITHIN = 2.0
 _ANSWER_WITHIN = 60.0
+_LONGEST = 86400.0  # that a clock can count; more is as good as for ever
 _VERBS = ("ADD", "DEL", "CHECK", "GC", "STATUS")
 _NAMESPACES = ("/proc/self/ns/net", "/proc/self/ns/mnt")
 _STOPPING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
@@ -35,6 +36,10 @@ _CREDENTIALS = 12  # struct ucred: pid, uid, gid (unix(7))
 
 def main() -> int:
     """Answer a runtime by the agent, or else by this process; return the exit status. It never raises."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):  # closed: the agent's socket would take its place
+        from executor.cli.output import open_closed  # noqa: PLC0415  hardly any runtime does that
+
+        open_closed()
     given = None
     if os.environ.get("CNI_COMMAND") in _VERBS:
         agent = _connected()
@@ -140,17 +145,26 @@ def _send(agent: _socket.socket, request: bytes) -> None:
 
 def _answer_within() -> float:
     try:
-        return max(0.001, float(os.environ.get("PODWIRE_AGENT_TIMEOUT") or _ANSWER_WITHIN))
+        return min(_LONGEST, max(0.001, float(os.environ.get("PODWIRE_AGENT_TIMEOUT") or _ANSWER_WITHIN)))
     except ValueError:
         return _ANSWER_WITHIN
 
 
 def _passed_on(status: bytes, out: bytes, err: bytes) -> int:
-    """Print what the agent answered and return its status."""
-    for fd, text in ((2, err), (1, out)):
-        try:
-            while text:
-                text = text[os.write(fd, text) :]  # noqa: PLW2901
-        except OSError:  # nobody reads it
-            pass
-    return int(status)
+    """Print what the agent answered and return its status, or 1 if a runtime does not get the answer."""
+    _write(2, err)
+    why = _write(1, out)
+    if why is None:
+        return int(status)
+    _write(2, f"podwire-cni: standard output cannot be written: {why.strerror}\n".encode())
+    return 1
+
+
+def _write(fd: int, text: bytes) -> OSError | None:
+    """Write all of a text; return why that cannot be."""
+    try:
+        while text:
+            text = text[os.write(fd, text) :]
+    except OSError as error:
+        return error
+    return None

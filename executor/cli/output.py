@@ -51,8 +51,7 @@ def put_pieces(pieces: Iterable[str]) -> None:
         sys.stdout.writelines(pieces)
         sys.stdout.flush()
     except OSError as error:
-        # What is still in the buffer would fail once more when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more_to(sys.stdout.fileno())
         raise OutputLost("" if isinstance(error, BrokenPipeError) else str(error.strerror)) from None
 
 
@@ -72,7 +71,14 @@ def complain(sentence: object, status: int) -> int:
 
 def say(line: str) -> None:
     """Write a line to standard error."""
-    try:  # noqa: SIM105  contextlib would take as long to load as all else that --version needs
+    try:
         print(line, file=sys.stderr, flush=True)
-    except OSError:
-        pass  # nobody is left to tell
+    except OSError:  # nobody is left to tell
+        _write_no_more_to(sys.stderr.fileno())
+
+
+def _write_no_more_to(fd: int) -> None:
+    """Have what is still in the buffer go nowhere: it would fail once more when Python ends, with a status of 120."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, fd)
+    os.close(nowhere)

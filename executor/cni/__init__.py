@@ -7,6 +7,7 @@ and answers in JSON on standard output. Logs go to standard error, and to ``podw
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
+from executor.cli.output import OutputLost, put, say
 from executor.cni.errors import BUG, TRY_AGAIN_LATER, CniError, code_of
 from executor.trust.umask import close_to_others
 
@@ -50,9 +52,7 @@ def main(given: bytes | None = None, *, begin: Callable[[Call], None] = at_once)
         if os.environ.get("PODWIRE_TRACEBACK"):
             raise
         return _failed(CniError(BUG, f"this is a bug, please report it: {type(error).__name__} {str(error)[:200]}"))
-    if answer is not None:
-        _put(answer)
-    return 0
+    return 0 if answer is None else _put(answer, 0)
 
 
 def _answer(given: bytes | None, begin: Callable[[Call], None]) -> dict[str, Any] | None:
@@ -70,11 +70,16 @@ def _failed(error: CniError) -> int:
     answer: dict[str, Any] = {"cniVersion": error.version or VERSIONS[-1], "code": error.code, "msg": error.message}
     if error.details:
         answer["details"] = error.details
-    _put(answer)
-    sys.stderr.write(f"podwire-cni: {error.message}\n")
-    return 1
+    status = _put(answer, 1)
+    say(f"podwire-cni: {error.message}")
+    return status
 
 
-def _put(answer: dict[str, Any]) -> None:
-    sys.stdout.write(f"{json.dumps(answer)}\n")
-    sys.stdout.flush()
+def _put(answer: dict[str, Any], status: int) -> int:
+    """Write an answer and return ``status``, or 1 if that cannot be: a runtime must not take it for done, then."""
+    try:
+        put(f"{json.dumps(answer)}\n")
+    except OutputLost as lost:
+        say(f"podwire-cni: standard output cannot be written: {lost.why or os.strerror(errno.EPIPE)}")
+        return 1
+    return status

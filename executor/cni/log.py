@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+from executor.cli.output import say
 from executor.cni.call import Call
 from executor.cni.conf import LOG_LEVELS
 
@@ -11,4 +10,4 @@ from executor.cni.conf import LOG_LEVELS
 def log(call: Call, level: str, sentence: str) -> None:
     """Say something, if the configuration wants to hear of it."""
     if LOG_LEVELS.index(level) <= LOG_LEVELS.index(call.conf.log_level):
-        sys.stderr.write(f"podwire-cni: {level}: {call.verb} {call.pod}: {sentence}\n")
+        say(f"podwire-cni: {level}: {call.verb} {call.pod}: {sentence}")

@@ -162,6 +162,15 @@ def test_a_change_that_was_made_is_not_called_a_failure_for_its_output(cli: Cli,
     assert cli.json("list") == []
 
 
+def test_a_complaint_that_nobody_reads_changes_no_status(cli: Cli, pod: Pod, plan: Path) -> None:
+    """Neither that of what was done, with each command said, nor that of a refusal."""
+    through = ("bash", "-c", '"$@" 2>/dev/full', "bash")
+    assert cli.run("apply", plan, "--yes", "--verbose", through=through).rc == 0
+    assert cli.run("apply", cli.folder / "none", "--yes", through=through).rc == 1
+    assert cli.run("teardown", pod.inside.name, "--yes", "--verbose", through=through).rc == 0
+    assert cli.run("list", "--none", through=through).rc == 1
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_harm_nothing(cli: Cli, pod: Pod, plan: Path, closed: str) -> None:
     """Least of all a file that would be opened in their place."""

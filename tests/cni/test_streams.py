@@ -1,0 +1,73 @@
+"""What a runtime has done to the standard streams of podwire-cni: closed them, or given it one that takes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cni.helpers_cni import PLUGIN, Attached
+from tests.support.running import Outcome
+
+# By what is closed, as a shell writes it.
+CLOSED = ("<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- >&- 2>&-")
+
+
+@pytest.fixture
+def call(pod: Attached, way: dict[str, str], tmp_path: Path) -> Callable[[str, str], Outcome]:
+    """Return what calls the plugin with its streams redirected as a shell does it."""
+    conf = tmp_path / "conf"
+    conf.write_text(json.dumps(pod.conf()))
+
+    def called(verb: str, redirected: str) -> Outcome:
+        shell = ["sh", "-c", f'"$0" <"$1" {redirected}', str(PLUGIN), str(conf)]
+        words = ["nsenter", f"--net={pod.trial.host.path}", *shell]
+        env = {"CNI_COMMAND": verb, **pod.trial.identity(), "PATH": os.environ["PATH"], **way}
+        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=30, check=False)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return called
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+def test_a_closed_stream_gives_its_place_to_nothing_else(
+    pod: Attached, call: Callable[[str, str], Outcome], closed: str
+) -> None:
+    """No file or socket of podwire's own is read or written as one: each call ends at once, as with /dev/null."""
+    began = time.monotonic()
+    added = call("ADD", closed)
+    assert time.monotonic() - began < 2, "it waited for something"
+    assert "Traceback" not in added.err
+    assert added.rc == ("<&-" in closed), added  # without a configuration nothing is done
+    if "<&-" in closed and ">&-" not in closed:
+        assert json.loads(added.out)["code"] == 6
+    assert call("DEL", "").rc == 0
+    assert pod.left() == ""
+
+
+def test_an_answer_that_nobody_gets_is_a_failure(pod: Attached, call: Callable[[str, str], Outcome]) -> None:
+    """In one sentence. What was wired stays until DEL, which a runtime owes to an ADD that failed."""
+    for verb in ("ADD", "VERSION"):
+        lost = call(verb, ">/dev/full")
+        assert (lost.rc, lost.out) == (1, "")
+        assert lost.err.splitlines()[-1] == "podwire-cni: standard output cannot be written: No space left on device"
+        assert "Traceback" not in lost.err
+    assert json.loads(call("ADD", "").out)["interfaces"]
+    assert call("DEL", "").rc == 0
+    assert pod.left() == ""
+
+
+def test_a_log_that_nobody_reads_keeps_nothing_from_being_done(
+    pod: Attached, call: Callable[[str, str], Outcome]
+) -> None:
+    """What goes wrong with standard error is nothing that a runtime could mend."""
+    added = call("ADD", "2>/dev/full")
+    assert added.rc == 0
+    assert json.loads(added.out)["interfaces"]
+    assert call("DEL", "2>/dev/full").rc == 0
+    assert pod.left() == ""
