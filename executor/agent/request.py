@@ -32,6 +32,7 @@ TRANSFER_WITHIN = 5.0
 # By what the caller sends, in this order: /proc/PID/ns/net and /proc/PID/ns/mnt (namespaces(7), <linux/sched.h>).
 _NAMESPACES = {"net": 0x4000_0000, "mnt": 0x0002_0000}
 _ITS_OWN = ("/proc/self/", "/proc/thread-self/")
+_FOLDERS = ("PODWIRE_STATE_DIR", "PODWIRE_RUN_DIR")
 _LONGEST_NAME = 200
 
 
@@ -107,8 +108,7 @@ def _answer(connection: socket.socket) -> tuple[bytes, bytes, bytes]:
     with _received(connection) as (variables, given, namespaces):
         os.environ.clear()
         os.environb.update(variables)
-        if os.environ.get("CNI_NETNS", "").startswith(_ITS_OWN):
-            raise _Declined("its namespace is named by what only it can look at")
+        _refuse_what_only_it_can_name()
         _enter(namespaces)
 
         def begin(call: Call) -> None:
@@ -140,6 +140,15 @@ def _received(connection: socket.socket) -> Iterator[tuple[dict[bytes, bytes], b
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def _refuse_what_only_it_can_name() -> None:
+    """Raise _Declined for paths that mean something else to every process: by /proc/self, or by its folder."""
+    if os.environ.get("CNI_NETNS", "").startswith(_ITS_OWN):
+        raise _Declined("its namespace is named by what only it can look at")
+    for name in _FOLDERS:
+        if not (os.environ.get(name) or "/").startswith("/"):  # empty is as good as not there
+            raise _Declined(f"{name} is relative to the folder that it is in")
 
 
 def _enter(namespaces: list[int]) -> None:

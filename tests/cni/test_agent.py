@@ -12,10 +12,11 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from tests.cni.helpers_cni import PLUGIN, Attached, attached
 from tests.support import eventually
@@ -160,6 +161,29 @@ def test_an_agent_that_will_not_do_is_not_needed(patch: str, tmp_path: Path) -> 
             assert pod.trial.delete(env=upgraded.env).ok
             assert served(upgraded) == ["ADD", "DEL"]
         assert pod.left() == ""
+
+
+@pytest.mark.parametrize("seconds", ["inf", "1e300", "nan", "-1", "soon"])
+def test_how_long_it_is_waited_for_may_be_anything(own: tuple[Attached, Agent], seconds: str) -> None:
+    """The plugin has an answer in the end, its own or the agent's."""
+    pod, agent = own
+    assert pod.trial.call("ADD", pod.conf(), env={"PODWIRE_AGENT_TIMEOUT": seconds}).document()["interfaces"]
+    pod.delete()
+    assert pod.left() == ""
+    assert served(agent) == (["DEL"] if seconds in ("nan", "-1") else ["ADD", "DEL"])
+
+
+def test_paths_that_mean_something_else_to_it_are_left_to_the_plugin(own: tuple[Attached, Agent]) -> None:
+    """A state directory by a name without a slash is in the folder that the caller is in."""
+    pod, agent = own
+    subject = evolve(pod.trial.subject, conf={"type": "podwire-cni"}, env=agent.env | {"PODWIRE_STATE_DIR": "state"})
+    trial = evolve(pod.trial, subject=subject)
+    with chdir(pod.state.parent):
+        assert trial.call("ADD", trial.conf(pod.previous)).ok
+        assert pod.left() != ""
+        assert trial.call("DEL").ok
+    assert pod.left() == ""
+    assert "left to podwire-cni: PODWIRE_STATE_DIR is relative to the folder that it is in" in agent.log()
 
 
 def test_an_agent_that_takes_too_long_is_told_to_stop(own: tuple[Attached, Agent]) -> None:
