@@ -25,7 +25,10 @@ def result_of(call: Call, plan: Plan) -> dict[str, Any]:
     assert call.conf.previous is not None  # noqa: S101  ADD was refused without one
     previous = CniResult.parse(call.conf.previous)
     result = _in_version(call, previous)
-    interfaces, ips = result.setdefault("interfaces", []), result.setdefault("ips", [])
+    for key in ("interfaces", "ips"):
+        if result.get(key) is None:  # null is as good as not there
+            result[key] = []
+    interfaces, ips = result["interfaces"], result["ips"]
     given = tuple(ips)
     for interface in plan.interfaces:
         if not interface.pci_address:

@@ -106,11 +106,14 @@ def _check(call: Call, settings: Settings) -> None:
     """Look whether the VM still has what ADD gave to it; what later plugins changed by right does not count."""
     from executor.operations.repair import drift_of  # noqa: PLC0415  the other verbs need none of it
 
-    _namespace(call)
+    netns = _namespace(call)
     CniResult.parse(_previous(call))
     entry = settings.store.load(call.attachment.plan_id)
     if entry is None:
         raise CniError(NOT_AS_ADDED, f"{call.attachment.plan_id} is not wired")
+    with Namespace.open(netns) as namespace:
+        if not entry.is_of(namespace.cookie, boot_id()):
+            raise CniError(NOT_AS_ADDED, f"{entry.id} is wired in another namespace than {netns}")
     drifted = drift_of(entry, settings).plan.changes
     missing = [change for change in drifted if change.after and not _is_a_later_plugins(change)]
     if missing:

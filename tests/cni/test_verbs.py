@@ -18,7 +18,7 @@ from planner.text.values import InterfaceName, NetnsPath
 from tests.cni.helpers_cni import BRIDGE, PLUGIN, Attached, attached, without
 from tests.conformance.__main__ import cases, verdict
 from tests.conformance.rules import Rule, supported_versions
-from tests.conformance.trial import Conf, Subject
+from tests.conformance.trial import Conf, Subject, namespace
 from tests.support.cni import complete, host_local
 from tests.support.dumps import dump, lasting_difference
 from tests.support.running import run
@@ -88,6 +88,20 @@ def test_what_only_the_plugin_before_knows_is_handed_on(pod: Attached) -> None:
     assert note in result["interfaces"]
     assert result["x-own"] == {"a": 1}
     assert [ip["interface"] for ip in result["ips"]] == [2, 5]
+
+
+@pytest.mark.parametrize("nothing", [None, []], ids=["null", "empty"])
+def test_a_result_that_lists_nothing_gets_the_vms_interfaces(pod: Attached, nothing: object) -> None:
+    """A plugin that writes every key may write `null`; what is in the namespace is found all the same."""
+    pod.previous.update(interfaces=nothing, routes=nothing)
+    for ip in pod.previous["ips"]:
+        del ip["interface"]
+    result = pod.add()
+    assert [one["name"] for one in result["interfaces"]] == ["tap0", "tap0"]
+    assert result["ips"][-1]["interface"] == 1
+    pod.previous.update(ips=None, interfaces=[{"name": "eth0", "sandbox": str(pod.trial.pod.path)}])
+    pod.delete()
+    assert [one["name"] for one in pod.add()["interfaces"]] == ["eth0", "tap0", "tap0"]
 
 
 def test_the_neighbours_that_a_guest_needs_are_said(pod: Attached) -> None:
@@ -174,6 +188,17 @@ def test_check_says_what_is_missing(pod: Attached, line: str, name: str) -> None
     error = check(pod)
     assert error["code"] == 104
     assert name in error["msg"]
+
+
+def test_check_says_nothing_good_of_another_namespace(pod: Attached) -> None:
+    """What is wired elsewhere under that attachment does not give a VM of this one its network."""
+    pod.add()
+    with namespace("other") as other:
+        error = pod.trial.call(
+            "CHECK", pod.trial.conf(pod.trial.results[-1]), env={"CNI_NETNS": str(other.path)}
+        ).document()
+    assert error["code"] == 104
+    assert f"wired in another namespace than {other.path}" in error["msg"]
 
 
 def gc(pod: Attached, *valid: Conf, env: dict[str, str] | None = None, **changed: Any) -> Conf:
