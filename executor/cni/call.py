@@ -38,8 +38,12 @@ class Attachment:
 
     @property
     def plan_id(self) -> PlanId:
-        """The id of the wiring: CONTAINERID-IFNAME; what is no id, or too long for one, ends in a hash instead."""
-        text = f"{self.container}-{self.ifname}"
+        """The id of the wiring: CONTAINERID-IFNAME; what is no id, or too long for one, ends in a hash instead.
+
+        So does one whose interface has a dash in its name: what is before the last dash is then always the container,
+        and no attachment has the id of another.
+        """
+        text = f"{self.container}{'/' if '-' in self.ifname else '-'}{self.ifname}"
         try:
             return PlanId(text)
         except ValueError:

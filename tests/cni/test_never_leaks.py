@@ -150,7 +150,8 @@ def test_an_attachment_whose_id_is_no_id_has_one_all_the_same() -> None:
     assert usual == "a" * 64 + "-eth0"
     odd = {Attachment("a" * 200, "eth0").plan_id, Attachment("a" * 201, "eth0").plan_id}
     odd |= {Attachment("a", "vpn#1").plan_id, Attachment("a", "vpn#2").plan_id}
-    assert len(odd) == 4
+    odd |= {Attachment("a", "b-c").plan_id, Attachment("a-b", "c").plan_id}
+    assert len(odd) == 6
     assert all(len(plan_id) <= 100 for plan_id in odd)
 
 
