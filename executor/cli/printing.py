@@ -46,4 +46,13 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def local_time(seconds: float) -> str:
     """Return a time as people here read it, to the second; the nearest one that a calendar has."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(min(max(seconds, 0.0), _LATEST)))
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(_on_a_calendar(seconds)))
+
+
+def local_clock(seconds: float) -> str:
+    """Return the time of the day alone, to the millisecond."""
+    return f"{local_time(seconds)[11:]}.{int(_on_a_calendar(seconds) * 1000) % 1000:03}"
+
+
+def _on_a_calendar(seconds: float) -> float:
+    return min(max(seconds, 0.0), _LATEST)

@@ -65,6 +65,13 @@ def test_a_program_that_is_not_there_is_refused(cli: Cli, wired: Pod) -> None:
     assert "there is no user 'nosuch'" in cli.refused("exec", wired.inside.name, "--user", "nosuch", "--", "true")
 
 
+@pytest.mark.parametrize("user", ["99999999999", "9" * 5000, "4294967295", "1:99999999999", "0:4294967295"])
+def test_a_number_that_no_user_can_have_is_refused(cli: Cli, wired: Pod, user: str) -> None:
+    """The kernel takes the last one for "no change"."""
+    said = cli.refused("exec", wired.inside.name, "--user", user, "--", "true")
+    assert "is not a number from 0 to 4294967294" in said
+
+
 def test_a_runtime_gets_the_taps_over_a_socket(cli: Cli, pod: Pod, tmp_path: Path) -> None:
     """And frames pass; the socket is gone then."""
     cli.ok("apply", *cli.wiring(pod), "--yes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -51,6 +52,17 @@ def test_it_says_who_asked(cli: Cli, run_twice: str) -> None:
     record = cli.json("log", run_twice)[0]
     assert record["asked"].startswith("podwire apply --result ")
     assert "(by " in record["asked"]
+
+
+@pytest.mark.parametrize("moment", ["1e308", "-1e308", "-1", "253402300800"])
+def test_a_time_that_is_on_no_calendar_is_shown_all_the_same(cli: Cli, run_twice: str, moment: str) -> None:
+    """Somebody's clock, or disk, was wrong."""
+    journal = cli.state_dir / f"journal/{run_twice}.jsonl"
+    count = len(cli.json("log"))
+    journal.write_text(re.sub(r'"time":[0-9.]+', f'"time":{moment}', journal.read_text()))
+    for form in ("text", "commands", "script", "html"):
+        assert "ip " in cli.ok("log", "--format", form)
+    assert len(cli.json("log")) == count
 
 
 def test_it_is_shown_as_a_page_and_as_a_script(cli: Cli, run_twice: str) -> None:

@@ -6,6 +6,12 @@ import argparse
 
 from executor.cli.options import add_common
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The number after it means "leave it as it is" to the kernel (setuid(2)).
+_MAX_ID = 2**32 - 2
 EXAMPLES = """\
 podwire exec pod1 -- qemu-system-x86_64 -nic tap,model=virtio,fd={fd0},mac={mac0}
 podwire exec pod1 --user 1000:1000 -- cloud-hypervisor --net fd={fd0},mac={mac0}"""
@@ -38,22 +44,28 @@ def _owner(text: str | None) -> tuple[int, int] | None:
     import grp
     import pwd
 
-    from planner.errors import InvalidInput
-    from planner.text.values import shown
-
     if text is None:
         return None
     user, colon, group = text.partition(":")
+    uid = _number(user, "user", lambda name: pwd.getpwnam(name).pw_uid)
+    if colon:
+        return uid, _number(group, "group", lambda name: grp.getgrnam(name).gr_gid)
     try:
-        known = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
-        uid, gid = known.pw_uid, known.pw_gid
-    except (KeyError, OverflowError):
-        if not user.isdecimal():
-            raise InvalidInput(f"--user: there is no user {shown(user)}") from None
-        uid = gid = int(user)
+        return uid, pwd.getpwuid(uid).pw_gid
+    except KeyError:  # a user without an account, whose group has the same number
+        return uid, uid
+
+
+def _number(text: str, what: str, look_up: Callable[[str], int]) -> int:
+    """Return the number of a user or a group, which is given by that or by name. Raises InvalidInput."""
+    from planner.errors import InvalidInput
+    from planner.text.values import shown
+
+    if text.isascii() and text.isdecimal():
+        if len(text) <= len(str(_MAX_ID)) and int(text) <= _MAX_ID:
+            return int(text)
+        raise InvalidInput(f"--user: {shown(text)} is not a number from 0 to {_MAX_ID}")
     try:
-        if colon:
-            gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+        return look_up(text)
     except KeyError:
-        raise InvalidInput(f"--user: there is no group {shown(group)}") from None
-    return uid, gid
+        raise InvalidInput(f"--user: there is no {what} {shown(text)}") from None

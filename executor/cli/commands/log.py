@@ -190,12 +190,11 @@ def _operation_text(records: Sequence[LogRecord]) -> str:
 def _command_text(record: LogRecord) -> str:
     from shlex import join
 
-    from executor.cli.printing import local_time
+    from executor.cli.printing import local_clock
 
     status = "died" if record.rc is None else "ok" if record.rc == 0 else f"rc {record.rc}"
     took = "" if record.duration_ms is None else f"{record.duration_ms:.1f} ms"
-    clock = f"{local_time(record.time)[11:]}.{int(record.time * 1000) % 1000:03}"
-    head = f"  {clock}  {status:<5} {took:>9}  {_printable(join(record.argv))}\n"
+    head = f"  {local_clock(record.time)}  {status:<5} {took:>9}  {_printable(join(record.argv))}\n"
     more = [("|", record.stdin or ""), (">", record.stdout), ("!", record.stderr)]
     return head + "".join(f"      {mark} {_printable(line)}\n" for mark, text in more for line in text.splitlines())
 
