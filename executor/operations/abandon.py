@@ -17,6 +17,7 @@ from executor.operations.outcome import Outcome
 from executor.operations.plan import beside
 from executor.settings import Settings
 from executor.state.events import Began, Ended
+from executor.state.journal import note_end
 from planner.cni.result import CniResult
 from planner.remnants import given_back, remnants
 from planner.text.frozen import frozen
@@ -47,6 +48,7 @@ def abandon(
         with suppress(NamespaceGone), open_operation(settings, opening, plan_id) as operation:
             removed = _remove(plan_id, hints, operation)
     settings.store.delete(plan_id)
+    note_end(settings.store.journal_path(plan_id), "abandoned")
     give_back_gateway(plan_id, settings)
     gone = f", and {', '.join(removed)} removed" if removed else ""
     return Outcome("abandoned", plan_id, len(removed), sentence=f"forgotten{gone}: what it was before is not known")

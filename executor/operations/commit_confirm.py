@@ -20,9 +20,9 @@ from executor.operations.ownership import own
 from executor.operations.rollback import restore
 from executor.settings import Settings
 from executor.state.record import WiringRecord
+from executor.state.status import wired_entry
 from executor.state.store import StateStore
 from executor.trust.privileges import hand_on
-from planner.errors import InvalidInput
 from planner.text.values import PlanId
 
 # The watcher waits longer for the lock than people do: an apply that hangs must end first.
@@ -79,11 +79,9 @@ def start_watcher(entry: WiringRecord, seconds: float, settings: Settings) -> No
 
 
 def confirm(plan_id: PlanId, settings: Settings) -> bool:
-    """Keep the wiring of an id; say whether it had been waiting for that. Raises InvalidInput for an unknown id."""
+    """Keep the wiring of an id; say whether it had been waiting for that. Raises InvalidInput or Refused if none is."""
     with own(plan_id, settings):
-        entry = settings.store.load(plan_id)
-        if entry is None:
-            raise InvalidInput(f"id: {plan_id} is not wired here (any more); podwire list shows what is")
+        entry = wired_entry(plan_id, settings.store)
         if entry.confirm_token is None:
             return False
         settings.store.save(entry._replace(confirm_token=None, confirm_by=None, confirm_uptime=None))

@@ -12,7 +12,7 @@ from executor.operations.rollback import restore
 from executor.settings import Settings
 from executor.state.half_written import delete_half_written, half_written
 from executor.state.record import WiringRecord
-from executor.state.status import is_gone
+from executor.state.status import is_gone, recorded
 from executor.state.store import StateStore
 from planner.cni.result import CniResult
 from planner.errors import PodwireError
@@ -50,7 +50,7 @@ def collect_id(plan_id: PlanId, settings: Settings) -> Outcome | None:
             delete_half_written(plan_id, settings.store)
     if has_orphan(plan_id, settings.store):
         return give_back_orphan(plan_id, settings)
-    entry = settings.store.load(plan_id)
+    entry = recorded(plan_id, settings.store)
     outcome = None if entry is None else collect(entry, settings)
     return outcome if outcome is not None and outcome.what == "gone" else None
 

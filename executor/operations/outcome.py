@@ -8,9 +8,10 @@ from planner.text.values import PlanId
 
 @frozen
 class Outcome:
-    """``what``: wired, unchanged, restored, repaired, served, gone or nothing. ``commands`` were run in ``seconds``.
+    """``what``: wired, unchanged, restored, repaired, mended, served, gone or nothing.
 
-    ``sentence`` says the same to a person; ``notes`` are further sentences.
+    ``commands`` is how many were run, in ``seconds``. ``sentence`` says the same to a person; ``notes`` are
+    further sentences.
     """
 
     what: str

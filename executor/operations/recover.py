@@ -7,6 +7,7 @@ from attrs import evolve
 from executor.guest.record import is_to_serve_again
 from executor.operations.apply import roll_forward
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
+from executor.operations.mend import missing_copy, put_back
 from executor.operations.outcome import GONE, Outcome
 from executor.operations.rollback import RECOVER, look, restore, way_back
 from executor.settings import Settings
@@ -23,11 +24,20 @@ from planner.text.values import PlanId
 def recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Outcome:
     """Roll back what is half done under an id; with ``forward`` finish it, if it was being applied.
 
-    Of what is wired, a guest that is not served any more is served again, and a virtual function that came back to the
-    host is handed over again. Raises InvalidInput for an id that was never wired here, RolledBack, RollbackIncomplete.
+    A state entry that is damaged or lost is put back first, if its journal has a copy. Of what is wired, a
+    guest that is not served any more is served again, and a virtual function that came back to the host is handed over
+    again. Raises InvalidInput for an id that was never wired here, RolledBack, RollbackIncomplete.
     """
     if has_orphan(plan_id, settings.store):
         return give_back_orphan(plan_id, settings)
+    notes = put_back(plan_id, settings)
+    outcome = _recovered(plan_id, settings, forward=forward)
+    if notes and outcome.what == "nothing":
+        return Outcome("mended", plan_id, notes=notes[:-1], sentence=notes[-1])
+    return evolve(outcome, notes=(*notes, *outcome.notes))
+
+
+def _recovered(plan_id: PlanId, settings: Settings, *, forward: bool) -> Outcome:
     entry = _half_done(plan_id, settings.store)
     if isinstance(entry, Outcome):
         return _serve_again(plan_id, settings) or _hand_over_again(plan_id, settings) or entry
@@ -38,18 +48,32 @@ def recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Ou
 
 def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Plan | Outcome:
     """Return the plan that ``recover`` would carry out, or its outcome if there is nothing to run."""
-    if has_orphan(plan_id, settings.store):
-        return Outcome("nothing", plan_id, sentence="its dummy gateway, which no wiring has, would be given back")
+    sentence = _what_comes_first(plan_id, settings)
+    if sentence:
+        return Outcome("nothing", plan_id, sentence=sentence)
     entry = _half_done(plan_id, settings.store)
     if isinstance(entry, Outcome):
-        if is_to_serve_again(plan_id, settings.store):
-            return evolve(entry, sentence="its guest would be served again")
-        if found := _came_back(plan_id, settings.store):
-            return evolve(entry, sentence=f"{', '.join(found)} would be handed over again")
-        return entry
+        return evolve(entry, sentence=_what_is_done_again(plan_id, settings.store) or entry.sentence)
     if is_gone(entry):
         return Outcome("gone", plan_id, sentence=GONE)
     return _way_on(entry, settings) if forward and entry.status == APPLYING else way_back(entry, settings)
+
+
+def _what_comes_first(plan_id: PlanId, settings: Settings) -> str:
+    """Return what would be done before anything is looked at in the namespace, "" for nothing."""
+    if has_orphan(plan_id, settings.store):
+        return "its dummy gateway, which no wiring has, would be given back"
+    if missing_copy(plan_id, settings) is not None:
+        return "its state entry would be put back, from the copy in its journal"
+    return ""
+
+
+def _what_is_done_again(plan_id: PlanId, store: StateStore) -> str:
+    """Return what would be done for something that is wired, "" for nothing."""
+    if is_to_serve_again(plan_id, store):
+        return "its guest would be served again"
+    found = _came_back(plan_id, store)
+    return f"{', '.join(found)} would be handed over again" if found else ""
 
 
 def ids_to_recover(store: StateStore) -> tuple[PlanId, ...]:

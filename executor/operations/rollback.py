@@ -29,6 +29,7 @@ from executor.operations.signals import stop_requests
 from executor.settings import Settings
 from executor.state.document import written_ahead
 from executor.state.events import Began, Ended, RollingBack
+from executor.state.journal import note_end
 from executor.state.record import TEARING_DOWN, WiringRecord
 from executor.state.status import is_gone, is_half_done, open_recorded
 from executor.taps.holders import tap_holders
@@ -282,6 +283,7 @@ def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
         return Outcome("nothing", entry.id, sentence=MEANWHILE)
     stop_server(entry.id, settings.store)
     settings.store.delete(entry.id)
+    note_end(settings.store.journal_path(entry.id), "gone")
     give_back_gateway(entry.id, settings)
     return Outcome("gone", entry.id, sentence=GONE)
 

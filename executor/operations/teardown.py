@@ -9,10 +9,11 @@ from executor.errors import NamespaceGone
 from executor.netns.namespace import Namespace, boot_id
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.outcome import GONE, Outcome
+from executor.operations.ownership import own
 from executor.operations.rollback import restore, way_back
 from executor.settings import Settings
 from executor.state.record import WiringRecord
-from executor.state.status import is_gone, refuse_unknown
+from executor.state.status import is_gone, recorded, refuse_lost, refuse_unknown
 from executor.state.store import StateStore
 from executor.taps.holders import tap_holders
 from planner.errors import InvalidInput, PodwireError
@@ -31,11 +32,13 @@ def teardown(plan_id: PlanId, settings: Settings, *, agree: Agree | None = None)
     ``agree`` is called with what would be run and with sentences on who would notice, and may raise. Raises
     InvalidInput for an id that was never wired here, and what ``restore`` does.
     """
-    entry = settings.store.load(plan_id)
+    entry = recorded(plan_id, settings.store)
     if entry is None:
         if has_orphan(plan_id, settings.store):
             return give_back_orphan(plan_id, settings)
         refuse_unknown(plan_id, settings.store)
+        with own(plan_id, settings):  # whoever rolls it back just now first deletes the entry, then says so
+            refuse_lost(plan_id, settings.store)
         return Outcome("nothing", plan_id, sentence=_ALREADY)
     if agree is not None and not is_gone(entry):
         plan = way_back(entry, settings)
@@ -45,9 +48,10 @@ def teardown(plan_id: PlanId, settings: Settings, *, agree: Agree | None = None)
 
 def preview_teardown(plan_id: PlanId, settings: Settings) -> Plan | Outcome:
     """Return the plan that ``teardown`` would carry out, or its outcome if there is nothing to run."""
-    entry = settings.store.load(plan_id)
+    entry = recorded(plan_id, settings.store)
     if entry is None:
         refuse_unknown(plan_id, settings.store)
+        refuse_lost(plan_id, settings.store)
         return Outcome("nothing", plan_id, sentence=_ALREADY)
     return Outcome("gone", plan_id, sentence=GONE) if is_gone(entry) else way_back(entry, settings)
 

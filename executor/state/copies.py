@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -16,30 +17,57 @@ from executor.state.journal import lines_of
 from executor.state.record import TEARING_DOWN, WIRED, WiringRecord, entry_of
 from executor.state.rotation import with_older
 from executor.state.store import StateStore
-from planner.errors import PodwireError
+from planner.errors import InvalidInput, PodwireError
 from planner.text.document import Node
 from planner.text.values import PlanId, shown
 
-# How an operation ends behind which the wiring is still there, whole or in part.
-_STILL_THERE = ("wired", "half-done")
+# How operations end behind which nothing is wired any more, and those that go there; what else is run for a wiring
+# (a repair, the plugins of a dummy gateway) leaves it as far as it was.
+_OVER = ("restored", "taken back", "abandoned", "gone")
+_GOING_BACK = ("teardown", "recover", "gc", "unconfirmed", "abandon")
+_Copy = tuple[object, str] | None
 
 
 def copy_of_entry(plan_id: PlanId, store: StateStore) -> WiringRecord | None:
     """Return the entry of an id as its journal has it, None if it has none, or if that wiring was rolled back."""
-    record, ended = None, ""
+    found: _Copy = None
     try:
         for node in chain.from_iterable(map(lines_of, with_older(store.journal_path(plan_id)))):
-            event = node.field("event").value
-            if event == "began" and node.has("record"):
-                record, ended = node.field("record"), ""
-            elif event == "ended":
-                ended = node.field("outcome").text()
-        if record is None or ended not in ("", *_STILL_THERE):
+            with suppress(InvalidInput):  # somebody edited that line, or a disk did
+                found = _after(node, found)
+        if found is None:
             return None
-        entry = entry_of(Node(record.value, f"copy of state entry {plan_id}"), plan_id)
+        record, status = found
+        entry = entry_of(Node(record, f"copy of state entry {plan_id}"), plan_id)
     except PodwireError:
         return None
-    return entry._replace(status=WIRED if ended == "wired" else TEARING_DOWN)
+    return _unless_overdue(entry._replace(status=status))
+
+
+def _after(node: Node, found: _Copy) -> _Copy:
+    """Return the record of a wiring, and how far that is, after what a line of its journal says."""
+    event = node.field("event").text()
+    if event == "began" and node.has("record"):
+        return node.field("record").value, TEARING_DOWN
+    if found is None:
+        return None
+    record, status = found
+    if event == "began" and node.field("verb").text() in _GOING_BACK:
+        return record, TEARING_DOWN
+    if event != "ended":
+        return found
+    outcome = node.field("outcome").text()
+    if outcome in _OVER:
+        return None
+    return record, {"wired": WIRED, "half-done": TEARING_DOWN}.get(outcome, status)
+
+
+def _unless_overdue(entry: WiringRecord) -> WiringRecord:
+    """Return an entry that is not to be confirmed if the time for that is over: it was, or it would be rolled back."""
+    until = entry.to_be_confirmed
+    if until is None or until.elapsed <= 0:
+        return entry
+    return entry._replace(confirm_by=None, confirm_uptime=None, confirm_token=None)
 
 
 def set_aside_what_is_no_file(plan_id: PlanId, store: StateStore) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 
 from executor.errors import HostError
 from executor.state.document import MOST_OF_ENTRY, open_ours, refuse_foreign
-from executor.state.events import Began, Event, Ran, RollingBack, Running
+from executor.state.events import Began, Ended, Event, Ran, RollingBack, Running
 from executor.state.rotation import MOST_BYTES, rotate, with_older
 from planner.errors import InvalidInput
 from planner.text.document import MAX_BYTES, Node
@@ -107,6 +107,14 @@ class Journal:
             raise HostError(f"the journal {shown(str(self._path))} cannot be written: {error.strerror}") from None
         if written != len(data):
             raise HostError(f"the journal {shown(str(self._path))} cannot be written: no space is left")
+
+
+def note_end(path: Path, outcome: str) -> None:
+    """Add to a journal, if there is one, how a wiring ended without any command; its last word would be "wired"."""
+    with suppress(HostError):  # it is the log; that nothing is wired any more is so all the same
+        if with_older(path):
+            with Journal.open(path) as journal:
+                journal.listen(Ended(outcome, ""))
 
 
 def _as_json(event: Event) -> dict[str, Any]:

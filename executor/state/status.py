@@ -56,7 +56,7 @@ def wirings(store: StateStore) -> tuple[Wiring, ...]:
     found = []
     for plan_id in store.ids():
         try:
-            entry = store.load(plan_id)
+            entry = recorded(plan_id, store)
         except PodwireError as error:
             found.append(Wiring(plan_id, "damaged", problem=error))
         else:
@@ -97,16 +97,36 @@ def is_half_done(entry: WiringRecord) -> bool:
     return entry.status != WIRED or (confirm_by is not None and confirm_by.elapsed > 0)
 
 
+def recorded(plan_id: PlanId, store: StateStore) -> WiringRecord | None:
+    """Return the entry of an id, None if there is none. Raises InvalidInput, with what may help, if it is damaged."""
+    try:
+        return store.load(plan_id)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error} (podwire recover {plan_id} puts its copy back, if the journal has one)") from None
+
+
 def refuse_unknown(plan_id: PlanId, store: StateStore) -> None:
     """Raise InvalidInput for an id under which nothing was ever done: it may be a slip of the pen."""
     if plan_id not in store.journalled_ids():
         raise InvalidInput(f"id: {plan_id} was never wired here; podwire list shows what is")
 
 
+def refuse_lost(plan_id: PlanId, store: StateStore) -> None:
+    """Raise InvalidInput for an id whose entry is not there, though by its journal it should be: the pod is wired."""
+    from executor.state.copies import copy_of_entry  # noqa: PLC0415  most ids have an entry
+
+    copy = copy_of_entry(plan_id, store)
+    if copy is not None and not is_gone(copy):
+        raise InvalidInput(
+            f"the state entry of {plan_id} is lost, and what was wired was not rolled back: podwire recover {plan_id}"
+        )
+
+
 def wired_entry(plan_id: PlanId, store: StateStore) -> WiringRecord:
     """Return the entry of an id. Raises InvalidInput if it was never wired here, Refused if it is not any more."""
-    entry = store.load(plan_id)
+    entry = recorded(plan_id, store)
     if entry is None:
         refuse_unknown(plan_id, store)
+        refuse_lost(plan_id, store)
         raise Refused(f"{plan_id} is not wired any more: podwire log {plan_id} shows what was done")
     return entry

@@ -159,6 +159,18 @@ def test_recover_of_a_namespace_that_is_gone_is_done(cli: Cli, pod: Pod, half_ap
     assert cli.ok("list") == "nothing is wired here\n"
 
 
+def test_what_is_half_done_and_lost_is_put_back_and_rolled_back(
+    cli: Cli, pod: Pod, half_torn_down: str, before: Dump
+) -> None:
+    """The journal has a copy of its entry, and knows that it was on its way back."""
+    (cli.state_dir / f"wirings/{half_torn_down}.json").unlink()
+    assert "is lost" in cli.refused("teardown", half_torn_down, "--yes")
+    said = cli.ok("recover", half_torn_down)
+    assert "is as it was before" in said
+    assert "its state entry is back, from the copy in its journal: it is half done" in said
+    assert difference(before, dump(pod.inside)) == ""
+
+
 def test_recover_leaves_alone_what_is_wired(cli: Cli, pod: Pod, plan: Path) -> None:
     """And says that there is nothing to do; an id never seen is refused."""
     cli.ok("apply", plan, "--yes")

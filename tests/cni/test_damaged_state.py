@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.cni.helpers_cni import BRIDGE, Attached, attached
 from tests.conformance.trial import Conf
 from tests.support.cni import host_local
 from tests.support.dumps import difference, dump
+from tests.support.running import run
 
 DUAL: Conf = BRIDGE | {"ipam": host_local("10.1.90.0/24", "fd00:1:90::/64", routes=("0.0.0.0/0", "::/0"))}
 Damage = Callable[[Path], None]
@@ -111,6 +113,28 @@ def test_a_damaged_entry_keeps_nothing_from_coming_back(pod: Attached, damage: D
     assert pod.left() == ""
     assert pod.trial.delete().ok
     assert pod.left() == ""
+
+
+def test_a_repair_does_not_make_the_copy_useless(pod: Attached) -> None:
+    """What an operator has repaired comes back like anything else."""
+    pod.add()
+    pod.trial.pod.ip("link set tap0 down")
+    words = ["check", f"{pod.trial.pod.name}-eth0", "--fix", "--yes", "--state-dir", str(pod.state)]
+    run([sys.executable, "-m", "executor", *words])
+    remove(entry_of(pod))
+    assert pod.trial.delete(pod.trial.conf(), env={"CNI_NETNS": ""}).ok
+    assert pod.left() == ""
+
+
+def test_what_went_with_its_namespace_was_not_lost(tmp_path: Path) -> None:
+    """A runtime calls DEL again, and hears the same as before, not that something was damaged."""
+    with attached(tmp_path / "state") as pod:
+        pod.add()
+        pod.trial.pod.delete()
+        for _ in range(2):
+            said = pod.trial.delete(pod.trial.conf(), env={"CNI_NETNS": ""})
+            assert said.ok
+            assert "lost" not in said.outcome.err, said.outcome.err
 
 
 def test_what_is_in_the_place_of_an_entry_is_kept(pod: Attached) -> None:

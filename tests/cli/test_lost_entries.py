@@ -1,0 +1,117 @@
+"""A state entry that is damaged or lost: no command says that the pod is not wired, and recover puts the entry back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import Cli, tree
+from tests.support.dumps import Dump, difference, dump
+from tests.support.pods import Pod
+
+
+@pytest.fixture
+def before(pod: Pod) -> Dump:
+    """Take down how the pod is before anything is done to it."""
+    return dump(pod.inside)
+
+
+@pytest.fixture
+def entry(cli: Cli, pod: Pod, before: Dump) -> Path:
+    """Wire the pod and return the file of its entry."""
+    del before
+    cli.apply(pod)
+    return cli.state_dir / f"wirings/{pod.inside.name}.json"
+
+
+def edit_the_plan(entry: Path) -> None:
+    """So that its commands are not those of its changes."""
+    document = json.loads(entry.read_text())
+    document["plan"]["reverse_commands"][0]["argv"] = ["reboot"]
+    entry.write_text(json.dumps(document))
+
+
+def replace_by_a_folder(entry: Path) -> None:
+    """With something in it, which is not podwire's to delete."""
+    entry.unlink()
+    (entry / "precious").mkdir(parents=True)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut off": lambda entry: entry.write_text(entry.read_text()[:100]),
+    "empty": lambda entry: entry.write_text(""),
+    "removed": Path.unlink,
+    "edited": edit_the_plan,
+    "a folder": replace_by_a_folder,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_recover_puts_it_back(cli: Cli, pod: Pod, entry: Path, before: Dump, damage: Callable[[Path], object]) -> None:
+    """From the journal; until then nothing is changed, and after that everything works as before."""
+    name, wired = pod.inside.name, dump(pod.inside)
+    damage(entry)
+    there = tree(cli.state_dir)
+    said = cli.refused("teardown", name, "--yes")
+    assert f"podwire recover {name}" in said or damage in (edit_the_plan, replace_by_a_folder)
+    cli.refused("show", name)
+    assert "would be put back" in cli.ok("recover", name, "--dry-run")
+    assert tree(cli.state_dir) == there
+    assert cli.json("recover", name)["outcome"] == "mended"
+    assert difference(wired, dump(pod.inside)) == ""
+    assert cli.ok("check", "--all") == f"{name}: no drift\n"
+    assert cli.ok("recover", name) == f"{name}: it is not half done, so there is nothing to do\n"
+    cli.ok("teardown", name, "--yes")
+    assert difference(before, dump(pod.inside)) == ""
+    assert "torn down already" in cli.ok("teardown", name, "--yes")
+
+
+def test_what_was_lost_is_never_called_torn_down(cli: Cli, pod: Pod, entry: Path) -> None:
+    """Nor not wired: the namespace is as podwire made it."""
+    name = pod.inside.name
+    entry.unlink()
+    lost = f"the state entry of {name} is lost, and what was wired was not rolled back: podwire recover {name}"
+    for verb in ("teardown --yes", "teardown -n", "show", "check", "guest", "confirm"):
+        assert cli.refused(*verb.split(), name) == lost
+    assert cli.refused("exec", name, "--", "true") == lost
+
+
+def test_a_repair_does_not_make_the_copy_useless(cli: Cli, pod: Pod, entry: Path, before: Dump) -> None:
+    """Only what rolls a wiring back does."""
+    name = pod.inside.name
+    pod.inside.ip("link set tap0 down")
+    cli.ok("check", name, "--fix", "--yes")
+    entry.unlink()
+    cli.ok("recover", name)
+    cli.ok("teardown", name, "--yes")
+    assert difference(before, dump(pod.inside)) == ""
+
+
+def test_what_was_forgotten_is_not_put_back(cli: Cli, pod: Pod, entry: Path) -> None:
+    """Its namespace is gone, or it was rolled back."""
+    name = pod.inside.name
+    del entry
+    cli.ok("teardown", name, "--yes")
+    assert "nothing to do" in cli.ok("recover", name)
+    cli.apply(pod)
+    pod.inside.delete()
+    cli.ok("gc")
+    for words in (("recover", name), ("recover", name, "--dry-run"), ("teardown", name, "--yes")):
+        assert cli.run(*words).rc == 0
+        assert cli.json("list") == []
+
+
+def test_a_copy_does_not_wait_for_what_was_confirmed(cli: Cli, pod: Pod, entry: Path) -> None:
+    """It was written before that; and what nobody confirmed would have been rolled back by now."""
+    name = pod.inside.name
+    cli.ok("teardown", name, "--yes")
+    cli.ok("apply", *cli.wiring(pod), "--yes", "--confirm-within", "2s")
+    cli.ok("confirm", name)
+    entry.unlink()
+    time.sleep(2)
+    assert cli.json("recover", name)["outcome"] == "mended"
+    assert cli.json("list")[0]["state"] == "wired"
