@@ -112,12 +112,33 @@ def _abandon_by_marks(plan_id: PlanId, netns: NetnsPath | None, call: Call, sett
         outcome = abandon(plan_id, opening, settings, _hints(call))
     except Locked:
         raise
-    except PodwireError as error:  # no namespace is there, or one that nobody can work in: nothing of ours can be
+    except PodwireError as error:
+        if _may_be_there(plan_id, opening, settings):
+            raise
         log(call, "warning", str(error))
         settings.store.delete(plan_id)
     else:
         if is_known or outcome.commands:
             log(call, "warning", outcome.sentence)
+
+
+def _may_be_there(plan_id: PlanId, opening: Opening | None, settings: Settings) -> bool:
+    """Say whether something of ours may be in the namespace that nobody could look at just now.
+
+    It may for what was begun once, unless no namespace is there. A program that is missing, or descriptors that are,
+    come back; what is forgotten does not.
+    """
+    if opening is None or (plan_id not in settings.store.ids() and not _is_noted(plan_id, settings)):
+        return False
+    try:
+        opening().close()
+    except HostError:
+        return False
+    return True
+
+
+def _is_noted(plan_id: PlanId, settings: Settings) -> bool:
+    return Attachments(settings.store).namespace_of(plan_id) is not None
 
 
 def _opening(plan_id: PlanId, netns: NetnsPath | None, call: Call, settings: Settings) -> Opening | None:

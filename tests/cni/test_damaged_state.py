@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from planner.text.document import MAX_BYTES
-from tests.cni.helpers_cni import BRIDGE, Attached, attached
+from tests.cni.helpers_cni import BRIDGE, Attached, attached, without
 from tests.conformance.trial import Conf
 from tests.support.cni import host_local
 from tests.support.dumps import difference, dump
@@ -175,6 +175,21 @@ def test_without_any_record_what_carries_its_marks_goes(damage: Damage, wiring: 
         assert marks(pod) == ""
         if wiring == "tc":  # nothing says any more that it had no queue before a qdisc came
             pod.trial.pod.ip("link set dev eth0 txqueuelen 0")
+        assert pod.left() == ""
+
+
+@pytest.mark.parametrize("damage", [cut_off, remove], ids=lambda function: function.__name__)
+def test_what_nobody_could_look_at_is_not_forgotten(damage: Damage, tmp_path: Path) -> None:
+    """A program fails while no record can be read: the runtime is told, and comes again."""
+    with attached(tmp_path / "state", wiring="bridge") as pod:
+        pod.add()
+        shutil.rmtree(pod.state / "journal")
+        damage(entry_of(pod))
+        failed = pod.trial.delete(env=without("ip", tmp_path))
+        assert failed.document()["code"] == 101
+        assert marks(pod)
+        assert pod.trial.delete().ok
+        assert marks(pod) == ""
         assert pod.left() == ""
 
 
