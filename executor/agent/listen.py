@@ -51,15 +51,18 @@ def _handed_over() -> socket.socket | None:
         return None
     if count != "1":
         raise HostError(f"LISTEN_FDS: the agent takes one socket, and was started with {shown(count)}")
-    os.set_inheritable(_FIRST_HANDED_OVER, False)  # noqa: FBT003  a positional parameter of os
     try:
+        os.set_inheritable(_FIRST_HANDED_OVER, False)  # noqa: FBT003  a positional parameter of os
         found = socket.socket(fileno=_FIRST_HANDED_OVER)
         is_listening = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
         raise HostError(f"LISTEN_FDS: what was handed over is no socket: {error.strerror}") from None
     if found.family != socket.AF_UNIX or found.type != socket.SOCK_STREAM or not is_listening:
         raise HostError("LISTEN_FDS: the agent takes a listening stream socket of the Unix domain")
-    _refuse_what_others_reach(Path(found.getsockname()))
+    name = found.getsockname()
+    if not isinstance(name, str) or not name:  # abstract, or without a name: no mode keeps anybody from it
+        raise HostError("LISTEN_FDS: the agent takes a socket in the file system, which has an owner and a mode")
+    _refuse_what_others_reach(Path(name))
     return found
 
 
@@ -90,5 +93,6 @@ def _made(path: Path) -> socket.socket:
             made.listen(_BACKLOG)
     except OSError as error:
         made.close()
-        raise HostError(f"the agent's socket {shown(str(path), 200)} cannot be made: {error}") from None
+        why = error.strerror or error
+        raise HostError(f"the agent's socket {shown(str(path), 200)} cannot be made: {why}") from None
     return made

@@ -58,14 +58,28 @@ def _done_here(given: bytes | None) -> int:
 
     gc.disable()
     atexit.register(gc.freeze)
-    from executor.cni import main as do_it  # noqa: PLC0415
-
+    try:
+        from executor.cni import main as do_it  # noqa: PLC0415
+    except (OSError, ImportError, MemoryError) as error:  # a module that cannot be opened is not found
+        return _not_loaded(error)
     return do_it(given)
+
+
+def _not_loaded(error: Exception) -> int:
+    """Answer a runtime while nothing more can be loaded, not even what writes JSON."""
+    why = getattr(error, "strerror", None) or "a part of it cannot be read, or there is not enough memory"
+    message = f"podwire-cni cannot be loaded: {why}"
+    _write(1, f'{{"cniVersion": "1.1.0", "code": 11, "msg": "{message}"}}\n'.encode())
+    _write(2, f"{message}\n".encode())
+    return 1
 
 
 def _connected() -> _socket.socket | None:
     """Return a connection to an agent, None if there is none that root runs."""
-    agent = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        agent = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    except OSError:  # there are no descriptors left
+        return None
     try:
         agent.settimeout(_GREETING_WITHIN)
         agent.connect(socket_path(dict(os.environ)))

@@ -359,8 +359,9 @@ def test_systemd_may_hand_its_socket_over(tmp_path: Path) -> None:
         ({"umask": "000"}, "can be reached by others"),
         ({"count": 2}, "takes one socket"),
         ({"family": "AF_INET", "address": "('127.0.0.1', 0)"}, "socket of the Unix domain"),
+        ({"address": "chr(0) + 'podwire-test'"}, "in the file system"),
     ],
-    ids=["others reach it", "two sockets", "of the Internet"],
+    ids=["others reach it", "two sockets", "of the Internet", "abstract"],
 )
 def test_a_socket_that_will_not_do_is_refused(changed: dict[str, object], words: str, tmp_path: Path) -> None:
     """It could be anybody's."""
@@ -372,6 +373,14 @@ def test_a_socket_that_will_not_do_is_refused(changed: dict[str, object], words:
     )
     assert said.rc == 1
     assert words in said.err
+
+
+def test_a_socket_that_is_not_there_is_no_shortage(agent: Agent) -> None:
+    """Who has closed descriptor 3 is told what was wanted there."""
+    words = f'LISTEN_PID=$$ LISTEN_FDS=1 exec "{sys.executable}" -m executor agent 3<&-'
+    said = run(["bash", "-c", words], env=os.environ | agent.env, check=False)
+    assert said.rc == 1
+    assert said.err == "podwire: LISTEN_FDS: what was handed over is no socket: Bad file descriptor\n"
 
 
 def test_told_to_end_it_ends_what_it_has_begun(own: tuple[Attached, Agent]) -> None:

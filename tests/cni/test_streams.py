@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cni.helpers_cni import PLUGIN, Attached
-from tests.support.running import Outcome
+from tests.support.running import Outcome, run
 
 # By what is closed, as a shell writes it.
 CLOSED = ("<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- >&- 2>&-")
@@ -70,4 +71,33 @@ def test_a_log_that_nobody_reads_keeps_nothing_from_being_done(
     assert added.rc == 0
     assert json.loads(added.out)["interfaces"]
     assert call("DEL", "2>/dev/full").rc == 0
+    assert pod.left() == ""
+
+
+@pytest.mark.parametrize("most", [5, 6, 8, 11, 14])
+def test_few_descriptors_are_an_answer_too(pod: Attached, most: int) -> None:
+    """In JSON, with a code, from the first module that cannot be opened on; and what was wired is not forgotten."""
+    pod.add()
+    words = ["prlimit", f"--nofile={most}", str(PLUGIN)]
+    env = {"CNI_COMMAND": "DEL", **pod.trial.identity(), "PATH": os.environ["PATH"]}
+    short = run(words, stdin=json.dumps(pod.trial.conf()), env=env, check=False)
+    assert short.rc == 1, short
+    assert json.loads(short.out)["code"] in (11, 101)
+    assert "Traceback" not in short.err
+    pod.delete()
+    assert pod.left() == ""
+
+
+@pytest.mark.parametrize("module", ["executor.cni", "executor.cni.verbs", "executor.operations.rollback"])
+def test_what_cannot_be_loaded_is_an_answer_too(pod: Attached, module: str) -> None:
+    """Wherever it is wanted: the installation is not whole, or its files cannot be read just now."""
+    pod.add()
+    words = f"import sys; sys.modules[{module!r}] = None; from executor.agent.shim import main; sys.exit(main())"
+    env = {"CNI_COMMAND": "DEL", **pod.trial.identity(), "PATH": os.environ["PATH"]}
+    said = run([sys.executable, "-c", words], stdin=json.dumps(pod.trial.conf()), env=env, check=False)
+    assert said.rc == 1
+    assert json.loads(said.out)["code"] == 11
+    assert "cannot be loaded" in said.err
+    assert "bug" not in said.err
+    pod.delete()
     assert pod.left() == ""
