@@ -27,6 +27,7 @@ _REQUIRED = {
 }
 _CONTAINER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LONGEST_CONTAINER_ID = 1024
+_LONGEST_NAME = 253  # of a pod: that of a subdomain in DNS
 
 
 @frozen
@@ -62,9 +63,16 @@ class Call:
 
     @property
     def pod(self) -> str:
-        """Whose call it is, as Kubernetes names it, or the container's id."""
-        name, namespace = self.args.get("K8S_POD_NAME"), self.args.get("K8S_POD_NAMESPACE")
+        """Whose call it is, as Kubernetes names it, or the container's id; GC and STATUS are for a network."""
+        if not self.attachment.container:
+            return f"network {self.conf.network}"
+        name, namespace = (_shown(self.args.get(f"K8S_POD_{key}", "")) for key in ("NAME", "NAMESPACE"))
         return f"pod {namespace}/{name}" if name and namespace else f"container {self.attachment.container}"
+
+
+def _shown(name: str) -> str:
+    """Return a name that goes to logs and terminals as it is; "" for one that could do harm there."""
+    return name if name.isascii() and name.isprintable() and len(name) <= _LONGEST_NAME else ""
 
 
 def read_call(variables: Mapping[str, str], stdin: BinaryIO) -> Call:

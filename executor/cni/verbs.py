@@ -53,6 +53,8 @@ def carry_out(call: Call, begin: Callable[[Call], None] = at_once) -> dict[str, 
     settings = _settings(call)
     changes_it = call.verb in ("ADD", "DEL")
     try:
+        if os.geteuid() != 0 and call.verb != "STATUS":  # which says so itself
+            require_privileges()
         with held(call.attachment.plan_id, settings.lock_timeout) if changes_it else nullcontext():
             begin(call)
             answer = _VERBS[call.verb](call, settings)
@@ -220,9 +222,10 @@ def _settings(call: Call) -> Settings:
         if isinstance(event, Ran):
             log(call, "debug", f"{event.command.line}: {event.reply.rc}")
 
+    for_whom = f" for {call.pod}" if call.attachment.container else ""
     return Settings(
         store=StateStore(call.conf.state_dir),
         lock_timeout=LOCK_TIMEOUT,
-        requested_by=f"podwire-cni {call.verb} in network {call.conf.network} for {call.pod}",
+        requested_by=f"podwire-cni {call.verb} in network {call.conf.network}{for_whom}",
         listeners=(listen,),
     )

@@ -109,3 +109,16 @@ def test_a_configuration_that_cannot_be_read_is_a_failure_of_io() -> None:
     finally:
         os.close(unreadable)
     assert (said.returncode, json.loads(said.stdout)["code"]) == (1, 5)
+
+
+@pytest.mark.parametrize(("verb", "code"), [("ADD", 101), ("DEL", 101), ("CHECK", 101), ("GC", 101), ("STATUS", 50)])
+def test_without_root_it_says_so(pod: Attached, verb: str, code: int) -> None:
+    """And not what of root's it met first."""
+    conf = pod.conf(cniVersion="1.1.0") | {"cni.dev/valid-attachments": []}
+    env = {"CNI_COMMAND": verb, **pod.trial.identity(), "PATH": os.environ["PATH"]}
+    words = ["setpriv", "--reuid=65534", "--clear-groups", str(PLUGIN)]
+    said = run(words, stdin=json.dumps(conf), env=env, check=False)
+    error = json.loads(said.out)
+    assert (said.rc, error["code"]) == (1, code)
+    assert error["msg"].startswith("this needs root: ")
+    assert pod.left() == ""

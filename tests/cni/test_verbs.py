@@ -271,6 +271,25 @@ def test_podwire_log_says_for_which_pod_a_command_was_run(pod: Attached) -> None
     assert "podwire-cni ADD in network pods for pod default/vm1" in text
 
 
+@pytest.mark.parametrize("name", ["vm\n1", "vm\x1b[2J", "vm\u202e", "v" * 254, ""], ids=ascii)
+def test_a_pods_name_that_could_do_harm_in_a_log_is_not_said(pod: Attached, name: str) -> None:
+    """The container's id says for whom it was as well."""
+    env = {"CNI_ARGS": f"K8S_POD_NAMESPACE=default;K8S_POD_NAME={name}"}
+    answer = pod.trial.call("ADD", pod.conf(), env=env)
+    assert answer.outcome.err == f"podwire-cni: info: ADD container {pod.trial.pod.name}: done\n"
+
+
+def test_gc_and_status_are_said_of_their_network(pod: Attached) -> None:
+    """They are for no container."""
+    pod.add()
+    conf = pod.trial.conf() | {"cniVersion": "1.1.0", "cni.dev/valid-attachments": []}
+    for verb in ("STATUS", "GC"):
+        answer = pod.trial.call(verb, conf, without=["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"])
+        assert answer.outcome.err.endswith(f"podwire-cni: info: {verb} network pods: done\n")
+    text = run([sys.executable, "-m", "executor", "log", "--state-dir", pod.state], env=dict(os.environ)).out
+    assert "    podwire-cni GC in network pods\n" in text
+
+
 def test_at_level_error_nothing_is_said_that_went_well(pod: Attached) -> None:
     """A runtime copies standard error to its own log."""
     assert pod.trial.call("ADD", pod.conf(logLevel="error")).outcome.err == ""
