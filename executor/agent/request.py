@@ -87,8 +87,8 @@ def _served(connection: socket.socket, say: Callable[[str], None]) -> bytes:
     """Do the request that comes over ``connection``; return what to answer, which is nothing if it was not done."""
     began = time.monotonic()
     answer = b""
+    os.environ.clear()  # of the request before
     try:
-        connection.settimeout(TRANSFER_WITHIN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             status, out, err = _answer(connection)
@@ -124,8 +124,14 @@ def _answer(connection: socket.socket) -> tuple[bytes, bytes, bytes]:
 def _received(connection: socket.socket) -> Iterator[tuple[dict[bytes, bytes], bytes, list[int]]]:
     """Yield the variables, the standard input and the namespaces of a request, which are closed in the end."""
     fds = array.array("i")
+    until = time.monotonic() + TRANSFER_WITHIN
 
     def receive(most: int) -> bytes:
+        # All of it within that time: who sends a byte now and then would keep a child for as long as it likes.
+        left = until - time.monotonic()
+        if left <= 0:
+            raise BrokenFrame("it takes too long to come")
+        connection.settimeout(left)
         data, ancillary, _, _ = connection.recvmsg(most, socket.CMSG_SPACE(16 * fds.itemsize))
         for level, kind, content in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -134,6 +140,7 @@ def _received(connection: socket.socket) -> Iterator[tuple[dict[bytes, bytes], b
 
     try:
         variables, given = read_frame(receive, 2, MAX_REQUEST)
+        connection.settimeout(TRANSFER_WITHIN)
         if len(fds) != len(_NAMESPACES):
             raise _Declined("it does not say which namespaces it is in")
         yield variables_from_bytes(variables), given, list(fds)

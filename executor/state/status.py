@@ -118,7 +118,7 @@ def refuse_lost(plan_id: PlanId, store: StateStore) -> None:
     copy = copy_of_entry(plan_id, store)
     if copy is not None and not is_gone(copy):
         raise InvalidInput(
-            f"the state entry of {plan_id} is lost, and what was wired was not rolled back: podwire recover {plan_id}"
+            f"the state entry of {plan_id} is lost, and its journal has no end of the wiring: podwire recover {plan_id}"
         )
 
 

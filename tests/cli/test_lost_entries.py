@@ -74,7 +74,7 @@ def test_what_was_lost_is_never_called_torn_down(cli: Cli, pod: Pod, entry: Path
     """Nor not wired: the namespace is as podwire made it."""
     name = pod.inside.name
     entry.unlink()
-    lost = f"the state entry of {name} is lost, and what was wired was not rolled back: podwire recover {name}"
+    lost = f"the state entry of {name} is lost, and its journal has no end of the wiring: podwire recover {name}"
     for verb in ("teardown --yes", "teardown -n", "show", "check", "guest", "confirm"):
         assert cli.refused(*verb.split(), name) == lost
     assert cli.refused("exec", name, "--", "true") == lost
