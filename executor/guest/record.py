@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from executor.errors import HostError
-from executor.netns.lock import locked_within
+from executor.netns.lock import holders_of, locked_within
 from executor.state.document import refuse_foreign
 from executor.state.store import StateStore
 from planner.errors import PodwireError, Refused
@@ -88,8 +88,8 @@ def only_server(plan_id: PlanId, store: StateStore) -> Iterator[RecordFile]:
     assert fd is not None  # noqa: S101  it was made
     try:
         if not locked_within(fd, 0):
-            pids = ", ".join(str(process.pid) for process in _read(fd, path).processes[:1])
-            raise Refused(f"{plan_id} is served already, by process {pids or 'that is just starting'}")
+            pids = [f"process {process.pid}" for process in _serving(fd, path).processes[:1]]
+            raise Refused(f"{plan_id} is served already, by {', '.join(pids) or 'one that cannot be seen from here'}")
         _kill(_read(fd, path))
         try:
             yield RecordFile(fd)
@@ -107,7 +107,7 @@ def stop_server(plan_id: PlanId, store: StateStore) -> bool:
         return False
     try:
         if not _ended(fd, path):
-            raise HostError(f"what serves {plan_id} does not end: {shown(str(path))} names its processes")
+            raise HostError(f"what serves {plan_id} does not end: a process that has {shown(str(path), 200)} locked")
         with suppress(FileNotFoundError):
             os.unlink(path)
     finally:
@@ -117,7 +117,7 @@ def stop_server(plan_id: PlanId, store: StateStore) -> bool:
 
 def _ended(fd: int, path: Path) -> bool:
     """End the server and all that it has started; say whether it has ended, which is when it holds no lock any more."""
-    record = _read(fd, path)
+    record = _serving(fd, path)
     for process in record.processes[:1]:
         process.signal(signal.SIGTERM)
     if not locked_within(fd, _ENDS_WITHIN):
@@ -168,6 +168,19 @@ def _open(path: Path, flags: int = 0) -> int | None:
         os.close(fd)
         raise
     return fd
+
+
+def _serving(fd: int, path: Path) -> Record:
+    """Return who serves by what is written down, or if that names nobody, who has it locked: who took the lock first.
+
+    A server that is just starting has written nothing yet, and what it wrote may have been damaged since.
+    """
+    record = _read(fd, path)
+    if record.processes:
+        return record
+    holders = holders_of(fd)
+    pids = sorted(holders, key=lambda pid: holders[pid] != pid)
+    return Record(tuple(filter(None, map(Process.of, pids))))
 
 
 def _read(fd: int, path: Path) -> Record:

@@ -145,14 +145,19 @@ def _open(path: Path) -> int:
         raise HostError(f"the lock {shown(str(path), 200)} cannot be opened: {error.strerror}") from None
 
 
+def holders_of(fd: int) -> dict[int, int]:
+    """Return the processes that hold a lock on the file of ``fd``, each with the one that took it."""
+    name = Path(os.readlink(f"/proc/self/fd/{fd}")).name.removesuffix(" (deleted)")
+    return dict(_processes_with_lock(os.fstat(fd), name))
+
+
 def _holder(fd: int) -> str:
     """Say for a person which process holds the lock on the file of ``fd``.
 
     The kernel names the one that took it, which may be gone while a program that it started still holds the descriptor;
     inside a pid namespace it is 0 then.
     """
-    name = Path(os.readlink(f"/proc/self/fd/{fd}")).name.removesuffix(" (deleted)")
-    holders = dict(_processes_with_lock(os.fstat(fd), name))
+    holders = holders_of(fd)
     for pid, taken_by in holders.items():
         if pid == taken_by:
             return f"process {pid} ({command_name(pid)})"

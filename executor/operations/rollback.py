@@ -13,7 +13,7 @@ from functools import partial
 from attrs import evolve
 
 from executor.clock import Instant
-from executor.errors import SHORTAGES, ExecutorError, NamespaceGone, RollbackIncomplete, shortage
+from executor.errors import SHORTAGES, ExecutorError, HostError, NamespaceGone, RollbackIncomplete, shortage
 from executor.guest.record import stop_server
 from executor.netns.namespace import boot_id
 from executor.observe.elsewhere import open_elsewhere, with_elsewhere
@@ -143,8 +143,11 @@ def roll_back_and_delete(
 
 
 def _stop_serving(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
-    """End who serves the guest, and say so."""
-    return ("its guest is not served any more",) if stop_server(plan_id, settings.store) else ()
+    """End who serves the guest, and say so. Raises RollbackIncomplete: that it goes is written down already."""
+    try:
+        return ("its guest is not served any more",) if stop_server(plan_id, settings.store) else ()
+    except HostError as error:
+        raise RollbackIncomplete(f"{error}: podwire recover {plan_id} tries again") from None
 
 
 def _tap_holders(plan: Plan, operation: Operation) -> tuple[str, ...]:

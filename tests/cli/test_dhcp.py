@@ -74,6 +74,17 @@ def test_there_is_one_server(cli: Cli, wired: str) -> None:
     assert f"{wired} is served already" in cli.refused("dhcp", wired, "--daemon")
 
 
+@pytest.mark.parametrize("text", ["", "garbage", "{}", '{"processes": [{"pid": "x"}]}'], ids=repr)
+def test_a_record_that_names_nobody_keeps_nothing_from_ending(cli: Cli, wired: str, text: str) -> None:
+    """Who has it locked is the server: it is named, and ended by teardown with all that it has started."""
+    cli.ok("dhcp", wired, "--daemon")
+    pids = processes(cli, wired)
+    (cli.state_dir / "dhcp" / f"{wired}.json").write_text(text)
+    assert f"{wired} is served already, by process {pids[0]}" in cli.refused("dhcp", wired, "--daemon")
+    cli.ok("teardown", wired, "--yes")
+    assert ended(pids)
+
+
 def test_what_was_killed_is_started_again_by_recover(cli: Cli, wired: str) -> None:
     """And the dnsmasq that it left behind is ended."""
     cli.ok("dhcp", wired, "--daemon")
