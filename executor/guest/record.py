@@ -161,9 +161,9 @@ def _open(path: Path, flags: int = 0) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise HostError(f"{shown(str(path))} cannot be opened: {error.strerror}") from None
+        raise HostError(f"{shown(str(path), 200)} cannot be opened: {error.strerror}") from None
     try:
-        refuse_foreign(os.fstat(fd), shown(str(path)))
+        refuse_foreign(os.fstat(fd), shown(str(path), 200))
     except HostError:
         os.close(fd)
         raise
@@ -186,7 +186,7 @@ def _serving(fd: int, path: Path) -> Record:
 def _read(fd: int, path: Path) -> Record:
     """Return what is written down; what is damaged names nobody."""
     try:
-        return from_json(Record, load_json(os.pread(fd, _MOST, 0), shown(str(path))))
+        return from_json(Record, load_json(os.pread(fd, _MOST, 0), shown(str(path), 200)))
     except PodwireError:
         return Record()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from executor.errors import NamespaceGone
+from executor.errors import HostError, NamespaceGone
 from executor.guest.record import stop_server
 from executor.netns.namespace import Namespace
 from executor.operations.calico_gateway import give_back_gateway
@@ -43,7 +43,8 @@ def abandon(
     Of what was there before only that comes back which the hints' result says. Raises HostError.
     """
     removed: tuple[str, ...] = ()
-    stop_server(plan_id, settings.store)
+    with suppress(HostError):  # a server ends by itself when what it serves is gone
+        stop_server(plan_id, settings.store)
     if opening is not None:
         with suppress(NamespaceGone), open_operation(settings, opening, plan_id) as operation:
             removed = _remove(plan_id, hints, operation)

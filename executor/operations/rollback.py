@@ -110,7 +110,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             operation.emit(Ended("half-done", "; ".join(way.problems)))
             raise RollbackIncomplete(half_done(plan, way))
         operation.emit(Ended("restored", ""))
-        give_back_gateway(entry.id, operation.settings)
+        _give_back_gateway(entry.id, operation.settings)
     notes = tuple(dict.fromkeys((*holders, *_notes(followed.plan, others, followed.facts), *way.differs, *way.went)))
     since = " the wiring" if verb == RECOVER else ""
     differs = way.differs or lost_links(followed.plan.changes, followed.facts)
@@ -143,11 +143,24 @@ def roll_back_and_delete(
 
 
 def _stop_serving(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
-    """End who serves the guest, and say so. Raises RollbackIncomplete: that it goes is written down already."""
+    """End who serves the guest, and say so; what is in the place of its record keeps nothing from being rolled back.
+
+    A server ends by itself when what it serves is gone.
+    """
     try:
         return ("its guest is not served any more",) if stop_server(plan_id, settings.store) else ()
     except HostError as error:
-        raise RollbackIncomplete(f"{error}: podwire recover {plan_id} tries again") from None
+        return (f"{error}, so whoever serves its guest was not ended",)
+
+
+def _give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
+    """Give the dummy gateway back when all else was rolled back. Raises RollbackIncomplete."""
+    try:
+        give_back_gateway(plan_id, settings)
+    except RollbackIncomplete:
+        raise
+    except (ExecutorError, PlannerError) as error:  # what is noted of it cannot be read
+        raise RollbackIncomplete(f"{error}; all else of {plan_id} was rolled back") from None
 
 
 def _tap_holders(plan: Plan, operation: Operation) -> tuple[str, ...]:
@@ -284,11 +297,11 @@ def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
     now = settings.store.load(entry.id)
     if now is not None and not is_gone(now):
         return Outcome("nothing", entry.id, sentence=MEANWHILE)
-    stop_server(entry.id, settings.store)
+    notes = _stop_serving(entry.id, settings)
     settings.store.delete(entry.id)
     note_end(settings.store.journal_path(entry.id), "gone")
-    give_back_gateway(entry.id, settings)
-    return Outcome("gone", entry.id, sentence=GONE)
+    _give_back_gateway(entry.id, settings)
+    return Outcome("gone", entry.id, notes=notes, sentence=GONE)
 
 
 def _but_for(others: tuple[Plan, ...]) -> str:

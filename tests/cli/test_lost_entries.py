@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -115,3 +116,39 @@ def test_a_copy_does_not_wait_for_what_was_confirmed(cli: Cli, pod: Pod, entry: 
     time.sleep(2)
     assert cli.json("recover", name)["outcome"] == "mended"
     assert cli.json("list")[0]["state"] == "wired"
+
+
+def foreign(path: Path) -> None:
+    """Make a file of somebody else's."""
+    path.touch()
+    os.chown(path, 65534, 65534)
+
+
+IN_ITS_PLACE = {"folder": Path.mkdir, "pipe": os.mkfifo, "link": lambda path: path.symlink_to(path), "foreign": foreign}
+
+
+@pytest.mark.parametrize("make", IN_ITS_PLACE.values(), ids=IN_ITS_PLACE)
+def test_what_is_in_the_place_of_a_servers_record_blocks_no_way_back(
+    cli: Cli, pod: Pod, entry: Path, before: Dump, make: Callable[[Path], object]
+) -> None:
+    """It is said; whatever serves a guest ends with what it serves."""
+    record = cli.state_dir / "dhcp" / entry.name
+    make(record)
+    said = cli.ok("teardown", pod.inside.name, "--yes")
+    assert "is as it was before" in said
+    assert f"{record}'" in said
+    assert "so whoever serves its guest was not ended" in said
+    assert difference(before, dump(pod.inside)) == ""
+    assert cli.json("list") == []
+
+
+@pytest.mark.parametrize("make", IN_ITS_PLACE.values(), ids=IN_ITS_PLACE)
+def test_what_is_in_the_place_of_a_gateways_record_is_no_refusal(
+    cli: Cli, pod: Pod, entry: Path, before: Dump, make: Callable[[Path], object]
+) -> None:
+    """All else was rolled back by then: status 4, and not 1, which says that nothing was changed."""
+    make(cli.state_dir / "dummies" / entry.name)
+    outcome = cli.run("teardown", pod.inside.name, "--yes")
+    assert outcome.rc == 4, outcome
+    assert f"all else of {pod.inside.name} was rolled back" in outcome.err
+    assert difference(before, dump(pod.inside)) == ""
