@@ -94,5 +94,5 @@ def _set_aside(path: Path, store: StateStore) -> str:
         place = next(name for name in names if not os.path.lexists(name))
         path.rename(place)
     except OSError as error:
-        raise HostError(f"{shown(str(path))} cannot be moved away: {error.strerror}") from None
+        raise HostError(f"{shown(str(path), 200)} cannot be moved away: {error.strerror}") from None
     return str(place.relative_to(store.directory))

@@ -33,4 +33,4 @@ def delete_half_written(plan_id: PlanId, store: StateStore) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise HostError(f"{shown(str(path))} cannot be removed: {error.strerror}") from None
+            raise HostError(f"{shown(str(path), 200)} cannot be removed: {error.strerror}") from None

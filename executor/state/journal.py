@@ -104,9 +104,9 @@ class Journal:
         try:
             written = os.write(self._fd, data)
         except OSError as error:
-            raise HostError(f"the journal {shown(str(self._path))} cannot be written: {error.strerror}") from None
+            raise HostError(f"the journal {shown(str(self._path), 200)} cannot be written: {error.strerror}") from None
         if written != len(data):
-            raise HostError(f"the journal {shown(str(self._path))} cannot be written: no space is left")
+            raise HostError(f"the journal {shown(str(self._path), 200)} cannot be written: no space is left")
 
 
 def note_end(path: Path, outcome: str) -> None:
