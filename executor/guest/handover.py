@@ -21,6 +21,7 @@ from executor.errors import HostError
 from executor.netns.handle import libc
 from executor.netns.namespace import Namespace
 from executor.operations.plan import plan_of
+from executor.operations.signals import interruptible, stop_requests
 from executor.process.spawn import which
 from executor.settings import Settings
 from executor.state.status import open_recorded, wired_entry
@@ -137,14 +138,17 @@ def _give(fds: Sequence[int]) -> None:
 def hand_over(plan_id: PlanId, path: str, settings: Settings) -> int:
     """Wait at a socket for the runtime, hand it every open tap of a wiring, and return its process id.
 
-    The socket is made for that, and can be used by root and by the user that the taps belong to, by nobody else. Raises
-    what ``open_interfaces`` does, Refused for another user.
+    The socket is made for that, and can be used by root and by the user that the taps belong to, by nobody else; a
+    signal ends the wait, and takes it away. Raises what ``open_interfaces`` does, InvalidInput, Refused for another
+    user, Interrupted.
     """
+    if not path:  # the kernel would choose a name that has no owner
+        raise InvalidInput("socket: a path is wanted, and this is empty")
     with open_interfaces(plan_id, settings) as (plan, _, interfaces):
         fds = [fd for one in interfaces for fd in one.fds]
         if len(fds) > _MOST_DESCRIPTORS:
             raise Refused(f"{plan_id} has {len(fds)} queues, and no more than {_MOST_DESCRIPTORS} can be handed over")
-        with _listening(path, plan.options.tap_owner) as listener:
+        with stop_requests(), interruptible(), _listening(path, plan.options.tap_owner) as listener:
             connection, _ = listener.accept()
         with connection:
             pid, uid, _ = _CREDENTIALS.unpack(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -136,3 +137,25 @@ def test_a_socket_that_cannot_be_made_is_refused(cli: Cli, pod: Pod, tmp_path: P
     assert taken.exists()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection, pytest.raises(OSError, match="refused"):
         connection.connect(str(taken))
+
+
+def test_a_socket_without_a_name_is_refused(cli: Cli, pod: Pod) -> None:
+    """The kernel would give it one in a space of names that have neither owner nor mode."""
+    cli.ok("apply", *cli.wiring(pod), "--yes")
+    assert cli.refused("taps", pod.inside.name, "--socket", "") == "socket: a path is wanted, and this is empty"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_whoever_is_told_to_end_takes_the_socket_away(
+    cli: Cli, pod: Pod, tmp_path: Path, number: signal.Signals
+) -> None:
+    """The next one would find its place taken."""
+    cli.ok("apply", *cli.wiring(pod), "--yes")
+    path = tmp_path / "taps.sock"
+    with cli.started("taps", pod.inside.name, "--socket", path) as process:
+        eventually(lambda: _is_listened_at(path), "the socket", seconds=20)
+        process.send_signal(number)
+        assert process.wait(20) == 1
+        assert process.stderr
+        assert process.stderr.read() == f"podwire: interrupted by {number.name}, nothing was changed\n"
+    assert not path.exists()
