@@ -38,6 +38,8 @@ def main(given: bytes | None = None, *, begin: Callable[[Call], None] = at_once)
     else is at work for its attachment, just before anything is done.
     """
     close_to_others()
+    if hasattr(sys.stdout, "reconfigure"):  # in the agent it is none of a process
+        sys.stdout.reconfigure(encoding="utf-8")  # JSON has no other (RFC 8259, section 8.1)
     try:
         answer = _answer(given, begin)
     except CniError as error:

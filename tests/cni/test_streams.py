@@ -101,3 +101,9 @@ def test_what_cannot_be_loaded_is_an_answer_too(pod: Attached, module: str) -> N
     assert "bug" not in said.err
     pod.delete()
     assert pod.left() == ""
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "ascii"])
+def test_the_answer_is_utf_8_whatever_python_is_told(pod: Attached, way: dict[str, str], encoding: str) -> None:
+    """JSON between programs has no other encoding."""
+    assert pod.trial.call("ADD", pod.conf(), env=way | {"PYTHONIOENCODING": encoding}).document()["interfaces"]
