@@ -37,6 +37,7 @@ _QUESTIONS = (
     "ip route show table all root ::/0",
     "ip neigh show nud all",
     "ip neigh show proxy",
+    "ip rule show",
 )
 _ROUTES = _QUESTIONS[2:4]
 _TRIES = 5
@@ -122,7 +123,7 @@ class Observation:
         session = self._session
         assert session is not None  # noqa: S101  called once
         sysctls, qdiscs, hooks, makers, groups = self._rest
-        links, addresses, routes4, routes6, neighbours, proxies = _answers(session, _QUESTIONS)
+        links, addresses, routes4, routes6, neighbours, proxies, policy = _answers(session, _QUESTIONS)
         route_text = None
         if '"metrics"' in routes4 or '"metrics"' in routes6:
             routes4, routes6, route_text = _with_text(routes4, routes6, self._namespace, session, self._timeout)
@@ -150,6 +151,7 @@ class Observation:
                 route_makers=self._namespace.call(read_route_makers) if _needs_marks(routes6) else None,
                 bridge_fdb=fdb,
                 bridge_mdb=mdb,
+                policy=policy,
             )
         )
         filters = read_all_filters(qdiscs, self._namespace, self._timeout)

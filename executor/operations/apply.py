@@ -34,7 +34,8 @@ from planner.changes.change import Change, pending
 from planner.changes.lookup import Lookup
 from planner.cni.result import CniResult
 from planner.errors import PlannerError, Refused, StalePlan
-from planner.facts.model import NamespaceFacts, differences
+from planner.facts.model import NamespaceFacts
+from planner.facts.remains import differences
 from planner.kinds.kind import equivalent
 from planner.options import PlanOptions
 from planner.plan.age import age, has_lifetimes

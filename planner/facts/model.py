@@ -6,7 +6,7 @@ They serialise as they are (planner.text.codec); planner.changes.lookup answers 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from attrs import evolve
 
 from planner.facts.hooks import NetfilterHook
 from planner.facts.opaque import Opaque
+from planner.facts.rules import PolicyRule
 from planner.kinds.address import Address, AddressState
 from planner.kinds.ebtables import EbtablesFacts
 from planner.kinds.kind import Resource, State, canonical, kind_of, resource_from_json
@@ -36,7 +37,6 @@ from planner.text.values import (
     NetnsPath,
     PciAddress,
     SysctlValue,
-    shown,
 )
 
 K = TypeVar("K")
@@ -183,6 +183,7 @@ read_with(Elsewhere, _elsewhere)
 class NamespaceFacts:
     """Everything that planning looks at. ``observed_at`` is seconds since the epoch, for lifetimes that run.
 
+    ``policy`` are the IPv4 rules that decide where a gateway is looked for, none if they are the usual ones.
     ``opaque`` is what could not be read. ``elsewhere`` are the other namespaces that a plan has changes in. What it
     depends on there is no more than how the resources of these changes are, so they are no part of the digest.
     """
@@ -196,6 +197,7 @@ class NamespaceFacts:
     sysctls: tuple[LinkSysctl, ...] = ()
     others: tuple[ResourceFact, ...] = ()
     hooks: tuple[NetfilterHook, ...] = ()
+    policy: tuple[PolicyRule, ...] = ()
     observed_at: float = 0.0
     opaque: tuple[Opaque, ...] = ()
     functions: tuple[FunctionFact, ...] = ()
@@ -321,6 +323,7 @@ def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
     further = {
         "others": [_settled_json(fact) for fact in facts.others],
         "hooks": to_json(facts.hooks),
+        "policy": to_json(facts.policy),
         "opaque": [to_json(thing) for thing in facts.opaque if thing.link is not None],
         "order": sorted(json.dumps([to_json(fact.resource) for fact in group]) for group in facts.equal_routes),
     }
@@ -361,40 +364,3 @@ def link_words(link: LinkFact) -> dict[str, Any]:
 
 def _settled_json(fact: AddressFact | RouteFact | NeighbourFact | ResourceFact) -> list[Any]:
     return [to_json(fact.resource), to_json(canonical(fact.state))]
-
-
-def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
-    """Yield a sentence for each thing in which a namespace is no longer what it was when the plan was made."""
-    then, now = _by_subject(planned), _by_subject(seen)
-    for subject in [*then, *(subject for subject in now if subject not in then)]:
-        before, after = then.get(subject), now.get(subject)
-        if before == after:
-            continue
-        if after is None:
-            yield f"{subject} was there when the plan was made and is not any more"
-        elif before is None:
-            yield f"{subject} is there and was not when the plan was made"
-        else:
-            was, now_is = changed_words(before, after), changed_words(after, before)
-            yield f"{subject} was {was} when the plan was made and is {now_is} now"
-    if [fact.resource for fact in planned.addresses] != [fact.resource for fact in seen.addresses]:
-        yield "the addresses are in another order than when the plan was made"
-    if planned.route_places != seen.route_places:
-        yield "equal routes are in another order than when the plan was made"
-
-
-def _by_subject(facts: NamespaceFacts) -> dict[str, Any]:
-    found: dict[str, Any] = {f"link {link.name}": link_words(link) for link in facts.links}
-    for kind in (facts.addresses, facts.routes, facts.neighbours, facts.others):
-        found |= {str(fact.resource): to_json(canonical(fact.state)) for fact in kind}
-    found |= {f"sysctl {setting.key}": {"value": str(setting.value)} for setting in facts.sysctls}
-    found |= {f"what podwire cannot read on {thing.link}": {"it": thing.why} for thing in facts.opaque if thing.link}
-    found["the ebtables filter table"] = to_json(facts.ebtables)
-    found |= {str(hook): to_json(hook) for hook in facts.hooks}
-    return found
-
-
-def changed_words(one: dict[str, Any], other: dict[str, Any]) -> str:
-    """Return the keys of ``one`` that ``other`` has otherwise, as words."""
-    words = [f"{key} {one.get(key, 'unset')}" for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
-    return ", ".join(word if word.isprintable() else shown(word) for word in words)  # an alias can hold anything

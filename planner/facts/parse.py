@@ -35,6 +35,7 @@ from planner.facts.opaque import Readable
 from planner.facts.parse_link import odd_master, read_link
 from planner.facts.parse_route import read_routes
 from planner.facts.ports import with_entries
+from planner.facts.rules import read_policy
 from planner.kinds.address import Address, AddressState
 from planner.kinds.ebtables import EbtablesFacts
 from planner.kinds.kind import kinds
@@ -89,6 +90,7 @@ class ProbeOutput:
     route_makers: str | None = None
     groups: str | None = None
     neighbour_types: NeighbourTypes = field(factory=dict)
+    policy: str = ""
 
 
 def read_probes(answers: ProbeOutput) -> NamespaceFacts:
@@ -130,6 +132,7 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
         observed_at=answers.observed_at,
         opaque=tuple(dict.fromkeys(readable.opaque)),
         functions=read_functions(answers.functions, link_nodes),
+        policy=read_policy(answers.policy),
     )
 
 

@@ -1,4 +1,4 @@
-"""What of a namespace is not as it was before a wiring: what others added since, and what is gone."""
+"""What of a namespace is not as it was, when its plan was made or before a wiring: what others added, what is gone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
-from planner.facts.model import NamespaceFacts, changed_words, link_words
+from planner.facts.model import NamespaceFacts, link_words
 from planner.kinds.ebtables import ACCEPT, FORWARD, INPUT, OUTPUT, EbtablesFacts
 from planner.kinds.kind import canonical
 from planner.kinds.route import KERNEL
@@ -16,6 +16,26 @@ from planner.text.codec import to_json
 from planner.text.values import Alias, shown
 
 _OWN_OF_LO = "address ::1/128 on lo"  # which the kernel gives it when it goes up
+
+
+def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
+    """Yield a sentence for each thing in which a namespace is no longer what it was when the plan was made."""
+    then, now = _all_by_subject(planned), _all_by_subject(seen)
+    for subject in [*then, *(subject for subject in now if subject not in then)]:
+        before, after = then.get(subject), now.get(subject)
+        if before == after:
+            continue
+        if after is None:
+            yield f"{subject} was there when the plan was made and is not any more"
+        elif before is None:
+            yield f"{subject} is there and was not when the plan was made"
+        else:
+            was, now_is = changed_words(before, after), changed_words(after, before)
+            yield f"{subject} was {was} when the plan was made and is {now_is} now"
+    if [fact.resource for fact in planned.addresses] != [fact.resource for fact in seen.addresses]:
+        yield "the addresses are in another order than when the plan was made"
+    if planned.route_places != seen.route_places:
+        yield "equal routes are in another order than when the plan was made"
 
 
 def remains(before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str]) -> Iterator[str]:
@@ -99,3 +119,21 @@ def _by_subject(facts: NamespaceFacts, links: set[Any]) -> dict[str, dict[str, A
 def _comes_by_itself(fact: Any) -> bool:
     """Say whether a route comes and goes with addresses, some of them a while later (DAD)."""
     return bool(fact.resource.protocol == KERNEL)
+
+
+def _all_by_subject(facts: NamespaceFacts) -> dict[str, Any]:
+    found: dict[str, Any] = {f"link {link.name}": link_words(link) for link in facts.links}
+    for kind in (facts.addresses, facts.routes, facts.neighbours, facts.others):
+        found |= {str(fact.resource): to_json(canonical(fact.state)) for fact in kind}
+    found |= {f"sysctl {setting.key}": {"value": str(setting.value)} for setting in facts.sysctls}
+    found |= {f"what podwire cannot read on {thing.link}": {"it": thing.why} for thing in facts.opaque if thing.link}
+    found["the ebtables filter table"] = to_json(facts.ebtables)
+    found |= {str(hook): to_json(hook) for hook in facts.hooks}
+    found["the routing policy"] = {"rules": ", ".join(map(str, facts.policy)) or "the usual ones"}
+    return found
+
+
+def changed_words(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return the keys of ``one`` that ``other`` has otherwise, as words."""
+    words = [f"{key} {one.get(key, 'unset')}" for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+    return ", ".join(word if word.isprintable() else shown(word) for word in words)  # an alias can hold anything

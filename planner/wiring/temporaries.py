@@ -16,6 +16,7 @@ from attrs import field
 from planner.errors import Refused
 from planner.facts.kernel_routes import LOCAL_TABLE
 from planner.facts.model import NamespaceFacts
+from planner.facts.rules import USUAL, PolicyRule, asked
 from planner.kinds.route import MAIN_TABLE, UNICAST, NextHop, Route
 from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, IpAddress, IpNetwork, Keyword
@@ -24,6 +25,7 @@ from planner.text.values import InterfaceName, IpAddress, IpNetwork, Keyword
 _PROTOCOL = Keyword("static")
 _LOCAL = Keyword("local")
 _DEFAULT_TABLE = Keyword("default")
+_THROW = Keyword("throw")
 _FIRST_METRIC = 1  # of IPv6 the least; IPv4 ``prepend`` comes first by itself
 
 
@@ -111,16 +113,35 @@ class Reachability:
     def _looks_up(
         self, gateway: IpAddress, link: InterfaceName, table: Keyword, route: Route, own: Route | None
     ) -> bool:
-        tables = (*((table,) if table != MAIN_TABLE else ()), LOCAL_TABLE, MAIN_TABLE, _DEFAULT_TABLE)
-        for each in tables:
-            best = self._best(gateway, link, each, own)
-            if best is None:
+        """Do what ``_is_reached`` says. Raises Refused if a host route in the table would not be found either.
+
+        That of any table but main is asked first, main when a rule says so (fib_semantics.c, fib_check_nh_v4_gw).
+        """
+        would_help = table != MAIN_TABLE
+        if would_help and (best := self._best(gateway, link, table, own)) is not None:
+            return self._leads_there(best, link)
+        for rule in asked((self.facts.policy if gateway.version == 4 else ()) or USUAL, gateway, link):
+            best = self._answer(rule, gateway, link, own)
+            if best is not None and self._leads_there(best, link):
+                return True
+            would_help = would_help or (rule.table == MAIN_TABLE and rule.suppress < gateway.max_prefixlen)
+            if best is None and rule.table is not None:
                 continue
-            if best.table == LOCAL_TABLE and best.type != _LOCAL and table == MAIN_TABLE:
-                raise Refused(f"{route} could not be added again, since {best} is there: remove one of them")
-            is_direct = best.type == UNICAST and any(way.dev == link and way.via is None for way in best.nexthops)
-            return best.type == _LOCAL or (is_direct and self.is_ready(best))
+            if would_help:
+                return False
+            there = best or f"the policy rule '{rule}'"
+            raise Refused(f"{route} could not be added again, since {there} is there: remove one of them")
+        if not would_help:
+            raise Refused(f"{route} could not be added again, since no policy rule leads to {gateway}")
         return False
+
+    def _answer(self, rule: PolicyRule, gateway: IpAddress, link: InterfaceName, own: Route | None) -> Route | None:
+        best = None if rule.table is None else self._best(gateway, link, rule.table, own)
+        return None if best is None or best.type == _THROW or best.dst.prefixlen <= rule.suppress else best
+
+    def _leads_there(self, route: Route, link: InterfaceName) -> bool:
+        is_direct = route.type == UNICAST and any(way.dev == link and way.via is None for way in route.nexthops)
+        return route.type == _LOCAL or (is_direct and self.is_ready(route))
 
     def _best(self, address: IpAddress, link: InterfaceName | None, table: Keyword, but: Route | None) -> Route | None:
         """Return the route by which a lookup finds an address, with a link only by that; None if there is none."""

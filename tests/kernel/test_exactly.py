@@ -48,6 +48,31 @@ def test_an_ipv6_route_too(inside: Namespace) -> None:
     assert try_ip(inside, "-6 route append default via 2001:db8::1 dev eth0").rc == 2
 
 
+def test_rules_decide_where_the_gateway_of_a_main_route_is_looked_for(inside: Namespace) -> None:
+    """As root's own packet without a source, a mark or a protocol. A route outlives that as well."""
+    add(inside, "addr add 192.0.2.5/24 dev eth0", "route add default via 192.0.2.1")
+    add(inside, "rule add pref 9 from 192.0.2.5 blackhole", "rule add pref 9 fwmark 1 blackhole")
+    add(inside, "rule add pref 9 ipproto tcp blackhole", "rule add pref 9 iif eth0 blackhole")
+    add(inside, "route append default via 192.0.2.1 dev eth0 metric 5", "rule add pref 10 to 192.0.2.1 blackhole")
+    again = "route append default via 192.0.2.1 dev eth0 metric"
+    assert "invalid gateway" in try_ip(inside, f"{again} 6").err
+    add(inside, "rule add pref 8 goto 11", "rule add pref 11 lookup main", f"{again} 6", "rule del pref 8")
+    add(inside, "rule add pref 8 lookup main suppress_prefixlength 24")
+    assert "invalid gateway" in try_ip(inside, f"{again} 7").err
+    add(inside, "route add 192.0.2.1 dev eth0", f"{again} 7")
+    assert len(routes(inside, "default")) == 4
+
+
+def test_a_table_but_main_is_asked_for_the_gateway_before_any_rule(inside: Namespace) -> None:
+    """And IPv6 asks every table first for the gateways of its own routes."""
+    add(inside, "addr add 192.0.2.5/24 dev eth0", "addr add 2001:db8::5/64 dev eth0 nodad")
+    add(inside, "rule add pref 10 to 192.0.2.1 blackhole", "-6 rule add pref 10 to 2001:db8::1 blackhole")
+    again = "route add default via 192.0.2.1 dev eth0 table 100"
+    assert "invalid gateway" in try_ip(inside, again).err
+    add(inside, "route add 192.0.2.1 dev eth0 table 100", again)
+    add(inside, "-6 route add default via 2001:db8::1 dev eth0")
+
+
 def test_a_route_in_another_table_outlives_its_source(inside: Namespace) -> None:
     """A local entry is as good as an address, and when it goes it takes no route along, of any table."""
     route = "route add 198.51.100.0/24 dev eth0 src 192.0.2.6"

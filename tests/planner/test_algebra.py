@@ -16,7 +16,8 @@ from planner.changes.change import Change, inverse, pending
 from planner.changes.lookup import Observed
 from planner.cni.result import CniResult
 from planner.errors import Refused
-from planner.facts.model import NamespaceFacts, differences
+from planner.facts.model import NamespaceFacts
+from planner.facts.remains import differences
 from planner.kinds.address import Address
 from planner.kinds.kind import equivalent
 from planner.kinds.link import Link
