@@ -106,7 +106,7 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
             read_answer(text or "[]", f"bridge {table}")
             for text, table in ((answers.bridge_fdb, "fdb"), (answers.bridge_mdb, "mdb"))
         )
-        links = with_entries(links, fdb, mdb, {fact.resource.link for fact in neighbours})
+        links = with_entries(links, link_nodes, fdb, mdb, {fact.resource.link for fact in neighbours})
     down = {link.name for link in links if not link.up}
     there = {fact.resource for fact in routes if not fact.state.metrics}
     listed = _addresses(each_object(answers.addresses, "ip addr"), readable)

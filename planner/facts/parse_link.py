@@ -94,7 +94,8 @@ def _port_settings(info: Node) -> tuple[Keyword, ...]:
         return ()
     changed = (key for key, value in _PORT_DEFAULTS.items() if data.has(key) and data.field(key).value != value)
     cost = data.optional("cost", Node.integer, 0)
-    return tuple(Keyword(key) for key in changed) + (() if cost in _PORT_COSTS else (Keyword("cost"),))
+    others = (("cost", cost not in _PORT_COSTS), ("backup_port", data.has("backup_port")))
+    return tuple(map(Keyword, (*changed, *(key for key, is_set in others if is_set))))
 
 
 def _device(kind: str, data: Node) -> BridgeDevice | TapDevice | None:

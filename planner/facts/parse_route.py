@@ -35,6 +35,8 @@ _METRICS = {
     "mtu", "window", "rtt", "rttvar", "ssthresh", "cwnd", "advmss", "reordering", "hoplimit", "initcwnd", "features",
     "rto_min", "initrwnd", "quickack", "congctl", "fastopen_no_cookie",
 }  # fmt: skip
+_TIMES = ("rtt", "rttvar", "rto_min")
+_LONGEST = 1000  # seconds
 _WHAT = "ip route"
 # How many kinds of routes, and how many routes, are remembered: an operation looks twice and more.
 _REMEMBERED = 8192
@@ -103,11 +105,13 @@ def _with_metrics(node: Node, fact: RouteFact, line: str | None) -> RouteFact:
     """Return the fact with the metrics of its line of text, marked if it has some and there is none that tells."""
     if not node.has("metrics"):
         return fact
+    metrics = fact.state.metrics
+    unsupported: str | None = "metrics that could not be read"
     with suppress(ValueError):
         if line is not None:
-            return evolve(fact, state=evolve(fact.state, metrics=_metrics(line.split("\\")[0].split())))
-    unsupported = fact.state.unsupported or "metrics that could not be read"
-    return evolve(fact, state=evolve(fact.state, unsupported=unsupported))
+            words = line.split("\\")[0].split()
+            metrics, unsupported = _metrics(words), _not_settable(words)
+    return evolve(fact, state=evolve(fact.state, metrics=metrics, unsupported=fact.state.unsupported or unsupported))
 
 
 def _route(node: Node, default: str) -> RouteFact:
@@ -196,11 +200,38 @@ def _lines(text: str) -> list[str]:
 
 def _metrics(words: list[str]) -> tuple[RouteMetric, ...]:
     """Return the metrics in the text form of a route, which is nearly the input language (ip-route(8))."""
-    found = []
+    return tuple(
+        # ``rto_min`` is locked whenever it is set, and takes no ``lock``.
+        RouteMetric(Keyword(name), Keyword(value), locked=is_locked and name != "rto_min")
+        for name, value, is_locked, _ in _shown(words)
+    )
+
+
+def _shown(words: list[str]) -> Iterator[tuple[str, str, bool, str]]:
+    """Yield each metric in the text form: its name and value, whether it is locked, and the word behind these."""
+    padded = [*words, "", ""]
     for index, word in enumerate(words[:-1]):
         if word in _METRICS and words[index - 1] not in ("dev", "table", "proto", "scope"):
-            locked = words[index + 1] == "lock"
-            value = "".join(words[index + 2 : index + 3]) if locked else words[index + 1]
-            # ``rto_min`` is locked whenever it is set, and takes no ``lock``.
-            found.append(RouteMetric(Keyword(word), Keyword(value), locked=locked and word != "rto_min"))
-    return tuple(found)
+            is_locked = words[index + 1] == "lock"
+            at = index + 1 + is_locked
+            yield word, padded[at], is_locked, padded[at + 1]
+
+
+def _not_settable(words: list[str]) -> str | None:
+    """Return a metric that others than ``ip`` have set, since it could not set it like that; None if there is none.
+
+    It knows one feature, locks ``rto_min`` always, and rounds times that are no whole milliseconds, or very long.
+    """
+    for name, value, is_locked, more in _shown(words):
+        if name == "features" and (value != "ecn" or more.startswith("0x")):
+            return f"features {more if value == 'ecn' else value}"
+        if name == "rto_min" and not is_locked:
+            return "a rto_min that is not locked"
+        if name in _TIMES and _is_rounded(value):
+            return f"a rounded {name}"
+    return None
+
+
+def _is_rounded(time: str) -> bool:
+    """Say whether a time is perhaps another than is shown: of long ones six digits are, of short ones no fraction."""
+    return time == "0ms" or (not time.endswith("ms") and float(time.removesuffix("s")) >= _LONGEST)

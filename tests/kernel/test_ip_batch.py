@@ -9,13 +9,14 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from select import select
 from typing import IO, Any
 
 import pytest
 
 from tests.kernel.asking import addresses, ask, batch, routes
-from tests.support import Namespace, Outcome, eventually
+from tests.support import Namespace, Outcome, by_netlink, eventually
 
 SHOW_LO = "link show dev lo"
 
@@ -279,6 +280,17 @@ def test_rto_min_is_shown_as_locked_and_takes_no_lock(inside: Namespace) -> None
     assert "rto_min lock 200ms" in inside.ip("route show")
     refused = batch(inside, "route append 203.0.113.0/24 dev eth0 rto_min lock 200ms")
     assert 'argument "lock" is wrong: "rto_min" value is invalid' in refused.out
+
+
+def test_others_set_metrics_that_ip_shows_and_cannot_set(inside: Namespace) -> None:
+    """A feature that it doesn't know, a `rto_min` without a lock (planner/facts/parse_route.py)."""
+    inside.ip("addr add 192.0.2.5/24 dev eth0")
+    program = Path(by_netlink.__file__)
+    inside.run("python3", str(program), "route", "198.51.100.0/24", "192.0.2.1", "eth0", "12=17", "13=40")
+    (line,) = routes(inside, "198.51.100.0/24")
+    assert "features ecn 0x11 rto_min 40ms" in line
+    refused = batch(inside, "route append 203.0.113.0/24 dev eth0 features 0x11")
+    assert '"features" value not valid' in refused.out
 
 
 def test_a_gateway_of_the_other_family_is_called_via(inside: Namespace) -> None:

@@ -206,6 +206,26 @@ class TestRoutes:
             (RouteMetric(Keyword("mtu"), Keyword("1400")),)
         ]
 
+    @pytest.mark.parametrize(
+        ("shown", "word"),
+        [
+            ("features 0x10", "features 0x10"),
+            ("features ecn 0x11", "features 0x11"),
+            ("rto_min 40ms", "a rto_min that is not locked"),
+            ("rto_min lock 1234.57s", "a rounded rto_min"),
+            ("rtt 0ms", "a rounded rtt"),
+            ("rttvar lock 0ms advmss 1200", "a rounded rttvar"),
+            ("rtt 1.543s features ecn", None),
+        ],
+    )
+    def test_what_ip_could_not_set_again_is_named(self, shown: str, word: str | None) -> None:
+        """Others have set it: a newer `ip` knows more features, and a program need not lock `rto_min`."""
+        text = answers("routes").route_text
+        assert text is not None
+        told = text.replace("mtu lock 1280 advmss 1240", shown)
+        assert told != text
+        assert to(facts_of("routes", route_text=told), "0.0.0.0/0", metric=None).state.unsupported == word
+
     def test_a_text_form_that_ends_in_a_metric_leaves_that_route_untouched(self) -> None:
         """Cut off behind `lock`, or an `ip` that prints otherwise."""
         text = answers("routes").route_text
