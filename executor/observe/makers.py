@@ -25,21 +25,28 @@ _GET_NEIGHBOUR = 30
 _NDMSG = struct.Struct("=BBHiHBB")
 _DST = 1
 _NET = Path("/proc/thread-self/net")
+_CONF = Path("/proc/sys/net/ipv6/conf")
 
 
 def read_address_makers() -> AddressMakers | None:
-    """Return who made each IPv6 address, by the link's index and the address; None if the kernel doesn't say."""
+    """Return who made each address, by the link's index and the address; None if the kernel doesn't say."""
     version = re.match(r"(\d+)\.(\d+)", os.uname().release)
     if version is None or tuple(map(int, version.groups())) < _SINCE:
         return None
     found = {}
-    for body in dump(socket.NETLINK_ROUTE, _GET_ADDRESS, _IFADDRMSG.pack(socket.AF_INET6, 0, 0, 0, 0)):
+    for body in dump(socket.NETLINK_ROUTE, _GET_ADDRESS, _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
         given = dict(attributes(body[_IFADDRMSG.size :]))
         if _PROTO in given:
-            index = _IFADDRMSG.unpack_from(body)[-1]
-            address = given.get(_LOCAL, given.get(_ADDRESS, b""))
-            found[index, socket.inet_ntop(socket.AF_INET6, address)] = given[_PROTO][0]
+            family, length, _, _, index = _IFADDRMSG.unpack_from(body)
+            address = socket.inet_ntop(family, given.get(_LOCAL, given.get(_ADDRESS, b"")))
+            found[index, f"{address}/{length}"] = given[_PROTO][0]
     return found
+
+
+def read_making_temporary() -> tuple[str, ...]:
+    """Return the links on which the kernel makes temporary addresses of others (kernel, ip-sysctl.rst)."""
+    values = ((path.parent.name, path.read_text("ascii")) for path in _CONF.glob("*/use_tempaddr"))
+    return tuple(name for name, value in values if int(value) > 0)
 
 
 def read_neighbour_types() -> NeighbourTypes:

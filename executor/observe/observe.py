@@ -19,7 +19,13 @@ from executor.netns.namespace import Namespace, is_of_the_host
 from executor.observe.ebtables import EbtablesSave
 from executor.observe.functions import read_conf, read_functions
 from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_qdiscs
-from executor.observe.makers import read_address_makers, read_groups, read_neighbour_types, read_route_makers
+from executor.observe.makers import (
+    read_address_makers,
+    read_groups,
+    read_making_temporary,
+    read_neighbour_types,
+    read_route_makers,
+)
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, is_interrupted, one_line
 from executor.process.run import start_program
@@ -43,6 +49,7 @@ _ROUTES = _QUESTIONS[2:4]
 _TRIES = 5
 _SET = re.compile(r'"dst":"\d+\.[^{}]*"(?:PERMANENT|NOARP|managed|extern_learn)"')
 _PCI = '"parentbus":"pci"'
+_MANAGED = '"mngtmpaddr"'
 _CONF = "/proc/sys/net/{}/conf"
 _LINK_SYSCTLS = ("accept_dad", "accept_ra")
 # Of IPv4 only a link of which accept_local is set is told: podwire sets it, and hardly anybody else.
@@ -152,6 +159,7 @@ class Observation:
                 bridge_fdb=fdb,
                 bridge_mdb=mdb,
                 policy=policy,
+                making_temporary=self._namespace.call(read_making_temporary) if _MANAGED in addresses else (),
             )
         )
         filters = read_all_filters(qdiscs, self._namespace, self._timeout)

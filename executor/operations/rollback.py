@@ -316,7 +316,7 @@ def _notes(plan: Plan, others: tuple[Plan, ...], facts: NamespaceFacts) -> tuple
         f"{change.resource} was not restored: it comes with {brings}"
         for change in plan.changes
         if getattr(change.before, "comes_back", False)
-        and (brings := kind_of(change.resource).returns_with(change.resource)) != "its address"
+        and (brings := kind_of(change.resource).returns_with(change.resource, change.before)) != "its address"
     ]
     strangers = _left_alone(plan, facts)
     for other in others:  # what each of the wirings takes for a stranger's is none of theirs

@@ -15,12 +15,15 @@ from attrs import evolve
 from planner.facts.kernel_routes import LOCAL_TABLE, prefix_routes
 from planner.facts.model import AddressFact, RouteFact
 from planner.kinds.route import Route
-from planner.text.values import InterfaceName, Keyword
+from planner.text.values import LOOPBACK, InterfaceName, Keyword
 
-# By the link's index and the address, as IFA_PROTO counts (<linux/if_addr.h>).
+# By the link's index and the address with its prefix, as IFA_PROTO counts (<linux/if_addr.h>).
 AddressMakers = Mapping[tuple[int, str], int]
 KERNEL_RA, KERNEL_LL = Keyword("kernel_ra"), Keyword("kernel_ll")
+_KERNEL_LO = 1
 _MAKERS = {2: KERNEL_RA, 3: KERNEL_LL}
+_MANAGED = Keyword("mngtmpaddr")
+TEMPORARY = "the flag 'temporary'"  # which only the kernel gives, and which has no mark
 
 # <linux/ipv6_route.h>: made by an advertisement.
 _ADDRCONF = 0x40000
@@ -33,18 +36,52 @@ def with_makers(
     makers: AddressMakers | None,
     indexes: Mapping[InterfaceName, int],
     sysctls: Mapping[str, str],
+    making_temporary: Collection[str] = (),
 ) -> tuple[AddressFact, ...]:
-    """Return the addresses, each with its maker. ``makers`` is None if nobody knows, ``indexes`` are the links'."""
-    found = []
-    for fact in addresses:
-        link, state = fact.resource.link, fact.state
-        maker = None
-        if makers:
-            maker = _MAKERS.get(makers.get((indexes.get(link, 0), str(fact.resource.address.ip)), 0))
-        learnt = state.learnt and _listens(link, sysctls) and (makers is None or maker == KERNEL_RA)
-        is_other = maker is not None or learnt != state.learnt
-        found.append(evolve(fact, state=evolve(state, learnt=learnt, made_by=maker)) if is_other else fact)
-    return tuple(found)
+    """Return the addresses, each with its maker. ``makers`` is None if nobody knows, ``indexes`` are the links'.
+
+    What an advertisement made comes back with the next one; other marks nobody can set again, nor can anybody make a
+    temporary address. ``making_temporary`` are the links on which the kernel makes those (``use_tempaddr``).
+    """
+    marks = {key: mark for key, mark in (makers or {}).items() if mark}
+    all_addresses = tuple(addresses)
+    if not marks and not any(fact.state.learnt or fact.state.unsupported for fact in all_addresses):
+        return all_addresses
+    marked = [
+        (fact, marks.get((indexes.get(fact.resource.link, 0), str(fact.resource.address)), 0)) for fact in all_addresses
+    ]
+    advertised = {
+        (fact.resource.link, fact.resource.address.network)
+        for fact, mark in marked
+        if fact.state.learnt
+        and (makers is None or _MAKERS.get(mark) == KERNEL_RA)
+        and _listens(fact.resource.link, sysctls)
+    }
+
+    def made(fact: AddressFact, mark: int) -> AddressFact:
+        state, where = fact.state, (fact.resource.link, fact.resource.address.network)
+        is_like = _MAKERS.get(mark) == KERNEL_RA or state.unsupported == TEMPORARY or makers is None
+        learnt = state.learnt and is_like and where in advertised
+        unsupported = state.unsupported if learnt else _not_settable(fact, mark, making_temporary)
+        if mark or (learnt, unsupported) != (state.learnt, state.unsupported):
+            return evolve(fact, state=evolve(state, learnt=learnt, made_by=_MAKERS.get(mark), unsupported=unsupported))
+        return fact
+
+    return tuple(made(fact, mark) for fact, mark in marked)
+
+
+def _not_settable(fact: AddressFact, mark: int, making_temporary: Collection[str]) -> str | None:
+    """Return what of an address nobody could set again, None if there is nothing.
+
+    The mark of a link-local address comes back if the kernel makes that again (planner/wiring/strip.py), and what it
+    made for ``lo`` stays there.
+    """
+    address, state = fact.resource, fact.state
+    is_own_of_lo = mark == _KERNEL_LO and address.link == LOOPBACK
+    if mark and _MAKERS.get(mark) != KERNEL_LL and not is_own_of_lo:
+        return f"a mark of who made it ({mark})"
+    is_made_from = _MANAGED in state.flags and address.link in making_temporary
+    return "temporary ones that the kernel makes of it" if is_made_from else state.unsupported
 
 
 def with_route_makers(
@@ -55,10 +92,19 @@ def with_route_makers(
     ``table`` is the kernel's own list of IPv6 routes (``/proc/net/ipv6_route``), None if nobody has read it.
     """
     all_routes = tuple(routes)
-    if not any(fact.state.learnt for fact in all_routes):
+    if not any(fact.state.learnt for fact in addresses) and not any(fact.state.learnt for fact in all_routes):
         return all_routes
     advertised = None if table is None else set(_advertised(table))
-    made = {route for fact in addresses for route in prefix_routes(fact.resource, fact.state)}
+    made, lasting = (
+        {route for fact in some for route in prefix_routes(fact.resource, fact.state)}
+        for some in (addresses, [fact for fact in addresses if not fact.state.learnt])
+    )
+
+    def is_learnt(fact: RouteFact) -> bool:
+        if fact.state.learnt:
+            return is_brought(fact.resource)
+        # What was advertised for ever has no lifetime to tell it by, and stays nevertheless when its address goes.
+        return fact.resource in made and fact.resource not in lasting
 
     def is_brought(route: Route) -> bool:
         if route in made:
@@ -68,9 +114,9 @@ def with_route_makers(
         return advertised is None or any(key in advertised for key in _keys(route))
 
     return tuple(
-        evolve(fact, state=evolve(fact.state, learnt=False))
-        if fact.state.learnt and not is_brought(fact.resource)
-        else fact
+        fact
+        if (learnt := is_learnt(fact)) == fact.state.learnt
+        else evolve(fact, state=evolve(fact.state, learnt=learnt))
         for fact in all_routes
     )
 

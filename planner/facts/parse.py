@@ -7,7 +7,7 @@ back with more of them. What ``ip`` prints and podwire cannot give back is kept 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from planner.facts.ebtables_save import read_save
 from planner.facts.functions import read_functions, with_conf
 from planner.facts.kept import with_kept
 from planner.facts.kernel_routes import absent_local_routes, absent_prefixes
-from planner.facts.makers import AddressMakers, with_hidden, with_makers, with_route_makers
+from planner.facts.makers import TEMPORARY, AddressMakers, with_hidden, with_makers, with_route_makers
 from planner.facts.model import (
     FACTS_VERSION,
     AddressFact,
@@ -91,6 +91,7 @@ class ProbeOutput:
     groups: str | None = None
     neighbour_types: NeighbourTypes = field(factory=dict)
     policy: str = ""
+    making_temporary: Collection[str] = ()
 
 
 def read_probes(answers: ProbeOutput) -> NamespaceFacts:
@@ -111,7 +112,7 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
     there = {fact.resource for fact in routes if not fact.state.metrics}
     listed = _addresses(each_object(answers.addresses, "ip addr"), readable)
     indexes = {link.name: link.index for link in links}
-    addresses = with_makers(listed, answers.address_makers, indexes, answers.sysctls)
+    addresses = with_makers(listed, answers.address_makers, indexes, answers.sysctls, answers.making_temporary)
     addresses = with_kept(addresses, down, there, answers.groups, answers.sysctls)
     addresses = absent_local_routes(absent_prefixes(addresses, there, down), there, down)
     return NamespaceFacts(
@@ -192,6 +193,7 @@ def _address(node: Node) -> tuple[tuple[Any, IpAddress | None], AddressState]:
         tentative=node.has("tentative"),
         duplicate=node.has("dadfailed"),
         learnt=dynamic and local.version == 6 and from_advertisement,
+        unsupported=TEMPORARY if node.has("temporary") else None,
     )
     return (local, node.maybe("address", lambda peer: peer.parse(parse_address))), state
 

@@ -84,7 +84,7 @@ def reason_of(change: Change, plan: Plan) -> str:
         return change.reason
     if not change.happens_by_itself:
         return ""
-    return f"comes with {kind_of(change.resource).returns_with(change.resource)}"
+    return f"comes with {kind_of(change.resource).returns_with(change.resource, change.after)}"
 
 
 def _change_lines(plan: Plan, style: Style) -> Iterator[str]:

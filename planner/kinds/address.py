@@ -59,6 +59,7 @@ class AddressState:
     ``generated_from``: from which MAC, if that is not the link's any more; ``generated_once``: the link's mode is
     another one by now.
     ``made_by``: ``kernel_ll`` for such a one, ``kernel_ra`` if an advertisement did; None if somebody or nobody knows.
+    ``unsupported`` names what podwire could not bring back; an address that has it is never touched.
     ``kept``: it was there when its link, which is down, was up; ``unheard``: such a link does not listen to its group.
     """
 
@@ -80,6 +81,7 @@ class AddressState:
     kept: Kept | None = None
     unheard: bool = False
     duplicate: bool = False
+    unsupported: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.generated is not None and self.generated not in GENERATIONS:
@@ -195,6 +197,11 @@ def _touches(change: ChangeLike) -> Touches:
     return None if change.after is None else frozenset((link_touch(change.resource.link), DAD))
 
 
+def _returns_with(_: Address, state: AddressState) -> str:
+    """Say what brings it; of a temporary one (RFC 8981) there is another then."""
+    return f"the next router advertisement{', as another one' if state.unsupported else ''}"
+
+
 ADDRESS = register(
     Kind(
         name="address",
@@ -210,6 +217,7 @@ ADDRESS = register(
         touches=_touches,
         provides=lambda resource: (resource.address.ip,),
         is_shared=lambda resource: resource.link == LOOPBACK,
+        returns_with=_returns_with,
         goes_ahead=True,
     )
 )

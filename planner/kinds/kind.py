@@ -148,7 +148,7 @@ class Kind:
     # What is to be remarked of a change beside what a picture shows of it: a subject, words and the reason.
     remarks: Callable[[ChangeLike], Iterable[tuple[str, str, str]]] = _nothing
     # With what a state that "comes back" by itself returns.
-    returns_with: Callable[[Resource], str] = lambda _: "the next router advertisement"
+    returns_with: Callable[[Resource, State], str] = lambda _, __: "the next router advertisement"
     # Resources of this kind and their states in the answers of a namespace (planner.facts.parse.ProbeOutput).
     read: Callable[[Any], Iterable[tuple[Resource, State]]] = _no_read
     # The device that a resource is about, as others are, perhaps in other namespaces; and why that is not the wiring's

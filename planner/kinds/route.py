@@ -251,7 +251,9 @@ ROUTE = register(
         shape=_shape,
         stand_in=_stand_in,
         is_shared=lambda resource: resource.links == (LOOPBACK,) and resource.source is None,
-        returns_with=lambda resource: "its address" if resource.protocol == KERNEL else "the next router advertisement",
+        returns_with=lambda resource, _: (
+            "its address" if resource.protocol == KERNEL else "the next router advertisement"
+        ),
         goes_ahead=True,
     )
 )

@@ -31,6 +31,7 @@ from planner.text.values import (
     SysctlKey,
     SysctlValue,
 )
+from planner.wiring.routes import refuse_unsupported
 
 NO_GENERATION = Keyword("none")
 _OWN = ip_interface("127.0.0.1/8")
@@ -214,6 +215,8 @@ def loopback_up(facts: NamespaceFacts, removed: Collection[Resource], netns: Net
     ]
     lost += [fact for fact in facts.addresses_of(LOOPBACK) if fact.resource.address.version == 6]
     lost += _quiet_addresses(facts)
+    for fact in lost:
+        refuse_unsupported(fact)
     _refuse_in_front([fact.resource for fact in lost], removed, facts)
     gone = tuple(
         Change(fact.resource, fact.state, None, "lo does not keep it as it is when it goes down again", netns)

@@ -262,11 +262,17 @@ def _check(routes: list[RouteFact]) -> None:
             raise Refused(
                 f"{route} is also on a link that stays, and could not come back in its place: remove one of them"
             )
-        if fact.state.unsupported:
-            raise Refused(f"{route} has {fact.state.unsupported}, which podwire could not bring back: remove it first")
+        refuse_unsupported(fact)
         if route in seen:
             raise Refused(f"{route} is there twice, with other metrics, so that neither can be told: remove one")
         seen.add(route)
+
+
+def refuse_unsupported(fact: AddressFact | RouteFact) -> None:
+    """Raise Refused for what could not be added again as it is."""
+    what = fact.state.unsupported
+    if what:
+        raise Refused(f"{fact.resource} has {what}, which podwire could not bring back: remove it first")
 
 
 def _reason(fact: RouteFact, names: set[InterfaceName]) -> str:

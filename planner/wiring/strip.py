@@ -28,7 +28,7 @@ from planner.text.values import (
     is_ipv6_link_local,
     mac_of_link_local,
 )
-from planner.wiring.routes import StrippedRoutes, keep_away, made_separately, strip_routes
+from planner.wiring.routes import StrippedRoutes, keep_away, made_separately, refuse_unsupported, strip_routes
 
 NONE = Keyword("none")
 STABLE_PRIVACY = Keyword("stable-privacy")
@@ -236,8 +236,8 @@ def remove_addresses(
     changes = []
     for fact in ordered:
         mode = generated.get(fact.resource)
-        if fact.state.comes_back is False and STABLE_PRIVACY in fact.state.flags and mode is None:
-            raise Refused(f"{fact.resource} was generated otherwise than its link does now: remove it first")
+        if mode is None:
+            _refuse_made_otherwise(fact, facts)
         unmade = dict.fromkeys((*fact.state.unmade_routes, *made_separately(fact, stripped, facts)))
         soon = tuple(route for route in unmade if not comes_late(route, fact.resource))
         before = evolve(fact.state, unmade_routes=soon)
@@ -245,6 +245,18 @@ def remove_addresses(
             before = _made_again(before, fact.resource, mode, facts)
         changes.append(Change(fact.resource, before, None, _address_reason(fact), netns))
     return tuple(changes)
+
+
+def _refuse_made_otherwise(fact: AddressFact, facts: NamespaceFacts) -> None:
+    """Raise Refused for an address that only the kernel can make like that, and would not make again."""
+    state, link = fact.state, facts.link(fact.resource.link)
+    if state.comes_back:
+        return
+    refuse_unsupported(fact)
+    if STABLE_PRIVACY in state.flags:
+        raise Refused(f"{fact.resource} was generated otherwise than its link does now: remove it first")
+    if state.made_by == KERNEL_LL and not (link is not None and link.up and _generation(fact, link)):
+        refuse_unsupported(evolve(fact, state=evolve(state, unsupported=f"a mark of who made it ({KERNEL_LL})")))
 
 
 def _refuse_shared(removed: list[AddressFact], facts: NamespaceFacts) -> None:
@@ -354,5 +366,6 @@ def _by_connected_routes(links: tuple[LinkFact, ...], facts: NamespaceFacts) -> 
 
 def _address_reason(fact: AddressFact) -> str:
     if fact.state.learnt:
-        return "comes back with the next router advertisement"
+        other = "another one comes" if fact.state.unsupported else "comes back"
+        return f"{other} with the next router advertisement"
     return "the VM makes its own" if is_ipv6_link_local(fact.resource.address) else "moves to the VM"

@@ -9,7 +9,7 @@ import itertools
 from pathlib import Path
 
 from tests.kernel.asking import batch, link_local, routes, try_ip
-from tests.support import MakeNamespace, Namespace, eventually
+from tests.support import MakeNamespace, Namespace, by_netlink, eventually
 from tests.support.netlink import raw_dump
 from tests.support.pods import Pod
 
@@ -108,6 +108,36 @@ def test_no_gateway_tells_equal_ipv6_routes_apart(inside: Namespace) -> None:
     assert len(inside.ip("-6 route show 2001:db8:1::/64").splitlines()) == 3
     add(inside, "-6 route append 2001:db8:1::/64 dev eth0", "-6 route del 2001:db8:1::/64 dev eth0")
     assert routes(inside, "2001:db8:1::/64", family=6) == ["2001:db8:1::/64 dev eth0 metric 1024 pref medium"]
+
+
+def test_others_mark_their_addresses_as_well_and_a_change_takes_the_mark_away(inside: Namespace) -> None:
+    """`ip` 6.1 neither shows such a mark nor sets it."""
+    program = str(Path(by_netlink.__file__))
+    for address in ("192.0.2.5/24", "2001:db8::5/64"):
+        inside.run("python3", program, "address", address, "eth0", "77")
+        assert [line for line in raw_dump(inside)["address"] if " 11:4d" in line]
+        inside.ip(f"addr change {address} dev eth0 metric 5")
+        assert not [line for line in raw_dump(inside)["address"] if " 11:4d" in line]
+    assert "proto" not in inside.ip("-d addr show dev eth0")
+
+
+def test_a_temporary_address_is_made_of_another_one_and_never_twice(inside: Namespace) -> None:
+    """By `use_tempaddr`, of each with `mngtmpaddr`, whoever added that; nobody else can."""
+    inside.sysctl("net/ipv6/conf/eth0/use_tempaddr", 2)
+
+    def temporary() -> list[str]:
+        shown = inside.ip("-6 -o addr show dev eth0 temporary").splitlines()
+        return [line.split()[3] for line in shown]
+
+    found = []
+    for _ in range(2):
+        inside.ip("addr add 2001:db8::5/64 dev eth0 mngtmpaddr nodad")
+        eventually(temporary, "a temporary address")
+        found += temporary()
+        inside.ip("-6 addr flush dev eth0 scope global")
+    assert len({*found}) == 2
+    inside.ip(f"addr add {found[0]} dev eth0 temporary")  # which warns
+    assert temporary() == []
 
 
 def test_the_kernel_marks_the_link_local_address_that_it_made(inside: Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support import MakeNamespace, eventually
-from tests.support.advertisements import router_advertisement
+from tests.support.advertisements import FOR_EVER, router_advertisement
 from tests.support.cli import Cli
 from tests.support.dumps import difference, dump, unchanged
 from tests.support.pods import Build, Pod, also, dual_stack, plain
@@ -133,10 +133,10 @@ def test_10_an_address_that_expires_meanwhile(netns: MakeNamespace, cli: Cli) ->
 PREFIX = "2001:db8:5:"
 
 
-def advertise(pod: Pod) -> None:
+def advertise(pod: Pod, prefix_seconds: int | None = None) -> None:
     """Send an advertisement from the host's side."""
     with Port.on_link(pod.host, pod.host_end()) as wire:
-        wire.send(router_advertisement(f"{PREFIX}:/64"))
+        wire.send(router_advertisement(f"{PREFIX}:/64", prefix_seconds=prefix_seconds))
 
 
 @pytest.fixture
@@ -163,6 +163,52 @@ def test_19_what_was_learnt_comes_back_with_the_next_advertisement(advertised: P
     eventually(lambda: PREFIX in inside.ip("-6 addr show dev eth0"), "an address from the next advertisement")
     advertised.settle()
     assert difference(before, dump(inside)) == ""
+
+
+def test_19_what_was_advertised_for_ever_goes_with_its_route(netns: MakeNamespace, cli: Cli) -> None:
+    """Neither has a lifetime to tell it by; the kernel leaves the route behind when the address goes."""
+    pod = plain(netns("host"), netns("pod"))
+    pod.settle()
+    advertise(pod, FOR_EVER)
+    eventually(lambda: PREFIX in pod.inside.ip("-6 addr show dev eth0"), "an address from the advertisement")
+    pod.settle()
+    before = dump(pod.inside)
+    cli.apply(pod)
+    assert PREFIX not in pod.inside.ip("-6 addr show") + pod.inside.ip("-6 route show")
+    cli.ok("check", pod.inside.name)
+    cli.teardown(pod)
+    advertise(pod, FOR_EVER)
+    eventually(lambda: PREFIX in pod.inside.ip("-6 addr show dev eth0"), "an address from the next advertisement")
+    pod.settle()
+    assert difference(before, dump(pod.inside)) == ""
+
+
+def test_19_of_a_temporary_address_another_one_comes(advertised: Pod, cli: Cli) -> None:
+    """Nobody but the kernel can make one, and it says not which; plan and teardown say so."""
+    inside = advertised.inside
+
+    def temporary() -> set[str]:
+        lines = inside.ip("-6 -o addr show dev eth0 temporary").splitlines()
+        return {line.split()[3] for line in lines}
+
+    inside.sysctl("net/ipv6/conf/eth0/use_tempaddr", 2)
+    inside.ip("-6 addr flush dev eth0 scope global")
+    advertise(advertised)
+    eventually(temporary, "a temporary address")
+    advertised.settle()
+    before, (address,) = dump(inside), temporary()
+    reasons = {change["resource"].get("address"): change["reason"] for change in cli.plan(advertised)["changes"]}
+    assert reasons[address] == "another one comes with the next router advertisement"
+    cli.apply(advertised)
+    note = f"address {address} on eth0 was not restored: it comes with the next router advertisement, as another one"
+    assert note in cli.teardown(advertised)["notes"]
+    advertise(advertised)
+    (another,) = eventually(temporary, "another temporary address")
+    advertised.settle()
+    changed = difference(before, dump(inside)).replace(another.partition("/")[0], address.partition("/")[0])
+    lines = [line for line in changed.splitlines() if line[0] in "+-" and line[:3] not in ("+++", "---")]
+    assert another != address
+    assert sorted(line[1:] for line in lines if line[0] == "+") == sorted(line[1:] for line in lines if line[0] == "-")
 
 
 def test_19_the_plan_says_so(advertised: Pod, cli: Cli) -> None:
