@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 from executor.observe.netlink import attributes, dump
@@ -45,8 +46,20 @@ def read_address_makers() -> AddressMakers | None:
 
 def read_making_temporary() -> tuple[str, ...]:
     """Return the links on which the kernel makes temporary addresses of others (kernel, ip-sysctl.rst)."""
-    values = ((path.parent.name, path.read_text("ascii")) for path in _CONF.glob("*/use_tempaddr"))
-    return tuple(name for name, value in values if int(value) > 0)
+    return tuple(name for name, value in _of_links("use_tempaddr").items() if int(value) > 0)
+
+
+def read_ipv6_mtus() -> dict[str, str]:
+    """Return the MTU of IPv6 on each link that has IPv6 (kernel, ip-sysctl.rst)."""
+    return _of_links("mtu")
+
+
+def _of_links(setting: str) -> dict[str, str]:
+    found = {}
+    for path in _CONF.glob(f"*/{setting}"):
+        with suppress(OSError):  # a link may go meanwhile
+            found[path.parent.name] = path.read_text("ascii").strip()
+    return found
 
 
 def read_neighbour_types() -> NeighbourTypes:

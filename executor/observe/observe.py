@@ -22,6 +22,7 @@ from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_
 from executor.observe.makers import (
     read_address_makers,
     read_groups,
+    read_ipv6_mtus,
     read_making_temporary,
     read_neighbour_types,
     read_route_makers,
@@ -159,6 +160,7 @@ class Observation:
                 bridge_fdb=fdb,
                 bridge_mdb=mdb,
                 policy=policy,
+                ipv6_mtus=self._namespace.call(read_ipv6_mtus) if _is_one_down(links) else {},
                 making_temporary=self._namespace.call(read_making_temporary) if _MANAGED in addresses else (),
             )
         )
@@ -263,6 +265,11 @@ def _read_into(found: dict[str, str], key: str) -> None:
             found[key] = os.read(fd, _MOST_OF_SYSCTL).decode("ascii").strip()
         finally:
             os.close(fd)
+
+
+def _is_one_down(links: str) -> bool:
+    """Say whether a link is down, as far as it can be told without reading all of them."""
+    return links.count('"ifname":') > links.count(',"UP"')
 
 
 def _needs_marks(routes6: str) -> bool:

@@ -200,7 +200,7 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
     links = [interface.link for interface in plan.interfaces]
     differs = _differences(plan, now, follow(plan, indexes, now).names)
     ours = {change.resource for change in plan.changes}
-    went = tuple(went_along(ours, facts, now, {*links, LOOPBACK}))
+    went = tuple(went_along(ours, plan.facts, facts, now, {*links, LOOPBACK}))
     return RollbackResult(len(commands) + len(lost), tuple(problems + whys if still else ()), differs, went)
 
 

@@ -56,6 +56,7 @@ class LinkFact:
     ``port_settings`` names what somebody set of it as a port of ``master``. ``parent`` is the link that a macvlan or
     ipvlan is made on, if that is in the namespace as well. ``xdp``: how an XDP program is attached (``xdpgeneric``).
     ``queue_length`` is how many frames may wait (txqueuelen); what does not change it does not depend on it.
+    ``ipv6_mtu`` is that of IPv6, if the link is down and it is another than ``mtu``.
     ``conf`` are the sysctls in which the link of a PCI device differs from the namespace's default.
     ``index`` is the kernel's number of it, which it keeps when it is renamed; 0 in facts of an earlier version.
     ``parent_device`` is a PCI address where ``parent_bus`` is ``pci``; ``carrier`` moves by itself.
@@ -81,6 +82,7 @@ class LinkFact:
     xdp: Keyword | None = None
     queue_length: int | None = None
     conf: tuple[ConfValue, ...] = ()
+    ipv6_mtu: int | None = None
 
     @property
     def up(self) -> bool:

@@ -32,7 +32,7 @@ from planner.facts.model import (
 )
 from planner.facts.neighbours import NeighbourTypes, read_neighbour, read_proxy, with_types
 from planner.facts.opaque import Readable
-from planner.facts.parse_link import odd_master, read_link
+from planner.facts.parse_link import odd_master, read_link, with_ipv6_mtus
 from planner.facts.parse_route import read_routes
 from planner.facts.ports import with_entries
 from planner.facts.rules import read_policy
@@ -92,6 +92,7 @@ class ProbeOutput:
     neighbour_types: NeighbourTypes = field(factory=dict)
     policy: str = ""
     making_temporary: Collection[str] = ()
+    ipv6_mtus: Mapping[str, str] = field(factory=dict)
 
 
 def read_probes(answers: ProbeOutput) -> NamespaceFacts:
@@ -99,6 +100,7 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
     readable = Readable()
     link_nodes = list(each_object(answers.links, "ip link"))
     links = with_conf(tuple(readable.each(link_nodes, partial(_remembered, read_link))), answers.conf)
+    links = with_ipv6_mtus(links, answers.ipv6_mtus)
     readable.check(link_nodes, odd_master)
     routes = read_routes(answers.routes4, answers.routes6, answers.route_text, readable)
     neighbours = _neighbours(answers, links, routes, readable)

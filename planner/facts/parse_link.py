@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+
+from attrs import evolve
 
 from planner.errors import InvalidInput
 from planner.facts.model import LinkFact
@@ -67,6 +70,17 @@ def read_link(node: Node) -> LinkFact:
         index=node.optional("ifindex", Node.integer, 0),
         xdp=node.maybe("xdp", _xdp_mode),
         queue_length=node.optional("txqlen", Node.integer, 0),  # left out if it is 0
+    )
+
+
+def with_ipv6_mtus(links: tuple[LinkFact, ...], mtus: Mapping[str, str]) -> tuple[LinkFact, ...]:
+    """Return the links, those that are down with the MTU of IPv6 (``net.ipv6.conf.X.mtu``) where it is another one."""
+    if not mtus:
+        return links
+    own = {name: int(mtu) for name, mtu in mtus.items()}
+    return tuple(
+        link if link.up or own.get(link.name, link.mtu) == link.mtu else evolve(link, ipv6_mtu=own[link.name])
+        for link in links
     )
 
 

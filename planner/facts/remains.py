@@ -61,16 +61,20 @@ def remains(before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str])
 
 
 def went_along(
-    plan_has: Collection[Any], wired: NamespaceFacts, now: NamespaceFacts, links: Collection[str]
+    plan_has: Collection[Any],
+    before: NamespaceFacts,
+    wired: NamespaceFacts,
+    now: NamespaceFacts,
+    links: Collection[str],
 ) -> Iterator[str]:
     """Yield a sentence for each thing that others added to ``links`` while they were wired and that is gone ``now``.
 
     A link that was down before goes down again, and the kernel takes its IPv6 addresses, its routes and its neighbours.
-    ``plan_has`` are the resources that the wiring itself changed.
+    ``plan_has`` are the resources that the wiring itself changed; what was there ``before`` it others have not added.
     """
     there = {link.name for link in now.links} & set(links)
-    old, new = _by_subject(_only(wired, there), there), _by_subject(_only(now, there), there)
-    ours = {str(resource) for resource in plan_has} | {f"link {name}" for name in there} | {_OWN_OF_LO}
+    first, old, new = (_by_subject(_only(facts, there), there) for facts in (before, wired, now))
+    ours = {str(resource) for resource in plan_has} | {f"link {name}" for name in there} | {_OWN_OF_LO} | first.keys()
     for subject in old:
         if subject not in new and subject not in ours:
             yield f"{subject} is gone, which others added meanwhile: the kernel removed it with what was rolled back"

@@ -53,9 +53,13 @@ class Master:
 
 @frozen
 class AdminState:
-    """Whether a link is administratively up."""
+    """Whether a link is administratively up.
+
+    ``ipv6_mtu`` is that of IPv6 on a link that is down, if it is another one: going up takes it away (addrconf.c).
+    """
 
     up: bool
+    ipv6_mtu: int | None = None
 
 
 @frozen
@@ -117,7 +121,7 @@ def _observe_master(seen: Seen, resource: Master, _like: Any) -> MasterState | N
 
 def _observe_admin(seen: Seen, resource: Admin, _like: Any) -> AdminState | None:
     link = seen.links.get(resource.link)
-    return AdminState(up=link.up) if link else None
+    return AdminState(up=link.up, ipv6_mtu=link.ipv6_mtu) if link else None
 
 
 def _observe_addrgenmode(seen: Seen, resource: AddrGenMode, _like: Any) -> AddrGenModeState | None:

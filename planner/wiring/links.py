@@ -34,7 +34,7 @@ from planner.text.values import (
 from planner.wiring.routes import refuse_unsupported
 
 NO_GENERATION = Keyword("none")
-_OWN = ip_interface("127.0.0.1/8")
+_OWN, _OWN_IPV6 = ip_interface("127.0.0.1/8"), ip_interface("::1/128")
 # Drivers that take a new MAC while the link is up (IFF_LIVE_ADDR_CHANGE); others answer "busy".
 _LIVE_MAC = {"veth", "bridge", "tun", "dummy", "vlan", "macvlan", "bond", "team"}
 
@@ -187,7 +187,7 @@ def enslave(links: Sequence[LinkFact], bridge: InterfaceName, netns: NetnsPath) 
 def bring_up(links: Sequence[LinkFact], netns: NetnsPath, reason: str) -> tuple[Change, ...]:
     """Return the changes that bring those of ``links`` up that are down."""
     return tuple(
-        Change(Admin(link.name), AdminState(up=False), AdminState(up=True), reason, netns)
+        Change(Admin(link.name), AdminState(up=False, ipv6_mtu=link.ipv6_mtu), AdminState(up=True), reason, netns)
         for link in links
         if not link.up
     )
@@ -204,12 +204,13 @@ def as_host_can(made: Change, facts: NamespaceFacts) -> Change:
 def loopback_up(facts: NamespaceFacts, removed: Collection[Resource], netns: NetnsPath) -> tuple[Change, ...]:
     """Return the changes that bring ``lo`` up, less what was ``removed`` anyhow.
 
-    Going down again it would keep 127.0.0.1/8, which came with going up, and lose its IPv6 addresses and routes, such
-    as ``blackhole`` ones. Raises Refused if those could not come back in their places.
+    Going down again it would keep 127.0.0.1/8, which came with going up, and lose its neighbours, IPv6 addresses and
+    IPv6 routes, such as ``blackhole`` ones. Raises Refused if those could not come back in their places.
     """
     lo = facts.link(LOOPBACK)
     if lo is None or lo.up:
         return ()
+    _refuse_own(facts)
     lost: list[RouteFact | AddressFact] = [
         fact for fact in facts.routes_of(LOOPBACK) if fact.resource.dst.version == 6 and fact.resource.table != "local"
     ]
@@ -220,7 +221,7 @@ def loopback_up(facts: NamespaceFacts, removed: Collection[Resource], netns: Net
     _refuse_in_front([fact.resource for fact in lost], removed, facts)
     gone = tuple(
         Change(fact.resource, fact.state, None, "lo does not keep it as it is when it goes down again", netns)
-        for fact in lost
+        for fact in (*facts.neighbours_of(LOOPBACK), *lost)
         if fact.resource not in removed
     )
     own = Address(LOOPBACK, _OWN)
@@ -228,6 +229,21 @@ def loopback_up(facts: NamespaceFacts, removed: Collection[Resource], netns: Net
     there = any(fact.resource == own for fact in facts.addresses)
     address = () if there else (Change(own, None, state, "lo has it when it is up", netns),)
     return (*gone, *address, *bring_up((lo,), netns, "programs in the namespace expect it"))
+
+
+def _refuse_own(facts: NamespaceFacts) -> None:
+    """Raise Refused if somebody gave ``lo`` what comes with its going up: afterwards that would be the kernel's.
+
+    With 127.0.0.1/8 comes a local route that stays; if that is there, it was up with it.
+    """
+    there = {fact.resource.dst for fact in facts.routes_of(LOOPBACK) if fact.resource.type == "local"}
+    for fact in facts.addresses_of(LOOPBACK):
+        address = fact.resource.address
+        if address == _OWN_IPV6 or (address == _OWN and address.network not in there):
+            raise Refused(
+                f"{fact.resource}, which is down, could not come back like that, since one comes with going up: remove"
+                " it, or bring lo up"
+            )
 
 
 def _refuse_in_front(lost: Collection[Resource], removed: Collection[Resource], facts: NamespaceFacts) -> None:

@@ -35,6 +35,7 @@ STABLE_PRIVACY = Keyword("stable-privacy")
 EUI64 = Keyword("eui64")
 _STABLE_MODES = ("stable_secret", "random")
 _NO_ARP = Keyword("NOARP")
+_AUTOJOIN = Keyword("autojoin")
 ZERO = SysctlValue("0")
 
 
@@ -238,6 +239,7 @@ def remove_addresses(
         mode = generated.get(fact.resource)
         if mode is None:
             _refuse_made_otherwise(fact, facts)
+            _refuse_since_down(fact, facts)
         unmade = dict.fromkeys((*fact.state.unmade_routes, *made_separately(fact, stripped, facts)))
         soon = tuple(route for route in unmade if not comes_late(route, fact.resource))
         before = evolve(fact.state, unmade_routes=soon)
@@ -257,6 +259,23 @@ def _refuse_made_otherwise(fact: AddressFact, facts: NamespaceFacts) -> None:
         raise Refused(f"{fact.resource} was generated otherwise than its link does now: remove it first")
     if state.made_by == KERNEL_LL and not (link is not None and link.up and _generation(fact, link)):
         refuse_unsupported(evolve(fact, state=evolve(state, unsupported=f"a mark of who made it ({KERNEL_LL})")))
+
+
+def _refuse_since_down(fact: AddressFact, facts: NamespaceFacts) -> None:
+    """Raise Refused for what an address on a link that is down has perhaps lost since that was up.
+
+    A group of IPv4 is no longer asked of the device then, which only its own list tells (igmp.c, igmp_group_dropped).
+    """
+    link = facts.link(fact.resource.link)
+    if link is None or link.up:
+        return
+    if fact.resource.address.version == 4 and _AUTOJOIN in fact.state.flags:
+        raise Refused(f"{fact.resource} joins a group, on a link that is down: it could not come back; remove it first")
+    if fact.state.kept is not None and link.ipv6_mtu is not None:
+        raise Refused(
+            f"{fact.resource} was kept as {link.name} went down, which has another MTU for IPv6 since: both could not"
+            " come back; remove it first"
+        )
 
 
 def _refuse_shared(removed: list[AddressFact], facts: NamespaceFacts) -> None:

@@ -246,3 +246,46 @@ def test_lo_makes_local_routes_by_going_up_that_stay(joined: Pod) -> None:
     assert "203.0.113.0/24" not in inside.ip("route show table local")
     add(inside, "link set lo up", "link set lo down")
     assert "local 203.0.113.0/24 dev lo" in inside.ip("route show table local")
+
+
+def test_going_up_takes_the_mtu_away_that_ipv6_has_of_its_own(inside: Namespace) -> None:
+    """What is set of it while the link is down stays until it has a carrier."""
+    key = Path("/proc/sys/net/ipv6/conf/eth0/mtu")
+
+    def mtu() -> str:
+        return inside.inside(key.read_text).strip()
+
+    add(inside, "link set eth0 down")
+    inside.sysctl("net/ipv6/conf/eth0/mtu", 1300)
+    assert mtu() == "1300"
+    add(inside, "link set eth0 up")
+    eventually(lambda: mtu() == "1500", "the link's MTU")
+
+
+def test_a_group_that_an_address_joins_is_not_asked_of_a_device_that_went_down(inside: Namespace) -> None:
+    """IPv4's `autojoin`: until it is up again; the kernel's own list of groups shows it all the time."""
+    address = "239.1.2.3/32 dev eth0 autojoin"
+    add(inside, f"addr add {address}")
+
+    def asked() -> bool:
+        return "01:00:5e:01:02:03" in inside.ip("maddr show dev eth0")
+
+    assert asked()
+    add(inside, "link set eth0 down")
+    assert (asked(), "239.1.2.3" in inside.ip("maddr show dev eth0")) == (False, True)
+    add(inside, f"addr del {address}", f"addr add {address}")
+    assert asked()
+
+
+def test_lo_is_given_its_own_addresses_by_going_up_but_those_that_it_has(inside: Namespace) -> None:
+    """Then it has no mark of the kernel's; and what came with the first time up stays."""
+    add(inside, "link set lo down", "addr flush dev lo", "addr add ::1/128 dev lo", "addr add 127.0.0.1/8 dev lo")
+    entry = "local 127.0.0.0/8 dev lo"
+    assert entry not in inside.ip("route show table local")
+    add(inside, "link set lo up")
+    own = [line for line in raw_dump(inside)["address"] if line.startswith("link 1 /128 ")]
+    assert len(own) == 1
+    assert " 11:" not in own[0]
+    add(inside, "link set lo down")
+    assert entry in inside.ip("route show table local")
+    assert "::1" not in inside.ip("addr show dev lo")

@@ -83,3 +83,13 @@ def test_the_kernel_makes_noarp_entries_itself(joined: Pod) -> None:
     inside.inside(partial(send_to, "192.0.2.7"))
     (made,) = (entry for entry in ask(inside, "neigh show nud all dev eth0") if entry["dst"] == "192.0.2.7")
     assert (made["state"], made["lladdr"]) == (["NOARP"], MAC)  # the link's own
+
+
+def test_going_down_takes_every_entry_along_on_lo_too(inside: Namespace) -> None:
+    """Permanent ones and proxy entries (neighbour.c, neigh_ifdown)."""
+    for link in ("lo", "eth0"):
+        inside.ip(f"link set {link} up")
+        inside.ip(f"neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev {link} nud permanent")
+        inside.ip(f"neigh add proxy 192.0.2.8 dev {link}")
+        inside.ip(f"link set {link} down")
+        assert "192.0.2." not in inside.ip(f"neigh show dev {link} nud all") + inside.ip(f"neigh show proxy dev {link}")

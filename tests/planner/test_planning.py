@@ -216,12 +216,19 @@ class TestSituations:
     """Odd namespaces that are planned all the same."""
 
     def test_lo_that_is_down_with_its_address_comes_up_only(self) -> None:
-        """127.0.0.1/8 that was there before stays there."""
-        facts = namespace(
-            veth(), address("127.0.0.1/8 scope host", "lo"), address("10.1.90.5/24"), lo=loopback(up=False)
-        )
+        """127.0.0.1/8 that came with its going up stays there, and so does the local route that came with that."""
+        own = address("127.0.0.1/8 scope host", "lo")
+        entry = route("local 127.0.0.0/8 dev lo table local proto kernel scope host src 127.0.0.1")
+        facts = namespace(veth(), own, entry, address("10.1.90.5/24"), lo=loopback(up=False))
         on_lo = [str(change.resource) for change in plan_of(facts).changes if str(change.resource).endswith(" lo")]
         assert on_lo == ["up or down of lo"]
+
+    @pytest.mark.parametrize("text", ["127.0.0.1/8 scope host", "::1/128 scope host"])
+    def test_what_somebody_gave_a_lo_that_was_never_up_is_refused(self, text: str) -> None:
+        """It comes with going up as well, and afterwards something of it would be the kernel's."""
+        facts = namespace(veth(), address(text, "lo"), address("10.1.90.5/24"), lo=loopback(up=False))
+        with pytest.raises(Refused, match=f"address {text.partition(' ')[0]} on lo, which is down"):
+            plan_of(facts)
 
     def test_a_route_through_several_links_goes_if_one_is_wired(self) -> None:
         """It would be half a route."""
