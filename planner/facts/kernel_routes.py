@@ -107,8 +107,10 @@ def explicit_routes(facts: NamespaceFacts) -> tuple[RouteFact, ...]:
     does, unless an address that stays explains it: IPv6 leaves the route behind when it deletes an address that would
     expire (addrconf.c, ipv6_del_addr).
     """
-    made = {route for fact in facts.addresses for route in prefix_routes(fact.resource, fact.state)}
-    lasting = [fact for fact in facts.addresses if not fact.state.learnt and fact.state.valid_lft is None]
+    # A secondary has none of its own: one that has it for its source somebody made.
+    own = [fact for fact, primary in _with_primaries(facts.addresses) if _has_prefix_route(fact.resource, primary)]
+    made = {route for fact in own for route in prefix_routes(fact.resource, fact.state)}
+    lasting = [fact for fact in own if not fact.state.learnt and fact.state.valid_lft is None]
     stay = {route for fact in lasting for route in prefix_routes(fact.resource, fact.state)}
     local = {_local_key(route) for route in _local_of_all(facts.addresses)}
     return tuple(
@@ -151,6 +153,10 @@ def _with_primaries(addresses: Iterable[AddressFact]) -> Iterator[tuple[AddressF
         yield fact, primaries.setdefault((fact.resource.link, fact.resource.subnet), fact.resource)
 
 
+def _has_prefix_route(address: Address, primary: Address) -> bool:
+    return address.address.version == 6 or address == primary
+
+
 def comes_late(route: Route, address: Address) -> bool:
     """Say whether the kernel makes a route some time after its address: it can't go again just behind that.
 
@@ -174,8 +180,7 @@ def absent_prefixes(
     found = []
     for fact, primary in _with_primaries(addresses):
         address = fact.resource
-        is_secondary = address.address.version == 4 and primary != address
-        if address.link in down or is_secondary:
+        if address.link in down or not _has_prefix_route(address, primary):
             found.append(fact)
             continue
         expected = [route for route in prefix_routes(address, fact.state) if not comes_late(route, address)]
