@@ -48,7 +48,12 @@ class Attachments:
     def __init__(self, store: StateStore) -> None:
         self._folder = store.attachments
 
-    def save(self, call: Call, namespace: Namespace) -> None:
+    def id_of(self, attachment: Attachment) -> PlanId:
+        """Return the id of an attachment's wiring: the former one if that is what it was wired under."""
+        former = attachment.former_id
+        return former if self._known(former).attachment == attachment else attachment.plan_id
+
+    def save(self, plan_id: PlanId, call: Call, namespace: Namespace) -> None:
         """Write down that something is about to be done for a call in a namespace. Raises HostError."""
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -63,7 +68,7 @@ class Attachments:
             "cookie": namespace.cookie,
             "inode": namespace.inode,
         }
-        path = self._folder / f"{call.attachment.plan_id}.json"
+        path = self._folder / f"{plan_id}.json"
         with AtomicWrite(path, lambda: json.dumps(document)) as written:
             written.commit()
 
@@ -98,7 +103,7 @@ class Attachments:
             document = self._document(plan_id)
             container, ifname, network = (document.field(key).text() for key in ("containerID", "ifname", "network"))
             attachment = Attachment(container, ifname)
-            is_its_own = attachment.plan_id == plan_id
+            is_its_own = plan_id in (attachment.plan_id, attachment.former_id)
         except (PodwireError, ValueError):
             is_its_own = False
         return Known(plan_id, attachment, network) if is_its_own else Known(plan_id, None, None)

@@ -44,7 +44,14 @@ class Attachment:
         So does one whose interface has a dash in its name: what is before the last dash is then always the container,
         and no attachment has the id of another.
         """
-        text = f"{self.container}{'/' if '-' in self.ifname else '-'}{self.ifname}"
+        return self._id(f"{self.container}{'/' if '-' in self.ifname else '-'}{self.ifname}")
+
+    @property
+    def former_id(self) -> PlanId:
+        """The id that podwire gave it while one with a dash in the interface's name was no exception."""
+        return self._id(f"{self.container}-{self.ifname}")
+
+    def _id(self, text: str) -> PlanId:
         try:
             return PlanId(text)
         except ValueError:

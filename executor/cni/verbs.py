@@ -55,7 +55,7 @@ def carry_out(call: Call, begin: Callable[[Call], None] = at_once) -> dict[str, 
     try:
         if os.geteuid() != 0 and call.verb != "STATUS":  # which says so itself
             require_privileges()
-        with held(call.attachment.plan_id, settings.lock_timeout) if changes_it else nullcontext():
+        with held(_id(call, settings), settings.lock_timeout) if changes_it else nullcontext():
             begin(call)
             answer = _VERBS[call.verb](call, settings)
     except PodwireError as error:
@@ -74,11 +74,11 @@ def _add(call: Call, settings: Settings) -> dict[str, Any]:
     from executor.operations.apply import wire  # noqa: PLC0415  the other verbs plan nothing
 
     netns, previous = _namespace(call), CniResult.parse(_previous(call))
-    plan_id, known = call.attachment.plan_id, Attachments(settings.store)
+    plan_id, known = _id(call, settings), Attachments(settings.store)
     with stop_requests(), own(plan_id, settings) as owning:
-        _take_back_what_is_left(call, owning)
+        _take_back_what_is_left(plan_id, call, owning)
         with Namespace.open(netns) as namespace:
-            known.save(call, namespace)
+            known.save(plan_id, call, namespace)
         try:
             plan, _ = wire(previous, plan_id=plan_id, netns=netns, options=call.conf.options, settings=owning)
             _serve(plan_id, call, owning)
@@ -87,6 +87,11 @@ def _add(call: Call, settings: Settings) -> dict[str, Any]:
             if plan_id not in settings.store.ids():
                 known.forget(plan_id)
             raise
+
+
+def _id(call: Call, settings: Settings) -> PlanId:
+    """Return the id of the wiring that a call is about."""
+    return Attachments(settings.store).id_of(call.attachment)
 
 
 def _serve(plan_id: PlanId, call: Call, settings: Settings) -> None:
@@ -110,9 +115,10 @@ def _check(call: Call, settings: Settings) -> None:
 
     netns = _namespace(call)
     CniResult.parse(_previous(call))
-    entry = settings.store.load(call.attachment.plan_id)
+    plan_id = _id(call, settings)
+    entry = settings.store.load(plan_id)
     if entry is None:
-        raise CniError(NOT_AS_ADDED, f"{call.attachment.plan_id} is not wired")
+        raise CniError(NOT_AS_ADDED, f"{plan_id} is not wired")
     with Namespace.open(netns) as namespace:
         if not entry.is_of(namespace.cookie, boot_id()):
             raise CniError(NOT_AS_ADDED, f"{entry.id} is wired in another namespace than {netns}")
@@ -133,17 +139,17 @@ def _is_a_later_plugins(change: Change) -> bool:
 
 def _delete(call: Call, settings: Settings) -> None:
     """Roll back what ADD did, by the attachment alone; what is unknown, half there or gone is done."""
-    forget(call.attachment.plan_id, call.netns, call, settings)
+    forget(_id(call, settings), call.netns, call, settings)
 
 
 def _gc(call: Call, settings: Settings) -> None:
     """Roll back what was done in this network for attachments that the runtime does not list; go on past errors."""
     if call.conf.valid is None:
         raise CniError(BAD_CONFIGURATION, "configuration: 'cni.dev/valid-attachments' is missing")
-    valid = {_attachment(node).plan_id for node in call.conf.valid}
+    valid = {_attachment(node) for node in call.conf.valid}
     problems = []
     for known in Attachments(settings.store).all():
-        if known.network == call.conf.network and known.plan_id not in valid:
+        if known.network == call.conf.network and known.attachment not in valid:
             try:
                 with held(known.plan_id, settings.lock_timeout):
                     forget(known.plan_id, None, call, settings)
@@ -180,9 +186,8 @@ _VERBS: dict[str, Callable[[Call, Settings], dict[str, Any] | None]] = {
 }
 
 
-def _take_back_what_is_left(call: Call, settings: Settings) -> None:
+def _take_back_what_is_left(plan_id: PlanId, call: Call, settings: Settings) -> None:
     """Roll back what an ADD or DEL that was killed has left of this attachment."""
-    plan_id = call.attachment.plan_id
     try:
         entry = settings.store.load(plan_id)
     except PodwireError:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from executor.cni.call import Attachment
 from tests.cni.helpers_cni import BRIDGE, Attached, attached, without
 
 KILLS = 8
+# podwire-cni as it was while a dash in the interface's name was no exception.
+FORMER = """\
+#!{python}
+import sys
+from executor.cni import call, main
+call.Attachment.plan_id = call.Attachment.former_id
+sys.exit(main())
+"""
 
 
 @pytest.fixture
@@ -153,6 +163,29 @@ def test_an_attachment_whose_id_is_no_id_has_one_all_the_same() -> None:
     odd |= {Attachment("a", "b-c").plan_id, Attachment("a-b", "c").plan_id}
     assert len(odd) == 6
     assert all(len(plan_id) <= 100 for plan_id in odd)
+
+
+@pytest.mark.parametrize("way", ["DEL", "GC"])
+def test_what_was_wired_under_a_former_id_is_found(way: str, tmp_path: Path) -> None:
+    """A dash in the interface's name was no exception once; a namesake in another container is not mistaken for it."""
+    former = tmp_path / "former" / "podwire-cni"
+    former.parent.mkdir()
+    former.write_text(FORMER.format(python=sys.executable))
+    former.chmod(0o755)
+    with attached(tmp_path / "state") as pod:
+        trial = evolve(pod.trial, ifname="vpn-0")
+        assert trial.run(former, "ADD", pod.conf()).ok
+        names = [path.name for path in (pod.state / "wirings").iterdir()]
+        assert names == [f"{pod.trial.pod.name}-vpn-0.json"]
+        namesake = {"CNI_CONTAINERID": f"{pod.trial.pod.name}-vpn", "CNI_IFNAME": "0"}
+        assert trial.call("CHECK", pod.conf()).ok
+        if way == "DEL":
+            assert trial.delete().ok
+        else:
+            valid = [{"containerID": namesake["CNI_CONTAINERID"], "ifname": namesake["CNI_IFNAME"]}]
+            conf = trial.conf() | {"cniVersion": "1.1.0", "cni.dev/valid-attachments": valid}
+            assert trial.call("GC", conf).ok
+        assert pod.left() == ""
 
 
 def test_pods_side_by_side_do_not_disturb_each_other(tmp_path: Path) -> None:
