@@ -96,6 +96,8 @@ def strip_routes(links: Sequence[LinkFact], facts: NamespaceFacts, added: Sequen
     moved = _places_meanwhile(late - touched - separate, touched | made, facts) if late else {}
     gone = touched
     gone |= separate | moved.keys()
+    for group in facts.equal_routes:
+        _refuse_namesakes([fact.resource for fact in group], late, gone)
     going = [fact for fact in facts.routes if fact.resource in gone]
     _check(going)
     removed = tuple(_ordered(going, late, facts.shared_destinations))
@@ -190,6 +192,24 @@ def _tail(group: list[Route], gone: set[Route]) -> set[Route]:
         first = next((place for place, route in enumerate(group) if route not in gone), len(group))
     start = next((place for place in range(first, len(group)) if group[place] in gone), len(group))
     return set(group[start:])
+
+
+def _refuse_namesakes(group: list[Route], late: set[Route], gone: set[Route]) -> None:
+    """Raise Refused for an IPv4 route that can't be named, since one like it but for a source is found before it.
+
+    A route without a source can't be told from that by any word of ip-route(8), and the kernel deletes the first.
+    """
+    before: dict[Route, Route] = {}
+    for route in group:
+        if route.dst.version != 4 or (route in gone and route not in late):
+            continue
+        if route.source is not None:
+            before.setdefault(evolve(route, source=None), route)
+        elif route in before and route in gone:
+            raise Refused(
+                f"{route} could not be told from the one with the source {before[route].source}, which comes before"
+                " it: remove one of them"
+            )
 
 
 def _places_meanwhile(moved: set[Route], gone: set[Route], facts: NamespaceFacts) -> dict[Route, int]:
