@@ -20,6 +20,8 @@ from planner.text.values import LOOPBACK, InterfaceName, IpAddress, IpNetwork, K
 MAIN_TABLE = Keyword("main")
 UNICAST = Keyword("unicast")
 KERNEL = Keyword("kernel")
+# For these ``ip route add`` takes the table local (ip-route(8)).
+_LOCAL_TYPES = ("local", "broadcast", "anycast", "nat")
 # For documentation only (RFC 5737, RFC 3849).
 _STAND_INS = {4: ip_network("203.0.113.254/31"), 6: ip_network("2001:db8:ffff:ffff::fffe/127")}
 _REMEMBERED = 1024
@@ -140,6 +142,11 @@ class Route:
         if self.dst.version == 6 and (self.dst.is_link_local or self.dst.is_multicast):
             return None
         return self.dst, self.table, self.tos, self.metric
+
+    @property
+    def default_table(self) -> str | None:
+        """Return the table that need not be named; None for routes that would go to another one than most."""
+        return MAIN_TABLE if self.type not in _LOCAL_TYPES else None
 
     @property
     def default_scope(self) -> str:
