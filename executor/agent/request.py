@@ -25,6 +25,7 @@ from executor.agent.protocol import MAX_REQUEST, BrokenFrame, frame, read_frame,
 from executor.cni import main as do_it
 from executor.cni.call import Call
 from executor.netns.handle import libc
+from executor.process.spawn import forget_programs
 from planner.text.values import shown
 
 # Seconds for a request to be there whole, and for its answer to be taken.
@@ -167,6 +168,7 @@ def _enter(namespaces: list[int]) -> None:
         if libc().setns(fd, kind) != 0:
             raise _Declined(os.strerror(ctypes.get_errno()))
         if name == "mnt":
+            forget_programs()
             _load_nothing_from_here()
 
 

@@ -63,6 +63,12 @@ def find_program(name: str) -> str:
 _found_before: dict[tuple[str, str], str] = {}
 
 
+def forget_programs() -> None:
+    """Look anew for every program: this process is where other files are at the same paths (mount_namespaces(7))."""
+    _found_before.clear()
+    _safe_path.cache_clear()
+
+
 def which(name: str) -> str | None:
     """Return the path of a program that nobody else could have put there, as ``find_program`` looks for it, or None."""
     # Not resolved: what a program is may hang on the name that it is called by, as with ebtables.
