@@ -24,6 +24,7 @@ from planner.text.frozen import frozen
 from planner.text.values import PlanId, shown
 
 _ENDS_WITHIN = 5.0
+_LOOKED_WITHIN = 0.2  # who asks whether somebody serves has it locked for a moment
 _MOST = 1 << 16
 _START_TIME_AT = 19  # of /proc/PID/stat, behind the name: field 22 (proc(5))
 
@@ -87,7 +88,7 @@ def only_server(plan_id: PlanId, store: StateStore) -> Iterator[RecordFile]:
     fd = _open(path, os.O_CREAT)
     assert fd is not None  # noqa: S101  it was made
     try:
-        if not locked_within(fd, 0):
+        if not locked_within(fd, _LOOKED_WITHIN):
             pids = [f"process {process.pid}" for process in _serving(fd, path).processes[:1]]
             raise Refused(f"{plan_id} is served already, by {', '.join(pids) or 'one that cannot be seen from here'}")
         _kill(_read(fd, path))

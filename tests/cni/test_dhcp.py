@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,23 @@ def test_a_guest_is_served_from_add_to_del(tmp_path: Path) -> None:
             pod.delete()
         assert not any(map(is_running, third))
         assert serving(pod) == []
+        assert pod.left() == ""
+
+
+def test_several_calls_that_start_it_again_do_not_fail_for_each_other(tmp_path: Path) -> None:
+    """Whoever is first does, and the others find it served."""
+    with attached(tmp_path / "state", dhcp=True) as pod:
+        result = pod.add()
+        for _ in range(3):
+            for pid in serving(pod):
+                with suppress(ProcessLookupError):  # it has ended with the other
+                    os.kill(pid, signal.SIGKILL)
+            calls = [pod.started(verb, prevResult=result) for verb in ("CHECK", "CHECK", "CHECK", "CHECK")]
+            calls.append(pod.started("ADD"))
+            said = [call.communicate(timeout=60) for call in calls]
+            assert [call.returncode for call in calls] == [0] * len(calls), said
+            assert len(serving(pod)) == 2
+        pod.delete()
         assert pod.left() == ""
 
 
