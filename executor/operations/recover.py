@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from executor.guest.record import is_to_serve_again
+from executor.guest.record import is_served, is_to_serve_again
 from executor.operations.apply import roll_forward
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.mend import missing_copy, put_back
-from executor.operations.outcome import GONE, Outcome
+from executor.operations.outcome import GONE, MEANWHILE, Outcome
 from executor.operations.rollback import RECOVER, look, restore, way_back
 from executor.settings import Settings
 from executor.state.record import APPLYING, WIRED, WiringRecord
@@ -98,7 +98,13 @@ def _serve_again(plan_id: PlanId, settings: Settings) -> Outcome | None:
         return None
     from executor.guest.daemon import start_server  # noqa: PLC0415  a recovery seldom needs it
 
-    return Outcome("served", plan_id, notes=start_server(plan_id, settings), sentence="its guest is served again")
+    try:
+        notes = start_server(plan_id, settings)
+    except PodwireError:
+        if is_served(plan_id, settings.store):
+            return Outcome("nothing", plan_id, sentence=MEANWHILE)
+        raise
+    return Outcome("served", plan_id, notes=notes, sentence="its guest is served again")
 
 
 def _came_back(plan_id: PlanId, store: StateStore) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,18 @@ def test_what_was_killed_is_started_again_by_recover(cli: Cli, wired: str) -> No
     eventually(lambda: ended(before), "the end of what it left behind", seconds=20)
     assert not any(map(ended, [[pid] for pid in processes(cli, wired)]))
     assert cli.ok("recover") == "nothing is half done\n"
+
+
+def test_recoveries_side_by_side_do_not_fail_for_each_other(cli: Cli, wired: str) -> None:
+    """One starts it, and the others say that another podwire has."""
+    cli.ok("dhcp", wired, "--daemon")
+    for pid in processes(cli, wired):
+        with suppress(ProcessLookupError):  # it has ended with the other
+            os.kill(pid, signal.SIGKILL)
+    with ExitStack() as stack:
+        recoveries = [stack.enter_context(cli.started("recover", wired)) for _ in range(4)]
+        assert [one.wait(60) for one in recoveries] == [0] * 4
+    assert not ended(processes(cli, wired))
 
 
 def test_what_was_killed_is_started_again_by_hand(cli: Cli, wired: str) -> None:
