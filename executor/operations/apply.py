@@ -18,6 +18,7 @@ from executor.operations.operation import Failure, Operation, open_operation
 from executor.operations.outcome import MEANWHILE, Outcome
 from executor.operations.plan import (
     beside,
+    naming_what_is_lost,
     plan_from_facts,
     plan_namespace,
     plan_of,
@@ -127,15 +128,16 @@ def wire(
         if not (pci_devices(facts) or (own and own.facts.elsewhere)):  # else other namespaces are looked at as well
             if own is None:
                 operation.expect(wiring_named(options.wiring).programs)
-            plan = plan_from_facts(
-                result,
-                facts,
-                plan_id=plan_id,
-                netns=netns,
-                options=options,
-                templates=settings.templates,
-                recorded=recorded,
-            )
+            with naming_what_is_lost(plan_id, settings):
+                plan = plan_from_facts(
+                    result,
+                    facts,
+                    plan_id=plan_id,
+                    netns=netns,
+                    options=options,
+                    templates=settings.templates,
+                    recorded=recorded,
+                )
             if not plan.changes:
                 return own or plan, _unchanged(plan)
             check_programs((*plan.commands, *plan.reverse_commands))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from executor.netns.namespace import Namespace, boot_id, is_of_the_host
 from executor.observe.elsewhere import with_elsewhere, with_functions
 from executor.observe.observe import observe_once
 from executor.settings import Settings
 from executor.state.record import WIRED, WiringRecord
+from executor.state.status import refuse_lost
 from planner.cni.result import CniResult
 from planner.errors import PodwireError, Refused
 from planner.facts.model import NamespaceFacts
@@ -37,15 +39,30 @@ def plan_namespace(
         facts = with_functions(facts, timeout=settings.timeout)
     else:
         facts = with_elsewhere(facts, own.facts.elsewhere, timeout=settings.timeout)
-    return plan_from_facts(
-        result,
-        facts,
-        plan_id=plan_id,
-        netns=netns,
-        options=options,
-        templates=settings.templates,
-        recorded=recorded,
-    )
+    with naming_what_is_lost(plan_id, settings):
+        return plan_from_facts(
+            result,
+            facts,
+            plan_id=plan_id,
+            netns=netns,
+            options=options,
+            templates=settings.templates,
+            recorded=recorded,
+        )
+
+
+@contextmanager
+def naming_what_is_lost(plan_id: PlanId, settings: Settings) -> Iterator[None]:
+    """Have a refusal name the state entry of the id if that is what is missing: it can be put back.
+
+    Only then is the journal read: whoever wires an id anew is not kept waiting for that.
+    """
+    try:
+        yield
+    except Refused:
+        if plan_id not in settings.store.ids():
+            refuse_lost(plan_id, settings.store)
+        raise
 
 
 def plan_from_facts(

@@ -112,12 +112,12 @@ def refuse_unknown(plan_id: PlanId, store: StateStore) -> None:
 
 
 def refuse_lost(plan_id: PlanId, store: StateStore) -> None:
-    """Raise InvalidInput for an id whose entry is not there, though by its journal it should be: the pod is wired."""
+    """Raise Refused for an id whose entry is not there, though by its journal it should be: the pod is wired."""
     from executor.state.copies import copy_of_entry  # noqa: PLC0415  most ids have an entry
 
     copy = copy_of_entry(plan_id, store)
     if copy is not None and not is_gone(copy):
-        raise InvalidInput(
+        raise Refused(
             f"the state entry of {plan_id} is lost, and its journal has no end of the wiring: podwire recover {plan_id}"
         )
 

@@ -79,6 +79,8 @@ def test_what_was_lost_is_never_called_torn_down(cli: Cli, pod: Pod, entry: Path
     for verb in ("teardown --yes", "teardown -n", "show", "check", "guest", "confirm"):
         assert cli.refused(*verb.split(), name) == lost
     assert cli.refused("exec", name, "--", "true") == lost
+    for verb in ("plan", "apply --yes"):
+        assert cli.refused(*verb.split(), *cli.wiring(pod)) == lost
 
 
 def test_a_repair_does_not_make_the_copy_useless(cli: Cli, pod: Pod, entry: Path, before: Dump) -> None:
