@@ -6,7 +6,7 @@ Look at each resource of the reverse plan, and run what is not yet as it should 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -39,9 +39,11 @@ from planner.changes.follow import Followed, Names, follow, renamed
 from planner.errors import PlannerError
 from planner.facts.model import NamespaceFacts
 from planner.facts.remains import remains, went_along
-from planner.kinds.address import AddressState
+from planner.kinds.address import Address, AddressState
 from planner.kinds.kind import kind_of
 from planner.kinds.link_attributes import Mac
+from planner.kinds.neighbour import Neighbour
+from planner.kinds.route import Route
 from planner.plan.plan import Plan, changes_back, with_changes
 from planner.plan.render import Command, Templates
 from planner.plan.sharing import alone
@@ -201,7 +203,21 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
     differs = _differences(plan, now, follow(plan, indexes, now).names)
     ours = {change.resource for change in plan.changes}
     went = tuple(went_along(ours, plan.facts, facts, now, {*links, LOOPBACK}))
+    if still:
+        differs = _of_links(differs, still)
     return RollbackResult(len(commands) + len(lost), tuple(problems + whys if still else ()), differs, went)
+
+
+def _of_links(differs: tuple[str, ...], still: Collection[Change]) -> tuple[str, ...]:
+    """Return what others perhaps did to links (down, another MTU) that keeps from coming back what is ``still`` to.
+
+    Not of links that are themselves not as they were yet, and nothing that may only be there, or gone, because of that.
+    """
+    left = (change.resource for change in still if not isinstance(change.resource, (Address, Neighbour, Route)))
+    unsure = {f"link {name} " for resource in left for name in kind_of(resource).links(resource)}
+    return tuple(
+        sentence for sentence in differs if sentence.startswith("link ") and not sentence.startswith(tuple(unsure))
+    )
 
 
 def _run_all(commands: Sequence[Command], changes: Sequence[Change], operation: Operation) -> list[Failure]:
@@ -262,8 +278,8 @@ def _changes_left(found: Followed, observed: Instant) -> tuple[Change, ...]:
 
 
 def half_done(plan: Plan, way: RollbackResult) -> str:
-    """Return the sentence that says what is left, and what to do."""
-    problems = "; ".join(way.problems)
+    """Return the sentence that says what is left, what others did that perhaps keeps it from coming, and what to do."""
+    problems = "; ".join((*way.problems, *(f"meanwhile {difference}" for difference in way.differs)))
     return f"{plan.id} could not be rolled back completely ({problems}): podwire recover {plan.id} tries again"
 
 

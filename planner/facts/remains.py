@@ -9,6 +9,7 @@ from typing import Any
 from attrs import evolve
 
 from planner.facts.model import NamespaceFacts, link_words
+from planner.kinds.address import Address
 from planner.kinds.ebtables import ACCEPT, FORWARD, INPUT, OUTPUT, EbtablesFacts
 from planner.kinds.kind import canonical
 from planner.kinds.route import KERNEL
@@ -58,6 +59,25 @@ def remains(before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str])
             yield f"{subject} is gone"
         elif old != new:
             yield f"{subject} was {changed_words(old, new)} and is {changed_words(new, old)}"
+    yield from _overtaken(before, now)
+
+
+def _overtaken(before: NamespaceFacts, now: NamespaceFacts) -> Iterator[str]:
+    """Yield a sentence for each IPv4 address that is not the first of its subnet any more, whose source that is."""
+    first, others = _primaries(before), _primaries(now)
+    there = {fact.resource for fact in now.addresses}
+    for where, address in first.items():
+        other = others.get(where, address)
+        if other != address and address in there:
+            yield f"{address} is behind {other} now, which is the source of what goes to {address.subnet}"
+
+
+def _primaries(facts: NamespaceFacts) -> dict[tuple[Any, Any], Address]:
+    found: dict[tuple[Any, Any], Address] = {}
+    for fact in facts.addresses:
+        if fact.resource.address.version == 4:
+            found.setdefault((fact.resource.link, fact.resource.subnet), fact.resource)
+    return found
 
 
 def went_along(

@@ -58,6 +58,34 @@ def test_what_others_did_meanwhile_is_said_and_left_alone(trial: Trial) -> None:
     assert trial.changed() == ""
 
 
+def test_an_address_that_others_put_in_front_is_said(trial: Trial) -> None:
+    """The pod's own comes back behind it, and what it sends has the other's address from then on."""
+    inside = trial.pod.inside
+    (own,) = (line.split()[3] for line in inside.ip("-4 -o addr show dev eth0").splitlines())
+    other = f"{own.rpartition('.')[0]}.77/{own.partition('/')[2]}"
+    assert trial.apply().rc == 0
+    inside.ip(f"addr add {other} dev eth0")
+    outcome = trial.teardown()
+    assert outcome.rc == 0, outcome
+    trial.see_the_truth(outcome)
+    assert f"address {own} on eth0 is behind address {other} on eth0 now" in outcome.out
+    assert f"{own} scope global secondary" in inside.ip("addr show dev eth0")
+
+
+def test_a_link_that_others_set_down_is_said_beside_what_could_not_come_back(trial: Trial) -> None:
+    """A route that cannot be added is no riddle then; when the link is up again, recover brings it back."""
+    assert trial.apply().rc == 0
+    trial.pod.inside.ip("link set eth0 down")
+    outcome = trial.teardown()
+    assert outcome.rc == 4, outcome
+    assert "meanwhile link eth0 was flags ['BROADCAST', 'MULTICAST', 'UP'] and is flags" in outcome.err
+    trial.pod.inside.ip("link set eth0 up")
+    recovered = trial.podwire("recover")
+    assert recovered.rc == 0, recovered
+    trial.pod.settle()
+    assert trial.changed() == ""
+
+
 @pytest.mark.parametrize("what", ["a policy", "a neighbour", "a qdisc"])
 def test_one_thing_that_others_did_is_enough_not_to_say_that_all_is_as_it_was(trial: Trial, what: str) -> None:
     """Each kind that was once overlooked."""
