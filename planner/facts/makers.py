@@ -25,10 +25,12 @@ _MAKERS = {2: KERNEL_RA, 3: KERNEL_LL}
 _MANAGED = Keyword("mngtmpaddr")
 TEMPORARY = "the flag 'temporary'"  # which only the kernel gives, and which has no mark
 
-# <linux/ipv6_route.h>: made by an advertisement.
+# <linux/ipv6_route.h>: made by an advertisement; the preference of a router (RFC 4191).
 _ADDRCONF = 0x40000
 _COLUMNS = 10
+_PREFERENCE = 0x18000000
 _HIDING = "ways between which another route stands, unseen"
+_DIFFERING = "ways of different preferences, of which one is shown"
 
 
 def with_makers(
@@ -124,7 +126,8 @@ def with_route_makers(
 def with_hidden(routes: Iterable[RouteFact], table: str | None) -> tuple[RouteFact, ...]:
     """Return the routes; IPv6 ones with several ways between which others stand are marked: ``ip`` shows none of those.
 
-    The kernel leaves out as many as a route has ways, whatever stands there (rt6_dump_route).
+    Nor does it show the preference of any way but the first. The kernel leaves out as many as a route has ways,
+    whatever stands there (rt6_dump_route).
     """
     all_routes = tuple(routes)
     if table is None or not any(_has_ways(fact) for fact in all_routes):
@@ -135,13 +138,16 @@ def with_hidden(routes: Iterable[RouteFact], table: str | None) -> tuple[RouteFa
         dst, gateway = (IPv6Address(bytes.fromhex(words[column])) for column in (0, 4))
         places.setdefault((dst, int(words[1], 16), gateway, int(words[5], 16), words[9]), []).append(place)
 
-    def hides(route: Route) -> bool:
+    def hidden(route: Route) -> str | None:
         found = [place for key in _keys(route) for place in places.get(key, ())[:1]]
-        return bool(found) and max(found) - min(found) + 1 > len(found)
+        if found and max(found) - min(found) + 1 > len(found):
+            return _HIDING
+        preferences = {int(rows[place][8], 16) & _PREFERENCE for place in found}
+        return _DIFFERING if len(preferences) > 1 else None
 
     return tuple(
-        evolve(fact, state=evolve(fact.state, unsupported=_HIDING))
-        if _has_ways(fact) and hides(fact.resource)
+        evolve(fact, state=evolve(fact.state, unsupported=what))
+        if _has_ways(fact) and (what := hidden(fact.resource))
         else fact
         for fact in all_routes
     )

@@ -73,6 +73,20 @@ def test_a_table_but_main_is_asked_for_the_gateway_before_any_rule(inside: Names
     add(inside, "-6 route add default via 2001:db8::1 dev eth0")
 
 
+def test_of_several_ipv6_ways_the_preference_of_the_first_is_shown(inside: Namespace) -> None:
+    """Of all of them it is in `/proc/net/ipv6_route`."""
+    add(inside, "-6 route add 2001:db8::/64 via fe80::1 dev eth0 pref high")
+    add(inside, "-6 route append 2001:db8::/64 via fe80::2 dev eth0 pref low")
+    assert [inside.ip("-6 route show 2001:db8::/64").count(word) for word in ("nexthop", "pref", "pref high")] == [
+        2,
+        1,
+        1,
+    ]
+    table = inside.inside(Path("/proc/thread-self/net/ipv6_route").read_text)
+    flags = [int(line.split()[8], 16) for line in table.splitlines() if line.startswith("20010db8")]
+    assert [each & 0x18000000 for each in flags] == [0x08000000, 0x18000000]
+
+
 def test_a_route_in_another_table_outlives_its_source(inside: Namespace) -> None:
     """A local entry is as good as an address, and when it goes it takes no route along, of any table."""
     route = "route add 198.51.100.0/24 dev eth0 src 192.0.2.6"
