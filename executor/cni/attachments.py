@@ -49,9 +49,11 @@ class Attachments:
         self._folder = store.attachments
 
     def id_of(self, attachment: Attachment) -> PlanId:
-        """Return the id of an attachment's wiring: the former one if that is what it was wired under."""
-        former = attachment.former_id
-        return former if self._known(former).attachment == attachment else attachment.plan_id
+        """Return the id of an attachment's wiring: the one it was wired under, or a new one that no other one has."""
+        plain, hashed = (self._known(each).attachment for each in (attachment.plain_id, attachment.hashed_id))
+        if plain == attachment:
+            return attachment.plain_id
+        return attachment.plan_id if plain is None and hashed is None else attachment.hashed_id
 
     def save(self, plan_id: PlanId, call: Call, namespace: Namespace) -> None:
         """Write down that something is about to be done for a call in a namespace. Raises HostError."""
@@ -103,7 +105,7 @@ class Attachments:
             document = self._document(plan_id)
             container, ifname, network = (document.field(key).text() for key in ("containerID", "ifname", "network"))
             attachment = Attachment(container, ifname)
-            is_its_own = plan_id in (attachment.plan_id, attachment.former_id)
+            is_its_own = plan_id in (attachment.plain_id, attachment.hashed_id)
         except (PodwireError, ValueError):
             is_its_own = False
         return Known(plan_id, attachment, network) if is_its_own else Known(plan_id, None, None)

@@ -44,14 +44,20 @@ class Attachment:
         So does one whose interface has a dash in its name: what is before the last dash is then always the container,
         and no attachment has the id of another.
         """
-        return self._id(f"{self.container}{'/' if '-' in self.ifname else '-'}{self.ifname}")
+        return self.hashed_id if "-" in self.ifname else self.plain_id
 
     @property
-    def former_id(self) -> PlanId:
-        """The id that podwire gave it while one with a dash in the interface's name was no exception."""
-        return self._id(f"{self.container}-{self.ifname}")
+    def plain_id(self) -> PlanId:
+        """The id that any attachment had before there was that exception."""
+        return self._id("-")
 
-    def _id(self, text: str) -> PlanId:
+    @property
+    def hashed_id(self) -> PlanId:
+        """An id that no other attachment ever had."""
+        return self._id("/")
+
+    def _id(self, between: str) -> PlanId:
+        text = f"{self.container}{between}{self.ifname}"
         try:
             return PlanId(text)
         except ValueError:

@@ -21,7 +21,7 @@ FORMER = """\
 #!{python}
 import sys
 from executor.cni import call, main
-call.Attachment.plan_id = call.Attachment.former_id
+call.Attachment.plan_id = call.Attachment.hashed_id = call.Attachment.plain_id
 sys.exit(main())
 """
 
@@ -178,6 +178,8 @@ def test_what_was_wired_under_a_former_id_is_found(way: str, tmp_path: Path) -> 
         names = [path.name for path in (pod.state / "wirings").iterdir()]
         assert names == [f"{pod.trial.pod.name}-vpn-0.json"]
         namesake = {"CNI_CONTAINERID": f"{pod.trial.pod.name}-vpn", "CNI_IFNAME": "0"}
+        assert trial.call("CHECK", pod.conf()).ok
+        assert trial.call("DEL", env=namesake).ok
         assert trial.call("CHECK", pod.conf()).ok
         if way == "DEL":
             assert trial.delete().ok
