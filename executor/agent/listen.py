@@ -14,7 +14,7 @@ from executor.errors import HostError, Locked
 from executor.netns.lock import LockFile, run_dir
 from executor.trust.files import for_us_alone
 from planner.errors import Refused
-from planner.text.values import shown
+from planner.text.values import shown, shown_path
 
 # The first descriptor that systemd hands over (sd_listen_fds(3), SD_LISTEN_FDS_START).
 _FIRST_HANDED_OVER = 3
@@ -72,10 +72,10 @@ def _refuse_what_others_reach(path: Path) -> None:
         try:
             found = place.lstat()
         except OSError as error:
-            raise HostError(f"the agent's socket {shown(str(path), 200)}: {error.strerror}") from None
+            raise HostError(f"the agent's socket {shown_path(path)}: {error.strerror}") from None
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
             raise HostError(
-                f"the agent's socket {shown(str(path), 200)} can be reached by others: mode 0600, in a folder of mode"
+                f"the agent's socket {shown_path(path)} can be reached by others: mode 0600, in a folder of mode"
                 " 0700, both root's"
             )
 
@@ -94,5 +94,5 @@ def _made(path: Path) -> socket.socket:
     except OSError as error:
         made.close()
         why = error.strerror or error
-        raise HostError(f"the agent's socket {shown(str(path), 200)} cannot be made: {why}") from None
+        raise HostError(f"the agent's socket {shown_path(path)} cannot be made: {why}") from None
     return made

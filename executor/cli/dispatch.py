@@ -13,7 +13,7 @@ from executor.cli.output import OutputLost, complain
 from executor.cli.parser import module_of
 from executor.errors import SHORTAGES, HostError, Interrupted, shortage
 from planner.errors import PodwireError
-from planner.text.values import shown
+from planner.text.values import shown_path
 
 _MANY_OBJECTS = 200_000
 
@@ -61,6 +61,6 @@ def _bug(error: BaseException) -> str:
         where = where.tb_next
     place = "" if where is None else f" in {where.tb_frame.f_code.co_name}, line {where.tb_lineno}"
     return (
-        f"this is a bug, please report it: {type(error).__name__} {shown(str(error), 200)}{place} "
+        f"this is a bug, please report it: {type(error).__name__} {shown_path(error)}{place} "
         "(PODWIRE_TRACEBACK=1 shows all of it); podwire list says what is wired"
     )

@@ -15,7 +15,7 @@ from planner.errors import InvalidInput, Refused
 from planner.plan.plan import Plan, plan_document
 from planner.text.document import MAX_BYTES
 from planner.text.pieces import indented
-from planner.text.values import shown
+from planner.text.values import shown_path
 
 
 def read_file(name: str, what: str, *, trusted: bool = False) -> bytes:
@@ -24,7 +24,7 @@ def read_file(name: str, what: str, *, trusted: bool = False) -> bytes:
     Raises HostError if it cannot be read, Refused if it is to be ``trusted`` but somebody else could have written
     it, InvalidInput if nothing is in it.
     """
-    called = f"the {what} on standard input" if name == "-" else f"the {what} {shown(name, 200)}"
+    called = f"the {what} on standard input" if name == "-" else f"the {what} {shown_path(name)}"
     try:
         with open(os.dup(0) if name == "-" else _open_to_read(name), "rb") as file:
             found = os.fstat(file.fileno())
@@ -64,7 +64,7 @@ def write_plan(plan: Plan, name: str) -> None:
     """
     if name == "-":
         raise InvalidInput("-o: a file is wanted; to print the plan, --json")
-    called = f"the plan {shown(name, 200)}"
+    called = f"the plan {shown_path(name)}"
     path = Path(name)
     try:
         with suppress(FileNotFoundError):

@@ -13,7 +13,7 @@ from executor.errors import HostError
 from executor.netns.naming import parse_id
 from executor.state.store import StateStore
 from planner.errors import InvalidInput
-from planner.text.values import PlanId, shown
+from planner.text.values import PlanId, shown, shown_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # whoever only reads the state needs none of what operations do
@@ -53,12 +53,12 @@ def store_of(arguments: argparse.Namespace) -> StateStore:
     directory = arguments.state_dir
     try:
         if directory and not stat.S_ISDIR(os.stat(directory).st_mode):
-            raise HostError(f"the state directory {shown(directory, 200)} is not a directory")
+            raise HostError(f"the state directory {shown_path(directory)} is not a directory")
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no file name"
-        raise HostError(f"the state directory {shown(directory, 200)} cannot be used: {why}") from None
+        raise HostError(f"the state directory {shown_path(directory)} cannot be used: {why}") from None
     if not directory:
         raise InvalidInput("--state-dir: the name of a directory is wanted, and this is empty")
     return StateStore(Path(directory).absolute())

@@ -32,7 +32,7 @@ from planner.errors import InvalidInput, Refused
 from planner.network import VmInterface
 from planner.plan.plan import Plan
 from planner.text.frozen import frozen
-from planner.text.values import PlanId, shown
+from planner.text.values import PlanId, shown, shown_path
 
 _FIRST = 3
 _CLONE_NEWNET = 0x4000_0000
@@ -168,7 +168,7 @@ def _listening(path: str, owner: int | None) -> Iterator[socket.socket]:
             listener.bind(path)
     except OSError as error:
         listener.close()
-        raise HostError(f"the socket {shown(path, 200)} cannot be made: {error.strerror or error}") from None
+        raise HostError(f"the socket {shown_path(path)} cannot be made: {error.strerror or error}") from None
     try:
         if owner is not None:
             os.chown(path, owner, -1, follow_symlinks=False)

@@ -21,7 +21,7 @@ from planner.errors import PodwireError, Refused
 from planner.text.codec import from_json, to_json
 from planner.text.document import load_json
 from planner.text.frozen import frozen
-from planner.text.values import PlanId, shown
+from planner.text.values import PlanId, shown_path
 
 _ENDS_WITHIN = 5.0
 _LOOKED_WITHIN = 0.2  # who asks whether somebody serves has it locked for a moment
@@ -108,7 +108,7 @@ def stop_server(plan_id: PlanId, store: StateStore) -> bool:
         return False
     try:
         if not _ended(fd, path):
-            raise HostError(f"what serves {plan_id} does not end: a process that has {shown(str(path), 200)} locked")
+            raise HostError(f"what serves {plan_id} does not end: a process that has {shown_path(path)} locked")
         with suppress(FileNotFoundError):
             os.unlink(path)
     finally:
@@ -162,9 +162,9 @@ def _open(path: Path, flags: int = 0) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise HostError(f"{shown(str(path), 200)} cannot be opened: {error.strerror}") from None
+        raise HostError(f"{shown_path(path)} cannot be opened: {error.strerror}") from None
     try:
-        refuse_foreign(os.fstat(fd), shown(str(path), 200))
+        refuse_foreign(os.fstat(fd), shown_path(path))
     except HostError:
         os.close(fd)
         raise
@@ -187,7 +187,7 @@ def _serving(fd: int, path: Path) -> Record:
 def _read(fd: int, path: Path) -> Record:
     """Return what is written down; what is damaged names nobody."""
     try:
-        return from_json(Record, load_json(os.pread(fd, _MOST, 0), shown(str(path), 200)))
+        return from_json(Record, load_json(os.pread(fd, _MOST, 0), shown_path(path)))
     except PodwireError:
         return Record()
 

@@ -19,7 +19,7 @@ from executor.agent.protocol import DEFAULT_RUN_DIR
 from executor.errors import HostError, Locked
 from executor.process.others import OpenFiles
 from executor.trust.files import weak_spot
-from planner.text.values import shown
+from planner.text.values import shown, shown_path
 
 # What the names of locks begin with: of namespaces, of ids, and of attachments (executor.cni.attachments).
 _PREFIXES = ("netns-", "id-", "attachment-")
@@ -123,9 +123,7 @@ def run_dir() -> Path:
         except FileExistsError:
             raise
         except OSError as error:
-            raise HostError(
-                f"the folder of locks {shown(str(directory), 200)} cannot be made: {error.strerror}"
-            ) from None
+            raise HostError(f"the folder of locks {shown_path(directory)} cannot be made: {error.strerror}") from None
     found = directory.lstat()
     is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
     if is_ours and weak_spot(directory.absolute()) is None:
@@ -133,7 +131,7 @@ def run_dir() -> Path:
             directory.chmod(0o700)
     else:
         raise HostError(
-            f"the folder of locks {shown(str(directory), 200)} has to be a directory that is ours alone (mode 0700)"
+            f"the folder of locks {shown_path(directory)} has to be a directory that is ours alone (mode 0700)"
         )
     return directory
 
@@ -142,7 +140,7 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise HostError(f"the lock {shown(str(path), 200)} cannot be opened: {error.strerror}") from None
+        raise HostError(f"the lock {shown_path(path)} cannot be opened: {error.strerror}") from None
 
 
 def holders_of(fd: int) -> dict[int, int]:

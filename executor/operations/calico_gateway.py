@@ -29,7 +29,7 @@ from planner.errors import InvalidInput, PodwireError, Refused
 from planner.plan.render import Command
 from planner.text.document import Node
 from planner.text.frozen import frozen
-from planner.text.values import IpAddress, NetnsPath, PlanId, shown
+from planner.text.values import IpAddress, NetnsPath, PlanId, shown, shown_path
 
 _PLUGIN_DIRS = "/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni"
 _PLUGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -250,7 +250,7 @@ def _find_plugin(name: str, directories: str) -> str:
         path = Path(directory) / name
         if path.is_absolute() and os.access(path, os.X_OK) and not is_weak(str(path)):
             return str(path)
-    raise HostError(f"the CNI plugin {name} is in none of {shown(directories, 200)} (CNI_PATH says where to look)")
+    raise HostError(f"the CNI plugin {name} is in none of {shown_path(directories)} (CNI_PATH says where to look)")
 
 
 def _result(text: str, plugin: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from executor.netns.namespace import Namespace
 from executor.process.posix_spawn import spawn
 from executor.trust.files import weak_spot
 from executor.trust.privileges import hand_on, has
-from planner.text.values import shown
+from planner.text.values import shown_path
 
 # Debian's packages. ebtables is in iptables: the package of that name has only the legacy one, which podwire refuses.
 _PACKAGES = {
@@ -80,7 +80,7 @@ def _look_for(name: str) -> str:
     if found is None:
         package = "iptables" if name.startswith("ebtables") else _PACKAGES.get(name, name)
         weak = next(_programs(name), None)
-        passed = f"; {shown(weak, 200)} is passed over: somebody else could have put it there" if weak else ""
+        passed = f"; {shown_path(weak)} is passed over: somebody else could have put it there" if weak else ""
         raise HostError(f"the program {name} is not installed: on Debian it comes with the package {package}{passed}")
     return found
 

@@ -19,7 +19,7 @@ from executor.state.rotation import with_older
 from executor.state.store import StateStore
 from planner.errors import InvalidInput, PodwireError
 from planner.text.document import Node
-from planner.text.values import PlanId, shown
+from planner.text.values import PlanId, shown_path
 
 # How operations end behind which nothing is wired any more, and those that go there; what else is run for a wiring
 # (a repair, the plugins of a dummy gateway) leaves it as far as it was.
@@ -94,5 +94,5 @@ def _set_aside(path: Path, store: StateStore) -> str:
         place = next(name for name in names if not os.path.lexists(name))
         path.rename(place)
     except OSError as error:
-        raise HostError(f"{shown(str(path), 200)} cannot be moved away: {error.strerror}") from None
+        raise HostError(f"{shown_path(path)} cannot be moved away: {error.strerror}") from None
     return str(place.relative_to(store.directory))

@@ -11,7 +11,7 @@ from pathlib import Path
 from executor.errors import HostError
 from executor.trust.files import is_ours
 from planner.text.document import MAX_BYTES
-from planner.text.values import shown
+from planner.text.values import shown_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def delete_document(path: Path) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise HostError(f"{shown(str(path))} cannot be removed: {error.strerror}") from None
+        raise HostError(f"{shown_path(path)} cannot be removed: {error.strerror}") from None
 
 
 def _half_written(path: Path) -> list[str]:
@@ -101,7 +101,7 @@ class AtomicWrite:
         self._path = path
         self._document = document
         self._most = most
-        self._what = what or shown(str(path))
+        self._what = what or shown_path(path)
         # Not to be guessed: the folder of a plan may be one in which others can make files.
         self._beside = path.with_name(f".{path.name}.{os.getpid()}.{int.from_bytes(os.urandom(6))}")
         self._written = False

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from executor.errors import HostError
 from executor.state.store import StateStore
-from planner.text.values import PlanId, shown
+from planner.text.values import PlanId, shown_path
 
 # What AtomicWrite calls them: .ID.json.PROCESS.NUMBER (of earlier versions without the number)
 _NAME = re.compile(r"\.(.+)\.json\.[0-9]+(?:\.[0-9]+)?")
@@ -33,4 +33,4 @@ def delete_half_written(plan_id: PlanId, store: StateStore) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise HostError(f"{shown(str(path), 200)} cannot be removed: {error.strerror}") from None
+            raise HostError(f"{shown_path(path)} cannot be removed: {error.strerror}") from None

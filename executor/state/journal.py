@@ -21,7 +21,7 @@ from executor.state.events import Began, Ended, Event, Ran, RollingBack, Running
 from executor.state.rotation import MOST_BYTES, rotate, with_older
 from planner.errors import InvalidInput
 from planner.text.document import MAX_BYTES, Node
-from planner.text.values import PlanId, shown
+from planner.text.values import PlanId, shown_path
 
 _KEPT_OUTPUT = 64 * 1024
 # No line that podwire writes is longer (one holds a copy of the state entry), and no journal larger: it is put behind
@@ -66,9 +66,9 @@ class Journal:
         try:
             fd = os.open(path, flags, 0o600)
         except OSError as error:
-            raise HostError(f"the journal {shown(str(path), 200)} cannot be written: {error.strerror}") from None
+            raise HostError(f"the journal {shown_path(path)} cannot be written: {error.strerror}") from None
         try:
-            refuse_foreign(os.fstat(fd), f"the journal {shown(str(path), 200)}")
+            refuse_foreign(os.fstat(fd), f"the journal {shown_path(path)}")
         except HostError:
             os.close(fd)
             raise
@@ -78,7 +78,7 @@ class Journal:
         try:
             rotate(path)
         except OSError as error:
-            what = shown(str(path), 200)
+            what = shown_path(path)
             raise HostError(f"the journal {what} is full and cannot be renamed: {error.strerror}") from None
         return cls.open(path)
 
@@ -104,9 +104,9 @@ class Journal:
         try:
             written = os.write(self._fd, data)
         except OSError as error:
-            raise HostError(f"the journal {shown(str(self._path), 200)} cannot be written: {error.strerror}") from None
+            raise HostError(f"the journal {shown_path(self._path)} cannot be written: {error.strerror}") from None
         if written != len(data):
-            raise HostError(f"the journal {shown(str(self._path), 200)} cannot be written: no space is left")
+            raise HostError(f"the journal {shown_path(self._path)} cannot be written: no space is left")
 
 
 def note_end(path: Path, outcome: str) -> None:
@@ -190,7 +190,7 @@ def _ended(waiting: dict[int, LogRecord]) -> Iterator[LogRecord]:
 
 def lines_of(path: Path) -> Iterator[Node]:
     """Yield the lines of a journal that are JSON objects; the last one before a crash may be torn. Raises HostError."""
-    what = f"the journal {shown(str(path), 200)}"
+    what = f"the journal {shown_path(path)}"
     fd = open_ours(path, what)
     if fd is None:
         return

@@ -21,7 +21,7 @@ from executor.state.document import MOST_OF_ENTRY, AtomicWrite, delete_document,
 from executor.trust.files import is_ours_alone, weak_spot
 from planner.errors import InvalidInput, PodwireError
 from planner.text.document import MAX_BYTES, Node, load_json
-from planner.text.values import PlanId, shown
+from planner.text.values import PlanId, shown_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # where nothing is wired no entry is read, and what entries are made of takes its time to load
@@ -71,13 +71,13 @@ class StateStore:
             except OSError as error:
                 what = "made" if directory == self.directory else "written"
                 raise HostError(
-                    f"the state directory {shown(str(self.directory), 200)} cannot be {what}: {error.strerror}"
+                    f"the state directory {shown_path(self.directory)} cannot be {what}: {error.strerror}"
                 ) from None
         if missing:
             self.check()
         for directory in self._directories():
             if not os.access(directory, os.W_OK, effective_ids=True) and directory.exists():
-                raise HostError(f"the state directory {shown(str(directory), 200)} cannot be written")
+                raise HostError(f"the state directory {shown_path(directory)} cannot be written")
 
     def check(self) -> None:
         """Refuse, with HostError, a state directory that others could write to: what is in it is trusted."""
@@ -254,7 +254,7 @@ def _ids_in(directory: Path, suffix: str) -> tuple[PlanId, ...]:
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except OSError as error:
-        raise HostError(f"the state directory {shown(str(directory), 200)} cannot be read: {error.strerror}") from None
+        raise HostError(f"the state directory {shown_path(directory)} cannot be read: {error.strerror}") from None
     found = []
     for name in names:
         with contextlib.suppress(ValueError):  # not one of ours: a temporary file, an editor's backup
@@ -273,7 +273,7 @@ def _make(directory: Path) -> None:
 
 def _check_directory(directory: Path) -> None:
     """Refuse one of the state directories, if it is there, that others could write to."""
-    called = f"the state directory {shown(str(directory), 200)}"
+    called = f"the state directory {shown_path(directory)}"
     try:
         found = directory.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -288,13 +288,13 @@ def _check_directory(directory: Path) -> None:
 
 def _check_way(directory: Path) -> None:
     """Refuse a state directory, there or not, in the place of which others could put another."""
-    called = f"the state directory {shown(str(directory), 200)}"
+    called = f"the state directory {shown_path(directory)}"
     try:
         weak = weak_spot(directory)
     except OSError as error:
         raise HostError(f"{called} cannot be used: {error.strerror}") from None
     if weak is not None:
-        place = shown(str(weak), 200)
+        place = shown_path(weak)
         raise HostError(f"{called} is not safe: {place} belongs to, or can be written by, somebody else")
 
 

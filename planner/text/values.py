@@ -34,7 +34,7 @@ IpNetwork = IPv4Network | IPv6Network
 
 # IFNAMSIZ is 16 with the terminating zero (netdevice(7)).
 _MAX_INTERFACE_NAME = 15
-_SHOWN = 60
+_SHOWN, _LONGEST_PATH = 60, 200
 _OCTETS = {str(octet): octet for octet in range(256)}
 # How many words, addresses and so on are remembered: looking again at a namespace is mostly meeting the same again.
 _REMEMBERED = 4096
@@ -51,6 +51,11 @@ def shown(value: object, limit: int = _SHOWN) -> str:
     quoted = ascii(value[: limit + 1] if isinstance(value, str) else value)
     end = quoted[0] if isinstance(value, str) else ""
     return quoted if len(quoted) <= limit else quoted[: limit - 1 - len(end)] + "…" + end
+
+
+def shown_path(path: object) -> str:
+    """Return a path quoted for a message as ``shown`` does: whole, if nobody chose it to fill the screen."""
+    return shown(str(path), _LONGEST_PATH)
 
 
 class Token(str):
