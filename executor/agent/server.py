@@ -54,6 +54,8 @@ class Server:
     report: Callable[[str], None]
     _waiting: list[_Waiting] = field(factory=list, init=False)
     _workers: list[Worker] = field(factory=list, init=False)
+    # Whether it has said that nobody can be heard, and has heard nobody since.
+    _is_deaf: bool = field(default=False, init=False)
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT comes; then only end what has begun. Those who wait do it themselves."""
@@ -136,9 +138,12 @@ class Server:
             except BlockingIOError:
                 return
             except OSError as error:  # there are no descriptors left, say
-                self.say(f"nobody can be heard just now: {error.strerror}")
+                if not self._is_deaf:
+                    self.say(f"nobody can be heard just now: {error.strerror}")
+                self._is_deaf = True
                 time.sleep(_BREATH)
                 return
+            self._is_deaf = False
             if self._is_welcome(connection):
                 self._waiting.append(_Waiting(connection, now + TRANSFER_WITHIN))
             else:

@@ -6,13 +6,14 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager, suppress
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -318,6 +319,28 @@ def test_who_says_nothing_is_sent_away() -> None:
     patch = "import executor.agent.server as it; it.TRANSFER_WITHIN = 0.2"
     with agent_running(patch) as agent, connected(agent) as silent:
         assert silent.recv(64) == b""
+
+
+def test_that_nobody_can_be_heard_is_said_once(own: tuple[Attached, Agent]) -> None:
+    """Too many connections for its descriptors; when they are gone it serves again."""
+    pod, agent = own
+    limits = resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (24, limits[1]))
+
+    def turns() -> int:
+        status = Path(f"/proc/{agent.process.pid}/status").read_text()
+        return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)[0])
+
+    with ExitStack() as stack:
+        for _ in range(30):
+            waiting = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            waiting.connect(f"{agent.run_dir}/agent.sock")
+        eventually(lambda: "nobody can be heard" in agent.log(), "what it says")
+        began = turns()
+        eventually(lambda: turns() > began + 5, "it tries again")
+    resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, limits)
+    pod.add()
+    assert agent.log().count("nobody can be heard just now: Too many open files") == 1
 
 
 def test_a_second_agent_is_refused(agent: Agent) -> None:
