@@ -19,7 +19,9 @@ from executor.errors import HostError
 from executor.operations.ownership import own
 from executor.operations.rollback import restore
 from executor.settings import Settings
-from executor.state.record import WiringRecord
+from executor.state.copies import CONFIRMED
+from executor.state.journal import note_end
+from executor.state.record import WIRED, WiringRecord
 from executor.state.status import wired_entry
 from executor.state.store import StateStore
 from executor.trust.privileges import hand_on
@@ -85,6 +87,7 @@ def confirm(plan_id: PlanId, settings: Settings) -> bool:
         if entry.confirm_token is None:
             return False
         settings.store.save(entry._replace(confirm_token=None, confirm_by=None, confirm_uptime=None))
+        note_end(settings.store.journal_path(plan_id), WIRED, CONFIRMED)
     return True
 
 

@@ -24,7 +24,10 @@ from planner.text.values import PlanId, shown_path
 # How operations end behind which nothing is wired any more, and those that go there; what else is run for a wiring
 # (a repair, the plugins of a dummy gateway) leaves it as far as it was.
 _OVER = ("restored", "taken back", "abandoned", "gone")
+# Why a wiring is still there that had to be confirmed.
+CONFIRMED = "confirmed"
 _GOING_BACK = ("teardown", "recover", "gc", "unconfirmed", "abandon")
+_NOT_TO_BE_CONFIRMED = {"confirm_by": None, "confirm_uptime": None, "confirm_token": None}
 _Copy = tuple[object, str] | None
 
 
@@ -59,6 +62,8 @@ def _after(node: Node, found: _Copy) -> _Copy:
     outcome = node.field("outcome").text()
     if outcome in _OVER:
         return None
+    if node.field("why").text() == CONFIRMED and isinstance(record, dict):
+        record = record | _NOT_TO_BE_CONFIRMED
     return record, {"wired": WIRED, "half-done": TEARING_DOWN}.get(outcome, status)
 
 
@@ -67,7 +72,7 @@ def _unless_overdue(entry: WiringRecord) -> WiringRecord:
     until = entry.to_be_confirmed
     if until is None or until.elapsed <= 0:
         return entry
-    return entry._replace(confirm_by=None, confirm_uptime=None, confirm_token=None)
+    return entry._replace(**_NOT_TO_BE_CONFIRMED)
 
 
 def set_aside_what_is_no_file(plan_id: PlanId, store: StateStore) -> tuple[str, ...]:

@@ -120,6 +120,19 @@ def test_a_copy_does_not_wait_for_what_was_confirmed(cli: Cli, pod: Pod, entry: 
     assert cli.json("list")[0]["state"] == "wired"
 
 
+def test_what_was_confirmed_is_not_rolled_back_when_its_copy_is_put_back(cli: Cli, pod: Pod, entry: Path) -> None:
+    """Though the time for that is not over, and the process that would do it still waits."""
+    name = pod.inside.name
+    cli.ok("teardown", name, "--yes")
+    cli.ok("apply", *cli.wiring(pod), "--yes", "--confirm-within", "30s")
+    assert json.loads(entry.read_text())["confirm_token"]
+    cli.ok("confirm", name)
+    entry.unlink()
+    assert cli.json("recover", name)["outcome"] == "mended"
+    assert json.loads(entry.read_text())["confirm_token"] is None
+    assert cli.json("list")[0]["state"] == "wired"
+
+
 def foreign(path: Path) -> None:
     """Make a file of somebody else's."""
     path.touch()
