@@ -27,7 +27,6 @@ _OVER = ("restored", "taken back", "abandoned", "gone")
 # Why a wiring is still there that had to be confirmed.
 CONFIRMED = "confirmed"
 _GOING_BACK = ("teardown", "recover", "gc", "unconfirmed", "abandon")
-_NOT_TO_BE_CONFIRMED = {"confirm_by": None, "confirm_uptime": None, "confirm_token": None}
 _Copy = tuple[object, str] | None
 
 
@@ -63,7 +62,7 @@ def _after(node: Node, found: _Copy) -> _Copy:
     if outcome in _OVER:
         return None
     if node.field("why").text() == CONFIRMED and isinstance(record, dict):
-        record = record | _NOT_TO_BE_CONFIRMED
+        record = {key: value for key, value in record.items() if not key.startswith("confirm_")}
     return record, {"wired": WIRED, "half-done": TEARING_DOWN}.get(outcome, status)
 
 
@@ -72,7 +71,7 @@ def _unless_overdue(entry: WiringRecord) -> WiringRecord:
     until = entry.to_be_confirmed
     if until is None or until.elapsed <= 0:
         return entry
-    return entry._replace(**_NOT_TO_BE_CONFIRMED)
+    return entry._replace(confirm_by=None, confirm_uptime=None, confirm_token=None)
 
 
 def set_aside_what_is_no_file(plan_id: PlanId, store: StateStore) -> tuple[str, ...]:
