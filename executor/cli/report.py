@@ -12,9 +12,9 @@ from executor.cli.output import complain, put_done
 from executor.cli.previews import print_plan
 from executor.cli.printing import json_text
 from executor.errors import Interrupted
-from executor.operations.many import results
 from executor.operations.outcome import Outcome
 from executor.operations.signals import stop_requests
+from executor.process.many import results
 from planner.errors import PodwireError
 from planner.plan.plan import Plan, plan_to_json
 from planner.plan.render import Templates

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from executor.errors import HostError
-from executor.operations.many import results
+from executor.process.many import results
 from planner.text.values import PlanId
 
 IDS = tuple(PlanId(f"pod{number}") for number in range(10, 22))
