@@ -14,10 +14,9 @@ from executor.errors import HostError
 from executor.netns.namespace import Namespace
 from executor.process.spawn import ChildProcess
 
-# An open ``ip`` remembers the number of every link that it has met, and forgets it when it deletes the link by name,
-# but not when it deletes a group: a new link of the old name would then be looked for under the old number.
 _DELETES_GROUP = re.compile(r"link del(?:ete)? .*\bgroup ")
 _CREATES_LINK = re.compile(r"(?:link|tuntap) add ")
+_VALUES = re.compile(r"\b(proto|scope|tos)(?:col)? (\S)")
 
 # How long it may take to end when told to.
 _CLOSING = 2.0
@@ -48,6 +47,38 @@ class Ended(Exception):
         self.status = status
 
 
+class _Memory:
+    """What an open ``ip`` remembers wrongly: a line that it would misunderstand must go to a new one.
+
+    It knows the number of every link that it has met, and forgets it when it deletes the link by name, but not when it
+    deletes a group: a new link of the old name would be looked for under the old number. And it keeps what the last
+    protocol, scope or tos that had a name was, which one that is a number takes the place of: the same name would then
+    be that number (iproute2, rt_names.c, rtnl_rtprot_a2n).
+    """
+
+    def __init__(self) -> None:
+        self._deleted = False
+        self._numbered: set[str] = set()
+
+    def copy(self) -> _Memory:
+        """Return another one that remembers the same."""
+        other = _Memory()
+        other._deleted, other._numbered = self._deleted, set(self._numbered)
+        return other
+
+    def misleads(self, line: str) -> bool:
+        """Say whether a line would be misunderstood."""
+        if self._deleted and _CREATES_LINK.match(line):
+            return True
+        values = _VALUES.findall(line) if self._numbered else ()
+        return any(word in self._numbered and not first.isdigit() for word, first in values)
+
+    def note(self, line: str) -> None:
+        """Take note of what a line leaves."""
+        self._deleted = self._deleted or bool(_DELETES_GROUP.match(line))
+        self._numbered.update(word for word, first in _VALUES.findall(line) if first.isdigit())
+
+
 class IpProcess:
     """One ``ip -batch`` process: lines in, answers out, in step by counting lines."""
 
@@ -56,7 +87,7 @@ class IpProcess:
         # How many bytes were written of each line that was not answered yet, and of all of them.
         self._sizes: deque[int] = deque()
         self._ahead = 0
-        self._remembers_deleted = False
+        self._memory = _Memory()
         self._status: int | None = None
         # No link has a slash in its name, and who can name links or set aliases in the pod cannot know this one: an
         # altname "." would make the plain marker succeed (Linux allows it), and no answer would ever end.
@@ -80,19 +111,16 @@ class IpProcess:
             on_failure.pop_all()
 
     def fitting(self, lines: Sequence[str]) -> Sequence[str]:
-        """Return the first of ``lines``: as many as fit ahead, up to one that must go to a new ``ip``.
-
-        That is if this one remembers wrong.
-        """
-        remembers_deleted = self._remembers_deleted
+        """Return the first of ``lines``: as many as fit ahead, up to one that must go to a new ``ip``."""
+        memory = self._memory.copy()
         ahead = self._ahead
         for at, line in enumerate(lines):
             ahead += self._size(line)
             if (at or self._ahead) and ahead > _MOST_AHEAD:
                 return lines[:at]
-            if remembers_deleted and _CREATES_LINK.match(line):
+            if memory.misleads(line):
                 return lines[:at]
-            remembers_deleted = remembers_deleted or bool(_DELETES_GROUP.match(line))
+            memory.note(line)
         return lines
 
     def _size(self, line: str) -> int:
@@ -102,7 +130,8 @@ class IpProcess:
         """Send ``lines``, each with a marker behind it; they fit into the pipe, so that this never blocks."""
         if not lines:
             return
-        self._remembers_deleted = self._remembers_deleted or any(map(_DELETES_GROUP.match, lines))
+        for line in lines:
+            self._memory.note(line)
         sizes = [self._size(line) for line in lines]
         self._sizes += sizes
         self._ahead += sum(sizes)

@@ -285,6 +285,25 @@ def test_a_link_can_be_made_again_after_its_group_was_deleted(namespace: Namespa
         assert [reply.rc for reply in session.run_many(commands)] == [0] * 9
 
 
+@pytest.mark.parametrize(
+    ("word", "name", "number"), [("proto", "static", "77"), ("scope", "link", "200"), ("tos", "AF11", "0x08")]
+)
+def test_a_name_is_not_the_number_that_came_before(namespace: Namespace, word: str, name: str, number: str) -> None:
+    """An `ip` that was given a number takes the last name for it; one by one or together, nobody notices."""
+    values = (name, number, name, number, name)
+    commands = [("ip", "route", "add", f"203.0.113.{at}", "dev", "lo", word, value) for at, value in enumerate(values)]
+    show = ("ip", "route", "show", "root", "203.0.113.0/24")
+    with IpBatch(namespace, timeout=5, json=False) as session:
+        assert session.run(("ip", "link", "set", "dev", "lo", "up")).ok
+        assert all(session.run(command).ok for command in commands)
+        one_by_one = session.run(show).stdout
+        assert session.run(("ip", "route", "flush", "root", "203.0.113.0/24")).ok
+        assert all(reply.ok for reply in session.run_many(commands))
+        together = session.run(show).stdout
+    for shown in (one_by_one, together):
+        assert [f" {name} " in line for line in shown.splitlines()] == [value == name for value in values], shown
+
+
 def test_ip_is_in_the_namespace_in_a_group_of_its_own_and_holds_the_lock(namespace: Namespace) -> None:
     """So Ctrl-C on the terminal does not reach it, and the lock lasts as long as it does."""
     with IpBatch(namespace, timeout=5) as session:

@@ -229,6 +229,19 @@ def test_only_link_show_tells_the_address_generation_mode(inside: Namespace) -> 
 
 # --- what it remembers ------------------------------------------------------------------------------------------------
 
+
+@pytest.mark.parametrize(
+    ("word", "name", "number"), [("proto", "static", "77"), ("scope", "link", "200"), ("tos", "AF11", "0x8")]
+)
+def test_a_number_takes_the_place_of_the_last_name(inside: Namespace, word: str, name: str, number: str) -> None:
+    """Of routes, and of addresses and neighbours as well (iproute2, rt_names.c)."""
+    batch(
+        inside, *(f"route add 203.0.113.{at} dev eth0 {word} {value}" for at, value in enumerate((name, number, name)))
+    )
+    shown = inside.ip("-d route show root 203.0.113.0/24").splitlines()
+    assert (f" {name} " in shown[0], f" {name} " in shown[2]) == (True, False)
+
+
 MAKE = ("link add name br7 type bridge", "link set dev br7 group 77", "link set dev br7 up", "link show")
 
 
