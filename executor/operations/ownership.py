@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from attrs import evolve
 
@@ -19,6 +19,9 @@ from executor.settings import Settings
 from executor.state.store import StateStore
 from planner.text.frozen import frozen
 from planner.text.values import PlanId
+
+# A teardown of one interface takes 19: two ``ip``, ebtables, sysctl, and what they read and write.
+_DESCRIPTORS = 32
 
 
 @frozen
@@ -34,7 +37,7 @@ def own(plan_id: PlanId, settings: Settings) -> Iterator[Settings]:
     """Keep every other podwire from working under an id; yield the settings that tell operations so.
 
     With such settings it is owned already. Waits up to ``lock_timeout`` seconds, then raises Locked, which says who has
-    it. Raises HostError if the state directory cannot be used, Interrupted.
+    it. Raises HostError if the state directory cannot be used, OSError if there are too few descriptors, Interrupted.
     """
     if settings.owned is not None and settings.owned.id == plan_id:
         yield settings
@@ -44,7 +47,15 @@ def own(plan_id: PlanId, settings: Settings) -> Iterator[Settings]:
     with interruptible():
         lock = LockFile.take(_name(plan_id, settings.store), settings.lock_timeout, what)
     with lock:
+        _require_descriptors()
         yield evolve(settings, owned=Owned(plan_id, lock.fd))
+
+
+def _require_descriptors() -> None:
+    """Raise OSError if there are too few descriptors for an operation and its rollback, while nothing was changed."""
+    with ExitStack() as stack:
+        for _ in range(_DESCRIPTORS):
+            stack.callback(os.close, os.eventfd(0))
 
 
 def _name(plan_id: PlanId, store: StateStore) -> str:

@@ -35,19 +35,25 @@ def see_that_nothing_is_lost(trial: Trial, outcome: Outcome, wired: str | None, 
 
 @pytest.mark.parametrize("limit", ["--nofile={}", "--as={}"])
 def test_few_descriptors_and_little_memory(trial: Trial, limit: str, rng: random.Random) -> None:
-    """Apply and teardown, with always the same amounts and with one that is drawn."""
+    """Apply and teardown, with always the same amounts and with one that is drawn.
+
+    With few descriptors neither begins what it could not roll back.
+    """
+    ends = {0, 1} if limit.startswith("--nofile") else {0, 1, 3, 4}
     if limit.startswith("--nofile"):
-        amounts = [FEWEST, 12, 18, rng.randint(FEWEST, ENOUGH)]
+        amounts = [FEWEST, 12, 18, 20, 22, rng.randint(FEWEST, ENOUGH)]
     else:
         amounts = [megabytes * 1_000_000 for megabytes in (36, 56, rng.randint(30, 80))]
     for amount in amounts:
         through = ("prlimit", limit.format(amount))
         outcome = trial.cli.run("apply", trial.plan, "--yes", through=through)
+        assert outcome.rc in ends, outcome
         see_that_nothing_is_lost(trial, outcome, wired="wired", undone=None)
         if trial.state() is None:
             assert trial.changed() == ""
             assert trial.apply().rc == 0
         outcome = trial.cli.run("teardown", trial.id, "--yes", through=through)
+        assert outcome.rc in ends, outcome
         see_that_nothing_is_lost(trial, outcome, wired=None, undone="wired")
         assert trial.teardown().rc == 0
         assert trial.changed() == ""
