@@ -282,20 +282,28 @@ def _refuse_shared(removed: list[AddressFact], facts: NamespaceFacts) -> None:
     """Raise Refused for an IPv4 address that a link which stays has too, if of one it is the broadcast address.
 
     The first entry of the local table says what it is, and as a broadcast address it is nobody's source: the kernel
-    makes local routes for only one of the two, and would make them for the other one afterwards.
+    makes local routes for only one of the two, and would make them for the other one afterwards. Also if that link has
+    no local entry for it: with the last one the kernel takes all routes away that have the address for a source.
     """
     links = {fact.resource.link for fact in removed}
-    stays: dict[IpAddress, Address] = {
-        fact.resource.address.ip: fact.resource
+    stays: dict[IpAddress, AddressFact] = {
+        fact.resource.address.ip: fact
         for fact in facts.addresses
         if fact.resource.link not in links and fact.resource.address.version == 4
     }
     for fact in removed:
         other = stays.get(fact.resource.address.ip)
-        if other is not None and _is_broadcast(fact.resource) != _is_broadcast(other):
+        if other is None:
+            continue
+        if _is_broadcast(fact.resource) != _is_broadcast(other.resource):
             raise Refused(
-                f"{fact.resource} is also on {other.link}, and the broadcast address of one of the two prefixes; its "
-                "local routes could not come back: remove one of them"
+                f"{fact.resource} is also on {other.resource.link}, and the broadcast address of one of the two "
+                "prefixes; its local routes could not come back: remove one of them"
+            )
+        if any(route.type == "local" for route in other.state.unmade_routes):
+            raise Refused(
+                f"{fact.resource} is also on {other.resource.link}, whose local entry for it somebody removed: the "
+                "routes with that source would go; remove one of them"
             )
 
 
