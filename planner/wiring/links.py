@@ -247,21 +247,33 @@ def _refuse_own(facts: NamespaceFacts) -> None:
 
 
 def _refuse_in_front(lost: Collection[Resource], removed: Collection[Resource], facts: NamespaceFacts) -> None:
-    """Raise Refused if ``lo`` loses an IPv6 route, or an address's entry, in front of an equal that stays."""
-    mine = _with_entries(lost)
-    gone = mine | _with_entries(removed)
+    """Raise Refused if ``lo`` loses a route, or an address's entry, in front of an equal that stays.
+
+    Or one that is moved to keep its place, since it does not stay that long.
+    """
+    mine = _with_entries(lost, facts)
+    gone = mine | _with_entries(removed, facts)
     for group in facts.equal_routes:
         routes = [fact.resource for fact in group]
         first = next((place for place, route in enumerate(routes) if route in mine), len(routes))
         other = next((route for route in routes[first:] if route not in gone), None)
         if other is not None:
             raise Refused(f"{routes[first]} could not come back in front of {other}: remove one of them")
+        moved = next((route for route in routes if route in mine and route in removed and route not in lost), None)
+        if moved is not None:
+            raise Refused(f"{moved} could not come back in its place among equal ones, as lo is down: bring lo up")
 
 
-def _with_entries(resources: Collection[Resource]) -> set[Resource]:
-    """Return the resources, and the entries of the local table that come with the IPv6 addresses among them."""
-    ipv6 = (found for found in resources if isinstance(found, Address) and found.address.version == 6)
-    return {*resources, *(entry for address in ipv6 for entry in ipv6_local_routes(address))}
+def _with_entries(resources: Collection[Resource], facts: NamespaceFacts) -> set[Resource]:
+    """Return the resources, and the entries of the local table that come with the addresses among them."""
+    found: set[Resource] = set(resources)
+    for address in (resource for resource in resources if isinstance(resource, Address)):
+        if address.address.version == 6:
+            found.update(ipv6_local_routes(address))
+        else:
+            routes = (fact.resource for fact in facts.routes_of(address.link))
+            found.update(route for route in routes if (route.table, route.source) == ("local", address.address.ip))
+    return found
 
 
 def _quiet_addresses(facts: NamespaceFacts) -> list[AddressFact]:
