@@ -18,9 +18,8 @@ from executor.operations.operation import Failure, Operation, open_operation
 from executor.operations.outcome import MEANWHILE, Outcome
 from executor.operations.plan import (
     beside,
-    naming_what_is_lost,
-    plan_from_facts,
     plan_namespace,
+    plan_observed,
     plan_of,
     recorded_plans,
     refuse_the_hosts,
@@ -128,16 +127,9 @@ def wire(
         if not (pci_devices(facts) or (own and own.facts.elsewhere)):  # else other namespaces are looked at as well
             if own is None:
                 operation.expect(wiring_named(options.wiring).programs)
-            with naming_what_is_lost(plan_id, settings):
-                plan = plan_from_facts(
-                    result,
-                    facts,
-                    plan_id=plan_id,
-                    netns=netns,
-                    options=options,
-                    templates=settings.templates,
-                    recorded=recorded,
-                )
+            plan = plan_observed(
+                result, facts, plan_id=plan_id, netns=netns, options=options, settings=settings, recorded=recorded
+            )
             if not plan.changes:
                 return own or plan, _unchanged(plan)
             check_programs((*plan.commands, *plan.reverse_commands))

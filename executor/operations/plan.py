@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from executor.netns.namespace import Namespace, boot_id, is_of_the_host
 from executor.observe.elsewhere import with_elsewhere, with_functions
@@ -39,26 +38,30 @@ def plan_namespace(
         facts = with_functions(facts, timeout=settings.timeout)
     else:
         facts = with_elsewhere(facts, own.facts.elsewhere, timeout=settings.timeout)
-    with naming_what_is_lost(plan_id, settings):
-        return plan_from_facts(
-            result,
-            facts,
-            plan_id=plan_id,
-            netns=netns,
-            options=options,
-            templates=settings.templates,
-            recorded=recorded,
-        )
+    return plan_observed(
+        result, facts, plan_id=plan_id, netns=netns, options=options, settings=settings, recorded=recorded
+    )
 
 
-@contextmanager
-def naming_what_is_lost(plan_id: PlanId, settings: Settings) -> Iterator[None]:
-    """Have a refusal name the state entry of the id if that is what is missing: it can be put back.
+def plan_observed(
+    result: CniResult,
+    facts: NamespaceFacts,
+    *,
+    plan_id: PlanId,
+    netns: NetnsPath,
+    options: PlanOptions,
+    settings: Settings,
+    recorded: tuple[Plan, ...],
+) -> Plan:
+    """Return what ``plan_from_facts`` does; a refusal names the state entry of the id if that is lost.
 
-    Only then is the journal read: whoever wires an id anew is not kept waiting for that.
+    It can be put back. Only then is the journal read: whoever wires an id anew is not kept waiting for that.
     """
+    templates = settings.templates
     try:
-        yield
+        return plan_from_facts(
+            result, facts, plan_id=plan_id, netns=netns, options=options, templates=templates, recorded=recorded
+        )
     except Refused:
         if plan_id not in settings.store.ids():
             refuse_lost(plan_id, settings.store)
