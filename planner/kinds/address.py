@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from attrs import evolve
 
-from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch, register
+from planner.kinds.kind import ChangeLike, Kind, Look, Seen, link_touch, register
 from planner.kinds.lifetime import finite
 from planner.kinds.route import Route
 from planner.kinds.shown import differences
@@ -188,13 +188,13 @@ def _shown(resource: Address) -> str:
     return f" inet6? {re.escape(shown)}(/{address.max_prefixlen})? "
 
 
-def _touches(change: ChangeLike) -> Touches:
-    """Return what a change touches; while addresses go nothing else runs.
+def _runs_alone(change: ChangeLike) -> bool:
+    """Say whether nothing else may be done meanwhile: not while addresses go.
 
     IPv6 tells its neighbours of each within milliseconds, and is silent only if the link-local address has gone as well
     by then (tests/executor/test_frames.py heard it one time in three).
     """
-    return None if change.after is None else frozenset((link_touch(change.resource.link), DAD))
+    return change.after is None
 
 
 def _returns_with(_: Address, state: AddressState) -> str:
@@ -214,7 +214,8 @@ ADDRESS = register(
         drift=lambda change: [*_words(change), *differences(change.before, change.after)],
         looks=_looks,
         links=lambda resource: frozenset((resource.link,)),
-        touches=_touches,
+        touches=lambda change: frozenset((link_touch(change.resource.link), DAD)),
+        runs_alone=_runs_alone,
         provides=lambda resource: (resource.address.ip,),
         is_shared=lambda resource: resource.link == LOOPBACK,
         returns_with=_returns_with,

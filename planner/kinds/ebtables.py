@@ -296,6 +296,7 @@ EBTABLES = register(
         looks=_looks,
         links=lambda _: frozenset(),
         touches=lambda _: frozenset((RULES,)),
+        only_makes=lambda change: change.before is None,  # until a link is a port of a bridge, its rules match nothing
         owners=lambda change: (change.resource.id,),
         left_alone=_left_alone,
         joined=_joined,

@@ -133,6 +133,8 @@ class Kind:
     # and its word.
     shape: Callable[[Resource], tuple[Hashable, str] | None] = lambda _: None
     stand_in: Callable[[Resource], tuple[Resource, str]] = lambda resource: (resource, str(resource))
+    # Whether nothing else is to be done while a change is made, though it touches nothing of that.
+    runs_alone: Callable[[ChangeLike], bool] = lambda _: False
     # Whether a change only makes something, or sets what is to be set before that goes up: see planner.plan.render.
     only_makes: Callable[[ChangeLike], bool] = lambda _: False
     # Changes of this kind, rewritten for what is there now, whoever made it.

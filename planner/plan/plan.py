@@ -187,6 +187,8 @@ def parse_plan(text: bytes | str, templates: Templates, what: str = "plan") -> P
     """
     node = load_json(text, what)
     plan = plan_from_json(node, templates)
+    if not _has_commands(node, plan):  # of an earlier version, whose order it keeps
+        plan = _in_order(plan, templates)
     _check_commands(node, plan)
     wiring_named(plan.options.wiring)
     return plan
@@ -264,6 +266,16 @@ def _check_checksum(node: Node) -> None:
         raise InvalidInput(f"{node.path} is nested too deeply") from None
     if stored != checksum:
         raise InvalidInput(f"{node.path}: its checksum is wrong, so it was edited or cut off; plan again")
+
+
+def _in_order(plan: Plan, templates: Templates) -> Plan:
+    """Return a plan with its commands in the order of its changes throughout."""
+    commands, back = (templates.commands(way, made_first=False) for way in (plan.changes, Inverse(plan.changes)))
+    return evolve(plan, commands=commands, reverse_commands=back)
+
+
+def _has_commands(node: Node, plan: Plan) -> bool:
+    return node.field("commands").value == [command_to_json(command) for command in plan.commands]
 
 
 def _check_commands(node: Node, plan: Plan) -> None:

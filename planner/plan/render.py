@@ -52,7 +52,7 @@ class Command:
     ``changes`` are the indexes of the changes that it carries out. What is previewed, scripted, run, journalled and
     logged are these, one to one. The rest follows from the changes, as their kinds say it (planner.kinds.kind): what
     they touch (None is everything), the features of the host that they need, what a failure stops, whether others may
-    be sent behind it at once, and whether it is slow.
+    be sent behind it at once, whether it is slow, and the links without which its resources cannot be.
     """
 
     argv: tuple[str, ...]
@@ -65,6 +65,7 @@ class Command:
     is_joined: bool = field(default=False, eq=False, repr=False)
     goes_ahead: bool = field(default=False, eq=False, repr=False)
     is_slow: bool = field(default=False, eq=False, repr=False)
+    links: frozenset[str] = field(default=frozenset(), eq=False, repr=False)
 
     @property
     def line(self) -> str:
@@ -176,18 +177,22 @@ class Templates:
         except jinja2.TemplateError as error:
             raise RenderError(f"{template.name}, {block}: {error}") from error
 
-    def commands(self, changes: Iterable[Change]) -> Sequence[Command]:
+    def commands(self, changes: Iterable[Change], *, made_first: bool = True) -> Sequence[Command]:
         """Return the commands that carry out ``changes`` in order; those that go together are one command.
 
+        Links are made first, unless ``made_first`` is False: plans of earlier versions kept to the order throughout.
         Of very many changes they are rendered when they are looked at, and RenderError raised only then.
         """
         wanted = changes if isinstance(changes, Sequence) else tuple(changes)
-        return tuple(self._each(wanted)) if len(wanted) <= _KEPT else _Rendered(lambda: self._each(wanted))
+        ordered = _made_first if made_first else enumerate
+        if len(wanted) <= _KEPT:
+            return tuple(self._each(ordered(wanted)))
+        return _Rendered(lambda: self._each(ordered(wanted)))
 
-    def _each(self, changes: Sequence[Change]) -> Iterator[Command]:
+    def _each(self, changes: Iterable[tuple[int, Change]]) -> Iterator[Command]:
         found = (
             each
-            for key, run in itertools.groupby(enumerate(changes), key=lambda item: _together_key(item[1]))
+            for key, run in itertools.groupby(changes, key=lambda item: _together_key(item[1]))
             for each in (self._at_once(tuple(run)) if key is not None else self._one_by_one(run))
         )
         return _joined(_gathered(found))
@@ -221,6 +226,31 @@ def _with_includes(text: str, sources: Mapping[str, str]) -> str:
     return _INCLUDE.sub(included, text)
 
 
+def _made_first(changes: Sequence[Change]) -> Iterator[tuple[int, Change]]:
+    """Yield the changes with their numbers, first those that only make something of which none before it knows.
+
+    So the pod is without its network for a shorter time, and one program sets what all that is made needs.
+    """
+    first = tuple(_early(changes))
+    early = {index for index, _ in first}
+    yield from first
+    yield from (item for item in enumerate(changes) if item[0] not in early)
+
+
+def _early(changes: Sequence[Change]) -> Iterator[tuple[int, Change]]:
+    """Yield the changes that only make something and touch nothing that a change before them does."""
+    touched: set[str] = set()
+    for index, change in enumerate(changes):
+        kind = kind_of(change.resource)
+        touches = kind.touches(change)
+        if kind.only_makes(change) and touches is not None and touches.isdisjoint(touched):
+            yield index, change
+        elif touches is None:
+            return
+        else:
+            touched |= touches
+
+
 def _together_key(change: Change) -> tuple[Hashable, ...] | None:
     """Return what neighbouring changes that are made at once have in common, None for a change that is made alone."""
     kind = kind_of(change.resource)
@@ -236,12 +266,13 @@ def _command(words: _Words, change: Change, indexes: tuple[int, ...]) -> Command
         change.netns,
         stdin,
         indexes,
-        touches=kind.touches(change),
+        touches=None if kind.runs_alone(change) else kind.touches(change),
         features=frozenset(kind.features(change)),
         stops_at_failure=kind.stops_at_failure,
         is_joined=is_joined,
         goes_ahead=kind.goes_ahead,
         is_slow=kind.is_slow(change),
+        links=kind.links(change.resource),
     )
 
 
@@ -256,6 +287,9 @@ def _like(command: Command, its_word: str, own_word: str, change: Change, index:
         command.features,
         command.stops_at_failure,
         command.is_joined,
+        command.goes_ahead,
+        command.is_slow,
+        command.links,
     )
 
 
@@ -345,4 +379,5 @@ def _both(one: Command, other: Command) -> Command:
         stops_at_failure=one.stops_at_failure or other.stops_at_failure,
         goes_ahead=one.goes_ahead and other.goes_ahead,
         is_slow=one.is_slow or other.is_slow,
+        links=one.links | other.links,
     )

@@ -72,7 +72,7 @@ def test_its_memory_stays_as_it_is(own: tuple[Attached, Agent]) -> None:
     ask(PAIRS)
     assert len(served(agent)) == 2 * (PAIRS + 2)
     assert len(agent.children()) == 1
-    eventually(lambda: agent.descriptors() == before[1], "no descriptor is left")
+    eventually(lambda: agent.descriptors() <= before[1], "no descriptor is left")
     assert agent.memory() < before[0] + 512  # KiB
 
 

@@ -130,18 +130,18 @@ def test_the_journal_says_what_failed_and_that_it_was_rolled_back(podwire: Podwi
     """Each command before and after it ran, the failure with its reason, and the end."""
     inside = podwire.pod.inside
     with pytest.raises(RolledBack):
-        podwire.apply(None, before_the_first(lambda: inside.ip("link add br0 type veth peer name other")))
+        podwire.apply(None, before_the_first(lambda: inside.ip("link add tap0 type veth peer name other")))
     first, *lines, last = journal(podwire)
     turn = next(at for at, line in enumerate(lines) if line["event"] == "taking-back")
     assert (first["event"], first["verb"]) == ("began", "apply")
-    assert lines[turn]["why"].startswith("ip link add name br0 ")
+    assert lines[turn]["why"].startswith("ip tuntap add dev tap0 ")
     assert (last["event"], last["outcome"], last["why"]) == ("ended", "taken back", lines[turn]["why"])
     for phase in (lines[:turn], lines[turn + 1 :]):
         numbers = [[line["number"] for line in phase if line["event"] == event] for event in ("running", "ran")]
         assert sorted(numbers[0]) == sorted(numbers[1]) != []
     failed = [line["number"] for line in lines if line["event"] == "ran" and line["rc"] != 0]
     assert [line["argv"][:5] for line in lines if line["event"] == "running" and line["number"] in failed] == [
-        ["ip", "link", "add", "name", "br0"]
+        ["ip", "tuntap", "add", "dev", "tap0"]
     ]
 
 

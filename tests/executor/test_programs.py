@@ -14,8 +14,9 @@ import pytest
 
 from executor.errors import HostError, TimedOut
 from executor.netns.namespace import Namespace
+from executor.process.prestarted import PrestartedProcess
 from executor.process.result import CommandResult, one_line
-from executor.process.run import PrestartedProcess, find_program, run_program, start_program
+from executor.process.run import find_program, run_program, start_program
 from executor.process.run_by_sh import run_by_sh
 from tests.support import eventually
 from tests.support.processes import children, descriptors, is_running
@@ -422,7 +423,7 @@ def test_whichever_descriptor_is_the_last_none_stays_open() -> None:
 import resource
 from executor.netns.namespace import Namespace
 from executor.process.ip_process import IpProcess
-from executor.process.run import PrestartedProcess
+from executor.process.prestarted import PrestartedProcess
 def opened():
     return sorted(os.listdir("/proc/self/fd"))
 with Namespace.open("/proc/self/ns/net") as here:

@@ -19,6 +19,7 @@ from planner.errors import Refused
 from planner.facts.model import NamespaceFacts
 from planner.facts.remains import differences
 from planner.kinds.address import Address
+from planner.kinds.ebtables import EbtablesRules
 from planner.kinds.kind import equivalent
 from planner.kinds.link import Link
 from planner.kinds.route import Route
@@ -111,13 +112,16 @@ class TestChanges:
     def test_every_one_is_carried_out_by_commands_in_order(self, situation: Situation) -> None:
         """Commands name the changes that they carry out: all of them, in order, but for what happens by itself.
 
-        While links are made their sysctls are set together; still each link's own commands keep their order.
+        What is only made comes first, and while links are made their sysctls are set together; still each link's own
+        commands keep their order.
         """
         plan = plan_for(situation)
         for changes, commands in ((plan.changes, plan.commands), (plan.reverse().changes, plan.reverse_commands)):
             named = [index for command in commands for index in command.changes]
             assert set(named) == {n for n, change in enumerate(changes) if not change.happens_by_itself}
-            others = [index for index in named if not isinstance(changes[index].resource, Link | Sysctl)]
+            others = [
+                index for index in named if not isinstance(changes[index].resource, Link | Sysctl | EbtablesRules)
+            ]
             assert others == sorted(others)
             for index in set(named):
                 if isinstance(changes[index].resource, Link) and changes[index].after is not None:

@@ -40,11 +40,13 @@ def read(name):
         return []
 
 
-AT, ACTION = (read("plan") + ["0", ""])[:2]
+AT, ACTION, OF = ((read("plan") or ["0"]) + ["", ""])[:3]
 PODWIRE = os.getppid()
 
 
 def counted():
+    if OF not in ("", NAME):
+        return 0
     fd = os.open(os.path.join(HERE, "count"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(fd, b"x")
     number = os.lseek(fd, 0, os.SEEK_CUR)  # where this one's byte ends, though others write theirs
@@ -172,11 +174,14 @@ class Faults:
         """The environment in which they are found."""
         return {"PATH": f"{self.folder}:{os.environ['PATH']}"}
 
-    def plan(self, number: int, action: str) -> None:
-        """Let the `number`-th command from now on misbehave."""
+    def plan(self, number: int, action: str, *, of: str = "") -> None:
+        """Let the `number`-th command from now on misbehave; with `of` only those of that program are counted.
+
+        They are counted as they are run, and some are run side by side.
+        """
         for name in ("count", "waiting", "released"):
             (self.folder / name).unlink(missing_ok=True)
-        (self.folder / "plan").write_text(f"{number} {action}")
+        (self.folder / "plan").write_text(f"{number} {action} {of}")
 
     def count(self) -> int:
         """Return how many commands were run since the last `plan`."""

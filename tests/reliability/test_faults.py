@@ -186,12 +186,11 @@ def test_a_command_that_hangs_or_floods_is_ended_and_all_is_rolled_back(
 ) -> None:
     """After --timeout seconds, together with its children."""
     before = processes()
-    number = next(at for at, line in enumerate(trial.commands(), 1) if line.startswith(f"{program} "))
-    faults.plan(number, action)
+    faults.plan(1, action, of=program)
     outcome = trial.podwire("apply", trial.plan, "--yes", "--timeout", "1", env=faults.env)
     assert outcome.rc == 3, outcome
     said = sentence(outcome)
-    assert "did not end within 1 s" in said or (action == "rubbish" and "printed more than 64 MiB" in said)
+    assert "did not end within 1 s" in said or (action == "rubbish" and " MiB" in said)
     assert {pid: line for pid, line in processes().items() if pid not in before and str(faults.folder) in line} == {}
     assert trial.changed() == ""
 
@@ -203,8 +202,7 @@ def test_a_command_of_teardown_that_hangs_or_floods_is_ended_and_the_state_kept(
 ) -> None:
     """Status 4, or 0 if its effect came about all the same; once more finishes it."""
     assert trial.apply().rc == 0
-    lines = trial.commands("reverse_commands")
-    faults.plan(next(at for at, line in enumerate(lines, 1) if line.startswith(f"{program} ")), action)
+    faults.plan(1, action, of=program)
     outcome = trial.podwire("teardown", trial.id, "--yes", "--timeout", "1", env=faults.env)
     assert outcome.rc in (0, 4), outcome
     assert trial.state() == ("half-done" if outcome.rc == 4 else None)
@@ -216,7 +214,10 @@ def test_a_command_of_teardown_that_hangs_or_floods_is_ended_and_the_state_kept(
 def test_programs_that_vanish_in_the_middle_leave_what_recover_finishes(
     trial: Trial, tmp_path: Path, program: str
 ) -> None:
-    """They are there when podwire looks for them, and gone for good after the first command: never status 1 or 0."""
+    """They are there when podwire looks for them, and gone for good a moment later: never status 1 or 0.
+
+    ``ebtables-restore`` has begun by then, so that is missed only when something else fails.
+    """
     hide = f'mount --bind /dev/null "$(realpath "$(command -v {program})")"'
     end_ip = ""  # the one that is open would do for the rest
     if program == "ip":
@@ -224,7 +225,7 @@ def test_programs_that_vanish_in_the_middle_leave_what_recover_finishes(
             "for pid in $(cat /proc/$PPID/task/*/children); do\n"
             'read name </proc/$pid/comm; [ "$name" != ip ] || kill -9 $pid\ndone'
         )
-    then = 'printf "%s\\n" "$input" | /usr/sbin/sysctl "$@"'
+    then = 'printf "%s\\n" "$input" | /usr/sbin/sysctl "$@"' if program == "ip" else "exit 1"
     through = ("unshare", "--mount")
     with (
         replaced(tmp_path / "hiding", "sysctl", f"input=$(cat)\n{hide}\n{end_ip}\n{then}") as env,

@@ -182,19 +182,20 @@ def test_killed_at_random_instants_as_a_process(make_trial: MakeTrial) -> None:
 )
 def test_a_torn_last_line_of_the_journal_is_normal(trial: Trial, faults: Faults, torn: str) -> None:
     """Recover and log pass over it, and what is written next is on a line of its own."""
-    assert killed_at(Work(trial, "apply"), "before", 4, faults)
+    assert killed_at(Work(trial, "apply"), "before", 2, faults)
     with trial.journal.open("ab") as journal:
         journal.write(torn.encode("latin-1"))
     records = json.loads(trial.ok("log", trial.id, "--json"))
-    # What was sent to ip behind one another may have run, as far as anybody knows.
-    assert [record["rc"] in (0, None) for record in records] == [True] * 4
-    assert (records[0]["rc"], records[3]["rc"]) == (0, None)
+    # What runs beside ip may have ended by then, as far as anybody knows.
+    assert [record["rc"] for record in records if record["argv"][0] == "ip"] == [0, None]
+    assert all(record["rc"] in (0, None) for record in records)
     trial.ok("recover")
     see_that_all_is_back(trial, torn)
     again = json.loads(trial.ok("log", trial.id, "--json"))
-    assert again[:4] == records
-    assert len(again) > 4
-    assert all(record["rc"] == 0 and record["verb"] == "recover" for record in again[4:])
+    begun = len(records)
+    assert again[:begun] == records
+    assert len(again) > begun
+    assert all(record["rc"] == 0 and record["verb"] == "recover" for record in again[begun:])
 
 
 def test_an_empty_or_missing_journal_does_not_keep_it_from_being_rolled_back(trial: Trial, faults: Faults) -> None:
@@ -208,8 +209,7 @@ def test_an_empty_or_missing_journal_does_not_keep_it_from_being_rolled_back(tri
 
 def test_what_a_killed_podwire_left_running_is_waited_for(trial: Trial, faults: Faults) -> None:
     """Recover says who is still at it when its time is over, and finishes once that has ended."""
-    number = next(at for at, line in enumerate(trial.commands(), 1) if line.startswith("ebtables-restore"))
-    faults.plan(number, "wait")
+    faults.plan(1, "wait", of="ebtables-restore")
     with trial.started("apply", trial.plan, "--yes", env=faults.env) as process:
         eventually(lambda: faults.waiting, "the command", seconds=20)
         process.kill()
@@ -221,7 +221,7 @@ def test_what_a_killed_podwire_left_running_is_waited_for(trial: Trial, faults: 
     )
     faults.release()
     trial.ok("recover")
-    see_that_all_is_back(trial, number)
+    see_that_all_is_back(trial, outcome)
 
 
 def test_recover_can_be_looked_at_first(trial: Trial, faults: Faults) -> None:
