@@ -25,8 +25,9 @@ def main() -> int:
     """Run the command or the plugin, and return the exit status."""
     if sys.version_info < (3, 11):
         return too_old()
-    status = import_module("executor.agent.shim" if IS_PLUGIN else "executor.cli").main()
-    return int(status)
+    if IS_PLUGIN:
+        import_module("executor.agent.shim").run()  # which does not return
+    return int(import_module("executor.cli").main())
 
 
 sys.exit(main())

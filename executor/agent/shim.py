@@ -34,8 +34,31 @@ _STOPPING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 _CREDENTIALS = 12  # struct ucred: pid, uid, gid (unix(7))
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def run() -> NoReturn:
+    """Do what ``main`` does, and end this process.
+
+    Once an answer of the agent is passed on nothing is left to do, and taking the interpreter apart would be a seventh
+    of all that this process costs.
+    """
+    status, given = _by_the_agent()
+    if status is None:
+        sys.exit(_done_here(given))
+    os._exit(status)
+
+
 def main() -> int:
     """Answer a runtime by the agent, or else by this process; return the exit status. It never raises."""
+    status, given = _by_the_agent()
+    return _done_here(given) if status is None else status
+
+
+def _by_the_agent() -> tuple[int | None, bytes | None]:
+    """Return the exit status if the agent has answered, else what was read from standard input, None for nothing."""
     if None in (sys.stdin, sys.stdout, sys.stderr):  # closed: the agent's socket would take its place
         from executor.cli.output import open_closed  # noqa: PLC0415  hardly any runtime does that
 
@@ -47,8 +70,8 @@ def main() -> int:
             given = _read_all()
             answer = _asked(agent, given)
             if answer is not None:
-                return _passed_on(*answer)
-    return _done_here(given)
+                return _passed_on(*answer), None
+    return None, given
 
 
 def _done_here(given: bytes | None) -> int:

@@ -71,7 +71,8 @@ class Attachments:
             "inode": namespace.inode,
         }
         path = self._folder / f"{plan_id}.json"
-        with AtomicWrite(path, lambda: json.dumps(document)) as written:
+        # A namespace does not outlive the machine, and what is wired in it is known without this.
+        with AtomicWrite(path, lambda: json.dumps(document), is_synced=False) as written:
             written.commit()
 
     def namespace_of(self, plan_id: PlanId) -> tuple[NetnsPath, int, int] | None:

@@ -34,6 +34,9 @@ T = TypeVar("T")
 _NS_GET_NSTYPE = 0xB703
 _CLONE_NEWNET = 0x40000000
 _SO_NETNS_COOKIE = 71
+# <linux/sockios.h>, and struct ifreq of <linux/if.h>: a name, a number, and what is left of the union.
+_SIOCGIFINDEX = 0x8933
+_IFREQ = "16si20x"
 # <linux/nsfs.h>, NET_NS_INIT_INO: the number of the machine's first network namespace, from Linux 6.18 on.
 _FIRST = 0xEFFF_FFF9
 
@@ -57,6 +60,8 @@ class Namespace:
         self.fd = fd
         self.cookie = cookie
         self._lock: LockFile | None = None
+        # A socket inside, of which questions can be asked from anywhere.
+        self._socket: socket.socket | None = None
         # The threads that are inside.
         self._inside: set[int] = set()
 
@@ -73,7 +78,8 @@ class Namespace:
         """Return the namespace that ``fd`` has open, which is the returned one's from now on. Raises HostError."""
         namespace = cls(path, fd, cookie=0)
         try:
-            namespace.cookie = namespace.call(_own_cookie)
+            namespace._socket = namespace.call(lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            namespace.cookie = _cookie_of(namespace._socket)
         except BaseException:
             namespace.close()
             raise
@@ -94,6 +100,20 @@ class Namespace:
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def link_number(self, name: str) -> int:
+        """Return the number of the link that is called so now, 0 if there is none (netdevice(7), SIOCGIFINDEX)."""
+        assert self._socket is not None  # noqa: S101  it is open
+        request = struct.pack(_IFREQ, os.fsencode(name), 0)
+        try:
+            answer = fcntl.ioctl(self._socket, _SIOCGIFINDEX, request)
+        except OSError:  # ENODEV
+            return 0
+        number: int = struct.unpack(_IFREQ, answer)[1]
+        return number
 
     def __enter__(self) -> Self:
         return self
@@ -205,11 +225,10 @@ def _not_a_namespace(path: NetnsPath) -> HostError:
     return HostError(f"{path} is not a network namespace")
 
 
-def _own_cookie() -> int:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
-        try:
-            packed = any_socket.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
-        except OSError as error:
-            raise HostError(f"the kernel does not tell namespaces apart ({error.strerror}): Linux 5.14 does") from None
+def _cookie_of(inside: socket.socket) -> int:
+    try:
+        packed = inside.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+    except OSError as error:
+        raise HostError(f"the kernel does not tell namespaces apart ({error.strerror}): Linux 5.14 does") from None
     cookie: int = struct.unpack("=Q", packed)[0]
     return cookie

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 import os
+from contextlib import suppress
 from typing import Self
 
-from executor.errors import ExecutorError, HostError
+from executor.errors import SHORTAGES, ExecutorError, HostError
 from executor.netns.namespace import Namespace
 from executor.observe.hooks import has_bridge_tables, has_ebtables_chains
 from executor.process.background import Task
@@ -28,6 +29,9 @@ class EbtablesAnswer:
     problem: str | None = None
 
 
+# The files that were an ``ebtables-save`` which works (by path, device and inode): it need not be tried again.
+_tried: set[tuple[str, int, int]] = set()
+
 # What ebtables-save prints first, if there is a table (ebtables-nft(8)).
 _TABLE_LINE = "*filter"
 
@@ -44,24 +48,27 @@ class EbtablesSave:
     def __init__(self, namespace: Namespace, timeout: float, *, must_work: bool = False) -> None:
         """Begin to look. What keeps it from that is told by ``result``.
 
-        With ``must_work`` it is asked where there is nothing to print, too: who will need it learns now if it fails.
+        With ``must_work`` it is asked where there is nothing to print, too, unless it has answered this process before:
+        who will need it learns now if it fails.
         """
         self._namespace = namespace
         self._timeout = timeout
         self._running: RunningProgram | None = None
         self._problem: str | None = None
         self._has_tables = True
+        self._program = ("", 0, 0)
         try:
             program = find_program("ebtables-save")
             found = os.stat(program)
-            if _is_legacy(program, found.st_dev, found.st_ino):
+            self._program = (program, found.st_dev, found.st_ino)
+            if _is_legacy(*self._program):
                 self._problem = (
                     "this host's ebtables is the legacy one: select the nf_tables variant "
                     "(update-alternatives --config ebtables)"
                 )
                 return
             self._has_tables = namespace.call(has_bridge_tables)
-            if self._has_tables or must_work:
+            if self._has_tables or (must_work and self._program not in _tried):
                 self._running = self._start("ebtables-save", is_ahead=True)
         except (HostError, OSError) as error:
             self._problem = str(error)
@@ -109,6 +116,7 @@ class EbtablesSave:
         if not reply.ok:
             why = one_line(reply.stderr) or f"status {reply.rc}"
             return EbtablesAnswer(problem=f"the ebtables filter table of {self._namespace.path} cannot be read: {why}")
+        _tried.add(self._program)
         return EbtablesAnswer(save=reply.stdout, chains=self._chains() if hides_a_chain(reply.stdout) else None)
 
     def _is_plausible(self, answer: EbtablesAnswer) -> bool:
@@ -131,3 +139,9 @@ class EbtablesSave:
         inherited = self._namespace.inherited
         start = functools.partial(start_program, argv, namespace=None, stdin=None, timeout=self._timeout)
         return self._namespace.call(lambda: start(pass_fds=inherited, is_ahead=is_ahead))
+
+
+def close_begun(looking: Task[EbtablesSave]) -> None:
+    """Collect what was begun, if it could be."""
+    with suppress(HostError, *SHORTAGES):
+        looking.result().close()

@@ -16,7 +16,7 @@ from attrs import evolve
 
 from executor.errors import HostError
 from executor.netns.namespace import Namespace, is_of_the_host
-from executor.observe.ebtables import EbtablesSave
+from executor.observe.ebtables import EbtablesSave, close_begun
 from executor.observe.functions import read_conf, read_functions
 from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_qdiscs
 from executor.observe.makers import (
@@ -27,6 +27,7 @@ from executor.observe.makers import (
     read_neighbour_types,
     read_route_makers,
 )
+from executor.process.background import Task
 from executor.process.ip_batch import IpBatch
 from executor.process.result import CommandResult, is_interrupted, one_line
 from executor.process.run import start_program
@@ -76,22 +77,22 @@ class Observation:
         session: IpBatch,
         timeout: float,
         *,
-        rules: EbtablesSave | None = None,
+        rules: Task[EbtablesSave] | None = None,
         needs_rules: bool = False,
     ) -> None:
         """Begin to look; ``session`` is an open JSON one in ``namespace``, ``timeout`` seconds for a program.
 
-        ``rules`` is an ``ebtables-save`` that was started before, since when no rule has changed. With ``needs_rules``
+        ``rules`` is an ``ebtables-save`` that was begun before, since when no rule has changed. With ``needs_rules``
         it is started where there are none, too.
         """
         self._namespace = namespace
         self._session: IpBatch | None = session
         self._timeout = timeout
         self._rules = rules
-        self._rest: _Rest
+        self._inside: Task[_Rest] | None = None
         try:
             session.begin(*(question.split() for question in _QUESTIONS))
-            self._rest = namespace.call(lambda: self._look_inside(needs_rules))
+            self._inside = namespace.begin(lambda: self._look_inside(needs_rules))
         except BaseException:
             self.close()
             raise
@@ -104,7 +105,7 @@ class Observation:
         with self:
             found = self._read_network()
             assert self._rules is not None  # noqa: S101  it was begun
-            rules = self._rules.result()
+            rules = self._rules.result().result()
         return evolve(found, ebtables=read_rules(rules.save, rules.chains, rules.problem))
 
     def __enter__(self) -> Self:
@@ -118,20 +119,24 @@ class Observation:
         session, self._session = self._session, None
         if session is not None:
             session.abandon()
+        if self._inside is not None:
+            self._inside.wait()
         if self._rules is not None:
-            self._rules.close()
+            close_begun(self._rules)
 
     def _look_inside(self, needs_rules: bool) -> _Rest:  # noqa: FBT001
         """Have the rules looked at, and return what podwire reads itself; runs inside, while ``ip`` is at work."""
-        self._rules = self._rules or EbtablesSave(self._namespace, self._timeout, must_work=needs_rules)
+        if self._rules is None:
+            self._rules = Task(lambda: EbtablesSave(self._namespace, self._timeout, must_work=needs_rules))
+            self._rules.run()
         return _read_sysctls(), read_qdiscs(), read_netfilter_hooks(), read_address_makers(), read_groups()
 
     def _read_network(self) -> NamespaceFacts:
         """Return all but the rules, which another program tells meanwhile."""
-        session = self._session
-        assert session is not None  # noqa: S101  called once
-        sysctls, qdiscs, hooks, makers, groups = self._rest
+        session, inside = self._session, self._inside
+        assert session is not None and inside is not None  # noqa: S101, PT018  called once
         links, addresses, routes4, routes6, neighbours, proxies, policy = _answers(session, _QUESTIONS)
+        sysctls, qdiscs, hooks, makers, groups = inside.result()
         route_text = None
         if '"metrics"' in routes4 or '"metrics"' in routes6:
             routes4, routes6, route_text = _with_text(routes4, routes6, self._namespace, session, self._timeout)

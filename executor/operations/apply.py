@@ -13,8 +13,8 @@ from executor.errors import SHORTAGES, ExecutorError, HostError, RollbackIncompl
 from executor.netns.namespace import Namespace, boot_id
 from executor.observe.elsewhere import pci_devices
 from executor.operations.commit_confirm import start_watcher, to_be_confirmed
-from executor.operations.execution import check_programs
-from executor.operations.operation import Failure, Operation, open_operation
+from executor.operations.execution import Failure, check_programs
+from executor.operations.operation import Operation, open_operation
 from executor.operations.outcome import MEANWHILE, Outcome
 from executor.operations.plan import (
     beside,

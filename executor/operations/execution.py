@@ -8,18 +8,54 @@ from select import POLLIN, poll
 from typing import TypeVar
 
 from executor.errors import HostError
+from executor.netns.namespace import Namespace
 from executor.process.ip_batch import IpBatch
-from executor.process.result import CommandResult
+from executor.process.result import CommandResult, one_line
 from executor.process.run import RunningProgram, find_program
 from executor.taps.open import check_taps
+from planner.kinds.ebtables import RULES
 from planner.kinds.link import TAPS
 from planner.plan.render import Command
 from planner.text.frozen import frozen
 
 T = TypeVar("T")
 
+IP = "ip"
+
 # What looks whether the host has a feature that changes need (planner.kinds.kind.Kind.features).
 FEATURES: dict[str, Callable[[], None]] = {TAPS: check_taps}
+
+
+@frozen
+class Failure:
+    """Why an operation cannot go on, in one sentence."""
+
+    why: str
+
+
+def failure_of(command: Command, reply: CommandResult) -> Failure:
+    """Return what to say of a command that failed with ``reply``."""
+    said = one_line(reply.stderr or reply.stdout)
+    return Failure(f"{command.line} failed: {said or f'status {reply.rc}'}")
+
+
+def changes_rules(command: Command) -> bool:
+    """Say whether a command may change the rules of ebtables."""
+    return command.program != IP and (command.touches is None or RULES in command.touches)
+
+
+def refuse_strangers(command: Command, numbers: Mapping[str, int | None], namespace: Namespace) -> None:
+    """Raise HostError if a link that ``command`` names in ``namespace`` is not the one that had the name.
+
+    ``numbers`` are those of the links by name, as the look found them that the command follows from. Who renames a link
+    and makes another in the moment between this and the command is not noticed.
+    """
+    if command.netns != namespace.path:
+        return
+    for name in command.links:
+        seen, now = numbers.get(name), namespace.link_number(name)
+        if seen and now and seen != now:
+            raise HostError(f"{name} is another link now, it was renamed or replaced meanwhile: it is left alone")
 
 
 @frozen

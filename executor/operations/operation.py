@@ -6,47 +6,46 @@ import socket
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import chain
 
 from attrs import define, evolve, field
 
 from executor.clock import Instant
 from executor.errors import SHORTAGES, ExecutorError, HostError, Interrupted, TimedOut
 from executor.netns.namespace import Namespace
-from executor.observe.ebtables import EbtablesSave
+from executor.observe.ebtables import EbtablesSave, close_begun
 from executor.observe.observe import Observation
 from executor.operations.elsewhere import OtherNamespaces
-from executor.operations.execution import Execution, failed_execution, ip_execution, program_execution
+from executor.operations.execution import (
+    IP,
+    Execution,
+    Failure,
+    changes_rules,
+    failed_execution,
+    failure_of,
+    ip_execution,
+    program_execution,
+    refuse_strangers,
+)
 from executor.operations.ownership import own
-from executor.operations.scheduler import BESIDE, IP, Begin, End, lanes, run_scheduled
+from executor.operations.scheduler import BESIDE, Begin, End, lanes, run_scheduled
 from executor.operations.signals import StopRequest, interruptible, stop_requests
-from executor.process.background import Task, in_background
+from executor.process.background import Task, in_background, start_thread
 from executor.process.ip_batch import IpBatch
-from executor.process.result import CommandResult, one_line
-from executor.process.run import PrestartedProcess, RunningProgram, start_program
+from executor.process.prestarted import PrestartedPrograms
+from executor.process.result import CommandResult
+from executor.process.run import RunningProgram, start_program
 from executor.settings import Settings
 from executor.state.events import Event, Ran, Running
 from executor.state.journal import Journal
 from executor.state.record import WiringRecord
 from planner.facts.model import NamespaceFacts
-from planner.kinds.ebtables import RULES
 from planner.plan.plan import Plan, plan_to_json
 from planner.plan.render import Command
 from planner.text.document import Node
-from planner.text.frozen import frozen
 from planner.text.values import NetnsPath, PlanId
 
 # The exit status that timeout(1) gives to what it killed, and env(1) to what it could not run.
 _TIMED_OUT, _NOT_RUN = 124, 126
-# Where a program is to be started, and its words.
-_Key = tuple[NetnsPath | None, tuple[str, ...]]
-
-
-@frozen
-class Failure:
-    """Why an operation cannot go on, in one sentence."""
-
-    why: str
 
 
 @define(eq=False)
@@ -59,12 +58,14 @@ class Operation:
     journal: Journal
     stop: StopRequest
     _number: int = field(default=0, init=False)
+    _looking: Task[Observation] | None = field(default=None, init=False)
     _starting: Task[None] | None = field(default=None, init=False)
-    _ahead: Observation | None = field(default=None, init=False)
     _rules_ahead: Task[EbtablesSave] | None = field(default=None, init=False)
-    _ready: dict[_Key, deque[PrestartedProcess]] = field(factory=dict, init=False)
+    _prestarted: PrestartedPrograms = field(init=False)
     # For what need not wait for what the kernel takes its time over.
     _beside: IpBatch | None = field(default=None, init=False)
+    # The numbers of links by name, as the last look found them.
+    _numbers: Mapping[str, int | None] = field(factory=dict, init=False)
     others: OtherNamespaces = field(init=False)
     # While rolling back what an apply did: neither a journal that cannot be written nor a signal stops that.
     best_effort: bool = field(default=False, init=False)
@@ -74,6 +75,7 @@ class Operation:
 
     def __attrs_post_init__(self) -> None:
         self.others = OtherNamespaces(self.settings)
+        self._prestarted = PrestartedPrograms(self._namespace_of, self.settings.timeout)
 
     def enter_others(self, plan: Plan, *, may_be_gone: bool = False) -> None:
         """Open and lock the namespaces beside its own that ``plan`` has changes in.
@@ -90,19 +92,30 @@ class Operation:
         by ``observe``.
         """
         self.cancel_prefetch()
-        needs_rules = needs_rules or any(map(_changes_rules, commands))
-        self._starting = in_background(lambda: self._start_ahead(commands, needs_rules))
+        needs_rules = needs_rules or any(map(changes_rules, commands))
+        timeout = self.settings.timeout
+        looking = Task(lambda: Observation(self.namespace, self.session, timeout, needs_rules=needs_rules))
+        starting = Task(lambda: self._start_ahead(looking, commands))
+        start_thread(starting.run)
+        self._looking, self._starting = looking, starting
 
-    def _start_ahead(self, commands: Sequence[Command], needs_rules: bool) -> None:  # noqa: FBT001
-        self._ahead = Observation(self.namespace, self.session, self.settings.timeout, needs_rules=needs_rules)
-        for at, command in enumerate(commands):
-            if at == 0 or _changes_rules(command):  # the others have time while these are run
-                self._prestart(command)
+    def _start_ahead(self, looking: Task[Observation], commands: Sequence[Command]) -> None:
+        looking.run()
+        looking.result()
+        first = next((command for command in commands if command.program != IP), None)
+        for command in commands:
+            if command is first or changes_rules(command):  # the others have time while these are run
+                self._prestarted.start_for(command)
 
     def expect(self, programs: Iterable[tuple[str, ...]]) -> None:
         """Start programs that a plan for the namespace, which is being made, will likely have and give input to."""
         self.cancel_prefetch()
-        self._starting = in_background(lambda: self._await_input(self.namespace.path, *programs))
+
+        def start() -> None:
+            for argv in programs:
+                self._prestarted.start(self.namespace.path, argv)
+
+        self._starting = in_background(start)
 
     def cancel_prefetch(self, *, rules: bool = True) -> None:
         """Forget what was started for an ``observe`` that did not come, or would now see what is no longer so.
@@ -113,46 +126,39 @@ class Operation:
         if starting is not None:
             with suppress(HostError, *SHORTAGES):  # it is said when it is their turn
                 starting.result()
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.close()
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            with suppress(HostError, *SHORTAGES):
+                looking.result().close()
         if rules and self._rules_ahead is not None:
-            self._rules_ahead.result().close()
+            close_begun(self._rules_ahead)
             self._rules_ahead = None
-
-    def _prestart(self, command: Command) -> None:
-        """Start the program of ``command`` if it waits for its standard input, so that it need not be waited for.
-
-        It does nothing before it is its turn to get that.
-        """
-        if PrestartedProcess.takes(command.stdin):
-            self._await_input(command.netns, command.argv)
-
-    def _await_input(self, netns: NetnsPath | None, *programs: tuple[str, ...]) -> None:
-        for argv in programs:
-            started = PrestartedProcess(argv, namespace=self._namespace_of(netns), timeout=self.settings.timeout)
-            self._ready.setdefault((netns, argv), deque()).append(started)
 
     def close(self) -> None:
         """Let go of what was started for what did not come."""
         self.cancel_prefetch()
-        for started in chain.from_iterable(self._ready.values()):
-            started.close()
-        self._ready.clear()
+        self._prestarted.close()
         self._close_beside()
         self.others.close()
 
     def observe(self) -> NamespaceFacts:
         """Return what is in the namespace now, and in the others that were entered."""
+        looking, self._looking = self._looking, None
+        rules, self._rules_ahead = self._rules_ahead, None
+        look = looking.result() if looking else self._look(rules)
+        found = look.result()
+        names = {index: name for name, index in self._numbers.items()}
+        if any(names.get(link.index, link.name) != link.name for link in found.links):
+            self.session.close()  # an open ip goes on calling links as it met them
+            found = self._look().result()
+        self._numbers = {link.name: link.index for link in found.links}
         starting, self._starting = self._starting, None
         if starting is not None:
             starting.result()
-        looking, self._rules_ahead = self._rules_ahead, None
-        ahead, self._ahead = self._ahead, None
-        rules = looking.result() if looking else None
-        look = ahead or Observation(self.namespace, self.session, self.settings.timeout, rules=rules)
-        found = look.result()
         return evolve(found, elsewhere=self.others.observe()) if self.others else found
+
+    def _look(self, rules: Task[EbtablesSave] | None = None) -> Observation:
+        return Observation(self.namespace, self.session, self.settings.timeout, rules=rules)
 
     def emit(self, event: Event) -> None:
         """Tell everybody who listens, the journal first."""
@@ -172,6 +178,7 @@ class Operation:
 
         def begin(at: int, command: Command) -> Execution:
             self.stop.check()
+            refuse_strangers(command, self._numbers, self.namespace)
             return self._begin(first + at, command, lane[at])
 
         def end(at: int, command: Command, job: Execution) -> bool:
@@ -180,7 +187,7 @@ class Operation:
                 return False
             reply = self._end(first + at, command, job)
             if not reply.ok:
-                failures[at] = _failure(command, reply)
+                failures[at] = failure_of(command, reply)
             return reply.ok
 
         try:
@@ -223,7 +230,7 @@ class Operation:
         def end(at: int, command: Command, job: Execution) -> bool:
             reply = self._end(first + at, command, job)
             if not reply.ok:
-                failures[at] = _failure(command, reply)
+                failures[at] = failure_of(command, reply)
                 failed.update(command.changes)
                 stopped.update(command.changes if command.stops_at_failure else ())
             return True
@@ -238,9 +245,10 @@ class Operation:
 
         While others are waited for, programs are started that will get their input later.
         """
-        on_rules = {at for at, command in enumerate(commands) if _changes_rules(command)}
-        changes_rules = bool(on_rules)
-        later = deque(command for command in commands if command.program != IP and not _changes_rules(command))
+        on_rules = {at for at, command in enumerate(commands) if changes_rules(command)}
+        some_change_rules = bool(on_rules)
+        programs = (command for command in commands if command.program != IP and not changes_rules(command))
+        later = deque(self._prestarted.missing(programs))
 
         def begin_it(at: int, command: Command) -> Execution | None:
             if command.program != IP and command in later:
@@ -250,7 +258,7 @@ class Operation:
         def end_and_look(at: int, command: Command, job: Execution) -> bool:
             goes_on = end(at, command, job)
             on_rules.discard(at)
-            if goes_on and changes_rules and not on_rules and self._rules_ahead is None:
+            if goes_on and some_change_rules and not on_rules and self._rules_ahead is None:
                 with suppress(HostError):  # no more threads: they are looked at later
                     self._rules_ahead = EbtablesSave.begin(self.namespace, self.settings.timeout)
             return goes_on
@@ -258,9 +266,9 @@ class Operation:
         def start_next() -> None:
             if later:
                 with suppress(HostError, *SHORTAGES):  # it is said when it is its turn
-                    self._prestart(later.popleft())
+                    self._prestarted.start_for(later.popleft())
 
-        self.cancel_prefetch(rules=changes_rules)
+        self.cancel_prefetch(rules=some_change_rules)
         try:
             run_scheduled(commands, begin_it, end_and_look, awaited=awaited, idle=start_next)
         finally:
@@ -306,6 +314,7 @@ class Operation:
     def _begin(self, number: int, command: Command, lane: str) -> Execution:
         self.emit(Running(number, command))
         try:
+            refuse_strangers(command, self._numbers, self.namespace)
             session = self._session_of(command, lane) if command.program == IP else None
             return program_execution(self._start(command)) if session is None else ip_execution(session, command)
         except HostError as error:
@@ -347,14 +356,10 @@ class Operation:
         return other.namespace if other else None if netns is None else self.namespace
 
     def _start(self, command: Command) -> RunningProgram:
-        namespace, stdin = self._namespace_of(command.netns), command.stdin
-        ready = self._ready.get((command.netns, command.argv))
-        if ready and stdin and PrestartedProcess.takes(stdin):
-            return ready.popleft().feed(stdin)
-        return start_program(
+        return self._prestarted.feed(command) or start_program(
             command.argv,
-            namespace=namespace,
-            stdin=stdin,
+            namespace=self._namespace_of(command.netns),
+            stdin=command.stdin,
             timeout=self.settings.timeout,
             pass_fds=self.namespace.inherited,  # also on the host: it holds the lock with us
         )
@@ -388,12 +393,3 @@ def _locked(namespace: Namespace, timeout: float) -> Iterator[None]:
         with interruptible():
             stack.enter_context(namespace.lock(timeout))
         yield
-
-
-def _changes_rules(command: Command) -> bool:
-    return command.program != IP and (command.touches is None or RULES in command.touches)
-
-
-def _failure(command: Command, reply: CommandResult) -> Failure:
-    said = one_line(reply.stderr or reply.stdout)
-    return Failure(f"{command.line} failed: {said or f'status {reply.rc}'}")

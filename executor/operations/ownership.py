@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from attrs import evolve
 
@@ -53,9 +53,13 @@ def own(plan_id: PlanId, settings: Settings) -> Iterator[Settings]:
 
 def _require_descriptors() -> None:
     """Raise OSError if there are too few descriptors for an operation and its rollback, while nothing was changed."""
-    with ExitStack() as stack:
+    opened: list[int] = []
+    try:
         for _ in range(_DESCRIPTORS):
-            stack.callback(os.close, os.eventfd(0))
+            opened.append(os.eventfd(0))  # noqa: PERF401  closed if one cannot be opened
+    finally:
+        for fd in opened:
+            os.close(fd)
 
 
 def _name(plan_id: PlanId, store: StateStore) -> str:

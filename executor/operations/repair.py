@@ -10,8 +10,8 @@ from attrs import evolve
 from executor.errors import SHORTAGES, ExecutorError, NamespaceGone, RollbackIncomplete, RolledBack, shortage
 from executor.netns.namespace import boot_id
 from executor.operations.apply import refuse_unreadable, verify_applied
-from executor.operations.execution import check_programs
-from executor.operations.operation import Failure, Operation, open_operation
+from executor.operations.execution import Failure, check_programs
+from executor.operations.operation import Operation, open_operation
 from executor.operations.outcome import Outcome
 from executor.operations.plan import plan_of
 from executor.operations.rollback import left_to_restore, look

@@ -20,8 +20,8 @@ from executor.observe.elsewhere import open_elsewhere, with_elsewhere
 from executor.observe.late import LateWork, wait_for_routes
 from executor.observe.observe import observe_once
 from executor.operations.calico_gateway import give_back_gateway
-from executor.operations.execution import check_programs
-from executor.operations.operation import Failure, Operation, open_operation
+from executor.operations.execution import Failure, check_programs
+from executor.operations.operation import Operation, open_operation
 from executor.operations.outcome import GONE, MEANWHILE, Outcome
 from executor.operations.ownership import own
 from executor.operations.plan import beside, plan_of

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
 
-from executor.operations.execution import Execution, first_ended
+from executor.operations.execution import IP, Execution, first_ended
 from planner.plan.render import Command
 from planner.text.values import NetnsPath
 
@@ -20,7 +20,6 @@ Begin = Callable[[int, Command], Execution | None]
 # Collects the job of the command at a position, which has ended; says whether others are still to be begun.
 End = Callable[[int, Command, Execution], bool]
 
-IP = "ip"
 # The lane of what ``ip`` does behind something slow.
 BESIDE = "ip, beside"
 # So many commands of a lane are under way at most: whoever asks podwire to stop waits for all of them.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
-from select import PIPE_BUF
+from contextlib import ExitStack
 from typing import Self
 
 from executor.errors import TimedOut
@@ -15,7 +13,7 @@ from executor.process.memory_file import MOST_OUTPUT, MemoryFile, answered
 from executor.process.result import CommandResult
 from executor.process.spawn import ChildProcess, find_program, limit_output
 
-__all__ = ["PrestartedProcess", "RunningProgram", "find_program", "run_program", "start_program"]
+__all__ = ["RunningProgram", "find_program", "run_program", "start_program"]
 
 
 def run_program(
@@ -60,65 +58,6 @@ def start_program(
         files[0].close()
         on_failure.pop_all()
     return RunningProgram(child, argv, files[1], files[2], started=started, timeout=timeout, is_ahead=is_ahead)
-
-
-class PrestartedProcess:
-    """A program that was started ahead and waits for its standard input, which is all that it does anything for.
-
-    What a program costs is mostly its start: ``ebtables-restore`` takes 2.6 ms, and of these 0.6 from its input on. One
-    that gets none ends at once, having done nothing.
-    """
-
-    def __init__(self, argv: Sequence[str], *, namespace: Namespace | None, timeout: float) -> None:
-        """Start ``argv``. Raises HostError if it is not installed or cannot be started."""
-        self._argv = tuple(argv)
-        self._timeout = timeout
-        self._is_fed = False
-        self._child: ChildProcess | None = None
-        with ExitStack() as afterwards, ExitStack() as on_failure:
-            child_in, self._input = os.pipe2(os.O_CLOEXEC)
-            afterwards.callback(os.close, child_in)
-            on_failure.callback(self._end_input)
-            self._stdout = on_failure.enter_context(MemoryFile("stdout"))
-            self._stderr = on_failure.enter_context(MemoryFile("stderr"))
-            streams = (child_in, self._stdout.fd, self._stderr.fd)
-            self._child = ChildProcess.start(argv, namespace=namespace, streams=streams, is_ahead=True)
-            limit_output(self._child.pid, MOST_OUTPUT)
-            on_failure.pop_all()
-
-    @staticmethod
-    def takes(stdin: str | None) -> bool:
-        """Say whether a program can be started ahead for this input: there is some, and a pipe takes it whole."""
-        return stdin is not None and 0 < len(stdin.encode()) <= PIPE_BUF
-
-    def feed(self, stdin: str) -> RunningProgram:
-        """Give the program its input, which it ``takes``, and return it running. To be called once."""
-        child, self._child = self._child, None
-        assert child is not None  # noqa: S101  neither fed nor closed before
-        self._is_fed = True  # its output is the running program's
-        running = RunningProgram(
-            child, self._argv, self._stdout, self._stderr, started=time.monotonic(), timeout=self._timeout
-        )
-        child.raise_priority()
-        with suppress(BrokenPipeError):  # it has ended: the result will say why
-            os.write(self._input, stdin.encode())
-        self._end_input()
-        return running
-
-    def close(self) -> None:
-        """Let a program go that was given nothing; a second time, or after ``feed``, does nothing."""
-        child, self._child = self._child, None
-        self._end_input()
-        if child is not None:
-            child.kill()
-        if not self._is_fed:
-            self._stdout.close()
-            self._stderr.close()
-
-    def _end_input(self) -> None:
-        fd, self._input = self._input, -1
-        if fd >= 0:
-            os.close(fd)
 
 
 class RunningProgram:

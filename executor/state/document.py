@@ -92,11 +92,18 @@ class AtomicWrite:
     """
 
     def __init__(
-        self, path: Path, document: Callable[[], str], *, most: int = MAX_BYTES, what: str | None = None
+        self,
+        path: Path,
+        document: Callable[[], str],
+        *,
+        most: int = MAX_BYTES,
+        what: str | None = None,
+        is_synced: bool = True,
     ) -> None:
         """Take what is to be written, called ``what`` in messages (default: the path).
 
-        More than ``most`` bytes are refused: nobody would read them again.
+        More than ``most`` bytes are refused: nobody would read them again. What is not ``is_synced`` may be cut off
+        after a crash of the machine.
         """
         self._path = path
         self._document = document
@@ -105,6 +112,7 @@ class AtomicWrite:
         # Not to be guessed: the folder of a plan may be one in which others can make files.
         self._beside = path.with_name(f".{path.name}.{os.getpid()}.{int.from_bytes(os.urandom(6))}")
         self._written = False
+        self._is_synced = is_synced
 
     def text(self) -> str:
         """Return the document."""
@@ -125,7 +133,8 @@ class AtomicWrite:
             with open(fd, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(fd)
+                if self._is_synced:
+                    os.fsync(fd)
 
     def commit(self) -> None:
         """Put the document in the file's place, whole; ``write`` it if that was not done. Raises HostError."""
@@ -135,7 +144,7 @@ class AtomicWrite:
             is_new = not self._path.exists()
             self._beside.replace(self._path)
             self._written = False
-            if is_new:  # else a crash of the machine may bring back what was there, whole as well
+            if is_new and self._is_synced:  # else a crash of the machine may bring back what was there, whole as well
                 _sync(self._path.parent)
 
     def __enter__(self) -> Self:

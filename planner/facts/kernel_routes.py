@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Iterator
 from ipaddress import ip_network
 
@@ -17,6 +18,11 @@ NO_PREFIX_ROUTE = Keyword("noprefixroute")
 _IPV6_METRIC = 256
 _EVERYBODY = 2**32 - 1
 _POINT_TO_POINT = 31
+_MULTICAST = ip_network("ff00::/8")
+_REMEMBERED = 4096
+
+# The network of an address alone; each is wanted several times a look, and is made by way of text.
+_network_of = functools.lru_cache(_REMEMBERED)(ip_network)
 
 
 def prefix_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
@@ -31,7 +37,7 @@ def prefix_routes(address: Address, state: AddressState) -> tuple[Route, ...]:
         return () if is_silent else _ipv4_routes(address, state)
     prefixes: list[IpNetwork] = [] if is_silent else [address.address.network]
     if address.peer is not None:
-        prefixes.append(ip_network(address.peer))
+        prefixes.append(_network_of(address.peer))
     metric = state.metric or _IPV6_METRIC
     return tuple(
         Route(dst=prefix, nexthops=(NextHop(dev=address.link),), protocol=KERNEL, metric=metric) for prefix in prefixes
@@ -62,12 +68,12 @@ def local_routes(address: Address, primary: Address, state: AddressState) -> tup
     ``primary`` is the first address of its subnet, whose routes these are.
     """
     source = primary.address.ip
-    own = _local(ip_network(address.address.ip), "local", "host", address.link, source)
+    own = _local(_network_of(address.address.ip), "local", "host", address.link, source)
     broadcasts = dict.fromkeys(ip for ip in (state.broadcast,) if ip is not None and int(ip) != _EVERYBODY)
     subnet = address.subnet
     if address == primary and subnet.prefixlen < _POINT_TO_POINT and int(subnet.network_address) >> 24:
         broadcasts[subnet.broadcast_address] = None
-    return (own, *(_local(ip_network(ip), "broadcast", "link", address.link, source) for ip in broadcasts))
+    return (own, *(_local(_network_of(ip), "broadcast", "link", address.link, source) for ip in broadcasts))
 
 
 def _local(dst: IpNetwork, kind: str, scope: str, link: InterfaceName, source: IpAddress) -> Route:
@@ -88,16 +94,15 @@ def ipv6_local_routes(address: Address) -> tuple[Route, ...]:
     That to all routers of a subnet only if the namespace forwards (addrconf.c, __ipv6_ifa_notify).
     """
     hops = (NextHop(dev=address.link),)
-    own, subnet = ip_network(address.address.ip), ip_network(address.address.network.network_address)
+    own, subnet = _network_of(address.address.ip), _network_of(address.address.network.network_address)
     entry = Route(own, hops, type=Keyword("local"), table=LOCAL_TABLE, protocol=KERNEL, metric=0)
     return entry, evolve(entry, dst=subnet, type=Keyword("anycast"))
 
 
 def multicast_route(link: InterfaceName) -> Route:
     """Return the entry of the local table that every link with IPv6 has while it is up (addrconf_add_mroute)."""
-    everybody = ip_network("ff00::/8")
     hops = (NextHop(dev=link),)
-    return Route(everybody, hops, type=Keyword("multicast"), table=LOCAL_TABLE, protocol=KERNEL, metric=_IPV6_METRIC)
+    return Route(_MULTICAST, hops, type=Keyword("multicast"), table=LOCAL_TABLE, protocol=KERNEL, metric=_IPV6_METRIC)
 
 
 def explicit_routes(facts: NamespaceFacts) -> tuple[RouteFact, ...]:
@@ -142,7 +147,7 @@ def _local_of_all(addresses: Iterable[AddressFact]) -> Iterator[Route]:
     for fact, primary in _with_primaries(addresses):
         if fact.resource.address.version == 4:
             yield from local_routes(fact.resource, primary, fact.state)
-            network = ip_network(fact.resource.subnet.network_address)
+            network = _network_of(fact.resource.subnet.network_address)
             yield _local(network, "broadcast", "link", fact.resource.link, primary.address.ip)
 
 
@@ -165,7 +170,7 @@ def comes_late(route: Route, address: Address) -> bool:
     """
     if route.dst.version != 6:
         return False
-    is_to_peer = address.peer is not None and route.dst == ip_network(address.peer)
+    is_to_peer = address.peer is not None and route.dst == _network_of(address.peer)
     return is_to_peer or (route.table == LOCAL_TABLE and route.type == "local")
 
 
@@ -185,7 +190,7 @@ def absent_prefixes(
             continue
         expected = [route for route in prefix_routes(address, fact.state) if not comes_late(route, address)]
         absent = tuple(route.dst for route in expected if route not in routes)
-        found.append(evolve(fact, state=evolve(fact.state, absent_routes=absent)))
+        found.append(evolve(fact, state=evolve(fact.state, absent_routes=absent)) if absent else fact)
     return tuple(found)
 
 

@@ -6,6 +6,7 @@ fib_check_nh_v4_gw). What can be said against it beforehand is left out; what po
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
@@ -61,8 +62,17 @@ USUAL = tuple(PolicyRule(at, Keyword(table)) for at, table in ((0, "local"), (32
 
 def read_policy(answer: str) -> tuple[PolicyRule, ...]:
     """Return the IPv4 rules in the answer of ``ip -j rule show``, in their order; none if they are the usual ones."""
+    return _read_again(answer) if len(answer) <= _SHORT else _read(answer)
+
+
+def _read(answer: str) -> tuple[PolicyRule, ...]:
     found = tuple(rule for node in each_object(answer, "ip rule") if (rule := _rule(node)) is not None)
     return () if found == USUAL else found
+
+
+# Nearly every namespace answers the same, and each look asks.
+_SHORT = 1024
+_read_again = functools.lru_cache(16)(_read)
 
 
 def asked(rules: tuple[PolicyRule, ...], gateway: IpAddress, link: str) -> Iterator[PolicyRule]:
