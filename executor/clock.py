@@ -47,7 +47,7 @@ def uptime() -> float:
 def _offset() -> float:
     """Return what is added to the uptime of the machine where we run (time_namespaces(7)), in seconds."""
     with suppress(OSError, ValueError):  # a kernel without time namespaces
-        for line in Path("/proc/self/timens_offsets").read_text(encoding="ascii").splitlines():
+        for line in Path("/proc/self/timens_offsets").read_text(encoding="utf-8").splitlines():
             clock, seconds, nanoseconds = line.split()
             if clock in ("boottime", "7"):
                 return int(seconds) + int(nanoseconds) / 1e9

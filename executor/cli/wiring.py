@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import grp
-import pwd
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -164,6 +162,9 @@ def _owner(text: str | None, *, is_elsewhere: bool) -> tuple[int | None, int | N
     """Return the numbers of USER[:GROUP]; names are those of this machine, so not for a plan for another."""
     if text is None:
         return None, None
+    import grp  # noqa: PLC0415  most taps are root's
+    import pwd  # noqa: PLC0415
+
     user, colon, group = text.partition(":")
     if is_elsewhere and not f"{user}{group}".isdecimal():
         raise InvalidInput("--tap-owner: with --facts it takes numbers, since another machine has users of its own")

@@ -74,7 +74,7 @@ def _sees_every_namespace() -> bool:
     """Say whether we are root of the whole machine: from anybody less the kernel hides the namespaces of others."""
     if Path("/proc/self/ns/user").readlink().name != _FIRST_USER_NAMESPACE:
         return False
-    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines():
         key, _, value = line.partition(":")
         if key == "CapEff":
             return bool(int(value, 16) >> _CAP_SYS_ADMIN & 1)

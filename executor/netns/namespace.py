@@ -6,12 +6,12 @@ whatever happens to the path meanwhile; and with that of the lock, so that they 
 
 from __future__ import annotations
 
+import _socket
 import _thread
 import ctypes
 import errno
 import fcntl
 import os
-import socket
 import stat
 import struct
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ _FIRST = 0xEFFF_FFF9
 @cache
 def boot_id() -> str:
     """Return the id of this boot of the machine, a UUID (random(4)): cookies are unique within one boot only."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
 class Namespace:
@@ -61,7 +61,7 @@ class Namespace:
         self.cookie = cookie
         self._lock: LockFile | None = None
         # A socket inside, of which questions can be asked from anywhere.
-        self._socket: socket.socket | None = None
+        self._socket: _socket.socket | None = None
         # The threads that are inside.
         self._inside: set[int] = set()
 
@@ -78,7 +78,7 @@ class Namespace:
         """Return the namespace that ``fd`` has open, which is the returned one's from now on. Raises HostError."""
         namespace = cls(path, fd, cookie=0)
         try:
-            namespace._socket = namespace.call(lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            namespace._socket = namespace.call(lambda: _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM))
             namespace.cookie = _cookie_of(namespace._socket)
         except BaseException:
             namespace.close()
@@ -225,9 +225,9 @@ def _not_a_namespace(path: NetnsPath) -> HostError:
     return HostError(f"{path} is not a network namespace")
 
 
-def _cookie_of(inside: socket.socket) -> int:
+def _cookie_of(inside: _socket.socket) -> int:
     try:
-        packed = inside.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+        packed = inside.getsockopt(_socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
     except OSError as error:
         raise HostError(f"the kernel does not tell namespaces apart ({error.strerror}): Linux 5.14 does") from None
     cookie: int = struct.unpack("=Q", packed)[0]

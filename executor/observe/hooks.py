@@ -6,7 +6,7 @@ if there is a qdisc that can have filters.
 
 from __future__ import annotations
 
-import socket
+import _socket
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -51,7 +51,7 @@ def read_qdiscs() -> tuple[ResourceFact, ...]:
         if kind in (b"ingress", b"clsact"):
             index = _TCMSG.unpack_from(body)[2]
             try:
-                name = InterfaceName(socket.if_indextoname(index))
+                name = InterfaceName(_socket.if_indextoname(index))
                 found.append(ResourceFact(IngressQdisc(name), QdiscState(Keyword(kind.decode()))))
             except (OSError, ValueError):  # it went meanwhile, or has a name that podwire never touches
                 continue

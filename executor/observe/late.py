@@ -7,13 +7,13 @@ meanwhile, and never leaves that again. And it makes the address's local entry, 
 
 from __future__ import annotations
 
+import _socket
 import fcntl
-import socket
 import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from executor.netns.namespace import Namespace
@@ -118,7 +118,7 @@ def _local_and_direct_routes() -> set[tuple[str, str, str]]:
 
 def _enters_groups(link: str) -> bool:
     """Say whether a link is up and uses neighbour discovery (netdevice(7))."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket, suppress(OSError):  # it may be gone
+    with closing(_socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)) as any_socket, suppress(OSError):  # it is gone
         answer = fcntl.ioctl(any_socket, _GET_FLAGS, _IFREQ.pack(link.encode(), 0))
         flags: int = _IFREQ.unpack(answer)[1]
         return flags & (_UP | _NO_ARP) == _UP
@@ -128,5 +128,5 @@ def _enters_groups(link: str) -> bool:
 def _rows(table: Path) -> list[list[str]]:
     """Return the words of each line of a table of the kernel's; none if it has no IPv6."""
     with suppress(OSError):
-        return [line.split() for line in table.read_text("ascii", "replace").splitlines()]
+        return [line.split() for line in table.read_text("utf-8", "replace").splitlines()]
     return []

@@ -5,9 +5,9 @@ To be called on a thread inside the namespace.
 
 from __future__ import annotations
 
+import _socket
 import os
 import re
-import socket
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -35,11 +35,11 @@ def read_address_makers() -> AddressMakers | None:
     if version is None or tuple(map(int, version.groups())) < _SINCE:
         return None
     found = {}
-    for body in dump(socket.NETLINK_ROUTE, _GET_ADDRESS, _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
+    for body in dump(_socket.NETLINK_ROUTE, _GET_ADDRESS, _IFADDRMSG.pack(_socket.AF_UNSPEC, 0, 0, 0, 0)):
         given = dict(attributes(body[_IFADDRMSG.size :]))
         if _PROTO in given:
             family, length, _, _, index = _IFADDRMSG.unpack_from(body)
-            address = socket.inet_ntop(family, given.get(_LOCAL, given.get(_ADDRESS, b"")))
+            address = _socket.inet_ntop(family, given.get(_LOCAL, given.get(_ADDRESS, b"")))
             found[index, f"{address}/{length}"] = given[_PROTO][0]
     return found
 
@@ -58,18 +58,18 @@ def _of_links(setting: str) -> dict[str, str]:
     found = {}
     for path in _CONF.glob(f"*/{setting}"):
         with suppress(OSError):  # a link may go meanwhile
-            found[path.parent.name] = path.read_text("ascii").strip()
+            found[path.parent.name] = path.read_text("utf-8").strip()
     return found
 
 
 def read_neighbour_types() -> NeighbourTypes:
     """Return the type of each IPv4 neighbour's address, by the link's index and the address (``ndm_type``)."""
     found = {}
-    for body in dump(socket.NETLINK_ROUTE, _GET_NEIGHBOUR, _NDMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0)):
+    for body in dump(_socket.NETLINK_ROUTE, _GET_NEIGHBOUR, _NDMSG.pack(_socket.AF_INET, 0, 0, 0, 0, 0, 0)):
         _, _, _, index, _, _, kind = _NDMSG.unpack_from(body)
         address = dict(attributes(body[_NDMSG.size :])).get(_DST)
         if address is not None:
-            found[index, socket.inet_ntop(socket.AF_INET, address)] = kind
+            found[index, _socket.inet_ntop(_socket.AF_INET, address)] = kind
     return found
 
 
@@ -85,6 +85,6 @@ def read_groups() -> str | None:
 
 def _read(name: str) -> str | None:
     try:
-        return (_NET / name).read_text("ascii", "replace")
+        return (_NET / name).read_text("utf-8", "replace")
     except OSError:
         return None

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import grp
 import json
 import os
-import pwd
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -304,6 +302,9 @@ def _numeric_owners(links: str) -> str:
     """Return the links with the owners of taps as numbers: ``ip`` prints the names that this host has for them."""
     if '"user"' not in links and '"group":' not in links:
         return links
+    import grp  # noqa: PLC0415  most pods have no tap yet
+    import pwd  # noqa: PLC0415
+
     try:
         found = json.loads(links, strict=False)
     except ValueError:

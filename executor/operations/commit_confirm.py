@@ -7,8 +7,7 @@ terminal and the podwire that applied. It knows the wiring that it watches by a 
 from __future__ import annotations
 
 import json
-import secrets
-import subprocess
+import os
 import sys
 import time
 from contextlib import suppress
@@ -48,7 +47,7 @@ def to_be_confirmed(entry: WiringRecord, seconds: float) -> WiringRecord:
     """Return the entry of a wiring that is to be confirmed within ``seconds`` from now."""
     now = Instant.now()
     uptime = None if now.uptime is None else now.uptime + seconds
-    token = secrets.token_hex(16)  # a name for this one wiring
+    token = os.urandom(16).hex()  # a name for this one wiring
     return entry._replace(confirm_by=now.wall + seconds, confirm_uptime=uptime, confirm_token=token)
 
 
@@ -65,6 +64,8 @@ def start_watcher(entry: WiringRecord, seconds: float, settings: Settings) -> No
         "state_dir": str(settings.store.directory),
         "timeout": settings.timeout,
     }
+    import subprocess  # noqa: PLC0415  most changes are not to be confirmed
+
     hand_on()
     try:
         subprocess.run(  # noqa: S603  our own interpreter, and nothing of the user's but a validated id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import _socket
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -296,7 +296,7 @@ class Operation:
             netns=self.namespace.path,
             cookie=self.namespace.cookie,
             inode=self.namespace.inode,
-            links={name: index for index, name in self.namespace.call(socket.if_nameindex)},
+            links={name: index for index, name in self.namespace.call(_socket.if_nameindex)},
             boot_id=now.boot_id,
             status=status,
             applied_at=now.wall,

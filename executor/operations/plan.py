@@ -10,7 +10,6 @@ from executor.observe.elsewhere import with_elsewhere, with_functions
 from executor.observe.observe import observe_once
 from executor.settings import Settings
 from executor.state.record import WIRED, WiringRecord
-from executor.state.status import refuse_lost
 from planner.cni.result import CniResult
 from planner.errors import PodwireError, Refused
 from planner.facts.model import NamespaceFacts
@@ -64,6 +63,8 @@ def plan_observed(
         )
     except Refused:
         if plan_id not in settings.store.ids():
+            from executor.state.status import refuse_lost  # noqa: PLC0415  most are refused for something else
+
             refuse_lost(plan_id, settings.store)
         raise
 

@@ -5,16 +5,20 @@ Source: Documentation/networking/tuntap.rst and <linux/if_tun.h> of the kernel.
 
 from __future__ import annotations
 
+import _socket
 import errno
 import fcntl
 import os
-import socket
 import struct
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from executor.errors import HostError
 from executor.netns.namespace import Namespace
 from planner.text.values import InterfaceName
+
+if TYPE_CHECKING:
+    from socket import socket
 
 _DEVICE = "/dev/net/tun"
 _TUNSETIFF = 0x400454CA
@@ -78,9 +82,11 @@ def check_taps() -> None:
         ) from None
 
 
-def send_descriptors(receiver: socket.socket, fds: Sequence[int]) -> None:
+def send_descriptors(receiver: socket, fds: Sequence[int]) -> None:
     """Hand open descriptors to the process at the other end of a unix socket, with one byte of data (SCM_RIGHTS)."""
-    socket.send_fds(receiver, [b"\0"], list(fds))
+    from socket import send_fds  # noqa: PLC0415  an apply checks its taps, and hands none over
+
+    send_fds(receiver, [b"\0"], list(fds))
 
 
 def _open_queues(name: InterfaceName, flags: int, queues: int) -> tuple[int, ...]:
@@ -101,7 +107,7 @@ def _open_queues(name: InterfaceName, flags: int, queues: int) -> tuple[int, ...
 def _must_exist(name: InterfaceName) -> None:
     # TUNSETIFF makes what is not there.
     try:
-        socket.if_nametoindex(name)
+        _socket.if_nametoindex(name)
     except OSError:
         raise _no_tap(name) from None
 

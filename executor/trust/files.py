@@ -77,9 +77,9 @@ def _is_of(found: os.stat_result) -> bool:
 @cache
 def _outside() -> int | None:
     """Return who root of the machine is shown as in a user namespace that has no number for it, None outside of any."""
-    if Path("/proc/self/uid_map").read_text(encoding="ascii").split() == _EVERY_USER:
+    if Path("/proc/self/uid_map").read_text(encoding="utf-8").split() == _EVERY_USER:
         return None
-    return int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))
+    return int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="utf-8"))
 
 
 @contextmanager
