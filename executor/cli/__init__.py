@@ -13,10 +13,13 @@ from executor.version import __version__
 
 # The exit status for bad input and refusals; the others are in executor.cli.exit_status.
 _REFUSED = 1
+_MANY_OBJECTS = 200_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run podwire with ``argv`` (default: the process's own) and return its exit status. It never raises."""
+    # Nothing that is loaded is garbage: a command is over before anybody looks for that, unless it goes on for long.
+    gc.set_threshold(_MANY_OBJECTS)
     words = sys.argv[1:] if argv is None else list(argv)
     if argv is None:
         # At its end the interpreter would look through all there is for cycles: a tenth of the time of a command.

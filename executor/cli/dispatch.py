@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import signal
 
@@ -15,15 +14,11 @@ from executor.errors import SHORTAGES, HostError, Interrupted, shortage
 from planner.errors import PodwireError
 from planner.text.values import shown_path
 
-_MANY_OBJECTS = 200_000
-
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that ``arguments`` name and return its exit status. Raises OutputLost."""
     # Whoever started podwire may ignore it, and then nobody would learn how a program of ours ended (waitpid(2)).
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # Nothing that is loaded is garbage: a command is over before anybody looks for that, unless it goes on for long.
-    gc.set_threshold(_MANY_OBJECTS)
     command = module_of(arguments.command)
     try:
         status: int = command.run(arguments)

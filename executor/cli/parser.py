@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 
@@ -15,6 +16,7 @@ from executor.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing itself would be a tenth of the time that --help takes
+    from collections.abc import Callable
     from typing import NoReturn
 
     from _typeshed import SupportsWrite
@@ -189,7 +191,8 @@ def _too_early(argv: list[str]) -> _UsageError:
 
 def _parser(wanted: str | None) -> _Parser:
     """Return the parser of one command, or of --help and --version, which list the commands."""
-    parser = _Parser(prog="podwire", description=DESCRIPTION, epilog=EXIT, formatter_class=_layout, allow_abbrev=False)
+    layout = _layout()
+    parser = _Parser(prog="podwire", description=DESCRIPTION, epilog=EXIT, formatter_class=layout, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"podwire {__version__}", help="print the version")
     kind = _Listed if wanted is None else _Parser
     commands = parser.add_subparsers(
@@ -200,14 +203,15 @@ def _parser(wanted: str | None) -> _Parser:
             commands.add_parser(name, help=text)
         return parser
     text = (COMMANDS | HIDDEN)[wanted]
-    command = commands.add_parser(wanted, formatter_class=_layout, allow_abbrev=False)
+    command = commands.add_parser(wanted, formatter_class=layout, allow_abbrev=False)
     command.description, command.epilog = f"{text[:1].upper()}{text[1:]}.", _epilog(example_of(wanted))
     module_of(wanted).add_options(command)
     return parser
 
 
-def _layout(prog: str) -> argparse.HelpFormatter:
-    return argparse.RawDescriptionHelpFormatter(prog, width=min(_terminal_width(), _WIDEST) - 2)
+def _layout() -> Callable[..., argparse.HelpFormatter]:
+    """Return what lays help out; argparse makes one for each option, so the terminal is asked for its width once."""
+    return partial(argparse.RawDescriptionHelpFormatter, width=min(_terminal_width(), _WIDEST) - 2)
 
 
 def _terminal_width() -> int:

@@ -17,8 +17,6 @@ from executor.process.result import is_interrupted, one_line
 from executor.process.run import run_program
 from planner.facts.hooks import NetfilterHook
 from planner.facts.model import ResourceFact
-from planner.facts.tc import read_filters
-from planner.kinds.qdisc import IngressQdisc, QdiscState
 from planner.text.values import InterfaceName, Keyword
 
 _NETLINK_ROUTE, _NETLINK_NETFILTER = 0, 12
@@ -49,6 +47,8 @@ def read_qdiscs() -> tuple[ResourceFact, ...]:
     for body in dump(_NETLINK_ROUTE, _GET_QDISC, _TCMSG.pack(0, 0, 0, 0, 0, 0)):
         kind = dict(attributes(body[_TCMSG.size :])).get(_TCA_KIND, b"").rstrip(b"\0")
         if kind in (b"ingress", b"clsact"):
+            from planner.kinds.qdisc import IngressQdisc, QdiscState  # noqa: PLC0415  most pods have none
+
             index = _TCMSG.unpack_from(body)[2]
             try:
                 name = InterfaceName(_socket.if_indextoname(index))
@@ -130,6 +130,8 @@ def read_all_filters(qdiscs: Sequence[ResourceFact], namespace: Namespace, timeo
 
 
 def _filters(link: InterfaceName, direction: Keyword, namespace: Namespace, timeout: float) -> tuple[ResourceFact, ...]:
+    from planner.facts.tc import read_filters  # noqa: PLC0415  see above
+
     argv = ("tc", "-j", "filter", "show", "dev", link, direction)
     for _ in range(_TRIES):
         answer = run_program(argv, namespace=namespace, stdin=None, timeout=timeout)

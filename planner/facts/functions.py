@@ -9,7 +9,7 @@ from typing import TypeVar
 from attrs import evolve
 
 from planner.facts.model import FunctionFact, LinkFact
-from planner.kinds.vf_link import ConfValue
+from planner.kinds.sysctl import ConfValue
 from planner.kinds.vf_setting import VfSettingState
 from planner.text.document import Node
 from planner.text.values import InterfaceName, Keyword, MacAddress, PciAddress, SysctlValue

@@ -21,8 +21,7 @@ from planner.kinds.kind import Resource, State, canonical, kind_of, resource_fro
 from planner.kinds.link import BridgeDevice, TapDevice
 from planner.kinds.neighbour import Neighbour, NeighbourState
 from planner.kinds.route import Route, RouteState
-from planner.kinds.sysctl import LinkSysctl
-from planner.kinds.vf_link import ConfValue
+from planner.kinds.sysctl import ConfValue, LinkSysctl
 from planner.kinds.vf_setting import VfSettingState
 from planner.text.codec import from_json, read_with, to_json
 from planner.text.document import Node
@@ -181,7 +180,7 @@ def _elsewhere(node: Node) -> Elsewhere:
 read_with(Elsewhere, _elsewhere)
 
 
-@frozen
+@frozen(slots=False)  # with slots, attrs takes as long for what is cached as to make two classes
 class NamespaceFacts:
     """Everything that planning looks at. ``observed_at`` is seconds since the epoch, for lifetimes that run.
 

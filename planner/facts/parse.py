@@ -38,7 +38,7 @@ from planner.facts.ports import with_entries
 from planner.facts.rules import read_policy
 from planner.kinds.address import Address, AddressState
 from planner.kinds.ebtables import EbtablesFacts
-from planner.kinds.kind import kinds
+from planner.kinds.kind import readers
 from planner.kinds.sysctl import LinkSysctl
 from planner.text.document import Node
 from planner.text.frozen import frozen
@@ -131,7 +131,7 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
         neighbours=with_types(neighbours, answers.neighbour_types, indexes, routes),
         ebtables=read_rules(answers.ebtables_save, answers.nft_chains, answers.ebtables_problem),
         sysctls=tuple(_settings(answers.sysctls)),
-        others=tuple(ResourceFact(resource, state) for kind in kinds() for resource, state in kind.read(answers)),
+        others=tuple(ResourceFact(resource, state) for read in readers() for resource, state in read(answers)),
         observed_at=answers.observed_at,
         opaque=tuple(dict.fromkeys(readable.opaque)),
         functions=read_functions(answers.functions, link_nodes),

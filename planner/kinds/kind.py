@@ -201,13 +201,22 @@ def kind_of(resource: Resource) -> Kind:
 
 def kinds() -> Sequence[Kind]:
     """Return all kinds."""
+    from planner.kinds import load_all  # noqa: PLC0415  whoever has resources has loaded their kinds
+
+    load_all()
     return tuple(_REGISTRY.by_name.values())
+
+
+def readers() -> Iterable[Callable[[Any], Iterable[tuple[Resource, State]]]]:
+    """Return the readers of the kinds that have one."""
+    return tuple(kind.read for kind in _REGISTRY.by_name.values() if kind.read is not _no_read)
 
 
 def resource_from_json(node: Node) -> Resource:
     """Return the resource that ``node`` holds. Raises InvalidInput if it is of no known kind, or malformed."""
     tag = node.field("kind")
-    kind = _REGISTRY.by_name.get(tag.text())
+    name = tag.text()
+    kind = _REGISTRY.by_name.get(name) or next((each for each in kinds() if each.name == name), None)
     if kind is None:
         raise tag.error(f"one of {', '.join(sorted(_REGISTRY.by_name))} is wanted, not {shown(tag.value)}")
     return from_json(kind.resource, node)

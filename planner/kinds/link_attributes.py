@@ -15,6 +15,13 @@ from planner.text.values import LOOPBACK, InterfaceName, Keyword, MacAddress
 
 
 @frozen
+class _OfLink:
+    """What a link has one of. Its kind is that of the class, and attrs has only this one to make."""
+
+    link: InterfaceName
+
+
+@frozen
 class MacState:
     """A MAC address; ``via_down`` says that the driver only takes another one while the link is down."""
 
@@ -22,12 +29,11 @@ class MacState:
     via_down: bool = False
 
 
-@frozen
-class Mac:
+class Mac(_OfLink):
     """The MAC of a link that was there before. ``ip link set dev eth0 address MAC`` (ip-link(8))."""
 
+    __slots__ = ()
     TAG: ClassVar = {"kind": "mac"}
-    link: InterfaceName
 
     def __str__(self) -> str:
         return f"MAC of {self.link}"
@@ -40,12 +46,11 @@ class MasterState:
     master: InterfaceName | None
 
 
-@frozen
-class Master:
+class Master(_OfLink):
     """The master of a link that was there before. ``ip link set dev eth0 master br0`` (ip-link(8))."""
 
+    __slots__ = ()
     TAG: ClassVar = {"kind": "master"}
-    link: InterfaceName
 
     def __str__(self) -> str:
         return f"master of {self.link}"
@@ -62,12 +67,11 @@ class AdminState:
     ipv6_mtu: int | None = None
 
 
-@frozen
-class Admin:
+class Admin(_OfLink):
     """Up or down, of a link that was there before. ``ip link set dev eth0 up`` (ip-link(8))."""
 
+    __slots__ = ()
     TAG: ClassVar = {"kind": "admin"}
-    link: InterfaceName
 
     def __str__(self) -> str:
         return f"up or down of {self.link}"
@@ -80,12 +84,11 @@ class AddrGenModeState:
     mode: Keyword
 
 
-@frozen
-class AddrGenMode:
+class AddrGenMode(_OfLink):
     """IPv6 address generation of a link. ``ip link set dev eth0 addrgenmode none`` (ip-link(8))."""
 
+    __slots__ = ()
     TAG: ClassVar = {"kind": "addrgenmode"}
-    link: InterfaceName
 
     def __str__(self) -> str:
         return f"address generation of {self.link}"
@@ -98,12 +101,11 @@ class QueueLengthState:
     length: int
 
 
-@frozen
-class QueueLength:
+class QueueLength(_OfLink):
     """The length of a link's transmit queue. ``ip link set dev eth0 txqueuelen 1000`` (ip-link(8))."""
 
+    __slots__ = ()
     TAG: ClassVar = {"kind": "txqueuelen"}
-    link: InterfaceName
 
     def __str__(self) -> str:
         return f"queue length of {self.link}"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch, register
 from planner.kinds.shown import arrow, differences, word
 from planner.text.frozen import frozen
-from planner.text.values import InterfaceName, SysctlKey, SysctlValue
+from planner.text.values import InterfaceName, Keyword, SysctlKey, SysctlValue
 
 # What is in common with adding addresses: whether they are probed for (duplicate address detection).
 DAD = "duplicate address detection"
@@ -16,6 +16,18 @@ DAD = "duplicate address detection"
 BRIDGE_NETFILTER = "bridge netfilter"
 _OF_LINKS = ("net", "ipv6", "conf")
 _EVERY_LINK = ("all", "default")
+
+
+@frozen
+class ConfValue:
+    """A sysctl of a link, ``net/FAMILY/conf/LINK/NAME``, in which it differs from the namespace's default."""
+
+    family: Keyword
+    name: Keyword
+    value: SysctlValue
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.name}={self.value}"
 
 
 @frozen

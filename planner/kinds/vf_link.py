@@ -10,20 +10,9 @@ from attrs import evolve
 
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, register
 from planner.kinds.shown import differences
+from planner.kinds.sysctl import ConfValue
 from planner.text.frozen import frozen
-from planner.text.values import InterfaceName, Keyword, LinkAlias, MacAddress, PciAddress, SysctlValue
-
-
-@frozen
-class ConfValue:
-    """A sysctl of a link, ``net/FAMILY/conf/LINK/NAME``, in which it differs from the namespace's default."""
-
-    family: Keyword
-    name: Keyword
-    value: SysctlValue
-
-    def __str__(self) -> str:
-        return f"{self.family} {self.name}={self.value}"
+from planner.text.values import InterfaceName, Keyword, LinkAlias, MacAddress, PciAddress
 
 
 @frozen

@@ -29,7 +29,7 @@ _THROW = Keyword("throw")
 _FIRST_METRIC = 1  # of IPv6 the least; IPv4 ``prepend`` comes first by itself
 
 
-@frozen
+@frozen(slots=False)  # as planner.facts.model.NamespaceFacts
 class Reachability:
     """What is reached in a namespace when routes are added again; ``is_ready`` says which routes are there by then."""
 
