@@ -23,8 +23,6 @@ from planner.text.values import Keyword, NetnsPath, PlanId
 from planner.wiring.base import every_wiring
 
 _PROGRAMS = ("nsenter", "ip", "tc", "nft", "sysctl", "ebtables-save", "ebtables-restore")
-# What is loaded at its first use; sh then loads more.
-_LATER = ("grp", "pwd", "sh")
 # What only people at a terminal need.
 _NOT_LOADED = ("executor.cli", "executor.log", "executor.__main__", "planner.formats")
 # A pod as podwire facts shows one, and the result of the plugin that made it.
@@ -91,8 +89,7 @@ def warm_up() -> None:
         for module in walk_packages(import_module(package).__path__, f"{package}."):
             if not module.name.startswith(_NOT_LOADED):
                 import_module(module.name)
-    for name in _LATER:
-        import_module(name)
+    import_module("sh")  # which loads more at its first use
     libc()
     boot_id()
     for program in _PROGRAMS:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import grp
+import pwd
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -42,7 +44,7 @@ T = TypeVar("T")
 
 _MAX_ID = 2**32 - 2
 # What useradd(8) takes for a name.
-_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
+_NAME = r"[a-z_][a-z0-9_-]{0,30}\$?"
 _MAX_QUEUES = 256
 _IPV4_BITS = 32
 _MIN_MTU, _MAX_MTU = 68, 65535  # RFC 791; a tap's (tun.c)
@@ -162,9 +164,6 @@ def _owner(text: str | None, *, is_elsewhere: bool) -> tuple[int | None, int | N
     """Return the numbers of USER[:GROUP]; names are those of this machine, so not for a plan for another."""
     if text is None:
         return None, None
-    import grp  # noqa: PLC0415  most taps are root's
-    import pwd  # noqa: PLC0415
-
     user, colon, group = text.partition(":")
     if is_elsewhere and not f"{user}{group}".isdecimal():
         raise InvalidInput("--tap-owner: with --facts it takes numbers, since another machine has users of its own")
@@ -175,7 +174,7 @@ def _owner(text: str | None, *, is_elsewhere: bool) -> tuple[int | None, int | N
 
 
 def _id_of(text: str, look_up: Callable[[str], int]) -> int:
-    if not _NAME.fullmatch(text):
+    if not re.fullmatch(_NAME, text):
         return _number(text, "--tap-owner", 0, _MAX_ID)
     try:
         return look_up(text)

@@ -15,7 +15,7 @@ _CONF = "/proc/sys/net"
 _FAMILIES = ("ipv4", "ipv6")
 # What cannot be set, follows something else, or is a resource of its own.
 _NOT_SET = {"mc_forwarding", "stable_secret", "mtu", "addr_gen_mode"}
-_NUMBER = re.compile(r"-?[0-9]{1,10}")
+_NUMBER = r"-?[0-9]{1,10}"
 _MOST = 4096
 
 
@@ -85,5 +85,5 @@ def _differing(link: str) -> Iterator[tuple[str, str]]:
     for family in _FAMILIES:
         for name in _names(f"{_CONF}/{family}/conf/{link}"):
             value, usual = (_text(f"{_CONF}/{family}/conf/{of}/{name}") for of in (link, "default"))
-            if name not in _NOT_SET and value != usual and _NUMBER.fullmatch(value):
+            if name not in _NOT_SET and value != usual and re.fullmatch(_NUMBER, value):
                 yield f"{family}/{name}", value

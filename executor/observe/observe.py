@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import json
 import os
+import pwd
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +17,6 @@ from attrs import evolve
 from executor.errors import HostError
 from executor.netns.namespace import Namespace, is_of_the_host
 from executor.observe.ebtables import EbtablesSave, close_begun
-from executor.observe.functions import read_conf, read_functions
 from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_qdiscs
 from executor.observe.makers import (
     read_address_makers,
@@ -47,7 +48,8 @@ _QUESTIONS = (
 )
 _ROUTES = _QUESTIONS[2:4]
 _TRIES = 5
-_SET = re.compile(r'"dst":"\d+\.[^{}]*"(?:PERMANENT|NOARP|managed|extern_learn)"')
+_NOT_LEARNT = ("PERMANENT", "NOARP", "managed", "extern_learn")
+_SET = rf'"dst":"\d+\.[^{{}}]*"(?:{"|".join(_NOT_LEARNT)})"'
 _PCI = '"parentbus":"pci"'
 _MANAGED = '"mngtmpaddr"'
 _CONF = "/proc/sys/net/{}/conf"
@@ -153,8 +155,8 @@ class Observation:
                 nft_chains=None,
                 ebtables_problem=None,
                 sysctls=sysctls,
-                functions=read_functions() if is_of_the_host(self._namespace) else {},
-                conf=self._namespace.call(lambda: read_conf(_pci_links(links))) if _PCI in links else {},
+                functions=_read_functions() if is_of_the_host(self._namespace) else {},
+                conf=self._namespace.call(lambda: _read_conf(links)) if _PCI in links else {},
                 observed_at=time.time(),
                 address_makers=makers,
                 groups=groups,
@@ -180,8 +182,18 @@ class Observation:
             return _answer(running.result(), " ".join(argv))
 
 
-def _pci_links(links: str) -> list[str]:
-    return [link["ifname"] for link in json.loads(links, strict=False) if link.get("parentbus") == "pci"]
+def _read_functions() -> dict[str, dict[str, str]]:
+    """Return the virtual functions of the host, where this is its namespace."""
+    from executor.observe.functions import read_functions  # noqa: PLC0415  a pod's is another
+
+    return read_functions()
+
+
+def _read_conf(links: str) -> dict[str, dict[str, str]]:
+    """Return the sysctls in which links of PCI devices, which hardly any pod has, differ from the default."""
+    from executor.observe.functions import read_conf  # noqa: PLC0415
+
+    return read_conf(link["ifname"] for link in json.loads(links, strict=False) if link.get("parentbus") == "pci")
 
 
 def observe_netns(netns: NetnsPath, *, timeout: float) -> NamespaceFacts:
@@ -282,7 +294,7 @@ def _needs_marks(routes6: str) -> bool:
 
 def _are_set(neighbours: str) -> bool:
     """Say whether an IPv4 neighbour was perhaps set by somebody."""
-    return _SET.search(neighbours) is not None
+    return any(word in neighbours for word in _NOT_LEARNT) and re.search(_SET, neighbours) is not None
 
 
 def _has_foreign_port(links: str) -> bool:
@@ -302,9 +314,6 @@ def _numeric_owners(links: str) -> str:
     """Return the links with the owners of taps as numbers: ``ip`` prints the names that this host has for them."""
     if '"user"' not in links and '"group":' not in links:
         return links
-    import grp  # noqa: PLC0415  most pods have no tap yet
-    import pwd  # noqa: PLC0415
-
     try:
         found = json.loads(links, strict=False)
     except ValueError:

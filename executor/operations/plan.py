@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from executor.netns.namespace import Namespace, boot_id, is_of_the_host
 from executor.observe.elsewhere import with_elsewhere, with_functions
 from executor.observe.observe import observe_once
 from executor.settings import Settings
-from executor.state.record import WIRED, WiringRecord
 from planner.cni.result import CniResult
 from planner.errors import PodwireError, Refused
 from planner.facts.model import NamespaceFacts
@@ -18,6 +18,9 @@ from planner.plan.plan import Plan, moved_to, plan_from_json
 from planner.plan.render import Templates
 from planner.planning import make_plan
 from planner.text.values import NetnsPath, PlanId
+
+if TYPE_CHECKING:
+    from executor.state.record import WiringRecord
 
 
 def plan_namespace(
@@ -125,6 +128,8 @@ def recorded_plans(plan_id: PlanId, namespace: Namespace, settings: Settings) ->
     for entry in settings.store.concerning(plan_id, namespace.cookie):
         if not entry.is_of(namespace.cookie, boot_id()):
             continue
+        from executor.state.record import WIRED  # noqa: PLC0415  there is an entry, so it is loaded
+
         if entry.status != WIRED:
             raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
         found.append(plan_of(entry, namespace.path, settings.templates))

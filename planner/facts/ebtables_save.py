@@ -12,7 +12,7 @@ from planner.text.values import Keyword, shown
 
 _LONGEST_RULE = 500
 _POLICIES = ("ACCEPT", "DROP", "RETURN", "CONTINUE")
-_odd = re.compile(r"[^A-Za-z0-9_.:/+-]")
+_ODD = r"[^A-Za-z0-9_.:/+-]"
 _LONGEST_NAME = 64
 _BASE_CHAINS = ("INPUT", "FORWARD", "OUTPUT")
 # Of ``filter`` chains in the bridge family (nft(8), "Standard priority names for the bridge family").
@@ -84,7 +84,7 @@ def _chain(text: str) -> tuple[Keyword, Keyword]:
 
 def _plain(name: str) -> str:
     """Return the name of a chain as a plain word, the same if it is one."""
-    found = _odd.sub("_", name)
+    found = re.sub(_ODD, "_", name)
     return (found if found[:1].isalnum() else f"x{found}")[:_LONGEST_NAME]
 
 

@@ -16,7 +16,7 @@ from planner.text.values import InterfaceName, Keyword, MacAddress, PciAddress, 
 
 T = TypeVar("T")
 
-_NUMBER = re.compile(r"[0-9]{1,9}")
+_NUMBER = r"[0-9]{1,9}"
 
 
 def read_functions(found: Mapping[str, Mapping[str, str]], links: Iterable[Node]) -> tuple[FunctionFact, ...]:
@@ -45,7 +45,7 @@ def _function(address: str, files: Node, links: Mapping[str, Node]) -> FunctionF
         setting=None if link is None else _setting(link, number),
         driver=_maybe(files, "driver", Keyword),
         override=_maybe(files, "override", Keyword),
-        group=int(group) if _NUMBER.fullmatch(group) else None,
+        group=int(group) if re.fullmatch(_NUMBER, group) else None,
         group_devices=tuple(PciAddress(other) for other in files.field("group_devices").text().split()),
         interface=_maybe(files, "interface", InterfaceName),
         vfio=files.field("vfio").text() == "1",

@@ -6,8 +6,9 @@ A new wiring is one file in this folder, called like the wiring: it makes a ``Wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from planner.changes.change import Change
 from planner.cni.links import container_interfaces
@@ -23,7 +24,9 @@ from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress,
 from planner.wiring.allocate import Allocation, dhcp_addresses, guest_hardware, link_names, refuse_more_than
 from planner.wiring.links import WiringTag
 from planner.wiring.obstacles import refuse_dead_end
-from planner.wiring.vf import HandOver, hand_over, hand_overs, vf_interface
+
+if TYPE_CHECKING:
+    from planner.wiring.vf import HandOver
 
 
 @frozen
@@ -144,7 +147,7 @@ def setup_container_side_network(
     """
     wiring = wiring_named(options.wiring)
     links = _container_links(result, facts, netns)
-    handed = hand_overs(links, facts, options)
+    handed = _hand_overs(links, facts, options)
     wired = tuple(link for link in links if link.name not in handed)
     _refuse_unfit(wired, facts, wiring)
     refuse_more_than(len(wired), options, wiring.prefixes)
@@ -155,7 +158,7 @@ def setup_container_side_network(
     slots = _slots(wired, tuple(guests[link.name] for link in wired), facts, options, chosen, wiring)
     request = WiringRequest(slots, facts, owner, options, netns)
     interfaces = {slot.link.name: wiring.interface(slot, request) for slot in slots}
-    interfaces |= {name: vf_interface(each, guests[name]) for name, each in handed.items()}
+    interfaces |= _vf_interfaces(handed, guests)
     network = ContainerSideNetwork(result, netns, tuple(interfaces[link.name] for link in links))
     return network, _changes(tuple(handed.values()), wiring, request)
 
@@ -165,10 +168,35 @@ def _changes(handed: tuple[HandOver, ...], wiring: Wiring, request: WiringReques
 
     What both remove, such as a route of one link whose source is an address of another, is the hand-over's.
     """
+    if not handed:
+        return wiring.changes(request)
+    from planner.wiring.vf import hand_over  # noqa: PLC0415  see _hand_overs
+
     given = hand_over(handed, request.facts, request.netns)
     taken = {(change.netns, change.resource) for change in given}
     others = wiring.changes(request) if request.slots else ()
     return (*given, *(change for change in others if (change.netns, change.resource) not in taken))
+
+
+def _hand_overs(
+    links: tuple[LinkFact, ...], facts: NamespaceFacts, options: PlanOptions
+) -> Mapping[InterfaceName, HandOver]:
+    """Return what is handed over. Most pods have no virtual function, and load nothing for it."""
+    if all(facts.function_of(link) is None for link in links):
+        return {}
+    from planner.wiring.vf import hand_overs  # noqa: PLC0415
+
+    return hand_overs(links, facts, options)
+
+
+def _vf_interfaces(
+    handed: Mapping[InterfaceName, HandOver], guests: Mapping[InterfaceName, Guest]
+) -> dict[InterfaceName, VmInterface]:
+    if not handed:
+        return {}
+    from planner.wiring.vf import vf_interface  # noqa: PLC0415
+
+    return {name: vf_interface(each, guests[name]) for name, each in handed.items()}
 
 
 def _container_links(result: CniResult, facts: NamespaceFacts, netns: NetnsPath) -> tuple[LinkFact, ...]:

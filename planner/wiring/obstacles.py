@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from planner.errors import Refused
 from planner.facts.hooks import NetfilterHook
@@ -12,8 +13,10 @@ from planner.kinds.ebtables import ACCEPT, FORWARD
 from planner.kinds.kind import Resource
 from planner.kinds.link import Link, TapDevice
 from planner.kinds.link_attributes import Master
-from planner.kinds.tc_filter import FilterState, TcFilter, rules_words
 from planner.text.values import InterfaceName, MacAddress, NetnsPath
+
+if TYPE_CHECKING:  # most pods have no filter, and then the kind of filters is not loaded
+    from planner.kinds.tc_filter import FilterState, TcFilter
 
 _ZERO_MAC = MacAddress("00:00:00:00:00:00")
 
@@ -51,6 +54,10 @@ def refuse_dead_end(link: LinkFact, facts: NamespaceFacts, netns: NetnsPath) -> 
 
 def filters_of(link: str, facts: NamespaceFacts) -> list[tuple[TcFilter, FilterState]]:
     """Return the tc filters of a link in the order in which the kernel tries them."""
+    if not facts.others:
+        return []
+    from planner.kinds.tc_filter import TcFilter  # noqa: PLC0415
+
     found = [
         (fact.resource, fact.state)
         for fact in facts.others
@@ -91,6 +98,8 @@ def _port(name: InterfaceName, facts: NamespaceFacts, ours: Collection[Resource]
 
 def _filters(name: InterfaceName, facts: NamespaceFacts, ours: Collection[Resource]) -> Iterator[str]:
     for found, state in filters_of(name, facts):
+        from planner.kinds.tc_filter import TcFilter, rules_words  # noqa: PLC0415
+
         if found not in ours and not any(_is_behind(found, own) for own in ours if isinstance(own, TcFilter)):
             yield f"a {found} sees the VM's frames: {rules_words(state)}"
 
@@ -105,5 +114,11 @@ def _matters(hook: NetfilterHook, links: Collection[InterfaceName], ours: Collec
         return False
     if hook.family == "bridge":
         return any(Master(name) in ours for name in links)
-    taken = {own.link for own in ours if isinstance(own, TcFilter)} if hook.hook == "ingress" else set()
+    taken = _links_of_filters(ours) if hook.hook == "ingress" else set()
     return not (set(hook.devices) - taken).isdisjoint(links)
+
+
+def _links_of_filters(ours: Collection[Resource]) -> set[InterfaceName]:
+    from planner.kinds.tc_filter import TcFilter  # noqa: PLC0415
+
+    return {own.link for own in ours if isinstance(own, TcFilter)}

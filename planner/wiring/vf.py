@@ -15,8 +15,10 @@ from planner.changes.change import Change, inverse
 from planner.errors import Refused
 from planner.facts.model import FunctionFact, LinkFact, NamespaceFacts
 from planner.guest.model import Guest
+from planner.kinds.driver import Driver, DriverState
 from planner.kinds.kind import kind_of
 from planner.kinds.link_attributes import AddrGenMode
+from planner.kinds.vf_link import VfLink, link_state
 from planner.kinds.vf_setting import VfSetting
 from planner.network import VmInterface
 from planner.options import PlanOptions
@@ -164,15 +166,11 @@ def _pin(each: HandOver) -> Change:
 
 
 def _leave(each: HandOver, netns: NetnsPath) -> Change:
-    from planner.kinds.vf_link import VfLink, link_state  # noqa: PLC0415  hardly any pod has a virtual function
-
     resource = VfLink(each.function.address, each.link.name)
     return Change(resource, link_state(each.link), None, "goes to the VM with its device", netns)
 
 
 def _bind(each: HandOver) -> Change:
-    from planner.kinds.driver import Driver, DriverState  # noqa: PLC0415  see above
-
     function = each.function
     before = DriverState(function.driver, function.override)
     return Change(Driver(function.address), before, DriverState(VFIO, VFIO), "the VM opens it by vfio", None)

@@ -52,6 +52,22 @@ def test_list_and_log_load_no_third_party(cli: Cli, pod: Pod) -> None:
         assert ran.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_plan_of_a_plain_pod_loads_only_what_it_needs(cli: Cli, pod: Pod) -> None:
+    """Most of the time of a first plan is loading: hardware, tc, what reads entries and what confirms a change wait."""
+    seldom = (
+        *("socket", "subprocess", "executor.state.record", "executor.operations.apply", "executor.observe.functions"),
+        *(f"planner.kinds.{name}" for name in ("bpf", "driver", "qdisc", "tc_filter", "veth_end", "vf_link")),
+        *("planner.wiring.tc", "planner.wiring.vf"),
+    )
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from executor.cli import main; main(sys.argv[1:])"
+    words = ["plan", "--result", str(cli.result_of(pod)), "--netns", pod.inside.name, "--state-dir", str(cli.state_dir)]
+    look = f"print(sorted({set(seldom)!r} & set(sys.modules)))"
+    argv = [sys.executable, "-I", "-c", f"{code}; {look}", *words]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "to roll it back" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
 def test_list_shows_each_wiring_and_its_state(cli: Cli, netns: MakeNamespace) -> None:
     """Wired or gone; half-done is shown by tests of failure and of recovery."""
     began = time.time()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import attrs
 import pytest
 
 import planner
-from planner.kinds.kind import Kind, kinds, register
+from planner.kinds import SELDOM
+from planner.kinds.kind import Kind, kinds, readers, register
 from planner.kinds.link_attributes import MAC, Mac
 
 REQUIRED = [field.name for field in attrs.fields(Kind) if field.default is attrs.NOTHING]
@@ -45,6 +48,30 @@ def test_a_kind_is_called_in_documents_as_its_resource_is() -> None:
 def test_every_kind_has_its_template(kind: Kind) -> None:
     """One file for each, which a reviewer reads."""
     assert (Path(planner.__file__).parents[1] / "templates" / kind.template).is_file()
+
+
+SELDOM_LOADED = [kind for kind in kinds() if kind.resource.__module__.rpartition(".")[2] in SELDOM]
+
+
+def test_a_kind_that_is_seldom_loaded_has_no_reader() -> None:
+    """It would not be asked whether there is such a resource."""
+    assert SELDOM_LOADED
+    assert not {kind.read for kind in SELDOM_LOADED} & set(readers())
+
+
+@pytest.mark.parametrize("kind", SELDOM_LOADED, ids=lambda kind: kind.name)
+def test_a_kind_that_is_seldom_loaded_is_known_when_a_document_names_it(kind: Kind) -> None:
+    """By a process that has met no such resource yet."""
+    code = (
+        "from planner.errors import InvalidInput; from planner.kinds.kind import resource_from_json\n"
+        "from planner.text.document import Node\n"
+        f"try: resource_from_json(Node({{'kind': {kind.name!r}, 'nonsense': 1}}, 'resource'))\n"
+        "except InvalidInput as error: print(error)"
+    )
+    root = Path(planner.__file__).parents[1]
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert "is wanted, not" not in ran.stdout
+    assert "resource" in ran.stdout
 
 
 def shared() -> list[Path]:
