@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from attrs import field
-
 from planner.errors import InvalidInput
 from planner.text.document import Node
 from planner.text.frozen import frozen
@@ -26,11 +24,12 @@ class Opaque:
     link: InterfaceName | None = None
 
 
-@frozen
 class Readable:
     """Reads what can be read, and keeps in ``opaque`` what cannot."""
 
-    opaque: list[Opaque] = field(factory=list)
+    def __init__(self) -> None:
+        """Begin with nothing read."""
+        self.opaque: list[Opaque] = []
 
     def each(self, nodes: Iterable[Node], read: Callable[[Node], T], link: InterfaceName | None = None) -> Iterator[T]:
         """Yield ``read`` of each of ``nodes`` that can be read; ``link`` is theirs if they don't name it."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import field
-
 from planner.text.codec import from_json
 from planner.text.document import Node
 from planner.text.frozen import frozen
@@ -170,33 +168,28 @@ class Kind:
     is_slow: Callable[[ChangeLike], bool] = lambda _: False
 
 
-@frozen
-class _Registry:
-    by_name: dict[str, Kind] = field(factory=dict)
-    by_class: dict[type[Any], Kind] = field(factory=dict)
-
-
-_REGISTRY = _Registry()
+_BY_NAME: dict[str, Kind] = {}
+_BY_CLASS: dict[type[Any], Kind] = {}
 
 
 def register(kind: Kind) -> Kind:
     """Add a kind, and return it. Raises ValueError if its name, or its class, is another's."""
     if getattr(kind.resource, "TAG", None) != {"kind": kind.name}:
         raise ValueError(f"{kind.resource.__name__}.TAG must be {{'kind': {kind.name!r}}}")
-    if kind.name in _REGISTRY.by_name or kind.resource in _REGISTRY.by_class:
+    if kind.name in _BY_NAME or kind.resource in _BY_CLASS:
         raise ValueError(f"there is a kind {kind.name} already")
-    _REGISTRY.by_name[kind.name] = _REGISTRY.by_class[kind.resource] = kind
+    _BY_NAME[kind.name] = _BY_CLASS[kind.resource] = kind
     return kind
 
 
 def unregister(kind: Kind) -> None:
     """Remove a kind again: for tests that define one."""
-    del _REGISTRY.by_name[kind.name], _REGISTRY.by_class[kind.resource]
+    del _BY_NAME[kind.name], _BY_CLASS[kind.resource]
 
 
 def kind_of(resource: Resource) -> Kind:
     """Return the kind of a resource."""
-    return _REGISTRY.by_class[type(resource)]
+    return _BY_CLASS[type(resource)]
 
 
 def kinds() -> Sequence[Kind]:
@@ -204,21 +197,21 @@ def kinds() -> Sequence[Kind]:
     from planner.kinds import load_all  # noqa: PLC0415  whoever has resources has loaded their kinds
 
     load_all()
-    return tuple(_REGISTRY.by_name.values())
+    return tuple(_BY_NAME.values())
 
 
 def readers() -> Iterable[Callable[[Any], Iterable[tuple[Resource, State]]]]:
     """Return the readers of the kinds that have one."""
-    return tuple(kind.read for kind in _REGISTRY.by_name.values() if kind.read is not _no_read)
+    return tuple(kind.read for kind in _BY_NAME.values() if kind.read is not _no_read)
 
 
 def resource_from_json(node: Node) -> Resource:
     """Return the resource that ``node`` holds. Raises InvalidInput if it is of no known kind, or malformed."""
     tag = node.field("kind")
     name = tag.text()
-    kind = _REGISTRY.by_name.get(name) or next((each for each in kinds() if each.name == name), None)
+    kind = _BY_NAME.get(name) or next((each for each in kinds() if each.name == name), None)
     if kind is None:
-        raise tag.error(f"one of {', '.join(sorted(_REGISTRY.by_name))} is wanted, not {shown(tag.value)}")
+        raise tag.error(f"one of {', '.join(sorted(_BY_NAME))} is wanted, not {shown(tag.value)}")
     return from_json(kind.resource, node)
 
 

@@ -24,13 +24,12 @@ else:
         """
 
         def make(plain: type) -> type:
-            if "cache_hash" in options:  # whose hash is asked for often: attrs keeps it
-                return attrs.frozen(plain, **options)
             own = set(vars(plain))
-            made = attrs.frozen(plain, eq=False, repr=False, **options)
+            keeps_hash = "cache_hash" in options  # it is asked for often: attrs keeps it, and compares
+            made = attrs.frozen(plain, eq=None if keeps_hash else False, repr=False, **options)
             if "__repr__" not in own:
                 made.__repr__ = _repr
-            if eq and "__eq__" not in own:
+            if eq and not keeps_hash and "__eq__" not in own:
                 names = [field.name for field in attrs.fields(made) if field.eq]
                 made.__eq__, made.__hash__ = _comparison(attrgetter(*names) if names else type)
             return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from ipaddress import IPv4Interface, IPv4Network
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import InvalidInput, Refused
 from planner.facts.model import LinkFact, NamespaceFacts
@@ -18,11 +18,17 @@ _FIRST_GROUP = 1 << 24
 _NO_MAC = MacAddress("00:00:00:00:00:00")
 
 
-class RandomBits(Protocol):
-    """The source of randomness, such as ``random.SystemRandom()``."""
+if TYPE_CHECKING:
+    from typing import Protocol
 
-    def getrandbits(self, k: int, /) -> int:
-        """Return ``k`` random bits as an integer."""
+    class RandomBits(Protocol):
+        """The source of randomness, such as ``random.SystemRandom()``."""
+
+        def getrandbits(self, k: int, /) -> int:
+            """Return ``k`` random bits as an integer."""
+
+else:  # as in planner.kinds.kind: to make a protocol takes as long as to make several classes of values
+    RandomBits = Any
 
 
 @frozen
