@@ -284,7 +284,7 @@ def test_compiled_templates_that_others_could_have_written_are_not_loaded(
 ) -> None:
     """They are compiled again."""
     loaded: list[object] = []
-    monkeypatch.setattr("jinja2.bccache.Bucket.bytecode_from_string", lambda _, text: loaded.append(text))
+    monkeypatch.setattr("executor.templates._code_in", lambda kept, _: loaded.append(kept))
     render()
     assert not loaded
     render()
