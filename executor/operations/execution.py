@@ -44,7 +44,7 @@ def changes_rules(command: Command) -> bool:
     return command.program != IP and (command.touches is None or RULES in command.touches)
 
 
-def refuse_strangers(command: Command, numbers: Mapping[str, int | None], namespace: Namespace) -> None:
+def refuse_strangers(command: Command, numbers: Mapping[str, int], namespace: Namespace) -> None:
     """Raise HostError if a link that ``command`` names in ``namespace`` is not the one that had the name.
 
     ``numbers`` are those of the links by name, as the look found them that the command follows from. Who renames a link

@@ -42,7 +42,7 @@ from planner.facts.model import NamespaceFacts
 from planner.plan.plan import Plan, plan_to_json
 from planner.plan.render import Command
 from planner.text.document import Node
-from planner.text.values import NetnsPath, PlanId
+from planner.text.values import Alias, NetnsPath, PlanId
 
 # The exit status that timeout(1) gives to what it killed, and env(1) to what it could not run.
 _TIMED_OUT, _NOT_RUN = 124, 126
@@ -64,8 +64,8 @@ class Operation:
     _prestarted: PrestartedPrograms = field(init=False)
     # For what need not wait for what the kernel takes its time over.
     _beside: IpBatch | None = field(default=None, init=False)
-    # The numbers of links by name, as the last look found them.
-    _numbers: Mapping[str, int | None] = field(factory=dict, init=False)
+    # The numbers of links by name, as the last look found them; of those that podwire made it may make others.
+    _numbers: Mapping[str, int] = field(factory=dict, init=False)
     others: OtherNamespaces = field(init=False)
     # While rolling back what an apply did: neither a journal that cannot be written nor a signal stops that.
     best_effort: bool = field(default=False, init=False)
@@ -147,11 +147,11 @@ class Operation:
         rules, self._rules_ahead = self._rules_ahead, None
         look = looking.result() if looking else self._look(rules)
         found = look.result()
-        names = {index: name for name, index in self._numbers.items()}
+        names = {number: name for name, number in self._numbers.items()}
         if any(names.get(link.index, link.name) != link.name for link in found.links):
             self.session.close()  # an open ip goes on calling links as it met them
             found = self._look().result()
-        self._numbers = {link.name: link.index for link in found.links}
+        self._numbers = {link.name: link.index for link in found.links if not Alias.is_ours(link.alias)}
         starting, self._starting = self._starting, None
         if starting is not None:
             starting.result()

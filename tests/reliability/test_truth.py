@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 import pytest
+from attrs import evolve
 
+from executor.errors import RollbackIncomplete, RolledBack
+from executor.state.events import Event, Running
 from tests.reliability.conftest import MakeTrial
 from tests.reliability.helpers_faults import Faults
+from tests.reliability.helpers_kill import Work
 from tests.reliability.helpers_trial import Trial
 from tests.support import eventually
 from tests.support.cli import ended
@@ -168,6 +173,33 @@ def test_check_says_that_a_link_is_gone_and_fix_what_it_cannot_do(trial: Trial, 
     assert "eth0 is gone" in outcome.out
     assert "is as it was" not in outcome.out
     assert trial.pod.inside.ip("-d link show dev eth0") == stranger
+
+
+@pytest.mark.parametrize(("verb", "direction"), [("apply", "commands"), ("teardown", "reverse_commands")])
+def test_a_stranger_under_the_old_name_is_not_touched_whenever_it_comes(
+    trial: Trial, verb: str, direction: str
+) -> None:
+    """Before each command in turn the link is renamed (Linux 6.2 does so while it is up) and another gets its name."""
+    inside, work = trial.pod.inside, Work(trial, verb)
+    for number in range(1, len(trial.commands(direction)) + 1):
+        if verb == "teardown":
+            assert trial.apply().rc == 0
+        strangers: list[str] = []
+
+        def replace(event: Event, number: int = number, strangers: list[str] = strangers) -> None:
+            if isinstance(event, Running) and event.number == number and not strangers:
+                inside.ip("link set dev eth0 name eth0-nic")
+                inside.ip("link add eth0 address 02:ff:ff:ff:ff:01 type veth peer name x")
+                strangers.append(inside.ip("-d addr show dev eth0"))
+
+        with suppress(RolledBack, RollbackIncomplete):
+            work.do(evolve(work.settings, listeners=(replace,)))
+            assert verb == "teardown", "what named the link by then was done"
+        assert [inside.ip("-d addr show dev eth0")] == strangers, number
+        inside.ip("link del dev eth0")
+        inside.ip("link set dev eth0-nic name eth0")
+        trial.ok("recover")
+        assert trial.changed() == "", number
 
 
 def test_a_stranger_under_the_old_name_in_the_middle_of_apply_is_not_touched(trial: Trial, faults: Faults) -> None:
