@@ -10,7 +10,7 @@ from tests.sriov.host import HERE, run_inside
 @pytest.mark.nightly
 def test_a_vm_uses_a_function() -> None:
     """Two machines within each other, both emulated: some minutes."""
-    ran = run_inside(str(HERE / "nested"), "--nightly", "-q", "-s", seconds=1800)
+    ran = run_inside(str(HERE / "nested"), "--nightly", "-q", "-s", seconds=1800, cpus=2)
     assert [(case.name, case.problem) for case in ran.cases] == [("test_a_vm_uses_it_and_it_comes_home", "")], (
         ran.console[-6000:]
     )
