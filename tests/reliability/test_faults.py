@@ -184,13 +184,13 @@ def test_programs_that_look_may_hang_flood_or_die_before_anything_is_changed(
 def test_a_command_that_hangs_or_floods_is_ended_and_all_is_rolled_back(
     trial: Trial, faults: Faults, program: str, action: str
 ) -> None:
-    """After --timeout seconds, together with its children."""
+    """After --timeout seconds, together with its children. They are enough for what rolls back, however busy it is."""
     before = processes()
     faults.plan(1, action, of=program)
-    outcome = trial.podwire("apply", trial.plan, "--yes", "--timeout", "1", env=faults.env)
+    outcome = trial.podwire("apply", trial.plan, "--yes", "--timeout", "5", env=faults.env)
     assert outcome.rc == 3, outcome
     said = sentence(outcome)
-    assert "did not end within 1 s" in said or (action == "rubbish" and " MiB" in said)
+    assert "did not end within 5 s" in said or (action == "rubbish" and " MiB" in said)
     assert {pid: line for pid, line in processes().items() if pid not in before and str(faults.folder) in line} == {}
     assert trial.changed() == ""
 
