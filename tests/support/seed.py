@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 VARIABLE = "PODWIRE_SEED"
+# What else decides on what is drawn: CI draws more (.ci/run).
+HOW_MUCH = ("PODWIRE_EXAMPLES", "PODWIRE_FUZZ", "PODWIRE_KILLS")
 # In the environment, so that the workers of a run, which are processes of their own, have the same.
 SEED = os.environ.setdefault(VARIABLE, secrets.token_hex(4))
 # Whatever draws from the seed says so by one of these.
@@ -54,6 +56,7 @@ class Seed:
         report = yield
         names: Any = getattr(item, "fixturenames", ())
         if report.failed and (_FIXTURE in names or item.get_closest_marker(MARK)):
-            again = f"{VARIABLE}={SEED} ./dev test '{item.nodeid}'"
+            given = (f"{name}={os.environ[name]}" for name in (VARIABLE, *HOW_MUCH) if name in os.environ)
+            again = f"{' '.join(given)} ./dev test '{item.nodeid}'"
             report.sections.append(("Again with the same random numbers", again))
         return report
