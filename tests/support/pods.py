@@ -65,6 +65,7 @@ class Pod:
                 namespace.sysctl(f"net/ipv6/neigh/{link}/retrans_time_ms", 20)  # how long a probe waits for an answer
             namespace.ip(f"link set {link} up")
         if mtu >= IPV6_MIN_MTU:
+            # Asked for one link, the kernel notices its carrier; by itself it may do so a second later (linkwatch).
             eventually(lambda: "fe80:" in self.inside.ip(f"addr show dev {name}"), f"the address that {name} makes")
         self.result["interfaces"].append({"name": name, "mac": mac, "sandbox": str(self.inside.path)})
         return outer
@@ -74,15 +75,16 @@ class Pod:
 
         `extra` is appended to `ip addr add`, e.g. "scope link" or "nodad".
         """
-        self.inside.ip(f"addr add {address} dev {link} {extra}")
+        lines = [f"addr add {address} dev {link} {extra}"]
         entry = {"interface": self._index(link), "address": address}
         if gateway is not None:
             length = ipaddress.ip_interface(address).network.prefixlen
-            self.host.ip(f"addr add {gateway}/{length} dev {self.host_end(link)}")
             default = _default(address)
-            self.inside.ip(f"route add {default} via {gateway} dev {link}")
+            lines.append(f"route add {default} via {gateway} dev {link}")
             entry["gateway"] = gateway
             self.result["routes"].append({"dst": default, "gw": gateway})
+            self.host.ip(f"addr add {gateway}/{length} dev {self.host_end(link)}")
+        self.inside.batch(*lines)
         self.result["ips"].append(entry)
 
     def settle(self) -> None:

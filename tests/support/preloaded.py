@@ -22,7 +22,9 @@ from typing import Any, NoReturn
 
 from attrs import frozen
 
+from executor.agent.warm import warm_up
 from executor.cli.commands import COMMANDS
+from executor.process.spawn import forget_programs
 from tests.support.running import Outcome, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +80,8 @@ def serve(path: str) -> NoReturn:
         import_module(f"executor.cli.{name}")
     for name in OPERATIONS:
         import_module(f"executor.operations.{name}")
+    warm_up()  # the agent's: the templates, what is loaded at its first use, and one collection for all
+    forget_programs()  # a test may have put another one in its place
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever answers a connection needs no reaping
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(path)

@@ -44,7 +44,12 @@ def run(
         raise CommandFailed(OUTSIDE)
     finished = subprocess.run(argv, input=stdin, env=env, timeout=timeout, check=False, capture_output=True, text=True)
     outcome = Outcome(finished.returncode, finished.stdout, finished.stderr)
-    if check and outcome.rc != 0:
+    return must_succeed(outcome, argv) if check else outcome
+
+
+def must_succeed(outcome: Outcome, argv: Sequence[str | Path]) -> Outcome:
+    """Return the outcome of `argv` if its status is 0, or else fail the test with what it printed."""
+    if outcome.rc != 0:
         line = shlex.join(str(word) for word in argv)
         raise CommandFailed(f"status {outcome.rc}: {line}\n{outcome.out}{outcome.err}")
     return outcome
