@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import shlex
 import signal
@@ -43,6 +44,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if (item.get_closest_marker(NIGHTLY) is not None) == by_night]
     _spread_long_ones(items)
+
+
+def pytest_collection_finish() -> None:
+    """Spare Python the search for garbage among thousands of tests, which stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def _spread_long_ones(items: list[pytest.Item]) -> None:
