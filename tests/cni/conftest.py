@@ -9,12 +9,13 @@ import pytest
 
 from tests.cni.helpers_cni import Attached, attached
 from tests.support.agent import Agent, agent_running
+from tests.support.processes import running_on
 
 
 @pytest.fixture(scope="session")
 def agent() -> Iterator[Agent]:
     """Return an agent that no test may harm."""
-    with agent_running() as found:
+    with agent_running() as found, running_on(found.process.pid):
         yield found
 
 

@@ -25,6 +25,7 @@ from attrs import frozen
 from executor.agent.warm import warm_up
 from executor.cli.commands import COMMANDS
 from executor.process.spawn import forget_programs
+from tests.support.processes import running_on
 from tests.support.running import Outcome, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +49,8 @@ class Preloaded:
         path = folder / "preloaded"
         code = "import sys; from tests.support.preloaded import serve; serve(sys.argv[1])"
         environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": PYTHONPATH}
-        with subprocess.Popen([sys.executable, "-c", code, path], env=os.environ | environment) as process:
+        argv = [sys.executable, "-c", code, str(path)]
+        with subprocess.Popen(argv, env=os.environ | environment) as process, running_on(process.pid):
             try:
                 eventually(lambda: path.exists() or process.poll() is not None, "podwire being loaded", seconds=SECONDS)
                 assert process.poll() is None, "podwire cannot be loaded; the reason is above"

@@ -56,24 +56,26 @@ def is_running(pid: int) -> bool:
 
 
 def children() -> set[int]:
-    """Return the processes, zombies among them, that this one has started.
-
-    What the whole session of tests keeps running (tests.support.preloaded) is none of them.
-    """
+    """Return the processes, zombies among them, that this one has started, less those that `running_on` tells of."""
     parents = {int(entry.name): _state_and_parent(int(entry.name))[1] for entry in _processes()}
-    started = {pid for pid, parent in parents.items() if parent == os.getpid()}
-    return {pid for pid in started if not _has_words(pid, b"tests.support.preloaded")}
+    return {pid for pid, parent in parents.items() if parent == os.getpid()} - _running_on
+
+
+_running_on: set[int] = set()
+
+
+@contextmanager
+def running_on(pid: int) -> Iterator[None]:
+    """Tell of a process that runs on from test to test, whichever of them a worker has: it is none of theirs."""
+    _running_on.add(pid)
+    try:
+        yield
+    finally:
+        _running_on.discard(pid)
 
 
 def _processes() -> list[Path]:
     return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-
-
-def _has_words(pid: int, words: bytes) -> bool:
-    try:
-        return words in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def _state_and_parent(pid: int) -> tuple[str, int]:
