@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import selectors
 import socket
 import subprocess
 import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -84,28 +84,48 @@ def serve(path: str) -> NoReturn:
         import_module(f"executor.operations.{name}")
     warm_up()  # the agent's: the templates, what is loaded at its first use, and one collection for all
     forget_programs()  # a test may have put another one in its place
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever answers a connection needs no reaping
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, selectors.DefaultSelector() as selector:
         listener.bind(path)
         listener.listen()
+        selector.register(listener, selectors.EVENT_READ)
         while True:
-            connection, _ = listener.accept()
-            if os.fork() == 0:
-                listener.close()
-                _answer(connection)
-            connection.close()
+            for key, _ in selector.select():
+                if key.fileobj is listener:
+                    _start(listener, selector)
+                else:
+                    _report(selector, key)
 
 
-def _answer(connection: socket.socket) -> NoReturn:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def _start(listener: socket.socket, selector: selectors.BaseSelector) -> None:
+    """Start what the next connection asks for, and watch for its end (pidfd_open(2))."""
+    connection, _ = listener.accept()
     message, descriptors, _, _ = socket.recv_fds(connection, LARGEST, 3)
     child = os.fork()
     if child == 0:
-        connection.close()
+        _close(connection, selector)
         _be_podwire(descriptors, *json.loads(message))
+    for descriptor in descriptors:
+        os.close(descriptor)
+    selector.register(os.pidfd_open(child), selectors.EVENT_READ, (child, connection))
+
+
+def _close(own: socket.socket, selector: selectors.BaseSelector) -> None:
+    """Close what a run has no business with, that of the runs beside it too."""
+    for key in selector.get_map().values():
+        os.close(key.fd)
+        if key.data:
+            key.data[1].close()
+    own.close()
+
+
+def _report(selector: selectors.BaseSelector, ended: selectors.SelectorKey) -> None:
+    """Say how a run has ended."""
+    child, connection = ended.data
+    selector.unregister(ended.fileobj)
+    os.close(ended.fd)
     _, status = os.waitpid(child, 0)
-    connection.send(str(os.waitstatus_to_exitcode(status)).encode())
-    os._exit(0)
+    with connection, suppress(BrokenPipeError):  # whoever asked may have given up
+        connection.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
 def _be_podwire(descriptors: Sequence[int], argv: list[str], env: dict[str, str]) -> NoReturn:
