@@ -94,6 +94,7 @@ def test_commands_run_by_hand_do_what_apply_does(cli: Cli, pod: Pod, plan: Path)
     twin.host.run("sh", "-e", stdin=cli.ok("show", plan, "--format", "commands"))
     assert difference(applied, dump(twin.inside)) == ""
     twin.host.run("sh", "-e", stdin=cli.ok("show", plan, "--reverse", "--format", "commands"))
+    twin.settle()  # nobody has waited for the end of address detection
     assert difference(before, dump(twin.inside)) == ""
 
 
