@@ -258,7 +258,8 @@ NAMED = re.compile(r"podwire[:_ -]v?(\d+\.\d+\.\d+)|^(?:appV|v)ersion: \"?(\d+\.
 
 def test_the_version_is_that_of_the_one_place() -> None:
     """executor/version.py has it; whatever else names a version of podwire names this one."""
-    files = [ROOT / "README.md", *(path for folder in ("deploy", "docs") for path in (ROOT / folder).rglob("*.*"))]
-    named = {(file, one or other) for file in files if file.is_file() for one, other in NAMED.findall(file.read_text())}
+    found = [ROOT / "README.md", *(path for folder in ("deploy", "docs") for path in (ROOT / folder).rglob("*.*"))]
+    files = [path for path in found if path.is_file() and path.parent.name != "__pycache__"]
+    named = {(file, one or other) for file in files for one, other in NAMED.findall(file.read_text())}
     assert len(named) > 3
     assert {version for _, version in named} == {__version__}, named
