@@ -55,7 +55,7 @@ def must_succeed(outcome: Outcome, argv: Sequence[str | Path]) -> Outcome:
     return outcome
 
 
-def eventually(look: Callable[[], T], what: str, *, seconds: float = 5) -> T:
+def eventually(look: Callable[[], T], what: str, *, seconds: float = 20) -> T:
     """Look again until the answer is true, and return it; after `seconds` the test fails and names `what`."""
     deadline = time.monotonic() + seconds
     while not (answer := look()):
