@@ -68,6 +68,7 @@ def test_leaving_the_question_changes_nothing(cli: Cli, pod: Pod, plan: Path, ke
 def test_a_teardown_that_is_not_agreed_to_leaves_it_wired(cli: Cli, pod: Pod, plan: Path) -> None:
     """With --all too."""
     cli.ok("apply", plan, "--yes")
+    pod.settle()
     wired = dump(pod.inside)
     for words in (("teardown", pod.inside.name), ("teardown", "--all")):
         with cli.on_terminal(*words) as terminal:

@@ -149,6 +149,7 @@ def test_without_a_terminal_and_without_yes_it_is_refused(cli: Cli, pod: Pod, pl
     assert "no terminal to ask on" in cli.refused("apply", plan, stdin="yes\n")
     assert difference(before, dump(pod.inside)) == ""
     cli.ok("apply", plan, "--yes")
+    pod.settle()
     wired = dump(pod.inside)
     assert "no terminal to ask on" in cli.refused("teardown", pod.inside.name)
     assert difference(wired, dump(pod.inside)) == ""

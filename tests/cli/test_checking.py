@@ -41,6 +41,7 @@ def test_what_was_just_applied_has_not_drifted(cli: Cli, wired: str) -> None:
 def test_drift_is_named_and_repaired(cli: Cli, pod: Pod, wired: str, drift: str) -> None:
     """Exit status 2; the repair that is shown is the one that is made, and teardown still brings everything back."""
     command, kind, name = DRIFTS[drift]
+    pod.settle()  # the bridge notices its carrier a moment later
     as_applied = dump(pod.inside)
     pod.inside.ip(command)
     outcome = cli.run("check", wired, "--json")
@@ -53,6 +54,7 @@ def test_drift_is_named_and_repaired(cli: Cli, pod: Pod, wired: str, drift: str)
     log = [record["argv"] for record in cli.json("log", wired) if record["verb"] == "check --fix"]
     assert sorted(log) == sorted(shown)
     assert "no drift" in cli.ok("check", wired)
+    pod.settle()
     if "gone" not in drift:  # a link that was made again has other numbers
         assert difference(as_applied, dump(pod.inside)) == ""
 

@@ -86,12 +86,14 @@ def test_commands_are_lines_that_stand_alone(cli: Cli, pod: Pod, plan: Path) -> 
 def test_commands_run_by_hand_do_what_apply_does(cli: Cli, pod: Pod, plan: Path) -> None:
     """Forwards and, from the reverse, back: in a twin of the pod, which takes its place."""
     cli.ok("apply", plan, "--yes")
+    pod.settle()  # the bridge notices its carrier a moment later
     applied = dump(pod.inside)
     pod.inside.delete()
     pod.host.delete()
     twin = plain(Namespace.create(pod.host.name), Namespace.create(pod.inside.name))
     before = dump(twin.inside)
     twin.host.run("sh", "-e", stdin=cli.ok("show", plan, "--format", "commands"))
+    twin.settle()
     assert difference(applied, dump(twin.inside)) == ""
     twin.host.run("sh", "-e", stdin=cli.ok("show", plan, "--reverse", "--format", "commands"))
     twin.settle()  # nobody has waited for the end of address detection

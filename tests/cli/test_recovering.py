@@ -174,6 +174,7 @@ def test_what_is_half_done_and_lost_is_put_back_and_rolled_back(
 def test_recover_leaves_alone_what_is_wired(cli: Cli, pod: Pod, plan: Path) -> None:
     """And says that there is nothing to do; an id never seen is refused."""
     cli.ok("apply", plan, "--yes")
+    pod.settle()
     wired = dump(pod.inside)
     assert cli.ok("recover") == "nothing is half done\n"
     assert "nothing to do" in cli.ok("recover", pod.inside.name, "--forward")

@@ -23,3 +23,9 @@ def namespace(scratch_ns: NetnsPath) -> Iterator[Namespace]:
     """Return a fresh namespace, opened."""
     with Namespace.open(scratch_ns) as opened:
         yield opened
+
+
+@pytest.fixture
+def busy_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let podwire wait longer than its second for what the kernel does from a work queue, which all workers share."""
+    monkeypatch.setattr("executor.observe.late._LONGEST", 20.0)

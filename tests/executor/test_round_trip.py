@@ -18,11 +18,7 @@ from tests.support.pods import Build, Pod, also, dual_stack
 from tests.support.podwire import NO_OPTIONS, Podwire
 from tests.support.situations import SITUATIONS
 
-
-@pytest.fixture(autouse=True)
-def busy_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let podwire wait longer than its second for what the kernel does from a work queue, which all workers share."""
-    monkeypatch.setattr("executor.observe.late._LONGEST", 20.0)
+pytestmark = pytest.mark.usefixtures("busy_kernel")
 
 
 @pytest.mark.parametrize("build", SITUATIONS.values(), ids=SITUATIONS)

@@ -184,6 +184,7 @@ def test_script_refuses_to_be_run_twice(netns: MakeNamespace, tmp_path: Path) ->
     pod = everything(netns("host"), netns("pod"))
     plan = Podwire.on(pod, tmp_path / "state").plan()
     assert run_script(plan, tmp_path).rc == 0
+    pod.settle()
     wired = dump(pod.inside)
     assert run_script(plan, tmp_path).rc == 1
     assert difference(wired, dump(pod.inside)) == ""

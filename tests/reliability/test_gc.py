@@ -78,6 +78,7 @@ def test_gc_forgets_what_was_wired_before_the_machine_was_started(trial: Trial, 
     entry = json.loads(kept)
     entry[key] = "00000000-0000-0000-0000-000000000000" if key == "boot_id" else entry[key] + 1
     file.write_text(json.dumps(entry))
+    trial.pod.settle()
     wired = dump(trial.pod.inside)
     assert trial.state() == "gone"
     assert "forgotten" in trial.ok("gc")
@@ -318,6 +319,7 @@ def test_no_descriptor_stays_open_where_one_tap_cannot_be_opened(make_trial: Mak
 def test_recover_says_that_nothing_is_to_be_done_where_all_is_well(trial: Trial) -> None:
     """A wired namespace is no half-done one."""
     assert trial.apply().rc == 0
+    trial.pod.settle()
     wired = dump(trial.pod.inside)
     outcome: Outcome = trial.podwire("recover")
     assert outcome.rc == 0
