@@ -26,15 +26,16 @@ _ADDRESSES, _GROUPS, _ROUTES = (Path("/proc/thread-self/net", name) for name in 
 _TENTATIVE = 0x40  # <linux/if_addr.h>
 # RFC 4291, 2.7.1, as the kernel writes it: the last 24 bits are those of the address.
 _SOLICITED_NODE = "ff0200000000000000000001ff"
-# <linux/sockios.h> and <net/if.h>: SIOCGIFFLAGS with a struct ifreq; IFF_UP, IFF_NOARP.
+# <linux/sockios.h> and <net/if.h>: SIOCGIFFLAGS with a struct ifreq; IFF_UP, IFF_LOOPBACK, IFF_NOARP.
 _GET_FLAGS, _IFREQ = 0x8913, struct.Struct("=16sH22x")
-_UP, _NO_ARP = 0x1, 0x80
-_LONGEST = 1.0
+_UP, _LOOPBACK, _NO_ARP = 0x1, 0x8, 0x80
+# Seconds; it comes within milliseconds, unless the host is very busy.
+_LONGEST = 3.0
 _FIRST_PAUSE = 0.0005
 
 
 class LateWork:
-    """What commands that bring ``changes`` back have to wait for, each up to a second.
+    """What commands that bring ``changes`` back have to wait for, each for some seconds at most.
 
     ``answered`` are the numbers of changes whose commands have to be answered before another begins.
     """
@@ -62,7 +63,7 @@ class LateWork:
 
 
 def wait_for_routes(namespace: Namespace, changes: Iterable[Change]) -> None:
-    """Return when there is what the kernel makes late and the ``changes`` back then take away, or after a second."""
+    """Return when there is what the kernel makes late and the ``changes`` back then take away, or after some seconds."""
     missing = {
         (route.dst.network_address.packed.hex(), f"{route.dst.prefixlen:02x}", link)
         for route in (change.resource for change in changes if getattr(change.after, "absent", False))
@@ -87,7 +88,7 @@ def _follows(change: Change, sources: Container[IpAddress]) -> bool:
 
 
 def _wait_while(is_so: Callable[[], bool]) -> bool:
-    """Wait while it is so, up to a second; say whether it is not any more."""
+    """Wait while it is so, for some seconds at most; say whether it is not any more."""
     deadline, pause = time.monotonic() + _LONGEST, _FIRST_PAUSE
     while was_so := is_so():
         if time.monotonic() >= deadline:
@@ -117,11 +118,11 @@ def _local_and_direct_routes() -> set[tuple[str, str, str]]:
 
 
 def _enters_groups(link: str) -> bool:
-    """Say whether a link is up and uses neighbour discovery (netdevice(7))."""
+    """Say whether a link is up and uses neighbour discovery (netdevice(7); addrconf.c, addrconf_join_solict)."""
     with closing(_socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)) as any_socket, suppress(OSError):  # it is gone
         answer = fcntl.ioctl(any_socket, _GET_FLAGS, _IFREQ.pack(link.encode(), 0))
         flags: int = _IFREQ.unpack(answer)[1]
-        return flags & (_UP | _NO_ARP) == _UP
+        return flags & (_UP | _LOOPBACK | _NO_ARP) == _UP
     return False
 
 
