@@ -63,7 +63,7 @@ class LateWork:
 
 
 def wait_for_routes(namespace: Namespace, changes: Iterable[Change]) -> None:
-    """Return when there is what the kernel makes late and the ``changes`` back then take away, or after some seconds."""
+    """Return when there is what the kernel makes late and ``changes`` then take away, or after some seconds."""
     missing = {
         (route.dst.network_address.packed.hex(), f"{route.dst.prefixlen:02x}", link)
         for route in (change.resource for change in changes if getattr(change.after, "absent", False))

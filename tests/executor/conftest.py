@@ -27,5 +27,5 @@ def namespace(scratch_ns: NetnsPath) -> Iterator[Namespace]:
 
 @pytest.fixture
 def busy_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let podwire wait longer than its second for what the kernel does from a work queue, which all workers share."""
+    """Let podwire wait longer than usual for what the kernel does from a work queue, which all workers share."""
     monkeypatch.setattr("executor.observe.late._LONGEST", 20.0)

@@ -37,8 +37,6 @@ CASES: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("exact.js
 ID = PlanId("pod1")
 TIMEOUT = 30.0
 TEMPLATES = load_templates()
-# Where podwire waits in vain, for as long as it may: lo enters no groups.
-IN_VAIN = {"kept-on-lo"}
 # Functions for the lines: until there is the local entry of an IPv6 address, or its route to a peer; until its group is
 # listened to; until somebody else was found to have it.
 WAITING = """
@@ -64,11 +62,10 @@ def pod(netns: MakeNamespace) -> Namespace:
     return inside
 
 
+@pytest.mark.usefixtures("busy_kernel")
 @pytest.mark.parametrize("name", CASES)
-def test_what_was_there_comes_back(name: str, pod: Namespace, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_what_was_there_comes_back(name: str, pod: Namespace, tmp_path: Path) -> None:
     """And while it is wired nothing has drifted."""
-    if name not in IN_VAIN:
-        request.getfixturevalue("busy_kernel")
     case = CASES[name]
     _build(case, pod)
     before = dump(pod), raw_dump(pod)
