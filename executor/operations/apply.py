@@ -96,6 +96,7 @@ def _record_and_run(
     applying, wired = settings.store.atomic_writes(entry, APPLYING, WIRED)
     with written_ahead(applying, wired) as wait_for_disk:
         check()
+        operation.wait_for_programs()
         wait_for_disk()
         applying.commit()
         _begin_watching(entry, confirm_within, settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _socket
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -89,7 +88,7 @@ class Operation:
 
         With ``needs_rules`` it is seen whether ebtables works, though ``commands`` do not say that it has to. Only to
         be called if nothing will change before that, and with all other namespaces entered. What goes wrong is raised
-        by ``observe``.
+        by ``observe`` and ``wait_for_programs``.
         """
         self.cancel_prefetch()
         needs_rules = needs_rules or any(map(changes_rules, commands))
@@ -116,6 +115,12 @@ class Operation:
                 self._prestarted.start(self.namespace.path, argv)
 
         self._starting = in_background(start)
+
+    def wait_for_programs(self) -> None:
+        """Return when what was to be started ahead was. Raises HostError or OSError if that could not be."""
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.result()
 
     def cancel_prefetch(self, *, rules: bool = True) -> None:
         """Forget what was started for an ``observe`` that did not come, or would now see what is no longer so.
@@ -152,9 +157,6 @@ class Operation:
             self.session.close()  # an open ip goes on calling links as it met them
             found = self._look().result()
         self._numbers = {link.name: link.index for link in found.links if not Alias.is_ours(link.alias)}
-        starting, self._starting = self._starting, None
-        if starting is not None:
-            starting.result()
         return evolve(found, elsewhere=self.others.observe()) if self.others else found
 
     def _look(self, rules: Task[EbtablesSave] | None = None) -> Observation:
@@ -290,13 +292,13 @@ class Operation:
 
         ``age`` is how long ago the lifetimes in ``plan`` were what it says, in seconds.
         """
-        now = Instant.now()
+        now, names = Instant.now(), (link.name for link in plan.facts.links)
         entry = WiringRecord(
             id=plan.id,
             netns=self.namespace.path,
             cookie=self.namespace.cookie,
             inode=self.namespace.inode,
-            links={name: index for index, name in self.namespace.call(_socket.if_nameindex)},
+            links={name: number for name in names if (number := self.namespace.link_number(name))},
             boot_id=now.boot_id,
             status=status,
             applied_at=now.wall,

@@ -342,8 +342,8 @@ def test_a_pager_may_not_do_more_than_show(cli: Cli, tmp_path: Path) -> None:
 
 def test_what_is_made_is_for_us_alone_to_write_whatever_the_umask() -> None:
     """Python's compiled modules, too."""
-    code = "import os, sys; os.umask(0); sys.argv[1:] = ['--version']; import executor.cli as c; "
-    code += "c.main(); print(os.umask(0))"
+    code = "import os, sys; os.umask(0); import executor.cli as c; "
+    code += "c.main(['--version']); print(os.umask(0))"
     assert run([sys.executable, "-c", code]).out.splitlines()[-1] == str(0o022)
 
 
