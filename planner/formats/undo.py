@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from attrs import evolve
 
@@ -63,14 +63,28 @@ def pairs_of(plan: Plan) -> tuple[Pair, ...]:
     return tuple(pairs)
 
 
-def _groups(count: int, commands: Iterable[Command]) -> list[set[int]]:
-    """Return the indexes of the changes, those together that one command carries out, with what lies between them."""
-    group_of = {index: {index} for index in range(count)}
-    for command in commands:
-        reach = range(min(command.changes), max(command.changes) + 1)
-        together = set().union(*(group_of[index] for index in reach))
-        group_of |= dict.fromkeys(together, together)
-    return list({min(group): group for group in group_of.values()}.values())
+def _groups(count: int, commands: Sequence[Command]) -> list[set[int]]:
+    """Return the indexes of the changes, those together that one command carries out, in the order of the commands.
+
+    What has commands between those of a group is in it too; what happens by itself is behind the change before it.
+    """
+    first, last = dict[int, int](), dict[int, int]()
+    for number, command in enumerate(commands):
+        for index in command.changes:
+            first.setdefault(index, number)
+            last[index] = number
+    before = -1
+    for index in range(count):
+        before = first.setdefault(index, before)
+    groups: list[set[int]] = []
+    reach = -1
+    for index in sorted(range(count), key=lambda index: (first[index], index)):
+        if index in last and groups and first[index] <= reach:
+            groups[-1].add(index)
+        else:
+            groups.append({index})
+        reach = max(reach, last.get(index, reach))
+    return groups
 
 
 def totals(plan: Plan) -> str:

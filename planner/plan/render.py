@@ -184,18 +184,18 @@ class Templates:
         Of very many changes they are rendered when they are looked at, and RenderError raised only then.
         """
         wanted = changes if isinstance(changes, Sequence) else tuple(changes)
-        ordered = _made_first if made_first else enumerate
         if len(wanted) <= _KEPT:
-            return tuple(self._each(ordered(wanted)))
-        return _Rendered(lambda: self._each(ordered(wanted)))
+            return tuple(self._each(wanted, made_first=made_first))
+        return _Rendered(lambda: self._each(wanted, made_first=made_first))
 
-    def _each(self, changes: Iterable[tuple[int, Change]]) -> Iterator[Command]:
+    def _each(self, changes: Sequence[Change], *, made_first: bool) -> Iterator[Command]:
+        ordered = _made_first(changes) if made_first else enumerate(changes)
         found = (
             each
-            for key, run in itertools.groupby(changes, key=lambda item: _together_key(item[1]))
+            for key, run in itertools.groupby(ordered, key=lambda item: _together_key(item[1]))
             for each in (self._at_once(tuple(run)) if key is not None else self._one_by_one(run))
         )
-        return _joined(_gathered(found))
+        return _joined(_gathered(found, apart=made_first))
 
     def _one_by_one(self, changes: Iterable[tuple[int, Change]]) -> Iterator[tuple[Change, Command]]:
         for index, change in changes:
@@ -327,10 +327,10 @@ def _words_of(line: str) -> tuple[str, ...]:
     return tuple(line.split() if _UNQUOTED.fullmatch(line) else shlex.split(line))
 
 
-def _gathered(commands: Iterable[tuple[Change, Command]]) -> Iterator[Command]:
+def _gathered(commands: Iterable[tuple[Change, Command]], *, apart: bool) -> Iterator[Command]:
     """Yield the commands; of changes that only make something, what makes it first, then all that may be joined.
 
-    Each comes with the change that it carries out, the first of several.
+    Each comes with the change that it carries out, the first of several. ``apart``: see ``_joined_side_by_side``.
     """
 
     def kind(item: tuple[Change, Command]) -> tuple[bool, NetnsPath | None]:
@@ -339,17 +339,21 @@ def _gathered(commands: Iterable[tuple[Change, Command]]) -> Iterator[Command]:
 
     for (only_makes, _), run in itertools.groupby(commands, kind):
         found = (command for _, command in run)
-        yield from _joined_side_by_side(tuple(found)) if only_makes else found
+        yield from _joined_side_by_side(tuple(found), apart=apart) if only_makes else found
 
 
-def _joined_side_by_side(run: Sequence[Command]) -> tuple[Command, ...]:
-    """Return the commands with those that may be joined side by side: what they need before, all of them, the rest."""
+def _joined_side_by_side(run: Sequence[Command], *, apart: bool) -> tuple[Command, ...]:
+    """Return the commands with those that may be joined side by side: what they need before, all of them, the rest.
+
+    With ``apart`` the rest of the same changes comes before that of others.
+    """
     last_joined = {command.changes: at for at, command in enumerate(run) if command.is_joined}
 
     def rank(at: int) -> int:
         if run[at].is_joined:
             return 1
-        return 0 if at < last_joined.get(run[at].changes, -1) else 2
+        joined = last_joined.get(run[at].changes, -1)
+        return 0 if at < joined else 3 if apart and joined < 0 else 2
 
     return tuple(run[at] for at in sorted(range(len(run)), key=rank))
 

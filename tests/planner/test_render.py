@@ -179,7 +179,7 @@ class TestCommands:
         assert len(templates.commands([changes[0], elsewhere])) == 2
 
     def test_sysctls_of_links_that_are_made_are_set_at_once(self, templates: Templates) -> None:
-        """All are made first, and go up behind it; what has no sysctl keeps its place."""
+        """All are made first, and go up behind it, before what has no sysctl; earlier versions did not part them."""
         plan = SITUATIONS["several-interfaces"].plan()
         made = [change for change in plan.changes if isinstance(change.resource, Link)]
         commands = templates.commands(made)
@@ -187,9 +187,13 @@ class TestCommands:
         assert [command.argv[:2] for command in commands[:at]] == [("ip", "link")] * 6
         assert commands[at].stdin == "".join(f"net/ipv6/conf/br{x}/accept_ra=0\n" for x in range(3))
         assert commands[at].changes == (0, 2, 4)
+        own = dict(enumerate((2, 3) * 3))
         assert [command.changes for command in commands[at + 1 :]] == [
-            (x,) for x, count in enumerate((2, 3) * 3) for _ in range(count)
+            (x,) for x in (0, 2, 4, 1, 3, 5) for _ in range(own[x])
         ]
+        before = templates.commands(made, made_first=False)
+        assert before[: at + 1] == commands[: at + 1]
+        assert [command.changes for command in before[at + 1 :]] == [(x,) for x in own for _ in range(own[x])]
 
     def test_created_links_of_one_group_go_together(self, templates: Templates) -> None:
         """The kernel waits once for a group; links without one, or of two, go one by one."""
