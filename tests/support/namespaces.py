@@ -28,7 +28,7 @@ _UP, _LOWER_UP = 0x1, 0x1_0000
 _OPER_UNKNOWN, _OPER_DOWN, _OPER_LOWER_LAYER_DOWN, _OPER_UP = 0, 2, 3, 6
 _DAD_FAILED, _TENTATIVE = 0x08, 0x40
 _RTF_LOCAL = 0x8000_0000  # <linux/ipv6_route.h>
-_LONGEST_FOR_WORK = 0.2
+_LONGEST_FOR_WORK = 1.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -139,11 +139,13 @@ def _has_worked() -> bool:
 
 
 def _has_local_entries() -> bool:
-    """Say whether each IPv6 address of a link that is up, in this thread's namespace, has its entry in table local."""
-    up = {link.name for link in dump_links() if link.flags & _UP}
+    """Say whether each IPv6 address of this thread's namespace has its entry in table local.
+
+    On a link that is down it has one too, unless it was there before and was kept.
+    """
     addresses = (line.split() for line in Path("/proc/thread-self/net/if_inet6").read_text().splitlines())
     routes = (line.split() for line in Path("/proc/thread-self/net/ipv6_route").read_text().splitlines())
-    wanted = {(words[0], words[5]) for words in addresses if words[5] in up and not int(words[4], 16) & _TENTATIVE}
+    wanted = {(words[0], words[5]) for words in addresses if not int(words[4], 16) & _TENTATIVE}
     return wanted <= {(words[0], words[9]) for words in routes if int(words[8], 16) & _RTF_LOCAL}
 
 
