@@ -20,6 +20,7 @@ from benchmarks.results import Results
 
 _BY_HAND = "<!-- by hand from here on: ./dev bench keeps it -->"
 _ONE, _EIGHT = "1 interface", "8 interfaces"
+_ONE_ROUTE, _MANY = "1 route", "1000 routes"
 
 
 def tables(results: Results) -> str:
@@ -77,18 +78,19 @@ def _targets(results: Results) -> str:
     by_agent, by_itself = (agent.calls[f"{who}, `bridge`"] for who in (BY_THE_AGENT, BY_ITSELF))
     asked, bare_start = agent.starts[ASKED][0], agent.starts[BARE][0]
     wanted = (
-        ("apply, to the naive way", up.ratio_to(naive_up), 0.30),
+        ("apply, to the naive way", up.ratio_to(naive_up), 0.26),
         ("teardown, to the naive way", down.ratio_to(naive_down), 0.41),
         ("apply, to pyroute2", up.ratio_to(pyroute_up), 1),
         ("teardown, to pyroute2", down.ratio_to(pyroute_down), 1),
         ("planning, ms", planned, 2),
-        ("apply of 8 interfaces, to one", eight[1].ratio_to(one[1]), 4),
-        ("teardown of 8 interfaces, to one", eight[2].ratio_to(one[2]), 4),
+        ("apply of 8 interfaces, to one", eight[1].ratio_to(one[1]), 2.5),
+        ("teardown of 8 interfaces, to one", eight[2].ratio_to(one[2]), 3),
+        ("apply of 1000 routes, to one", results.growth[_MANY][1].ratio_to(results.growth[_ONE_ROUTE][1]), 8),
         ("most memory of `podwire apply`, MB", results.memory, 60),
         ("`--version`, to bare Python", cold["podwire --version"] / bare, 2.5),
         ("`--help`, to bare Python", cold["podwire --help"] / bare, 2.5),
-        ("`plan`, to bare Python", plan / bare, 13),
-        ("`list`, to bare Python", cold["podwire list"] / bare, 7),
+        ("`plan`, to bare Python", plan / bare, 10),
+        ("`list`, to bare Python", cold["podwire list"] / bare, 4),
         ("`log`, to bare Python", cold["podwire log"] / bare, 7),
         ("cold apply less cold plan, to the naive way", (cold_up.median - plan) / naive_up.median, 0.5),
         ("cold teardown less cold plan, to the naive way", (cold_down.median - plan) / naive_down.median, 0.55),
