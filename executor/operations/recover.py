@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from attrs import evolve
 
+from executor.errors import NamespaceGone
 from executor.guest.record import is_served, is_to_serve_again
 from executor.operations.apply import roll_forward
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
@@ -54,9 +57,10 @@ def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = Fals
     entry = _half_done(plan_id, settings.store)
     if isinstance(entry, Outcome):
         return evolve(entry, sentence=_what_is_done_again(plan_id, settings.store) or entry.sentence)
-    if is_gone(entry):
-        return Outcome("gone", plan_id, sentence=GONE)
-    return _way_on(entry, settings) if forward and entry.status == APPLYING else way_back(entry, settings)
+    with suppress(NamespaceGone):  # it may go while it is looked at, with the last process in it
+        if not is_gone(entry):
+            return _way_on(entry, settings) if forward and entry.status == APPLYING else way_back(entry, settings)
+    return Outcome("gone", plan_id, sentence=GONE)
 
 
 def _what_comes_first(plan_id: PlanId, settings: Settings) -> str:
