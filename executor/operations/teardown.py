@@ -53,7 +53,10 @@ def preview_teardown(plan_id: PlanId, settings: Settings) -> Plan | Outcome:
         refuse_unknown(plan_id, settings.store)
         refuse_lost(plan_id, settings.store)
         return Outcome("nothing", plan_id, sentence=_ALREADY)
-    return Outcome("gone", plan_id, sentence=GONE) if is_gone(entry) else way_back(entry, settings)
+    with suppress(NamespaceGone):  # it may go while it is looked at, with the last process in it
+        if not is_gone(entry):
+            return way_back(entry, settings)
+    return Outcome("gone", plan_id, sentence=GONE)
 
 
 def ids_in(netns: NetnsPath, store: StateStore) -> tuple[PlanId, ...]:
