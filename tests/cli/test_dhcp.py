@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +16,7 @@ from executor.state.store import StateStore
 from tests.support import eventually
 from tests.support.cli import Cli
 from tests.support.pods import Pod
+from tests.support.processes import is_running
 
 
 @pytest.fixture
@@ -33,14 +33,6 @@ def processes(cli: Cli, plan_id: str) -> list[int]:
     """Return the server's process, and those that it has started."""
     record = json.loads((cli.state_dir / "dhcp" / f"{plan_id}.json").read_text())
     return [process["pid"] for process in record["processes"]]
-
-
-def is_running(pid: int) -> bool:
-    """Say whether there is a process of a number that has not ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def ended(pids: list[int]) -> bool:

@@ -75,8 +75,16 @@ def misbehave(out):
 
 
 def is_running(pid):
+    try:  # by its threads: the main one of a process that was killed may end before the others
+        threads = os.listdir("/proc/%d/task" % pid)
+    except OSError:
+        return False
+    return any(map(is_thread, threads))
+
+
+def is_thread(tid):
     try:
-        with open("/proc/%d/stat" % pid) as file:
+        with open("/proc/%s/stat" % tid) as file:
             return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
     except OSError:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.running import eventually
@@ -50,9 +50,14 @@ def see_them_end(before: Mapping[int, str], *, seconds: float = 10) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Say whether a process is there and not a zombie."""
-    state, _ = _state_and_parent(pid)
-    return state not in {"Z", "gone"}
+    """Say whether a process is there and not a zombie.
+
+    The main thread of one that was killed may be a zombie while another thread still has its files open, and locked.
+    """
+    with suppress(FileNotFoundError, ProcessLookupError):
+        threads = [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
+        return any(_state_and_parent(thread)[0] not in {"Z", "X", "gone"} for thread in threads)
+    return False
 
 
 def children() -> set[int]:
