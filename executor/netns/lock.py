@@ -10,7 +10,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -27,20 +27,23 @@ _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 
 
-def locked_within(fd: int, seconds: float) -> bool:
+def locked_within(fd: int, seconds: float, check: Callable[[], None] = lambda: None) -> bool:
     """Lock the open file ``fd`` within ``seconds``, 0 for at once or not at all; say whether it is locked now.
 
-    Raises HostError if the kernel has no lock to give (ENOLCK).
+    Raises HostError if the kernel has no lock to give (ENOLCK), and what ``check`` raises, which is called before each
+    try.
     """
     deadline = time.monotonic() + seconds
     pause = _FIRST_PAUSE
-    while not _try_lock(fd):
+    while True:
+        check()
+        if _try_lock(fd):
+            return True
         left = deadline - time.monotonic()
         if left <= 0:
             return False
         time.sleep(min(pause, left))
         pause = min(2 * pause, _LONGEST_PAUSE)
-    return True
 
 
 def _try_lock(fd: int) -> bool:
@@ -61,17 +64,18 @@ class LockFile:
         self.fd = fd
 
     @classmethod
-    def take(cls, name: str, seconds: float, what: str) -> LockFile:
+    def take(cls, name: str, seconds: float, what: str, *, check: Callable[[], None] = lambda: None) -> LockFile:
         """Take the lock ``name`` within ``seconds``.
 
-        Raises Locked, which says who is changing ``what``, or HostError if the folder is not one that only we can
-        write to.
+        ``check`` is called now and then; what it raises ends the waiting. A signal handler must not do that itself:
+        the lock may be ours already, and nobody would know of it and let go of it. Raises Locked, which says who is
+        changing ``what``, or HostError if the folder is not one that only we can write to.
         """
         path = run_dir() / name
         while True:
             lock = cls(path, _open(path))
             try:
-                lock._wait(seconds, what)
+                lock._wait(seconds, what, check)
                 if os.fstat(lock.fd).st_nlink:  # else whoever had it has removed the file while we waited
                     return lock
             except BaseException:
@@ -79,8 +83,8 @@ class LockFile:
                 raise
             os.close(lock.fd)
 
-    def _wait(self, seconds: float, what: str) -> None:
-        if not locked_within(self.fd, seconds):
+    def _wait(self, seconds: float, what: str, check: Callable[[], None]) -> None:
+        if not locked_within(self.fd, seconds, check):
             raise Locked(f"{what} is being changed by {_holder(self.fd)}: try again when that has ended")
 
     def __enter__(self) -> Self:

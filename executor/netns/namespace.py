@@ -141,16 +141,16 @@ class Namespace:
         return in_background(work)
 
     @contextmanager
-    def lock(self, timeout: float) -> Iterator[None]:
+    def lock(self, timeout: float, *, check: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Keep every other podwire out of this namespace, by whatever path it comes.
 
-        Waits up to ``timeout`` seconds, 0 for not at all; then raises Locked, which says who has it. Programs that
-        were started in it meanwhile hold the lock with us: it lasts until the last of them has ended, whether we leave
-        here, crash or are killed.
+        Waits up to ``timeout`` seconds, 0 for not at all; then raises Locked, which says who has it, or earlier what
+        ``check`` raises, which is called now and then. Programs that were started in it meanwhile hold the lock with
+        us: it lasts until the last of them has ended, whether we leave here, crash or are killed.
         """
         from executor.netns.lock import LockFile  # noqa: PLC0415  whoever only looks locks nothing
 
-        self._lock = LockFile.take(f"netns-{self.cookie}", timeout, self.path)
+        self._lock = LockFile.take(f"netns-{self.cookie}", timeout, self.path, check=check)
         try:
             yield
         finally:

@@ -98,6 +98,7 @@ def _record_and_run(
         check()
         operation.wait_for_programs()
         wait_for_disk()
+        operation.stop.check()  # until here nothing was changed, nor written down that something would be
         applying.commit()
         _begin_watching(entry, confirm_within, settings)
         _carry_out(plan, plan.commands, "apply", wired, operation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 from attrs import define, evolve, field
 
@@ -27,7 +27,7 @@ from executor.operations.execution import (
 )
 from executor.operations.ownership import own
 from executor.operations.scheduler import BESIDE, Begin, End, lanes, run_scheduled
-from executor.operations.signals import StopRequest, interruptible, stop_requests
+from executor.operations.signals import StopRequest, stop_requests
 from executor.process.background import Task, in_background, start_thread
 from executor.process.ip_batch import IpBatch
 from executor.process.prestarted import PrestartedPrograms
@@ -377,7 +377,7 @@ def open_operation(settings: Settings, opening: Callable[[], Namespace], plan_id
         opening() as namespace,
         stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would be told "nothing changed"
         own(plan_id, settings) as owning,
-        _locked(namespace, settings.lock_timeout),
+        namespace.lock(settings.lock_timeout, check=stop.check),
         Journal.open(settings.store.journal_path(plan_id)) as journal,
         IpBatch(namespace, timeout=settings.timeout) as session,
     ):
@@ -386,12 +386,3 @@ def open_operation(settings: Settings, opening: Callable[[], Namespace], plan_id
             yield operation
         finally:
             operation.close()
-
-
-@contextmanager
-def _locked(namespace: Namespace, timeout: float) -> Iterator[None]:
-    """Lock a namespace; a signal ends the waiting, and what is done afterwards only learns of it."""
-    with ExitStack() as stack:
-        with interruptible():
-            stack.enter_context(namespace.lock(timeout))
-        yield

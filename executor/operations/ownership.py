@@ -14,7 +14,7 @@ from attrs import evolve
 
 from executor.errors import HostError
 from executor.netns.lock import LockFile
-from executor.operations.signals import interruptible
+from executor.operations.signals import check_stop
 from executor.settings import Settings
 from executor.state.store import StateStore
 from planner.text.frozen import frozen
@@ -44,9 +44,7 @@ def own(plan_id: PlanId, settings: Settings) -> Iterator[Settings]:
         return
     settings.store.prepare()
     what = f"another podwire is working under the id {plan_id}: it"
-    with interruptible():
-        lock = LockFile.take(_name(plan_id, settings.store), settings.lock_timeout, what)
-    with lock:
+    with LockFile.take(_name(plan_id, settings.store), settings.lock_timeout, what, check=check_stop) as lock:
         _require_descriptors()
         yield evolve(settings, owned=Owned(plan_id, lock.fd))
 

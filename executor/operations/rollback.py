@@ -104,6 +104,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             if not settings.force:
                 refuse_held(plan, facts)
             wait_for_disk()
+            operation.stop.check()
             tearing_down.commit()
         followed = follow(plan, entry.links, facts)
         holders = (*_stop_serving(entry.id, settings), *_tap_holders(followed.plan, operation))

@@ -48,11 +48,19 @@ def stop_requests() -> Iterator[StopRequest]:
         yield request
 
 
+def check_stop() -> None:
+    """Raise Interrupted if a signal came since ``stop_requests`` takes them; outside of it do nothing."""
+    request = _current()
+    if request is not None:
+        request.check()
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Have a signal end at once what waits in here, for a lock or a person, where it would only be noted.
+    """Have a signal end at once what waits in here, for a person or a connection, where it would only be noted.
 
-    Raises Interrupted, also for a signal that was noted before.
+    What is opened in here is lost with it if it is not closed by this thread's end. Raises Interrupted, also for a
+    signal that was noted before.
     """
     request = _current()
     if request is None:

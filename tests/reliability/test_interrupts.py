@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+from pathlib import Path
+from typing import Any
 
 import pytest
+from attrs import evolve
 
+from executor.errors import Interrupted
+from executor.netns.lock import LockFile
 from tests.reliability.conftest import MakeTrial
 from tests.reliability.helpers_faults import Faults
 from tests.reliability.helpers_trial import Trial
@@ -14,7 +20,9 @@ from tests.reliability.test_concurrency import has_open
 from tests.reliability.test_faults import sentence
 from tests.support import eventually
 from tests.support.cli import ended
-from tests.support.pods import plain
+from tests.support.pods import Pod, plain
+from tests.support.podwire import Podwire
+from tests.support.processes import descriptors
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -139,3 +147,48 @@ def test_a_signal_ends_the_waiting_for_a_lock(trial: Trial, faults: Faults) -> N
         assert ended(first).rc == 0
     assert trial.teardown().rc == 0
     assert trial.changed() == ""
+
+
+# --- in a program that goes on ----------------------------------------------------------------------------------------
+
+
+class Taking:
+    """The real LockFile.take, after which, the `at`-th time, a signal comes before its caller can do anything."""
+
+    def __init__(self, at: int) -> None:
+        self.taken = 0
+        self._at = at
+        self._take = LockFile.take
+
+    def __call__(self, *args: Any, **options: Any) -> LockFile:
+        """Take a lock."""
+        lock = self._take(*args, **options)
+        self.taken += 1
+        if self.taken == self._at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return lock
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("verb", ["apply", "teardown"])
+def test_a_signal_leaves_no_lock_behind(
+    pod: Pod, state_dir: Path, monkeypatch: pytest.MonkeyPatch, verb: str, at: int
+) -> None:
+    """An agent, or whoever uses podwire as a library, would keep everybody else from the pod for as long as it runs.
+
+    The first lock is that of the id, the second that of the namespace.
+    """
+    wired = Podwire.on(pod, state_dir)
+    if verb == "teardown":
+        wired.apply()
+    had, taking = descriptors(), Taking(at)
+    with monkeypatch.context() as patch:
+        patch.setattr(LockFile, "take", taking)
+        with pytest.raises(Interrupted, match=r"^interrupted by SIGTERM$"):
+            wired.apply() if verb == "apply" else wired.teardown()
+    assert taking.taken == at
+    assert descriptors() == had
+    at_once = evolve(wired, settings=evolve(wired.settings, lock_timeout=0.0))
+    if verb == "apply":
+        at_once.apply()
+    at_once.teardown()
