@@ -16,7 +16,7 @@ from executor.cni.errors import TRY_AGAIN_LATER, CniError
 from executor.cni.log import log
 from executor.errors import HostError, Locked, NamespaceGone, RollbackIncomplete
 from executor.netns.find import find_namespace
-from executor.netns.namespace import Namespace, is_of_the_host
+from executor.netns.namespace import Namespace
 from executor.settings import Settings
 from executor.state.copies import set_aside_what_is_no_file
 from executor.state.record import TEARING_DOWN, WiringRecord
@@ -153,7 +153,7 @@ def _opening(plan_id: PlanId, netns: NetnsPath | None, call: Call, settings: Set
 def _open_pods(path: NetnsPath) -> Namespace:
     """Open a namespace that may be a pod's. Raises HostError for the host's: there is nothing of a pod's wiring."""
     namespace = Namespace.open(path)
-    if is_of_the_host(namespace):
+    if namespace.is_of_the_host:
         namespace.close()
         raise HostError(f"{path} is the host's own network namespace")
     return namespace

@@ -121,14 +121,10 @@ def _remove_unless_held(path: Path) -> None:
 def run_dir() -> Path:
     """Return the folder of the locks, made if it is missing. Raises HostError if others could get at it."""
     directory = Path(os.environ.get("PODWIRE_RUN_DIR") or DEFAULT_RUN_DIR)
-    with suppress(FileExistsError):
-        try:
-            directory.mkdir(mode=0o700)
-        except FileExistsError:
-            raise
-        except OSError as error:
-            raise HostError(f"the folder of locks {shown_path(directory)} cannot be made: {error.strerror}") from None
-    found = directory.lstat()
+    try:
+        found = directory.lstat()
+    except OSError:
+        found = _made(directory)
     is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
     if is_ours and weak_spot(directory.absolute()) is None:
         if found.st_mode & 0o055:  # as whatever laid the machine out made it
@@ -138,6 +134,16 @@ def run_dir() -> Path:
             f"the folder of locks {shown_path(directory)} has to be a directory that is ours alone (mode 0700)"
         )
     return directory
+
+
+def _made(directory: Path) -> os.stat_result:
+    """Make the folder of the locks, unless somebody just has."""
+    try:
+        with suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        return directory.lstat()
+    except OSError as error:
+        raise HostError(f"the folder of locks {shown_path(directory)} cannot be made: {error.strerror}") from None
 
 
 def _open(path: Path) -> int:

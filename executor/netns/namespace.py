@@ -16,7 +16,7 @@ import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -89,6 +89,19 @@ class Namespace:
     def inode(self) -> int:
         """Return the number that ``/proc/PID/ns/net`` names it by: ``net:[4026531833]``."""
         return os.fstat(self.fd).st_ino
+
+    @cached_property
+    def is_of_the_host(self) -> bool:
+        """Whether this is the network that podwire itself runs in, or process 1: the host's own, by whatever path."""
+        found = os.fstat(self.fd)
+        if found.st_ino == _FIRST:
+            return True
+        for path in ("/proc/self/ns/net", "/proc/1/ns/net"):
+            with suppress(OSError):  # without CAP_SYS_PTRACE nobody but root may look at process 1
+                own = os.stat(path)
+                if (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino):
+                    return True
+        return False
 
     @property
     def inherited(self) -> tuple[int, ...]:
@@ -206,19 +219,6 @@ def _is_network_namespace(fd: int) -> bool:
         return fcntl.ioctl(fd, _NS_GET_NSTYPE) == _CLONE_NEWNET
     except OSError:
         return False
-
-
-def is_of_the_host(namespace: Namespace) -> bool:
-    """Say whether this is the network that podwire itself runs in, or process 1: the host's own, by whatever path."""
-    found = os.fstat(namespace.fd)
-    if found.st_ino == _FIRST:
-        return True
-    for path in ("/proc/self/ns/net", "/proc/1/ns/net"):
-        with suppress(OSError):  # without CAP_SYS_PTRACE nobody but root may look at process 1
-            own = os.stat(path)
-            if (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino):
-                return True
-    return False
 
 
 def _not_a_namespace(path: NetnsPath) -> HostError:

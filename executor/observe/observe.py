@@ -15,7 +15,7 @@ from typing import Self, TypeAlias
 from attrs import evolve
 
 from executor.errors import HostError
-from executor.netns.namespace import Namespace, is_of_the_host
+from executor.netns.namespace import Namespace
 from executor.observe.ebtables import EbtablesSave, close_begun
 from executor.observe.hooks import read_all_filters, read_netfilter_hooks, read_qdiscs
 from executor.observe.makers import (
@@ -37,8 +37,9 @@ from planner.facts.model import NamespaceFacts, ResourceFact
 from planner.facts.parse import ProbeOutput, read_probes, read_rules
 from planner.text.values import Alias, NetnsPath
 
+# An ip that was asked for a link shows all of each link with its addresses (docs/kernel.md).
+_LINKS, _ANY_LINK = "ip link show", "ip link show dev lo"
 _QUESTIONS = (
-    "ip link show",
     "ip addr show",
     "ip route show table all root 0.0.0.0/0",
     "ip route show table all root ::/0",
@@ -46,11 +47,14 @@ _QUESTIONS = (
     "ip neigh show proxy",
     "ip rule show",
 )
-_ROUTES = _QUESTIONS[2:4]
+_ROUTES = _QUESTIONS[1:3]
 _TRIES = 5
 _NOT_LEARNT = ("PERMANENT", "NOARP", "managed", "extern_learn")
 _SET = rf'"dst":"\d+\.[^{{}}]*"(?:{"|".join(_NOT_LEARNT)})"'
 _PCI = '"parentbus":"pci"'
+_SHOWN_AS_LINK = '"linkmode":'  # what ip addr shows of a link only then
+# A tap that belongs to somebody.
+_OWNED = re.compile(r'"info_kind":"tun","info_data":\{[^{}]*"(?:user|group)":')
 _MANAGED = '"mngtmpaddr"'
 _CONF = "/proc/sys/net/{}/conf"
 _LINK_SYSCTLS = ("accept_dad", "accept_ra")
@@ -91,7 +95,7 @@ class Observation:
         self._rules = rules
         self._inside: Task[_Rest] | None = None
         try:
-            session.begin(*(question.split() for question in _QUESTIONS))
+            session.begin(*(question.split() for question in (_ANY_LINK, *_QUESTIONS)))
             self._inside = namespace.begin(lambda: self._look_inside(needs_rules))
         except BaseException:
             self.close()
@@ -135,48 +139,45 @@ class Observation:
         """Return all but the rules, which another program tells meanwhile."""
         session, inside = self._session, self._inside
         assert session is not None and inside is not None  # noqa: S101, PT018  called once
-        links, addresses, routes4, routes6, neighbours, proxies, policy = _answers(session, _QUESTIONS)
+        session.answer()
+        addresses, routes4, routes6, neighbours, proxies, policy = _answers(session, _QUESTIONS)
+        links = addresses if _SHOWN_AS_LINK in addresses else _ask(session, (_LINKS,))[0]
         sysctls, qdiscs, hooks, makers, groups = inside.result()
         route_text = None
         if '"metrics"' in routes4 or '"metrics"' in routes6:
             routes4, routes6, route_text = _with_text(routes4, routes6, self._namespace, session, self._timeout)
         self._session = None
-        fdb, mdb = self._ports() if _has_foreign_port(links) else (None, None)
-        found = read_probes(
-            ProbeOutput(
-                links=_numeric_owners(links),
-                addresses=addresses,
-                routes4=routes4,
-                routes6=routes6,
-                neighbours=neighbours,
-                proxies=proxies,
-                route_text=route_text,
-                ebtables_save="",
-                nft_chains=None,
-                ebtables_problem=None,
-                sysctls=sysctls,
-                functions=_read_functions() if is_of_the_host(self._namespace) else {},
-                conf=self._namespace.call(lambda: _read_conf(links)) if _PCI in links else {},
-                observed_at=time.time(),
-                address_makers=makers,
-                groups=groups,
-                neighbour_types=self._namespace.call(read_neighbour_types) if _are_set(neighbours) else {},
-                route_makers=self._namespace.call(read_route_makers) if _needs_marks(routes6) else None,
-                bridge_fdb=fdb,
-                bridge_mdb=mdb,
-                policy=policy,
-                ipv6_mtus=self._namespace.call(read_ipv6_mtus) if _is_one_down(links) else {},
-                making_temporary=self._namespace.call(read_making_temporary) if _MANAGED in addresses else (),
-            )
+        answers = ProbeOutput(
+            links=_numeric_owners(links),
+            addresses=addresses,
+            routes4=routes4,
+            routes6=routes6,
+            neighbours=neighbours,
+            proxies=proxies,
+            route_text=route_text,
+            ebtables_save="",
+            nft_chains=None,
+            ebtables_problem=None,
+            sysctls=sysctls,
+            functions=_read_functions() if self._namespace.is_of_the_host else {},
+            conf=self._namespace.call(lambda: _read_conf(links)) if _PCI in links else {},
+            observed_at=time.time(),
+            address_makers=makers,
+            groups=groups,
+            neighbour_types=self._namespace.call(read_neighbour_types) if _are_set(neighbours) else {},
+            route_makers=self._namespace.call(read_route_makers) if _needs_marks(routes6) else None,
+            policy=policy,
+            ipv6_mtus=self._namespace.call(read_ipv6_mtus) if _is_one_down(links) else {},
+            making_temporary=self._namespace.call(read_making_temporary) if _MANAGED in addresses else (),
         )
+        found = read_probes(answers)
+        if _has_foreign_port(found):
+            found = read_probes(evolve(answers, bridge_fdb=self._bridge("fdb"), bridge_mdb=self._bridge("mdb")))
         filters = read_all_filters(qdiscs, self._namespace, self._timeout)
         return evolve(found, others=(*found.others, *qdiscs, *filters), hooks=hooks)
 
-    def _ports(self) -> tuple[str, str]:
-        """Return what bridges keep of their ports, in JSON. Raises HostError where ``bridge`` does not answer."""
-        return self._bridge("fdb"), self._bridge("mdb")
-
     def _bridge(self, table: str) -> str:
+        """Return what bridges keep of their ports, in JSON. Raises HostError where ``bridge`` does not answer."""
         argv = ("bridge", "-j", "-d", table, "show")
         with start_program(argv, namespace=self._namespace, stdin=None, timeout=self._timeout) as running:
             return _answer(running.result(), " ".join(argv))
@@ -273,13 +274,14 @@ def _read_sysctls() -> dict[str, str]:
 
 
 def _read_into(found: dict[str, str], key: str) -> None:
-    # A link may go while it is looked at; br_netfilter may not be loaded.
-    with contextlib.suppress(FileNotFoundError):
+    try:
         fd = os.open(f"/proc/sys/{key}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            found[key] = os.read(fd, _MOST_OF_SYSCTL).decode("ascii").strip()
-        finally:
-            os.close(fd)
+    except FileNotFoundError:  # a link may go while it is looked at; br_netfilter may not be loaded
+        return
+    try:
+        found[key] = os.read(fd, _MOST_OF_SYSCTL).decode("ascii").strip()
+    finally:
+        os.close(fd)
 
 
 def _is_one_down(links: str) -> bool:
@@ -297,22 +299,15 @@ def _are_set(neighbours: str) -> bool:
     return any(word in neighbours for word in _NOT_LEARNT) and re.search(_SET, neighbours) is not None
 
 
-def _has_foreign_port(links: str) -> bool:
+def _has_foreign_port(found: NamespaceFacts) -> bool:
     """Say whether a bridge that podwire did not make has a port."""
-    if '"info_slave_kind":"bridge"' not in links:
-        return False
-    try:
-        found = json.loads(links, strict=False)
-    except ValueError:
-        raise InvalidInput("ip link did not answer in JSON") from None
-    ours = {link.get("ifname") for link in found if Alias.is_ours(link.get("ifalias"))}
-    ports = (link for link in found if link.get("linkinfo", {}).get("info_slave_kind") == "bridge")
-    return any(link.get("master") not in ours for link in ports)
+    bridges = {link.name for link in found.links if link.type == "bridge" and not Alias.is_ours(link.alias)}
+    return any(link.master in bridges for link in found.links)
 
 
 def _numeric_owners(links: str) -> str:
     """Return the links with the owners of taps as numbers: ``ip`` prints the names that this host has for them."""
-    if '"user"' not in links and '"group":' not in links:
+    if not _OWNED.search(links):
         return links
     try:
         found = json.loads(links, strict=False)

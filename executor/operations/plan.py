@@ -6,7 +6,7 @@ import random
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from executor.netns.namespace import Namespace, boot_id, is_of_the_host
+from executor.netns.namespace import Namespace, boot_id
 from executor.observe.elsewhere import with_elsewhere, with_functions
 from executor.observe.observe import observe_once
 from executor.settings import Settings
@@ -97,7 +97,7 @@ def plan_from_facts(
 
 def refuse_the_hosts(namespace: Namespace, settings: Settings) -> None:
     """Raise Refused for the network that the host itself lives in, by whatever path, unless that is allowed."""
-    if is_of_the_host(namespace) and not settings.allow_host_netns:
+    if namespace.is_of_the_host and not settings.allow_host_netns:
         raise Refused(
             f"{namespace.path} is the host's own network namespace (podwire's, or that of process 1), not a pod's:"
             " --allow-host-netns wires it all the same"

@@ -4,8 +4,8 @@
 goes a line that must fail: the answer is all that comes before that failure.
 
     link set eth0 mtu 1400         line 1, answers nothing
-    link show dev ./5f2c…          line 2, the marker
-                               ◀── Device "./5f2c…" does not exist.
+    ./5f2c…                        line 2, the marker
+                               ◀── Object "./5f2c…" is unknown, try "ip help".
                                ◀── Command failed -:2
 
 Had the command failed, ``Command failed -:1`` would come before that, after its reason.

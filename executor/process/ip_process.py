@@ -24,7 +24,7 @@ _CLOSING = 2.0
 # What is written ahead must fit into the pipe (64 KiB), and no honest answer is larger than this.
 _MOST_AHEAD = 32 * 1024
 _MOST_ANSWER = 64 * 1024 * 1024
-_CHUNK = 256 * 1024
+_CHUNK = 64 * 1024  # what a pipe holds
 
 
 class Late(Exception):
@@ -89,11 +89,11 @@ class IpProcess:
         self._ahead = 0
         self._memory = _Memory()
         self._status: int | None = None
-        # No link has a slash in its name, and who can name links or set aliases in the pod cannot know this one: an
-        # altname "." would make the plain marker succeed (Linux allows it), and no answer would ever end.
+        # No object of ip is called so, and the kernel is not asked, as it would be for a link that is not there. Who
+        # sets an alias in the pod cannot know it, and so cannot end an answer by it.
         marker = f"./{os.urandom(8).hex()}"
-        self._marker_line = f"link show dev {marker}\n"
-        self._marker_answer = f'Device "{marker}" does not exist.\n'
+        self._marker_line = f"{marker}\n"
+        self._marker_answer = f'Object "{marker}" is unknown, try "ip help".\n'
         self._answers = bytearray()
         self._searched = 0
         self._readable = select.poll()

@@ -257,11 +257,13 @@ def _inheritable() -> list[int]:
     """Return the descriptors above 2 that a child would inherit, which others have opened or left to us."""
     found = []
     most = os.sysconf("SC_OPEN_MAX")
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(OSError):  # that of the listing itself
-            if int(name) > 2 and os.get_inheritable(int(name)):
-                if int(name) < most:
-                    found.append(int(name))
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if fd > 2 and os.get_inheritable(fd):
+                if fd < most:
+                    found.append(fd)
                 else:  # from before the limit was set: posix_spawn refuses to close what it takes for no descriptor
-                    os.set_inheritable(int(name), False)  # noqa: FBT003  it takes no keyword
+                    os.set_inheritable(fd, False)  # noqa: FBT003  it takes no keyword
+        except OSError:
+            continue
     return found

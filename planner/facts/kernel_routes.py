@@ -93,10 +93,15 @@ def ipv6_local_routes(address: Address) -> tuple[Route, ...]:
 
     That to all routers of a subnet only if the namespace forwards (addrconf.c, __ipv6_ifa_notify).
     """
-    hops = (NextHop(dev=address.link),)
-    own, subnet = _network_of(address.address.ip), _network_of(address.address.network.network_address)
-    entry = Route(own, hops, type=Keyword("local"), table=LOCAL_TABLE, protocol=KERNEL, metric=0)
-    return entry, evolve(entry, dst=subnet, type=Keyword("anycast"))
+    subnet = _network_of(address.address.network.network_address)
+    own = ipv6_local_route(address)
+    return own, evolve(own, dst=subnet, type=Keyword("anycast"))
+
+
+def ipv6_local_route(address: Address) -> Route:
+    """Return the first of them, that of the address itself."""
+    own, hops = _network_of(address.address.ip), (NextHop(dev=address.link),)
+    return Route(own, hops, type=Keyword("local"), table=LOCAL_TABLE, protocol=KERNEL, metric=0)
 
 
 def multicast_route(link: InterfaceName) -> Route:
@@ -196,7 +201,9 @@ def absent_prefixes(
 
 def _absent_to_peer(fact: AddressFact, there: Collection[object], routes: Collection[Route]) -> tuple[Route, ...]:
     """Return the route to an IPv6 peer if it is not among ``routes``, though the entry made just before it is."""
-    if not any(_local_key(entry) in there for entry in ipv6_local_routes(fact.resource)[:1]):
+    if fact.resource.peer is None or fact.resource.address.version == 4:
+        return ()
+    if _local_key(ipv6_local_route(fact.resource)) not in there:
         return ()
     made = prefix_routes(fact.resource, fact.state)
     return tuple(route for route in made if route not in routes and comes_late(route, fact.resource))
@@ -224,7 +231,7 @@ def absent_local_routes(
         else:
             expected = (multicast_route(link),) if there and link not in down else ()
             if knows_ipv6 and not fact.state.tentative:
-                expected += ipv6_local_routes(fact.resource)[:1]
+                expected += (ipv6_local_route(fact.resource),)
         absent = tuple(route for route in expected if _local_key(route) not in there)
         absent += _absent_to_peer(fact, there, routes)
         found.append(evolve(fact, state=evolve(fact.state, unmade_routes=absent)) if absent else fact)

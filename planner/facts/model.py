@@ -308,6 +308,10 @@ class NamespaceFacts:
 
     def digest(self) -> str:
         """Return the SHA-256 of what a plan depends on, in a form that timers, counters and order do not change."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         return _CANONICAL.sha256(_canonical(self))
 
 

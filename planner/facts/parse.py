@@ -112,7 +112,8 @@ def read_probes(answers: ProbeOutput) -> NamespaceFacts:
         links = with_entries(links, link_nodes, fdb, mdb, {fact.resource.link for fact in neighbours})
     down = {link.name for link in links if not link.up}
     there = {fact.resource for fact in routes if not fact.state.metrics}
-    listed = _addresses(each_object(answers.addresses, "ip addr"), readable)
+    is_one = answers.addresses is answers.links
+    listed = _addresses(link_nodes if is_one else each_object(answers.addresses, "ip addr"), readable)
     indexes = {link.name: link.index for link in links}
     addresses = with_makers(listed, answers.address_makers, indexes, answers.sysctls, answers.making_temporary)
     addresses = with_kept(addresses, down, there, answers.groups, answers.sysctls)

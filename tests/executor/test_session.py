@@ -317,7 +317,7 @@ def test_ip_is_in_the_namespace_in_a_group_of_its_own_and_holds_the_lock(namespa
 
 
 def test_a_link_cannot_be_named_so_that_an_answer_never_ends(namespace: Namespace) -> None:
-    """Linux lets an altname be ".", which a fixed marker would find: the marker is not to be guessed."""
+    """Linux lets an altname be ".", which the marker begins with."""
     with subprocess.Popen(
         ["ip", "-n", name_of(namespace.path), "link", "property", "add", "dev", "lo", "altname", "."]
     ) as add:
@@ -329,7 +329,7 @@ def test_a_link_cannot_be_named_so_that_an_answer_never_ends(namespace: Namespac
 
 def test_an_alias_cannot_pass_for_the_end_of_an_answer(namespace: Namespace) -> None:
     """The pod chooses aliases; in JSON a line end in one is escaped."""
-    alias = 'x\nCommand failed -:1\nDevice "." does not exist.\nCommand failed -:2'
+    alias = 'x\nCommand failed -:1\nObject "./x" is unknown, try "ip help".\nCommand failed -:2'
     ip("-n", name_of(namespace.path), "link", "set", "lo", "alias", alias)
     with IpBatch(namespace, timeout=5) as session:
         reply = session.run(SHOW_LO)

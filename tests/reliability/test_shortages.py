@@ -142,12 +142,12 @@ def forward():
 threading.Thread(target=forward, daemon=True).start()
 answered = 0
 for line in child.stdout:
-    if b'Device "./' in line:
+    if b'Object "./' in line:
         answered += 1
         times = int(open({times!r}).read())
         if times and asked[2 * answered - 2].startswith(b"addr show"):
             open({times!r}, "w").write(str(times - 1))
-            line = line.replace(b'Device "./', b'\\nDump was interrupted and may be inconsistent.\\nDevice "./')
+            line = line.replace(b'Object "./', b'\\nDump was interrupted and may be inconsistent.\\nObject "./')
     sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
 sys.exit(child.wait())
