@@ -10,6 +10,7 @@ from benchmarks.agent import with_agent
 from benchmarks.breakdown import breakdowns
 from benchmarks.cold import cold_starts, peak_memory
 from benchmarks.comparing import compare, grow
+from benchmarks.installed import installed
 from benchmarks.many_routes import many_routes
 from benchmarks.measuring import in_turns
 from benchmarks.page import tables, write_page
@@ -19,6 +20,7 @@ from benchmarks.pods import links, routes
 from benchmarks.results import Results
 from benchmarks.starting import starting
 from tests import sandbox
+from tests.support.package import Package
 
 _PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 # Pods that 8 callers wire, and how many ADDs come at the same time.
@@ -34,7 +36,8 @@ def main() -> int:
     if not sandbox.inside():
         print("the benchmarks make links and namespaces: run them by ./dev bench", file=sys.stderr)
         return 1
-    results = _measure(arguments.rounds)
+    with installed() as package:
+        results = _measure(arguments.rounds, package)
     print(tables(results))
     if not arguments.print_only:
         write_page(results, _PAGE)
@@ -48,7 +51,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure(rounds: int) -> Results:
+def _measure(rounds: int, package: Package) -> Results:
     few = max(3, rounds // 2)
     apply, teardown = breakdowns(rounds)
     return Results(
@@ -56,11 +59,11 @@ def _measure(rounds: int) -> Results:
         ways=compare(rounds),
         growth=grow(_SIZES, few),
         planning=in_turns(few, {name: planning(build) for name, build in _SIZES.items()}),
-        cold=cold_starts(rounds),
-        memory=peak_memory(),
-        many_routes=many_routes(),
-        plugins=plugins(rounds),
-        agent=with_agent(rounds, _PODS, _AT_ONCE),
+        cold=cold_starts(rounds, package),
+        memory=peak_memory(package),
+        many_routes=many_routes(package),
+        plugins=plugins(rounds, package),
+        agent=with_agent(rounds, _PODS, _AT_ONCE, package),
         starting=starting(5 * rounds),
         apply=apply,
         teardown=teardown,

@@ -7,7 +7,6 @@ import os
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from benchmarks import installed
 from benchmarks.cold import BARE
 from benchmarks.measuring import Times, in_turns, timed
 from benchmarks.pods import scratch_pod, state_directory
@@ -27,9 +27,9 @@ from executor.state.journal import read_logs
 from executor.state.store import StateStore
 from executor.version import __version__
 from planner.plan.render import Command
-from tests.cni.helpers_cni import PLUGIN
 from tests.conformance.trial import Conf
 from tests.support.agent import agent_running
+from tests.support.package import Package
 from tests.support.pods import Pod
 from tests.support.podwire import Podwire
 
@@ -65,34 +65,38 @@ class AgentResults:
     waits: dict[str, tuple[float, float]]
 
 
-def with_agent(rounds: int, pods: int, at_once: int) -> AgentResults:
+def with_agent(rounds: int, pods: int, at_once: int, package: Package) -> AgentResults:
     """Measure everything: ``pods`` by 8 callers, ``at_once`` calls at the same time."""
     with ExitStack() as stack:
-        agent, state = stack.enter_context(agent_running()), stack.enter_context(state_directory())
+        agent, state = (
+            stack.enter_context(agent_running(command=[package.podwire])),
+            stack.enter_context(state_directory()),
+        )
         many = [stack.enter_context(scratch_pod()) for _ in range(max(pods, at_once))]
         calls = in_turns(
             rounds,
             {
-                f"{name}, `{wiring}`": _calls(_Caller(many[0], state, env, wiring))
+                f"{name}, `{wiring}`": _calls(_Caller(package.plugin, many[0], state, env, wiring))
                 for wiring in ("bridge", "tc")
                 for name, env in ((BY_ITSELF, {}), (BY_THE_AGENT, agent.env))
             },
         )
         alone = _durations(state)
-        callers = [_Caller(pod, state, agent.env, "bridge") for pod in many]
+        callers = [_Caller(package.plugin, pod, state, agent.env, "bridge") for pod in many]
         crowds = {BY_THE_AGENT: _crowd([caller.call for caller in callers[:pods]], _CALLERS)}
         crowded = _durations(state)
         batches, commands = zip(*(_ip_alone(pod) for pod in many[:pods]), strict=True)
         crowds |= {IP_BATCH: _crowd(batches, _CALLERS), IP_EACH: _crowd(commands, _CALLERS)}
         crowds[AT_ONCE] = _crowd([caller.call for caller in callers[:at_once]], at_once)
         waits = {name: (alone[name], crowded[name]) for name in alone if name in crowded}
-        return AgentResults(calls, _starts(rounds), crowds, waits)
+        return AgentResults(calls, _starts(rounds, package.plugin), crowds, waits)
 
 
 @frozen
 class _Caller:
     """Whoever calls podwire-cni for a pod."""
 
+    plugin: Path
     pod: Pod
     state: Path
     env: dict[str, str]
@@ -106,7 +110,7 @@ class _Caller:
         variables = {"CNI_COMMAND": verb, "CNI_CONTAINERID": inside.name, "CNI_NETNS": str(inside.path)}
         variables |= {"CNI_IFNAME": "eth0", "PATH": os.environ["PATH"], **self.env}
         done = subprocess.run(
-            [PLUGIN], input=json.dumps(conf), env=variables, capture_output=True, text=True, check=False
+            [self.plugin], input=json.dumps(conf), env=variables, capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise RuntimeError(f"{verb} failed: {done.stdout}")
@@ -172,20 +176,21 @@ def _durations(state: Path) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def _starts(rounds: int) -> dict[str, tuple[Times, ...]]:
+def _starts(rounds: int, plugin: Path) -> dict[str, tuple[Times, ...]]:
     """Return how long bare Python takes, and podwire-cni until the agent has been sent the whole request."""
-    bare = [sys.executable, "-I", "-c", "pass"]
 
     def start() -> float:
-        return timed(lambda: subprocess.run(bare, check=True, stdin=subprocess.DEVNULL))
+        return timed(lambda: subprocess.run(installed.BARE, check=True, stdin=subprocess.DEVNULL))
 
     with tempfile.TemporaryDirectory(prefix="agent-") as folder, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{folder}/agent.sock")
         listener.listen()
-        return in_turns(5 * rounds, {BARE: lambda: (start(),), ASKED: lambda: (_until_asked(listener, folder),)})
+        return in_turns(
+            5 * rounds, {BARE: lambda: (start(),), ASKED: lambda: (_until_asked(plugin, listener, folder),)}
+        )
 
 
-def _until_asked(listener: socket.socket, folder: str) -> float:
+def _until_asked(plugin: Path, listener: socket.socket, folder: str) -> float:
     """Be an agent that takes a request and answers that it failed; return when it had it, in milliseconds."""
     asked: list[float] = []
 
@@ -201,6 +206,6 @@ def _until_asked(listener: socket.socket, folder: str) -> float:
     thread.start()
     began = time.perf_counter()
     variables = {"CNI_COMMAND": "CHECK", "PODWIRE_RUN_DIR": folder}
-    subprocess.run([PLUGIN], env=variables, stdin=subprocess.DEVNULL, check=False)
+    subprocess.run([plugin], env=variables, stdin=subprocess.DEVNULL, check=False)
     thread.join()
     return (asked[0] - began) * 1000

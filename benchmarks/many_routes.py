@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from pathlib import Path
 
-from benchmarks.cold import START
+from benchmarks.installed import PYTHON, installed
 from benchmarks.pods import scratch_pod, state_directory
+from tests.support.package import Package
 
 COUNTS = (10_000, 100_000)
-_ROOT = Path(__file__).resolve().parent.parent
 # Run from a process that is small itself: until it execs, a child counts as large as its parent.
 _USAGE = """
 import json, os, sys
@@ -21,12 +19,12 @@ sys.exit(status and "podwire plan failed") if status else print(usage.ru_utime +
 """
 
 
-def many_routes() -> dict[int, tuple[float, float]]:
+def many_routes(package: Package) -> dict[int, tuple[float, float]]:
     """Return for each of ``COUNTS`` the processor's seconds and the most memory, in MB (getrusage(2))."""
-    return {count: _planned(count) for count in COUNTS}
+    return {count: _planned(count, package) for count in COUNTS}
 
 
-def _planned(count: int) -> tuple[float, float]:
+def _planned(count: int, package: Package) -> tuple[float, float]:
     with scratch_pod() as pod, state_directory() as state:
         gateway = pod.result["ips"][0]["gateway"]
         lines = [
@@ -37,11 +35,12 @@ def _planned(count: int) -> tuple[float, float]:
         result = state / "result.json"
         result.write_text(json.dumps(pod.result))
         words = ["plan", "--result", str(result), "--netns", str(pod.inside.path), "--state-dir", str(state)]
-        argv = [sys.executable, "-I", "-c", _USAGE, sys.executable, *START, str(_ROOT), *words]
+        argv = [PYTHON, "-I", "-c", _USAGE, str(package.podwire), *words]
         seconds, kilobytes = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
         return float(seconds), int(kilobytes) / 1024
 
 
 if __name__ == "__main__":
-    for count, (seconds, megabytes) in many_routes().items():
-        print(f"{count} routes: {seconds:.2f} s, {megabytes:.0f} MB")
+    with installed() as package:
+        for count, (seconds, megabytes) in many_routes(package).items():
+            print(f"{count} routes: {seconds:.2f} s, {megabytes:.0f} MB")

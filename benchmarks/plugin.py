@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from benchmarks.installed import PYTHON
 from benchmarks.measuring import Times, in_turns, timed
 from benchmarks.pods import state_directory
 from tests.cni.helpers_cni import Attached, attached
 from tests.conformance.trial import Conf
 from tests.support.cni import PLUGINS
+from tests.support.package import Package
 
 # The least that a plugin in Python does: it reads its input and hands the result on.
-_NOTHING = f"#!{sys.executable} -I\nimport json, sys\nprint(json.dumps(json.load(sys.stdin)['prevResult']))\n"
+_NOTHING = f"#!{PYTHON} -I\nimport json, sys\nprint(json.dumps(json.load(sys.stdin)['prevResult']))\n"
 
 
-def plugins(rounds: int) -> dict[str, tuple[Times, ...]]:
+def plugins(rounds: int, package: Package) -> dict[str, tuple[Times, ...]]:
     """Return the times of ADD and DEL of each plugin, behind the bridge plugin."""
     with state_directory() as folder, attached(folder / "state") as pod:
         nothing = folder / "nothing"
         nothing.write_text(_NOTHING)
         nothing.chmod(0o755)
-        own = pod.trial.subject.plugin
+        own = package.plugin
         tuning: Conf = {"type": "tuning", "mtu": 1400}
         return in_turns(
             rounds,

@@ -1,8 +1,8 @@
 """Finding the templates, of commands and of pages: the same from a checkout, an editable install, a wheel and a zipapp.
 
 Compiling them takes 30 ms. What comes of it is kept beside them in ``__pycache__``, as Python does with its modules:
-if that can be written. It is code, so it is for nobody but its owner, and loaded only if it is ours. A zipapp compiles
-at every start, its modules too.
+if that can be written. It is code, so it is for nobody but its owner, and loaded only if it is ours. In a zipapp it is
+what whoever built that has put there.
 """
 
 from __future__ import annotations
@@ -47,13 +47,20 @@ def load_pages() -> Pages:
     return Pages(_sources(directory, ".html"), compiled=_compiled(directory))
 
 
+def compile_all() -> None:
+    """Compile every template, and keep what comes of it beside them: for whoever builds or installs podwire."""
+    load_templates().compile()
+    load_pages().compile()
+
+
 def _sources(directory: Traversable, suffix: str) -> dict[str, str]:
     files = (file for file in directory.iterdir() if file.name.endswith(suffix))
     return {file.name: file.read_text(encoding="utf-8") for file in files}
 
 
-def _compiled(directory: Traversable) -> _Compiled | None:
-    return _Compiled(directory / "__pycache__") if isinstance(directory, Path) else None
+def _compiled(directory: Traversable) -> jinja2.BytecodeCache:
+    kept = directory / "__pycache__"
+    return _Compiled(kept) if isinstance(kept, Path) else _Packed(kept)
 
 
 def _directory() -> Traversable:
@@ -134,4 +141,23 @@ class _Compiled(jinja2.BytecodeCache):
         return stat.S_ISDIR(found.st_mode) and is_ours_alone(found)
 
     def _path(self, bucket: jinja2.bccache.Bucket) -> Path:
-        return self._directory / f"{bucket.key}.{sys.implementation.cache_tag}.{COMPILED_FOR}"
+        return self._directory / _name(bucket)
+
+
+class _Packed(jinja2.BytecodeCache):
+    """Compiled templates in a zip file, where they are as much to be trusted as the modules beside them."""
+
+    def __init__(self, directory: Traversable) -> None:
+        self._directory = directory
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        """Read what is there of a template (called by jinja2); of another Python it is not there."""
+        with suppress(OSError, ValueError, EOFError, TypeError):
+            bucket.code = _code_in((self._directory / _name(bucket)).read_bytes(), bucket.checksum)
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        """Keep nothing (called by jinja2)."""
+
+
+def _name(bucket: jinja2.bccache.Bucket) -> str:
+    return f"{bucket.key}.{sys.implementation.cache_tag}.{COMPILED_FOR}"

@@ -132,6 +132,11 @@ class Templates:
         self._last: tuple[Hashable, tuple[str, tuple[Command, ...]]] | None = None
         self._rendered = functools.lru_cache(_REMEMBERED)(lambda change: _split(self.render(change)))
 
+    def compile(self) -> None:
+        """Compile all of them, so that what comes of it is kept."""
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
+
     def _commands_of(self, change: Change, index: int) -> tuple[Command, ...]:
         """Return the commands of a change, if need be from those of another resource of which but one word differs."""
         kind = kind_of(change.resource)

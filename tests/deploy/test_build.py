@@ -19,6 +19,8 @@ from types import ModuleType
 import pytest
 
 from executor.version import __version__
+from tests.support.package import Package
+from tests.support.pods import Pod
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -151,10 +153,43 @@ def test_everything_that_is_installed_is_locked() -> None:
 
 
 def test_it_holds_nothing_that_ties_it_to_one_python(dist: Path) -> None:
-    """No compiled module, no bytecode, no script of another package."""
-    names = run(sys.executable, "-m", "zipfile", "-l", dist / "podwire").stdout
+    """No machine code, no bytecode without its module, no script of another package."""
+    with zipfile.ZipFile(dist / "podwire") as single:
+        names = set(single.namelist())
     assert "planner/templates/link.j2" in names
-    assert not [word for word in (".so", ".pyc", " bin/") if word in names]
+    assert not [name for name in names if name.endswith(".so") or name.startswith("bin/")]
+    modules = {name for name in names if name.endswith(".py")}
+    assert {f"{name}c" for name in modules} == {name for name in names if name.endswith(".pyc")}
+
+
+# What a module is loaded from, and which templates had to be compiled; the last statement is that of another Python.
+LOADED_FROM = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+{other}
+import jinja2
+compiled = []
+compile = jinja2.Environment.compile
+jinja2.Environment.compile = lambda self, *words, **options: compiled.append(words) or compile(self, *words, **options)
+from executor.templates import compile_all
+import executor.templates
+compile_all()
+print(executor.templates.__file__.removeprefix(sys.argv[1]), len(compiled))
+"""
+OTHER = """\
+import importlib._bootstrap_external as loading
+loading.MAGIC_NUMBER = b"0000"
+sys.implementation.cache_tag = "another-399"
+"""
+
+
+def test_the_single_file_is_compiled_for_the_python_that_built_it(dist: Path) -> None:
+    """Modules and templates. Another Python, which this one says that it is, compiles them itself."""
+    templates = [*ROOT.glob("templates/**/*.j2"), *ROOT.glob("planner/formats/pages/*.html")]
+    expected_of_another = f"/executor/templates.py {len(templates)}\n"
+    for other, expected in (("", "/executor/templates.pyc 0\n"), (OTHER, expected_of_another)):
+        told = run(sys.executable, "-I", "-c", LOADED_FROM.format(other=other), dist / "podwire")
+        assert (told.stdout, told.stderr) == (expected, "")
 
 
 OLDER = "import runpy, sys; sys.version_info = (3, 10, 13); sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"
@@ -186,9 +221,10 @@ def test_the_debian_package_holds_what_a_host_needs(dist: Path, tmp_path: Path) 
     listing = run("dpkg-deb", "--contents", package).stdout.splitlines()
     assert all(line.split()[1] == "root/root" for line in listing)
     assert all(line[7:8] in "rx" for line in listing)
-    assert run("dpkg-deb", "--extract", package, tmp_path).returncode == 0
-    assert run(tmp_path / "usr/bin/podwire", "--version").stdout == f"podwire {__version__}\n"
-    assert (tmp_path / "usr/lib/cni/podwire-cni").resolve() == tmp_path / "usr/lib/podwire/podwire"
+    unpacked = Package.unpack(package, tmp_path)
+    assert run(unpacked.podwire, "--version").stdout == f"podwire {__version__}\n"
+    answer = run(unpacked.plugin, env={"CNI_COMMAND": "VERSION"})
+    assert "1.0.0" in json.loads(answer.stdout)["supportedVersions"]
     for path in (
         "usr/share/man/man8/podwire.8.gz",
         "usr/share/bash-completion/completions/podwire",
@@ -196,6 +232,39 @@ def test_the_debian_package_holds_what_a_host_needs(dist: Path, tmp_path: Path) 
         "usr/share/doc/podwire/copyright",
     ):
         assert (tmp_path / path).stat().st_size, path
+
+
+def test_what_the_debian_package_holds_is_all_that_it_needs(dist: Path, tmp_path: Path, pod: Pod) -> None:
+    """It wires a pod and rolls that back, without any package of this Python, nor site; nothing compiled stays."""
+    package = Package.unpack(dist / f"podwire_{__version__}_all.deb", tmp_path)
+    (tmp_path / "result.json").write_text(json.dumps(pod.result))
+    where = ("--state-dir", tmp_path / "state")
+    name = pod.inside.path.name
+    for words in (
+        ("apply", "--result", tmp_path / "result.json", "--netns", name, "--serve-dhcp", "--yes", *where),
+        ("dhcp", name, "--daemon", *where),
+        ("check", name, *where),
+        ("teardown", name, "--yes", *where),
+    ):
+        done = run(package.podwire, *words)
+        assert (done.returncode, done.stderr) == (0, ""), words
+    assert [*package.modules.rglob("__pycache__")] != []
+    assert run("sh", tmp_path / "DEBIAN/prerm", "remove").returncode == 0
+    assert [*package.modules.rglob("__pycache__")] == []
+
+
+def test_the_debian_package_compiles_its_modules_when_it_is_installed(dist: Path, tmp_path: Path) -> None:
+    """As it was told to by Debian's own program, of which Python's own must be able to load the result."""
+    package = Package.unpack(dist / f"podwire_{__version__}_all.deb", tmp_path)
+    script = (tmp_path / "DEBIAN/postinst").read_text()
+    line = next(line.strip() for line in script.splitlines() if "py3compile" in line)
+    assert line == f"py3compile -p podwire {package.modules}"
+    if shutil.which("py3compile") is None:
+        pytest.skip("py3compile is missing (python3-minimal)")
+    done = run("py3compile", package.modules)
+    assert (done.returncode, done.stderr) == (0, "")
+    compiled = {path.name.partition(".")[0] for path in package.modules.rglob("__pycache__/*.pyc")}
+    assert {path.stem for path in package.modules.rglob("*.py")} == compiled
 
 
 def test_the_debian_package_names_what_provides_the_programs(dist: Path) -> None:

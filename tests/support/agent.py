@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,14 +50,15 @@ class Agent:
 
 
 @contextmanager
-def agent_running(patch: str = "") -> Iterator[Agent]:
+def agent_running(patch: str = "", *, command: Sequence[str | Path] = ()) -> Iterator[Agent]:
     """Yield an agent that listens; it is killed in the end, if it is still there.
 
-    `patch` is a statement in Python that it runs first, for limits that would be waited for too long.
+    `patch` is a statement in Python that it runs first, for limits that would be waited for too long; `command` the
+    podwire that it is, if that is another one than this checkout's.
     """
     run_dir = Path(tempfile.mkdtemp(prefix="agent-", dir="/tmp"))  # the path of a socket must be short
     program = f"{patch or 'pass'}\nimport sys\nfrom executor.cli import main\nsys.exit(main())"
-    argv = [sys.executable, "-c", program, "agent", "--json", "--verbose"]
+    argv = [*(command or (sys.executable, "-c", program)), "agent", "--json", "--verbose"]
     with (run_dir / "log").open("w") as log:
         process = subprocess.Popen(
             argv, env={**os.environ, "PODWIRE_RUN_DIR": str(run_dir)}, stdout=subprocess.PIPE, stderr=log, text=True

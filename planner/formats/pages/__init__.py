@@ -28,6 +28,11 @@ class Pages:
         look = {"light": LIGHT, "dark": DARK, "sans": SANS, "mono": MONO, "sign_names": SIGN_NAMES, "zip": zip}
         self._environment.globals.update(look)
 
+    def compile(self) -> None:
+        """Compile all of them, so that what comes of it is kept."""
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
+
     def render(self, name: str, **values: object) -> str:
         """Return the page of the template ``name`` with ``values``; only what is Markup is taken as markup."""
         return self._environment.get_template(name).render(values)
