@@ -59,7 +59,7 @@ def to_document(value: object) -> Any:
 @functools.cache
 def _document_writer(kind: Any) -> _Write:
     if attrs.has(kind):
-        return _class_writer(kind, to_document)
+        return _class_writer(kind, _document_writer)
     if issubclass(kind, tuple):
         return lambda value: listed(to_document if len(value) <= FEW else to_json, value)
     return _writer(kind)
@@ -68,16 +68,17 @@ def _document_writer(kind: Any) -> _Write:
 @functools.cache
 def _writer(kind: type) -> _Write:
     """Return the function that writes a ``kind``; made once for each."""
+    writer_of: Callable[[Any], _Write] = _writer
     if attrs.has(kind):
-        return _class_writer(kind, to_json)
+        return _class_writer(kind, writer_of)
     if issubclass(kind, tuple):
-        return lambda value: [to_json(item) for item in value]
+        return lambda value: [writer_of(type(item))(item) for item in value]
     if issubclass(kind, (str, *ADDRESS_TYPES)):
         return str
     return lambda value: value
 
 
-def _class_writer(kind: type, write_item: _Write) -> _Write:
+def _class_writer(kind: type, writer_of: Callable[[Any], _Write]) -> _Write:
     fields = attrs.fields(kind)
     names, defaults = [field.name for field in fields], [field.default for field in fields]
     tag: dict[str, Any] = getattr(kind, "TAG", {})
@@ -93,7 +94,7 @@ def _class_writer(kind: type, write_item: _Write) -> _Write:
                 continue
             # Most defaults are None or there is none, and addresses take their time to say that they are not equal.
             if default is None or default is attrs.NOTHING or item != default or type(item) is not type(default):
-                found[name] = write_item(item)
+                found[name] = writer_of(type(item))(item)
         return found
 
     return write

@@ -189,10 +189,16 @@ def test_how_recovery_ended_is_a_document_too(cli: Cli, half_applied: str) -> No
     assert cli.json("recover", half_applied)["outcome"] == "nothing"
 
 
+def slow_rules(cli: Cli, *, seconds: float) -> tuple[Path, dict[str, str]]:
+    """Return a file that is there as soon as ebtables-restore is at work, which takes so long, and the environment."""
+    started, given = cli.folder / "started", cli.folder / "given"
+    at_work = f'touch {started}; sleep {seconds}; exec /usr/sbin/ebtables-restore "$@" <{given}'
+    return started, cli.wrapper("ebtables-restore", f"cat >{given}; {at_work}")  # it is started ahead
+
+
 def test_recover_does_not_take_back_what_is_being_applied(cli: Cli, pod: Pod, plan: Path) -> None:
     """It waits until that has ended, and then there is nothing half done."""
-    started = cli.folder / "started"
-    slow = cli.wrapper("ebtables-restore", f'touch {started}; sleep 1.5; exec /usr/sbin/ebtables-restore "$@"')
+    started, slow = slow_rules(cli, seconds=1.5)
     with cli.started("apply", plan, "--yes", env=slow) as process:
         eventually(started.exists, "ebtables-restore being run", seconds=20)
         cli.run("recover")
@@ -206,8 +212,7 @@ def test_a_signal_in_the_middle_takes_everything_back(
     cli: Cli, pod: Pod, plan: Path, before: Dump, number: signal.Signals
 ) -> None:
     """After the command that is running; status 3."""
-    started = cli.folder / "started"
-    slow = cli.wrapper("ebtables-restore", f'touch {started}; sleep 0.5; exec /usr/sbin/ebtables-restore "$@"')
+    started, slow = slow_rules(cli, seconds=0.5)
     with cli.started("apply", plan, "--yes", env=slow) as process:
         eventually(started.exists, "ebtables-restore being run", seconds=20)
         process.send_signal(number)
