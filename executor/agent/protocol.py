@@ -36,9 +36,9 @@ class BrokenFrame(Exception):
     """What came is no frame, is too large, or ended in its middle."""
 
 
-def socket_path(variables: dict[str, str]) -> str:
-    """Return where the agent listens."""
-    return f"{variables.get('PODWIRE_RUN_DIR') or DEFAULT_RUN_DIR}/{SOCKET}"
+def socket_path(variables: dict[bytes, bytes]) -> bytes:
+    """Return where the agent listens, by an environment (os.environb)."""
+    return b"%b/%b" % (variables.get(b"PODWIRE_RUN_DIR") or DEFAULT_RUN_DIR.encode(), SOCKET.encode())
 
 
 def greeting(version: str) -> bytes:

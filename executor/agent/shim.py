@@ -1,15 +1,16 @@
 """What ``podwire-cni`` runs: it has the agent do the work, or does it itself, with the same result.
 
 Until it has asked it loads next to nothing: ``socket``, ``signal`` and ``re`` would each cost half of what Python takes
-to start, so their parts in C are used. What the agent cannot be asked, or does not answer, is done here; the work can
-be repeated at any point of it, and waits until whoever was at it before has let go (executor.cni.attachments).
+to start, and ``os`` a tenth, so their parts in C are used. What the agent cannot be asked, or does not answer, is done
+here; the work can be repeated at any point of it, and waits until whoever was at it before has let go
+(executor.cni.attachments).
 """
 
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # what signal wraps
 import _socket
-import os
+import posix
 import sys
 
 from executor.agent.protocol import (
@@ -28,7 +29,7 @@ from executor.version import __version__
 _GREETING_WITHIN = 2.0
 _ANSWER_WITHIN = 60.0
 _LONGEST = 86400.0  # that a clock can count; more is as good as for ever
-_VERBS = ("ADD", "DEL", "CHECK", "GC", "STATUS")
+_VERBS = (b"ADD", b"DEL", b"CHECK", b"GC", b"STATUS")
 _NAMESPACES = ("/proc/self/ns/net", "/proc/self/ns/mnt")
 _STOPPING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 _CREDENTIALS = 12  # struct ucred: pid, uid, gid (unix(7))
@@ -44,7 +45,7 @@ def run() -> NoReturn:
 
     All is written by then, and to take the interpreter apart would be a seventh of what asking the agent costs.
     """
-    os._exit(main())
+    posix._exit(main())  # noqa: SLF001  its name in os as well
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def main() -> int:
 
         open_closed()
     given = None
-    if os.environ.get("CNI_COMMAND") in _VERBS:
+    if posix.environ.get(b"CNI_COMMAND") in _VERBS:
         agent = _connected()
         if agent is not None:
             given = _read_all()
@@ -93,9 +94,9 @@ def _connected() -> _socket.socket | None:
         return None
     try:
         agent.settimeout(_GREETING_WITHIN)
-        agent.connect(socket_path(dict(os.environ)))
+        agent.connect(socket_path(posix.environ))
         peer = agent.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS)
-        if int.from_bytes(peer[4:8], sys.byteorder) == os.geteuid():
+        if int.from_bytes(peer[4:8], sys.byteorder) == posix.geteuid():
             return agent
     except OSError:  # also if it is stopped, and its queue is full
         pass
@@ -108,7 +109,7 @@ def _read_all() -> bytes:
     most = 32 * 1024 * 1024 + 1  # planner.text.document.MAX_BYTES
     chunks = []
     try:
-        while most > 0 and (chunk := os.read(0, min(most, 1024 * 1024))):
+        while most > 0 and (chunk := posix.read(0, min(most, 1024 * 1024))):
             chunks.append(chunk)
             most -= len(chunk)
     except OSError:  # a closed one: the plugin says so
@@ -118,7 +119,7 @@ def _read_all() -> bytes:
 
 def _asked(agent: _socket.socket, given: bytes) -> list[bytes] | None:
     """Return what the agent answers: status, output and errors. None if it does not, for whatever reason."""
-    request = frame(variables_to_bytes(dict(os.environb)), given)
+    request = frame(variables_to_bytes(posix.environ), given)
     if len(request) > MAX_REQUEST:
         agent.close()
         return None
@@ -140,7 +141,7 @@ def _asked(agent: _socket.socket, given: bytes) -> list[bytes] | None:
             _signal.signal(number, handler)
     if answer is None and stopped:
         _signal.signal(stopped[0], _signal.SIG_DFL)
-        os.kill(os.getpid(), stopped[0])
+        posix.kill(posix.getpid(), stopped[0])
     return answer
 
 
@@ -157,7 +158,7 @@ def _answer_to(agent: _socket.socket, request: bytes) -> list[bytes] | None:
 
 def _send(agent: _socket.socket, request: bytes) -> None:
     """Send a request, and with its first part the namespaces that this process is in."""
-    opened = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in _NAMESPACES]
+    opened = [posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC) for path in _NAMESPACES]
     try:
         numbers = b"".join([fd.to_bytes(4, sys.byteorder) for fd in opened])
         sent = agent.sendmsg([request], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)])
@@ -165,12 +166,12 @@ def _send(agent: _socket.socket, request: bytes) -> None:
             agent.sendall(request[sent:])
     finally:
         for fd in opened:
-            os.close(fd)
+            posix.close(fd)
 
 
 def _answer_within() -> float:
     try:
-        return min(_LONGEST, max(0.001, float(os.environ.get("PODWIRE_AGENT_TIMEOUT") or _ANSWER_WITHIN)))
+        return min(_LONGEST, max(0.001, float(posix.environ.get(b"PODWIRE_AGENT_TIMEOUT") or _ANSWER_WITHIN)))
     except ValueError:
         return _ANSWER_WITHIN
 
@@ -189,7 +190,7 @@ def _write(fd: int, text: bytes) -> OSError | None:
     """Write all of a text; return why that cannot be."""
     try:
         while text:
-            text = text[os.write(fd, text) :]
+            text = text[posix.write(fd, text) :]
     except OSError as error:
         return error
     return None

@@ -104,8 +104,9 @@ def test_what_is_to_outlive_it_is_not_started_by_it(tmp_path: Path) -> None:
 
 def test_until_it_has_asked_the_plugin_loads_next_to_nothing() -> None:
     """What Python does not load by itself are the plugin's own modules, and what is built into it."""
-    look = "import sys; before = set(sys.modules); import executor.agent.shim; print(*set(sys.modules) - before)"
-    loaded = set(run([sys.executable, "-c", look]).out.split())
+    look = "import sys; before = set(sys.modules); sys.path[:0] = sys.argv[1:]; import executor.agent.shim; "
+    root = Path(__file__).parents[2]
+    loaded = set(run([sys.executable, "-IS", "-c", f"{look}print(*set(sys.modules) - before)", root]).out.split())
     own = {name for name in loaded if name.split(".")[0] == "executor"}
     assert own == {"executor", "executor.version"} | {f"executor.agent{part}" for part in ("", ".shim", ".protocol")}
     assert loaded - own <= {"_socket", "_signal", "__future__"}
