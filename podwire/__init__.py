@@ -252,9 +252,11 @@ def guest(
 
 def list(*, settings: Settings | None = None) -> tuple[Wiring, ...]:
     """Return what is wired here."""
+    from executor.operations.mend import lost_wirings
     from executor.state.status import wirings
 
-    return wirings(_settings(settings).store)
+    store = _settings(settings).store
+    return (*wirings(store), *lost_wirings(store))
 
 
 def log(id: str | None = None, *, settings: Settings | None = None) -> tuple[LogRecord, ...]:

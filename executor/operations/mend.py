@@ -1,13 +1,14 @@
-"""mend: the state entry of an id that is damaged, or is not there, is put back from the copy in its journal."""
+"""mend: the state entry of an id that is damaged, or is lost, is put back from the copy in its journal."""
 
 from __future__ import annotations
 
-from executor.operations.ownership import own
+from executor.operations.ownership import is_owned, own
 from executor.operations.plan import plan_of
 from executor.settings import Settings
 from executor.state.copies import copy_of_entry, set_aside_what_is_no_file
 from executor.state.record import WiringRecord
-from executor.state.status import condition, is_gone
+from executor.state.status import Wiring, condition, is_gone, is_lost, lost
+from executor.state.store import StateStore
 from planner.errors import PodwireError
 from planner.text.values import PlanId
 
@@ -43,6 +44,23 @@ def missing_copy(plan_id: PlanId, settings: Settings) -> WiringRecord | None:
         return None
     copy = copy_of_entry(plan_id, settings.store)
     return None if copy is None or (plan_id not in settings.store.ids() and is_gone(copy)) else copy
+
+
+def lost_ids(store: StateStore) -> tuple[PlanId, ...]:
+    """Return the ids whose entry is not there though by their journal it should be, sorted.
+
+    Of one that another podwire is at just now that cannot be said: its entry goes before its journal ends.
+    """
+    found = [one for one in store.unended_ids() if is_lost(one, store) and not is_owned(one, store)]
+    if not found:
+        return ()
+    still = set(store.unended_ids())  # who was at it may have ended meanwhile
+    return tuple(one for one in found if one in still and is_lost(one, store))
+
+
+def lost_wirings(store: StateStore) -> tuple[Wiring, ...]:
+    """Return what to list of these ids: that they are lost, and how they come back."""
+    return tuple(Wiring(plan_id, "lost", problem=lost(plan_id)) for plan_id in lost_ids(store))
 
 
 def put_back(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:

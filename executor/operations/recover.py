@@ -10,7 +10,7 @@ from executor.errors import NamespaceGone
 from executor.guest.record import is_served, is_to_serve_again
 from executor.operations.apply import roll_forward
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
-from executor.operations.mend import missing_copy, put_back
+from executor.operations.mend import lost_ids, missing_copy, put_back
 from executor.operations.outcome import GONE, MEANWHILE, Outcome
 from executor.operations.rollback import RECOVER, look, restore, way_back
 from executor.settings import Settings
@@ -83,8 +83,8 @@ def _what_is_done_again(plan_id: PlanId, store: StateStore) -> str:
 def ids_to_recover(store: StateStore) -> tuple[PlanId, ...]:
     """Return the ids that are half done, have but a dummy gateway, or whose guest is not served since that was killed.
 
-    And those that lost a virtual function to the host. One whose entry is damaged may be half done: that is said when
-    its turn comes.
+    And those that lost a virtual function to the host, or whose entry is lost. One whose entry is damaged may be half
+    done: that is said when its turn comes.
     """
     return (
         *(plan_id for plan_id in store.dummy_ids() if has_orphan(plan_id, store)),
@@ -93,6 +93,7 @@ def ids_to_recover(store: StateStore) -> tuple[PlanId, ...]:
             for one in store.ids()
             if _may_be_half_done(one, store) or is_to_serve_again(one, store) or _came_back(one, store)
         ),
+        *lost_ids(store),
     )
 
 

@@ -8,10 +8,12 @@ from contextlib import suppress
 from executor.errors import NamespaceGone
 from executor.netns.namespace import Namespace, boot_id
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
+from executor.operations.mend import lost_ids
 from executor.operations.outcome import GONE, Outcome
 from executor.operations.ownership import own
 from executor.operations.rollback import restore, way_back
 from executor.settings import Settings
+from executor.state.copies import copy_of_entry
 from executor.state.record import WiringRecord
 from executor.state.status import is_gone, recorded, refuse_lost, refuse_unknown
 from executor.state.store import StateStore
@@ -62,6 +64,8 @@ def preview_teardown(plan_id: PlanId, settings: Settings) -> Plan | Outcome:
 def ids_in(netns: NetnsPath, store: StateStore) -> tuple[PlanId, ...]:
     """Return the ids that are wired in the namespace at a path, or that were in one which was there before.
 
+    Among them are those whose entry is lost.
+
     Raises InvalidInput if there is none.
     """
     try:
@@ -75,6 +79,10 @@ def ids_in(netns: NetnsPath, store: StateStore) -> tuple[PlanId, ...]:
             entry = store.load(plan_id)
             if entry is not None and _is_in(entry, netns, cookie):
                 found.append(plan_id)
+    for plan_id in lost_ids(store):
+        copy = copy_of_entry(plan_id, store)
+        if copy is not None and _is_in(copy, netns, cookie):
+            found.append(plan_id)
     if not found:
         raise InvalidInput(f"netns: nothing is wired in {netns}; podwire list shows what is")
     return tuple(found)

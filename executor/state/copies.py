@@ -16,17 +16,16 @@ from executor.errors import HostError
 from executor.state.journal import lines_of
 from executor.state.record import TEARING_DOWN, WIRED, WiringRecord, entry_of
 from executor.state.rotation import with_older
-from executor.state.store import StateStore
+from executor.state.store import OVER, StateStore
 from planner.errors import InvalidInput, PodwireError
 from planner.text.document import Node
 from planner.text.values import PlanId, shown_path
 
-# How operations end behind which nothing is wired any more, and those that go there; what else is run for a wiring
-# (a repair, the plugins of a dummy gateway) leaves it as far as it was.
-_OVER = ("restored", "taken back", "abandoned", "gone")
+# What goes to where nothing is wired any more; what else is run for a wiring (a repair, the plugins of a dummy gateway)
+# leaves it as far as it was.
+_GOING_BACK = ("teardown", "recover", "gc", "unconfirmed", "abandon")
 # Why a wiring is still there that had to be confirmed.
 CONFIRMED = "confirmed"
-_GOING_BACK = ("teardown", "recover", "gc", "unconfirmed", "abandon")
 _Copy = tuple[object, str] | None
 
 
@@ -59,7 +58,7 @@ def _after(node: Node, found: _Copy) -> _Copy:
     if event != "ended":
         return found
     outcome = node.field("outcome").text()
-    if outcome in _OVER:
+    if outcome in OVER:
         return None
     if node.field("why").text() == CONFIRMED and isinstance(record, dict):
         record = {key: value for key, value in record.items() if not key.startswith("confirm_")}

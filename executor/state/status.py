@@ -37,7 +37,7 @@ def is_gone(entry: WiringRecord) -> bool:
 
 
 class Wiring(NamedTuple):
-    """A wiring as ``list`` shows it. ``state`` is wired, half-done, gone, or damaged: ``problem`` says in what way.
+    """A wiring as ``list`` shows it. ``state`` is wired, half-done, gone, or, as ``problem`` says, damaged or lost.
 
     ``kind`` is the name of how it is wired, ``taps`` are words on each of the VM's interfaces.
     """
@@ -113,13 +113,23 @@ def refuse_unknown(plan_id: PlanId, store: StateStore) -> None:
 
 def refuse_lost(plan_id: PlanId, store: StateStore) -> None:
     """Raise Refused for an id whose entry is not there, though by its journal it should be: the pod is wired."""
+    if is_lost(plan_id, store):
+        raise lost(plan_id)
+
+
+def is_lost(plan_id: PlanId, store: StateStore) -> bool:
+    """Say whether an id without an entry is wired by its journal, in a namespace that is not gone."""
     from executor.state.copies import copy_of_entry  # noqa: PLC0415  most ids have an entry
 
     copy = copy_of_entry(plan_id, store)
-    if copy is not None and not is_gone(copy):
-        raise Refused(
-            f"the state entry of {plan_id} is lost, and its journal has no end of the wiring: podwire recover {plan_id}"
-        )
+    return copy is not None and not is_gone(copy)
+
+
+def lost(plan_id: PlanId) -> Refused:
+    """Return what to raise, or to say, of an id whose entry is lost."""
+    return Refused(
+        f"the state entry of {plan_id} is lost, and its journal has no end of the wiring: podwire recover {plan_id}"
+    )
 
 
 def wired_entry(plan_id: PlanId, store: StateStore) -> WiringRecord:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from executor.errors import HostError
-from executor.state.document import MOST_OF_ENTRY, AtomicWrite, delete_document, read_document
+from executor.state.document import MOST_OF_ENTRY, AtomicWrite, delete_document, open_ours, read_document
 from executor.trust.files import is_ours_alone, weak_spot
 from planner.errors import InvalidInput, PodwireError
 from planner.text.document import MAX_BYTES, Node, load_json
@@ -36,6 +36,9 @@ _ROOM = 4096
 # An entry begins with all but its plan; thousands of links fit into this.
 _MOST_OF_HEAD = 256 * 1024
 _PLAN = b',"plan":'
+# How operations end behind which nothing is wired any more; a line that says so is no longer than this.
+OVER = ("restored", "taken back", "abandoned", "gone")
+_LAST_LINE = 4096
 # Device, inode, size, and when it was changed.
 _FileState = tuple[int, int, int, int, int]
 
@@ -231,12 +234,35 @@ class StateStore:
         """Return the ids that ever had a command run for them, sorted."""
         return self._ids_in(self.journals, ".jsonl")
 
+    def unended_ids(self) -> tuple[PlanId, ...]:
+        """Return the ids without an entry whose journal does not end with that nothing is wired any more, sorted.
+
+        Of each its last line is looked at, no more: there may be very many. Some may have ended all the same.
+        """
+        there = set(self.ids())
+        ids = (one for one in self.journalled_ids() if one not in there)
+        return tuple(one for one in ids if not _has_ended(self.journal_path(one)))
+
     def _path(self, plan_id: PlanId) -> Path:
         return self.wirings / f"{plan_id}.json"
 
     def _ids_in(self, directory: Path, suffix: str) -> tuple[PlanId, ...]:
         self._check_once()
         return _ids_in(directory, suffix)
+
+
+def _has_ended(journal: Path) -> bool:
+    """Say whether the last line of a journal tells of an end (executor.state.journal), or it cannot be read."""
+    try:
+        fd = open_ours(journal, "a journal")
+    except HostError:
+        return True
+    if fd is None:
+        return True
+    with open(fd, "rb") as file:
+        file.seek(max(0, os.fstat(fd).st_size - _LAST_LINE))
+        last = file.read(_LAST_LINE).rstrip(b"\n").rpartition(b"\n")[2]
+    return any(b'"event":"ended","outcome":"%b"' % outcome.encode() in last for outcome in OVER)
 
 
 def _file_state(path: Path) -> _FileState | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support import eventually
 from tests.support.cli import Cli, tree
 from tests.support.dumps import Dump, difference, dump
 from tests.support.pods import Pod
@@ -81,6 +84,64 @@ def test_what_was_lost_is_never_called_torn_down(cli: Cli, pod: Pod, entry: Path
     assert cli.refused("exec", name, "--", "true") == lost
     for verb in ("plan", "apply --yes"):
         assert cli.refused(*verb.split(), *cli.wiring(pod)) == lost
+
+
+def test_whoever_asks_for_all_hears_of_what_was_lost(cli: Cli, pod: Pod, entry: Path, before: Dump) -> None:
+    """list, check and teardown name it, and say how it comes back; recover puts it back without being told which."""
+    name, netns = pod.inside.name, str(pod.inside.path)
+    entry.unlink()
+    lost = f"the state entry of {name} is lost, and its journal has no end of the wiring: podwire recover {name}"
+    for verb in ("list", "list --json", "check --all", "teardown --all --yes", f"teardown --netns {netns} --yes"):
+        outcome = cli.run(*verb.split())
+        assert outcome.rc == 1, verb
+        assert lost in outcome.err, verb
+        assert "nothing is wired" not in outcome.out, verb
+    would = f"{name}: its state entry would be put back, from the copy in its journal\n"
+    assert cli.ok("recover", "--dry-run") == would
+    assert "its state entry is back" in cli.ok("recover")
+    assert cli.json("list")[0]["state"] == "wired"
+    assert cli.ok("recover") == "nothing is half done\n"
+    cli.ok("teardown", "--all", "--yes")
+    assert difference(before, dump(pod.inside)) == ""
+    assert cli.ok("list") == "nothing is wired here\n"
+
+
+def test_what_is_being_torn_down_is_not_called_lost(cli: Cli, pod: Pod, entry: Path, tmp_path: Path) -> None:
+    """Its entry goes before the last line of its journal: here it has to wait between the two."""
+    name = pod.inside.name
+    del entry
+    waiting, go_on = tmp_path / "waiting", tmp_path / "go-on"
+    program = SLOW_END.format(waiting=str(waiting), go_on=str(go_on))
+    argv = [sys.executable, "-c", program, "teardown", name, "--yes", "--state-dir", str(cli.state_dir)]
+    with subprocess.Popen(argv) as teardown:
+        try:
+            eventually(waiting.exists, "the end of its entry", seconds=20)
+            assert cli.json("list") == []
+            assert cli.ok("recover") == "nothing is half done\n"
+        finally:
+            go_on.touch()
+        assert teardown.wait() == 0
+    assert cli.json("list") == []
+
+
+SLOW_END = """\
+import sys, time
+from pathlib import Path
+from executor.state.journal import Journal
+from executor.state.events import Ended
+listen = Journal.listen
+
+def wait_before_the_end(self, event):
+    if isinstance(event, Ended):
+        Path({waiting!r}).touch()
+        while not Path({go_on!r}).exists():
+            time.sleep(0.005)
+    listen(self, event)
+
+Journal.listen = wait_before_the_end
+from executor.cli import main
+sys.exit(main())
+"""
 
 
 def test_a_repair_does_not_make_the_copy_useless(cli: Cli, pod: Pod, entry: Path, before: Dump) -> None:

@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what is wired here; an entry that cannot be read is said, and hides no other."""
+    """Print what is wired here; an entry that cannot be read, or is lost, is said, and hides no other."""
     from executor.cli.exit_status import exit_status
     from executor.cli.output import complain, put
     from executor.cli.printing import local_time, print_json, print_table
@@ -54,11 +54,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _wirings(store: StateStore) -> tuple[Wiring, ...]:
     """Return what is wired; what looks at it is loaded only if there is something."""
-    if not store.ids():
-        return ()
-    from executor.state.status import wirings
+    found: tuple[Wiring, ...] = ()
+    if store.ids():
+        from executor.state.status import wirings
 
-    return wirings(store)
+        found = wirings(store)
+    if store.unended_ids():
+        from executor.operations.mend import lost_wirings
+
+        found += lost_wirings(store)
+    return found
 
 
 def _row(wiring: Wiring) -> dict[str, Any]:
