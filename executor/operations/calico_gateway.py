@@ -23,6 +23,7 @@ from executor.process.spawn import is_weak
 from executor.settings import Settings
 from executor.state.events import Began, Ended, Event, Ran, Running
 from executor.state.journal import Journal
+from executor.state.status import is_lost
 from executor.state.store import StateStore
 from planner.cni.result import CniResult
 from planner.errors import InvalidInput, PodwireError, Refused
@@ -106,8 +107,11 @@ def _without_gateway(error: BaseException, plan_id: PlanId, settings: Settings) 
 
 
 def has_orphan(plan_id: PlanId, store: StateStore) -> bool:
-    """Say whether there is a gateway of an id without a wiring: podwire died between the two, or is just there."""
-    return plan_id in store.dummy_ids() and plan_id not in store.ids()
+    """Say whether there is a gateway of an id without a wiring: podwire died between the two, or is just there.
+
+    Where only the entry of the wiring is lost, that has it.
+    """
+    return plan_id in store.dummy_ids() and plan_id not in store.ids() and not is_lost(plan_id, store)
 
 
 def give_back_orphan(plan_id: PlanId, settings: Settings) -> Outcome:

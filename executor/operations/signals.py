@@ -59,8 +59,8 @@ def check_stop() -> None:
 def interruptible() -> Iterator[None]:
     """Have a signal end at once what waits in here, for a person or a connection, where it would only be noted.
 
-    What is opened in here is lost with it if it is not closed by this thread's end. Raises Interrupted, also for a
-    signal that was noted before.
+    Nothing is to be taken in here that has to be given back, such as a lock: the signal may come before anybody knows
+    that it was. Raises Interrupted, also for a signal that was noted before.
     """
     request = _current()
     if request is None:

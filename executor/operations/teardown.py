@@ -64,9 +64,7 @@ def preview_teardown(plan_id: PlanId, settings: Settings) -> Plan | Outcome:
 def ids_in(netns: NetnsPath, store: StateStore) -> tuple[PlanId, ...]:
     """Return the ids that are wired in the namespace at a path, or that were in one which was there before.
 
-    Among them are those whose entry is lost.
-
-    Raises InvalidInput if there is none.
+    Those whose entry is lost are among them. Raises InvalidInput if there is none.
     """
     try:
         with Namespace.open(netns) as namespace:

@@ -264,6 +264,6 @@ def _inheritable() -> list[int]:
                     found.append(fd)
                 else:  # from before the limit was set: posix_spawn refuses to close what it takes for no descriptor
                     os.set_inheritable(fd, False)  # noqa: FBT003  it takes no keyword
-        except OSError:
+        except OSError:  # that of the listing itself
             continue
     return found

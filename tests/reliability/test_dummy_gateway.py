@@ -158,6 +158,22 @@ def test_a_recovery_from_cron_takes_nothing_from_an_apply_that_runs(gateway: Gat
     assert gateway.left() == []
 
 
+def test_the_gateway_of_a_wiring_whose_entry_is_lost_is_left_to_it(gateway: Gateway) -> None:
+    """Whatever is asked for: it would be taken from a pod that is wired."""
+    trial = gateway.trial
+    assert gateway.apply().rc == 0
+    there, wired = gateway.left(), trial.changed()
+    (trial.state_dir / f"wirings/{trial.id}.json").unlink()
+    for words in (("gc",), ("teardown", trial.id, "--yes"), ("teardown", "--all", "--yes"), ("recover", "--dry-run")):
+        trial.podwire(*words, env=gateway.env)
+        assert (gateway.left(), trial.changed()) == (there, wired), words
+    assert "its state entry is back" in trial.podwire("recover", env=gateway.env).out
+    assert (gateway.left(), trial.changed()) == (there, wired)
+    assert trial.podwire("teardown", trial.id, "--yes", env=gateway.env).rc == 0
+    assert gateway.left() == []
+    assert trial.changed() == ""
+
+
 def test_what_a_killed_podwire_left_running_is_waited_for(gateway: Gateway) -> None:
     """Its plugin holds the id: to give back beside it would leave a lease."""
     gateway.act("ADD/ptp/before", "wait")
