@@ -13,12 +13,16 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from attrs import evolve
 
 from executor.version import __version__
+from tests.cni.helpers_cni import attached
+from tests.support.agent import agent_running
 from tests.support.package import Package
 from tests.support.pods import Pod
 
@@ -253,6 +257,23 @@ def test_what_the_debian_package_holds_is_all_that_it_needs(dist: Path, tmp_path
     assert [*package.modules.rglob("__pycache__")] == []
 
 
+@pytest.mark.parametrize("by", ["itself", "the agent"])
+def test_the_plugin_of_the_debian_package_wires_a_pod(dist: Path, tmp_path: Path, by: str) -> None:
+    """By itself, and by the agent of the same package; nothing is left of it."""
+    package = Package.unpack(dist / f"podwire_{__version__}_all.deb", tmp_path)
+    with ExitStack() as stack:
+        agent = stack.enter_context(agent_running(command=[package.podwire])) if by == "the agent" else None
+        pod = stack.enter_context(attached(tmp_path / "state", env=agent.env if agent else {}))
+        trial = evolve(pod.trial, subject=evolve(pod.trial.subject, plugin=package.plugin))
+        answer = trial.call("ADD", pod.conf())
+        assert "tap0" in {interface["name"] for interface in answer.document()["interfaces"]}
+        assert trial.call("CHECK", trial.conf(answer.document())).ok
+        assert trial.delete().ok
+        assert pod.left() == ""
+        served = re.findall(r"'([A-Z]+) .*': status 0, ", agent.log()) if agent else ["ADD", "CHECK", "DEL"]
+        assert served == ["ADD", "CHECK", "DEL"]
+
+
 def test_the_debian_package_compiles_its_modules_when_it_is_installed(dist: Path, tmp_path: Path) -> None:
     """As it was told to by Debian's own program, of which Python's own must be able to load the result."""
     package = Package.unpack(dist / f"podwire_{__version__}_all.deb", tmp_path)
@@ -265,6 +286,22 @@ def test_the_debian_package_compiles_its_modules_when_it_is_installed(dist: Path
     assert (done.returncode, done.stderr) == (0, "")
     compiled = {path.name.partition(".")[0] for path in package.modules.rglob("__pycache__/*.pyc")}
     assert {path.stem for path in package.modules.rglob("*.py")} == compiled
+
+
+def test_the_units_that_its_scripts_name_are_in_it(dist: Path, tmp_path: Path) -> None:
+    """Those that are ended with it are all."""
+    Package.unpack(dist / f"podwire_{__version__}_all.deb", tmp_path)
+    units = {path.name for path in (tmp_path / "usr/lib/systemd/system").iterdir()}
+    named = {
+        script: set(re.findall(r"podwire-[a-z]+\.\w+", (tmp_path / "DEBIAN" / script).read_text()))
+        for script in SCRIPTS
+    }
+    assert named["postinst"] == {"podwire-agent.service"}
+    assert units - named["prerm"] == {"podwire-gc.service"}  # which its timer starts
+    assert named["prerm"] <= units
+
+
+SCRIPTS = ("postinst", "prerm")
 
 
 def test_the_debian_package_names_what_provides_the_programs(dist: Path) -> None:
