@@ -255,13 +255,13 @@ def _has_ended(journal: Path) -> bool:
     """Say whether the last line of a journal tells of an end (executor.state.journal), or it cannot be read."""
     try:
         fd = open_ours(journal, "a journal")
-    except HostError:
+        if fd is None:
+            return True
+        with open(fd, "rb") as file:
+            file.seek(max(0, os.fstat(fd).st_size - _LAST_LINE))
+            last = file.read(_LAST_LINE).rstrip(b"\n").rpartition(b"\n")[2]
+    except (HostError, OSError):
         return True
-    if fd is None:
-        return True
-    with open(fd, "rb") as file:
-        file.seek(max(0, os.fstat(fd).st_size - _LAST_LINE))
-        last = file.read(_LAST_LINE).rstrip(b"\n").rpartition(b"\n")[2]
     return any(b'"event":"ended","outcome":"%b"' % outcome.encode() in last for outcome in OVER)
 
 
