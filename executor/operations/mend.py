@@ -58,6 +58,11 @@ def lost_ids(store: StateStore) -> tuple[PlanId, ...]:
     return tuple(one for one in found if one in still and is_lost(one, store))
 
 
+def all_ids(store: StateStore) -> tuple[PlanId, ...]:
+    """Return every id that is wired here, those whose entry is lost last."""
+    return (*store.ids(), *lost_ids(store))
+
+
 def lost_wirings(store: StateStore) -> tuple[Wiring, ...]:
     """Return what to list of these ids: that they are lost, and how they come back."""
     return tuple(Wiring(plan_id, "lost", problem=lost(plan_id)) for plan_id in lost_ids(store))

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Show in what wirings differ from what was applied, and with --fix repair one."""
     from executor.cli.settings import settings_of
     from executor.netns.naming import parse_id
-    from executor.operations.mend import lost_ids
+    from executor.operations.mend import all_ids
     from executor.operations.repair import check
     from executor.trust.privileges import require_privileges
     from planner.errors import InvalidInput
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidInput("--fix: it repairs one wiring, and prints text or JSON")
     if not arguments.all and arguments.format != "prometheus":
         return _check_one(check(parse_id(arguments.id), settings), arguments, settings)
-    ids = (*settings.store.ids(), *lost_ids(settings.store)) if arguments.all else (parse_id(arguments.id),)
+    ids = all_ids(settings.store) if arguments.all else (parse_id(arguments.id),)
     return _check_each(ids, arguments, settings)
 
 

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.report import Report
     from executor.cli.settings import settings_of
     from executor.netns.naming import parse_id, resolve_netns
-    from executor.operations.mend import lost_ids
+    from executor.operations.mend import all_ids
     from executor.operations.teardown import ids_in, preview_teardown, teardown
     from executor.trust.privileges import require_privileges
     from planner.errors import InvalidInput
@@ -69,6 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.netns is not None:
         ids = ids_in(resolve_netns(arguments.netns), settings.store)
     else:
-        ids = (*settings.store.ids(), *lost_ids(settings.store)) if arguments.all else (parse_id(arguments.id),)
+        ids = all_ids(settings.store) if arguments.all else (parse_id(arguments.id),)
     at_once = _AT_ONCE if arguments.yes and not arguments.verbose else 1
     return report.of_each(ids, work, nothing="nothing is wired here", at_once=at_once)
