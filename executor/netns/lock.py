@@ -108,20 +108,6 @@ def remove_unused_locks() -> None:
                 _remove_unless_held(directory / name)
 
 
-def is_taken(name: str) -> bool:
-    """Say whether somebody holds the lock ``name`` now."""
-    try:
-        fd = os.open(run_dir() / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise HostError(f"the lock {shown(name)} cannot be opened: {error.strerror}") from None
-    try:
-        return not _try_lock(fd)
-    finally:
-        os.close(fd)
-
-
 def _remove_unless_held(path: Path) -> None:
     with suppress(OSError, HostError):
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -291,10 +291,9 @@ def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack
     """Roll back what was done, and return what to raise."""
     operation.best_effort = True
     plan = alone(plan, beside(plan.id, operation.namespace, operation.settings), operation.settings.templates)
-    way = roll_back_and_delete(plan, operation.observe, RollingBack(failure.why), operation)
+    ended = Ended("taken back", failure.why)
+    way = roll_back_and_delete(plan, operation.observe, RollingBack(failure.why), ended, operation)
     if way.problems:
-        operation.emit(Ended("half-done", "; ".join(way.problems)))
         return RollbackIncomplete(f"{failure.why}; and {half_done(plan, way)}")
-    operation.emit(Ended("taken back", failure.why))
     how = f"differs: {'; '.join(way.differs)}" if way.differs else "is as it was"
     return RolledBack(f"{failure.why}; what was done was rolled back, {plan.netns} {how}")

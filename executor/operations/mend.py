@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.operations.ownership import is_owned, own
+from executor.operations.ownership import own
 from executor.operations.plan import plan_of
 from executor.settings import Settings
 from executor.state.copies import copy_of_entry, set_aside_what_is_no_file
@@ -49,12 +49,12 @@ def missing_copy(plan_id: PlanId, settings: Settings) -> WiringRecord | None:
 def lost_ids(store: StateStore) -> tuple[PlanId, ...]:
     """Return the ids whose entry is not there though by their journal it should be, sorted.
 
-    Of one that another podwire is at just now that cannot be said: its entry goes before its journal ends.
+    An entry is there before its journal says that anything began, and goes when that has an end.
     """
-    found = [one for one in store.unended_ids() if is_lost(one, store) and not is_owned(one, store)]
+    found = [one for one in store.unended_ids() if is_lost(one, store)]
     if not found:
         return ()
-    still = set(store.unended_ids())  # who was at it may have ended meanwhile
+    still = set(store.unended_ids())  # it may have been begun between the two looks at the first
     return tuple(one for one in found if one in still and is_lost(one, store))
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from attrs import evolve
 
 from executor.errors import HostError
-from executor.netns.lock import LockFile, is_taken
+from executor.netns.lock import LockFile
 from executor.operations.signals import check_stop
 from executor.settings import Settings
 from executor.state.store import StateStore
@@ -48,11 +48,6 @@ def own(plan_id: PlanId, settings: Settings) -> Iterator[Settings]:
     with LockFile.take(_name(plan_id, settings.store), settings.lock_timeout, what, check=check_stop) as lock:
         _require_descriptors()
         yield evolve(settings, owned=Owned(plan_id, lock.fd))
-
-
-def is_owned(plan_id: PlanId, store: StateStore) -> bool:
-    """Say whether a podwire works under an id now. Raises HostError if that cannot be looked at."""
-    return is_taken(_name(plan_id, store))
 
 
 def _require_descriptors() -> None:

@@ -108,11 +108,10 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             tearing_down.commit()
         followed = follow(plan, entry.links, facts)
         holders = (*_stop_serving(entry.id, settings), *_tap_holders(followed.plan, operation))
-        way = roll_back_and_delete(plan, lambda: facts, Began(verb, entry.id, netns, settings.requested_by), operation)
+        began = Began(verb, entry.id, netns, settings.requested_by)
+        way = roll_back_and_delete(plan, lambda: facts, began, Ended("restored", ""), operation)
         if way.problems:
-            operation.emit(Ended("half-done", "; ".join(way.problems)))
             raise RollbackIncomplete(half_done(plan, way))
-        operation.emit(Ended("restored", ""))
         _give_back_gateway(entry.id, operation.settings)
     notes = tuple(dict.fromkeys((*holders, *_notes(followed.plan, others, followed.facts), *way.differs, *way.went)))
     since = " the wiring" if verb == RECOVER else ""
@@ -126,22 +125,28 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
 
 
 def roll_back_and_delete(
-    plan: Plan, look: Callable[[], NamespaceFacts], began: Began | RollingBack, operation: Operation
+    plan: Plan, look: Callable[[], NamespaceFacts], began: Began | RollingBack, ended: Ended, operation: Operation
 ) -> RollbackResult:
     """Bring everything that ``plan`` changed back and, if it is, forget the plan; ``look`` tells what is there now.
 
-    Whatever keeps it from that (a signal, a program that vanished, a full disk) is a problem like any other.
+    Whatever keeps it from that (a signal, a program that vanished, a full disk) is a problem like any other. That it
+    has ``ended`` is told before the plan is forgotten: killed between the two, podwire looks once more (``recover``),
+    where the other way round a journal without an end would say that the pod is wired.
     """
     try:
         operation.emit(began)
         way = _go_back(plan, look(), operation)
+        operation.best_effort = True  # how it ended is told, even if it cannot be written down
         if not way.problems:
+            operation.emit(ended)
             operation.settings.store.delete(plan.id)
     except (ExecutorError, PlannerError) as error:
         way = RollbackResult(0, (str(error),))
     except SHORTAGES as error:
         way = RollbackResult(0, (shortage(error),))
-    operation.best_effort = True  # how it ended is told, even if it cannot be written down
+    if way.problems:
+        operation.best_effort = True
+        operation.emit(Ended("half-done", "; ".join(way.problems)))
     return way
 
 
@@ -315,8 +320,8 @@ def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
     if now is not None and not is_gone(now):
         return Outcome("nothing", entry.id, sentence=MEANWHILE)
     notes = _stop_serving(entry.id, settings)
-    settings.store.delete(entry.id)
     note_end(settings.store.journal_path(entry.id), "gone")
+    settings.store.delete(entry.id)
     _give_back_gateway(entry.id, settings)
     return Outcome("gone", entry.id, notes=notes, sentence=GONE)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import eventually
 from tests.support.cli import Cli, tree
 from tests.support.dumps import Dump, difference, dump
 from tests.support.pods import Pod
@@ -106,39 +105,29 @@ def test_whoever_asks_for_all_hears_of_what_was_lost(cli: Cli, pod: Pod, entry: 
     assert cli.ok("list") == "nothing is wired here\n"
 
 
-def test_what_is_being_torn_down_is_not_called_lost(cli: Cli, pod: Pod, entry: Path, tmp_path: Path) -> None:
-    """Its entry goes before the last line of its journal: here it has to wait between the two."""
-    name = pod.inside.name
-    del entry
-    waiting, go_on = tmp_path / "waiting", tmp_path / "go-on"
-    program = SLOW_END.format(waiting=str(waiting), go_on=str(go_on))
-    argv = [sys.executable, "-c", program, "teardown", name, "--yes", "--state-dir", str(cli.state_dir)]
-    with subprocess.Popen(argv) as teardown:
-        try:
-            eventually(waiting.exists, "the end of its entry", seconds=20)
-            assert cli.json("list") == []
-            assert cli.ok("recover") == "nothing is half done\n"
-        finally:
-            go_on.touch()
-        assert teardown.wait() == 0
-    assert cli.json("list") == []
+def test_what_is_being_wired_is_not_called_lost(cli: Cli, pod: Pod, entry: Path) -> None:
+    """Its entry is written while somebody looks: after the look at the entries, and before that at its journal."""
+    name, hidden = pod.inside.name, entry.with_suffix(".hidden")
+    entry.rename(hidden)
+    program = BETWEEN_TWO_LOOKS.format(hidden=str(hidden), entry=str(entry))
+    argv = [sys.executable, "-c", program, "list", "--json", "--state-dir", str(cli.state_dir)]
+    outcome = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert entry.exists()
+    assert cli.json("list")[0]["id"] == name
 
 
-SLOW_END = """\
-import sys, time
-from pathlib import Path
-from executor.state.journal import Journal
-from executor.state.events import Ended
-listen = Journal.listen
+BETWEEN_TWO_LOOKS = """\
+import os, sys
+from executor.state.store import StateStore
+journalled_ids = StateStore.journalled_ids
 
-def wait_before_the_end(self, event):
-    if isinstance(event, Ended):
-        Path({waiting!r}).touch()
-        while not Path({go_on!r}).exists():
-            time.sleep(0.005)
-    listen(self, event)
+def wire_before(store):
+    if os.path.exists({hidden!r}):
+        os.rename({hidden!r}, {entry!r})
+    return journalled_ids(store)
 
-Journal.listen = wait_before_the_end
+StateStore.journalled_ids = wire_before
 from executor.cli import main
 sys.exit(main())
 """

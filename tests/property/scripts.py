@@ -110,6 +110,13 @@ class Site:
         found["host"] = self.host.run("ip", "-o", "-batch", "-", stdin=host).out
         return Dump({name: self._without_names(text) for name, text in found.items()})
 
+    def anycasts(self) -> str:
+        """Return how often the kernel has joined each anycast group of the pod, which no dump shows.
+
+        A link that is set up and then `arp off` joins once or twice: that depends on what its work queue does first.
+        """
+        return self.pod.inside(Path("/proc/thread-self/net/anycast6").read_text)
+
     def _without_names(self, text: str) -> str:
         """Return text in which the namespaces are called as in the script: twins compare equal."""
         return text.replace(self.pod.name, POD).replace(self.host.name, HOST)

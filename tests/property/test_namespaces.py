@@ -77,7 +77,7 @@ def _check(case: Case, directory: Path, tally: Counter[str]) -> None:
     with built(case.script) as site:
         result = json.dumps(case.wish.result(site.script, str(site.pod.path)))
         note(f"# the namespace\n{site.script}\n# the result\n{result.replace(site.pod.name, 'pod')}")
-        before = site.state()
+        before, anycasts = site.state(), site.anycasts()
         wiring = Wiring(
             site, result, Settings(store=StateStore(directory), templates=load_templates(), timeout=TIMEOUT)
         )
@@ -97,7 +97,7 @@ def _check(case: Case, directory: Path, tally: Counter[str]) -> None:
         assert again.changes == (), f"a second plan is not empty: {[str(change.resource) for change in again.changes]}"
         if case.by_hand:
             tally["by hand"] += 1
-            _preview_must_do_the_same(case, site, plan, site.dump())
+            _preview_must_do_the_same(case, site, plan, anycasts, tally)
         wiring.take_back()
         site.settle()
         _must_equal(before, site.state(), "it did not come back")
@@ -139,10 +139,14 @@ class Wiring:
         restore(entry, self.settings, "teardown")
 
 
-def _preview_must_do_the_same(case: Case, site: Site, plan: Plan, wired: Dump) -> None:
+def _preview_must_do_the_same(case: Case, site: Site, plan: Plan, anycasts: str, tally: Counter[str]) -> None:
     """Run the preview's commands by hand in a namespace built alike, and compare."""
+    wired = site.dump()
     with built(case.script) as twin:
         assert twin.script == site.script, "the same script built something else"
+        if twin.anycasts() != anycasts:
+            tally["no twin"] += 1
+            return
         commands = render_commands(plan).replace(str(site.pod.path), str(twin.pod.path))
         run(["sh", "-e"], stdin=commands)
         twin.settle()

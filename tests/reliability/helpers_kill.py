@@ -18,7 +18,8 @@ from executor.errors import ExecutorError
 from executor.operations.apply import apply, roll_forward
 from executor.operations.rollback import restore
 from executor.settings import Settings
-from executor.state.events import Event, Ran, Running
+from executor.state.events import Ended, Event, Ran, Running
+from executor.state.journal import Journal
 from executor.state.store import StateStore
 from executor.templates import load_templates
 from planner.plan.plan import parse_plan
@@ -68,6 +69,24 @@ def killed_at(work: Work, when: str, number: int, faults: Faults) -> bool:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return _forked(lambda: work.do(evolve(work.settings, listeners=(listen,))))
+
+
+def killed_at_end(work: Work, when: str, env: Mapping[str, str]) -> bool:
+    """Let a child do `work`, and be killed before or after it writes into its journal how that ended."""
+    write = Journal.listen
+
+    def listen(self: Journal, event: Event) -> None:
+        if not isinstance(event, Ended) or when == "after":
+            write(self, event)
+        if isinstance(event, Ended):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def work_and_die() -> None:
+        Journal.listen = listen  # type: ignore[method-assign]  # of the child alone
+        with _environment(env):
+            work.do(work.settings)
+
+    return _forked(work_and_die)
 
 
 def killed_after(work: Work, seconds: float) -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.reliability.conftest import MakeTrial
 from tests.reliability.helpers_faults import Faults
-from tests.reliability.helpers_kill import WHENS, Work, duration, instants, killed_after, killed_at
+from tests.reliability.helpers_kill import WHENS, Work, duration, instants, killed_after, killed_at, killed_at_end
 from tests.reliability.helpers_trial import Trial
 from tests.support import eventually, run
 from tests.support.dumps import dump
@@ -130,6 +130,23 @@ def test_recover_killed_at_each_command_is_recovered(make_trial: MakeTrial, faul
         take_back(trial)
         see_that_all_is_back(trial, (number, when))
     assert sum(kills) > len(kills) / 2
+
+
+@pytest.mark.parametrize("verb", ["apply", "teardown"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_its_end_it_is_half_done_and_not_lost(trial: Trial, faults: Faults, verb: str, when: str) -> None:
+    """All is back by then, and the entry is still there: of an apply that failed, and of a teardown."""
+    env: dict[str, str] = {}
+    if verb == "teardown":
+        assert trial.apply().rc == 0
+    else:
+        faults.plan(len(trial.commands()), "fail")
+        env = dict(faults.env)
+    assert killed_at_end(Work(trial, verb), when, env)
+    assert trial.changed() == ""
+    assert trial.state() == "half-done"
+    trial.ok("recover")
+    see_that_all_is_back(trial, (verb, when))
 
 
 @pytest.mark.seeded
