@@ -29,6 +29,7 @@ TUN = Path("/dev/net/tun")
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x0002_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
+MNT_DETACH = 2
 PR_SET_PDEATHSIG = 1
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 SI_USER = 0  # si_code of a signal sent by kill(2); a terminal's Ctrl-C has SI_KERNEL
@@ -148,6 +149,7 @@ def _supervise(child: int) -> int:
 def _prepare() -> None:
     """Mount what belongs to the new namespaces, and set lo up."""
     _mount("none", Path("/"), None, MS_REC | MS_PRIVATE)
+    _detach_namespaces()
     _mount("proc", Path("/proc"), "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     for path in PRIVATE:
         _make_private(path)
@@ -155,6 +157,17 @@ def _prepare() -> None:
         name = b"lo".ljust(16, b"\0")
         (flags,) = struct.unpack_from("H", ioctl(control, SIOCGIFFLAGS, name + bytes(24)), 16)
         ioctl(control, SIOCSIFFLAGS, name + struct.pack("H22x", flags | IFF_UP))
+
+
+def _detach_namespaces() -> None:
+    """Let go of the machine's namespaces: under what is mounted over them they would stay there, and be kept alive.
+
+    Without root they cannot be let go of (mount_namespaces(7): what came from a more privileged one is locked).
+    """
+    mounts = [line.split(" ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for words in reversed(mounts):
+        if "nsfs" in words[words.index("-") :]:
+            _libc.umount2(words[4].encode().decode("unicode_escape").encode("latin-1"), MNT_DETACH)
 
 
 def _make_private(path: Path) -> None:

@@ -64,6 +64,18 @@ def test_lo_is_up_inside() -> None:
     assert "LOWER_UP" in sandboxed("ip link show lo").out
 
 
+def test_the_machines_namespaces_are_not_kept_inside(tmp_path: Path) -> None:
+    """Nor hidden there: what podwire can't look at, it can't prove to be gone. On the machine they stay."""
+    place = tmp_path / "a namespace"
+    place.touch()
+    inner = shlex.join([*SANDBOX, "cat", "/proc/self/mountinfo"])
+    outside = f"cat /proc/self/mountinfo >{tmp_path}/outside"
+    script = f"mount --bind /proc/self/ns/net '{place}'; {inner}; {outside}"
+    inside = run(["unshare", "--mount", "sh", "-c", script]).out
+    assert place.name.replace(" ", r"\040") in (tmp_path / "outside").read_text()
+    assert " nsfs " not in inside
+
+
 def test_directories_that_are_missing_appear_and_their_neighbours_stay(tmp_path: Path) -> None:
     """Only root could make them on the machine, and there they would stay: so the parent is laid out again."""
     script = (

@@ -48,8 +48,7 @@ def abandon(
     if opening is not None:
         with suppress(NamespaceGone), open_operation(settings, opening, plan_id) as operation:
             removed = _remove(plan_id, hints, operation)
-    note_end(settings.store.journal_path(plan_id), "abandoned")
-    settings.store.delete(plan_id)
+    settings.store.end(plan_id, lambda: note_end(settings.store.journal_path(plan_id), "abandoned"))
     give_back_gateway(plan_id, settings)
     gone = f", and {', '.join(removed)} removed" if removed else ""
     return Outcome("abandoned", plan_id, len(removed), sentence=f"forgotten{gone}: what it was before is not known")

@@ -162,15 +162,21 @@ class Operation:
     def _look(self, rules: Task[EbtablesSave] | None = None) -> Observation:
         return Observation(self.namespace, self.session, self.settings.timeout, rules=rules)
 
-    def emit(self, event: Event) -> None:
-        """Tell everybody who listens, the journal first."""
+    def emit(self, event: Event) -> bool:
+        """Tell everybody who listens, the journal first; return whether it could be written into that.
+
+        Raises HostError if it could not, unless ``best_effort``.
+        """
+        is_written = True
         try:
             self.journal.listen(event)
         except ExecutorError:
             if not self.best_effort:
                 raise
+            is_written = False
         for listener in self.settings.listeners:
             listener(event)
+        return is_written
 
     def run(self, commands: Sequence[Command]) -> Failure | None:
         """Run commands up to the first that fails; return why it did."""

@@ -129,17 +129,14 @@ def roll_back_and_delete(
 ) -> RollbackResult:
     """Bring everything that ``plan`` changed back and, if it is, forget the plan; ``look`` tells what is there now.
 
-    Whatever keeps it from that (a signal, a program that vanished, a full disk) is a problem like any other. That it
-    has ``ended`` is told before the plan is forgotten: killed between the two, podwire looks once more (``recover``),
-    where the other way round a journal without an end would say that the pod is wired.
+    Whatever keeps it from that (a signal, a program that vanished, a full disk) is a problem like any other.
     """
     try:
         operation.emit(began)
         way = _go_back(plan, look(), operation)
         operation.best_effort = True  # how it ended is told, even if it cannot be written down
         if not way.problems:
-            operation.emit(ended)
-            operation.settings.store.delete(plan.id)
+            operation.settings.store.end(plan.id, lambda: operation.emit(ended))
     except (ExecutorError, PlannerError) as error:
         way = RollbackResult(0, (str(error),))
     except SHORTAGES as error:
@@ -320,8 +317,7 @@ def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
     if now is not None and not is_gone(now):
         return Outcome("nothing", entry.id, sentence=MEANWHILE)
     notes = _stop_serving(entry.id, settings)
-    note_end(settings.store.journal_path(entry.id), "gone")
-    settings.store.delete(entry.id)
+    settings.store.end(entry.id, lambda: note_end(settings.store.journal_path(entry.id), "gone"))
     _give_back_gateway(entry.id, settings)
     return Outcome("gone", entry.id, notes=notes, sentence=GONE)
 

@@ -109,12 +109,18 @@ class Journal:
             raise HostError(f"the journal {shown_path(self._path)} cannot be written: no space is left")
 
 
-def note_end(path: Path, outcome: str, why: str = "") -> None:
-    """Add to a journal, if there is one, what became of a wiring without a command; its last word would be "wired"."""
-    with suppress(HostError):  # it is the log; that nothing is wired any more is so all the same
+def note_end(path: Path, outcome: str, why: str = "") -> bool:
+    """Add to a journal, if there is one, what became of a wiring without a command; its last word would be "wired".
+
+    Return whether it could be written: it is the log, so that nothing is wired any more is so all the same.
+    """
+    try:
         if with_older(path):
             with Journal.open(path) as journal:
                 journal.listen(Ended(outcome, why))
+    except HostError:
+        return False
+    return True
 
 
 def _as_json(event: Event) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import contextlib
 import functools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from executor.errors import HostError
@@ -145,6 +145,18 @@ class StateStore:
         """Forget an id, and which network it was attached for; one that is not there is forgotten already."""
         delete_document(self._path(plan_id))
         delete_document(self.attachments / f"{plan_id}.json")
+
+    def end(self, plan_id: PlanId, note: Callable[[], bool]) -> None:
+        """Forget an id once ``note`` has written down, in its journal, how it ended; that returns whether it could.
+
+        Killed between the two, podwire looks at the namespace once more (``recover``); the other way round, a journal
+        without an end would say of what is not wired that its entry is lost. On a full disk there may be room
+        only when the entry is gone.
+        """
+        is_noted = note()
+        self.delete(plan_id)
+        if not is_noted:
+            note()
 
     def ids(self) -> tuple[PlanId, ...]:
         """Return the ids that have an entry, sorted."""
