@@ -8,12 +8,13 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from executor.cli.options import PLAN_FORMATS
 from executor.errors import HostError
 from executor.state.document import AtomicWrite
 from executor.trust.files import is_ours_alone
 from planner.errors import InvalidInput, Refused
-from planner.plan.plan import Plan, plan_document
-from planner.text.document import MAX_BYTES
+from planner.plan.plan import Plan, is_plan_document, plan_document
+from planner.text.document import MAX_BYTES, load_json
 from planner.text.pieces import indented
 from planner.text.values import shown_path
 
@@ -58,12 +59,17 @@ def _refuse_untrusted(found: os.stat_result, called: str) -> None:
 
 
 def write_plan(plan: Plan, name: str) -> None:
-    """Write a plan to a file that only its owner can read and write; one that is there is replaced, as a whole.
+    """Write a plan to a file that only its owner can read and write; a plan that is there is replaced, as a whole.
 
-    Links are not followed. Raises InvalidInput, HostError.
+    Anything else that is there is kept, and so is what the plan was made from. Links are not followed. Raises
+    InvalidInput, HostError, Refused.
     """
+    if not name:
+        raise InvalidInput("-o: the name of a file is wanted, and this is empty")
     if name == "-":
         raise InvalidInput("-o: a file is wanted; to print the plan, --json")
+    if name in PLAN_FORMATS:
+        raise InvalidInput(f"-o: {name} is a format (--format {name}); to write a file of that name, ./{name}")
     called = f"the plan {shown_path(name)}"
     path = Path(name)
     try:
@@ -73,8 +79,20 @@ def write_plan(plan: Plan, name: str) -> None:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if not stat.S_ISREG(mode):
                 raise HostError(f"{called} cannot be written: it is not a regular file (to print the plan, --json)")
+            _refuse_other_than_a_plan(path, called)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no file name"
         raise HostError(f"{called} cannot be written: {why}") from None
     with AtomicWrite(path, lambda: "".join(indented(plan_document(plan))) + "\n", what=called) as written:
         written.commit()
+
+
+def _refuse_other_than_a_plan(path: Path, called: str) -> None:
+    """Refuse to replace a file that holds anything, and no plan: it may be the only copy of a CNI result."""
+    with path.open("rb") as file:
+        text = file.read(MAX_BYTES + 1)
+    found: object = None
+    with suppress(InvalidInput):
+        found = load_json(text, called).value
+    if text.strip() and not is_plan_document(found):
+        raise Refused(f"{called} is not written: the file is there, and is not a plan; remove it, or name another one")

@@ -199,7 +199,7 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
 
     That is for what podwire itself has recorded: a wiring must come back even if a later version renders differently.
     """
-    if not (isinstance(node.value, dict) and {"version", "changes", "checksum"} <= node.value.keys()):
+    if not is_plan_document(node.value):
         raise node.error(other_than_a_plan(node.value))
     keys = ("version", "id", "netns", "result", "options", "facts_digest", "interfaces", "changes", "commands")
     node.only(*keys, "reverse_commands", "chosen", "facts", "direction", "notes", "inherited", "checksum")
@@ -227,6 +227,11 @@ def plan_from_json(node: Node, templates: Templates) -> Plan:
     _check_changes(node, plan)
     _check_inherited(node, plan)
     return plan
+
+
+def is_plan_document(value: object) -> bool:
+    """Say whether a document is a plan by its keys, be it one that can be carried out or not."""
+    return isinstance(value, dict) and {"version", "changes", "checksum"} <= value.keys()
 
 
 def _is_reverse(node: Node) -> bool:

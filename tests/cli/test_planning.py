@@ -135,15 +135,31 @@ def test_planning_twice_is_planning_once(cli: Cli, pod: Pod, result: Path) -> No
 
 
 def test_a_stored_plan_is_for_its_owner_only(cli: Cli, pod: Pod, result: Path) -> None:
-    """Mode 0600, even if the file was there and open to all; the preview is printed as well."""
-    file = cli.file("pod.plan", "a longer text than any that is short" * 10_000)
-    file.chmod(0o666)
-    text = cli.ok("plan", "--result", result, "--netns", pod.inside.name, "-o", file)
-    assert "bridge wiring" in text
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    """Mode 0600, even if a plan was there and open to all, or a file with nothing in it; the preview is printed too."""
+    file = cli.file("pod.plan", "")
+    for _ in range(2):
+        file.chmod(0o666)
+        text = cli.ok("plan", "--result", result, "--netns", pod.inside.name, "-o", file)
+        assert "bridge wiring" in text
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
     cli.ok("plan", "--result", result, "--netns", pod.inside.name, "--output", cli.folder / "new.plan")
     assert stat.S_IMODE((cli.folder / "new.plan").stat().st_mode) == 0o600
     assert text.startswith(cli.ok("show", file))
+
+
+def test_a_plan_takes_the_place_of_nothing_but_a_plan(cli: Cli, pod: Pod, result: Path) -> None:
+    """What it is made from may be the only copy; a word that other commands take for a format is no file."""
+    facts = cli.file("facts.json", cli.ok("facts", "--netns", pod.inside.name))
+    words = ("plan", "--result", result, "--netns", pod.inside.name, "--facts", facts, "-o")
+    before = tree(cli.folder)
+    for kept in (result, facts, cli.file("notes", "what was said")):
+        before[kept.name] = kept.read_bytes()
+        said = f"the plan '{kept}' is not written: the file is there, and is not a plan; remove it, or name another one"
+        assert cli.refused(*words, kept) == said
+    assert cli.refused(*words, "json").startswith("-o: json is a format (--format json)")
+    assert cli.refused(*words, "") == "-o: the name of a file is wanted, and this is empty"
+    assert tree(cli.folder) == before
+    assert not Path("json").exists()
 
 
 def test_show_needs_nothing_but_the_file(
