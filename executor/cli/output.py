@@ -55,6 +55,16 @@ def put_pieces(pieces: Iterable[str]) -> None:
         raise OutputLost("" if isinstance(error, BrokenPipeError) else str(error.strerror)) from None
 
 
+def put_document(pieces: Iterable[str]) -> None:
+    """Write what is not for people but for programs, which expect UTF-8 whatever the locale. Raises OutputLost.
+
+    Some of it, such as a page of HTML, says itself that it is.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+    put_pieces(pieces)
+
+
 def put_done(text: str) -> None:
     """Write how a change ended. It was made, whether or not anybody reads of it: lost output is only said."""
     try:

@@ -27,7 +27,8 @@ def put_long(text: str) -> None:
     try:
         # Whoever may only look must not get a shell, or another file, out of less(1).
         environment = os.environ | {"LESSSECURE": "1"}
-        subprocess.run(pager, input=text.encode(), check=False, env=environment)  # noqa: S603  the user's own choice
+        as_bytes = text.encode(sys.stdout.encoding, "replace")
+        subprocess.run(pager, input=as_bytes, check=False, env=environment)  # noqa: S603  the user's own choice
     except OSError:
         put(text)
 

@@ -11,7 +11,12 @@ from executor.cli.output import put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from typing import Any
+
+    from planner.formats.ansi import Style
+
+_NARROWEST = 40
 
 # The end of the year 9999. A state file may say anything.
 _LATEST = 253_402_300_799.0 - 86400
@@ -20,6 +25,18 @@ _LATEST = 253_402_300_799.0 - 86400
 def wants_colour() -> bool:
     """Say whether standard output is a terminal that wants colours (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def style_of(arguments: argparse.Namespace) -> Style:
+    """Return how text is to look: in colours if --color or the terminal wants them, and as wide as a terminal is."""
+    import shutil  # noqa: PLC0415  what prints documents needs neither
+
+    from planner.formats.ansi import COLOURED, PLAIN  # noqa: PLC0415
+
+    is_terminal = sys.stdout.isatty()
+    wanted = {"always": True, "never": False}.get(arguments.color, wants_colour())
+    width = max(_NARROWEST, shutil.get_terminal_size().columns) if is_terminal else None
+    return (COLOURED if wanted else PLAIN)._replace(width=width)
 
 
 def json_text(value: Any) -> str:

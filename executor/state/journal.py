@@ -140,7 +140,7 @@ def _as_json(event: Event) -> dict[str, Any]:
     return {"event": "ended", "outcome": event.outcome, "why": event.why}
 
 
-class _Reader:
+class Reader:
     """What the lines of a journal say, one after the other; what is no line of podwire's is passed over."""
 
     def __init__(self, plan_id: PlanId) -> None:
@@ -150,10 +150,14 @@ class _Reader:
 
     def commands(self, nodes: Iterable[Node]) -> Iterator[LogRecord]:
         """Yield the commands in the order in which they were run."""
+        yield from self.over(nodes)
+        yield from self._waiting.values()
+
+    def over(self, nodes: Iterable[Node]) -> Iterator[LogRecord]:
+        """Yield those that are over, or were when another operation began; the others wait for further lines."""
         for node in nodes:
             with suppress(InvalidInput):  # somebody edited it, or a disk did
                 yield from self._line(node)
-        yield from self._waiting.values()
 
     def _line(self, node: Node) -> Iterator[LogRecord]:
         event = node.field("event").text()
@@ -194,24 +198,36 @@ def _ended(waiting: dict[int, LogRecord]) -> Iterator[LogRecord]:
         yield waiting.pop(next(iter(waiting)))
 
 
-def lines_of(path: Path) -> Iterator[Node]:
-    """Yield the lines of a journal that are JSON objects; the last one before a crash may be torn. Raises HostError."""
+def lines_of(path: Path, read_to: dict[int, int] | None = None) -> Iterator[Node]:
+    """Yield the lines of a journal that are JSON objects; the last one before a crash may be torn. Raises HostError.
+
+    In ``read_to`` is kept, by its inode, how far a file was read: its next reader goes on from there.
+    """
     what = f"the journal {shown_path(path)}"
     fd = open_ours(path, what)
     if fd is None:
         return
     with open(fd, "rb") as file:
-        if os.fstat(fd).st_size > _MOST_READ:
+        found = os.fstat(fd)
+        if found.st_size > _MOST_READ:
             raise HostError(f"{what} is larger than {_MOST_READ // 2**20} MiB, so it is not podwire's")
+        begin = 0 if read_to is None else read_to.get(found.st_ino, 0)
         try:
-            yield from _objects(file)
+            file.seek(begin if begin <= found.st_size else 0)  # a shorter one is another file of that number
+            yield from _objects(file, is_growing=read_to is not None)
+            if read_to is not None:
+                read_to[found.st_ino] = file.tell()
         except OSError as error:
             raise HostError(f"{what} cannot be read: {error.strerror}") from None
 
 
-def _objects(file: BinaryIO) -> Iterator[Node]:
+def _objects(file: BinaryIO, *, is_growing: bool) -> Iterator[Node]:
+    """Yield the lines that are objects; one that somebody is still writing is left if the file ``is_growing``."""
     is_whole = True
     while line := file.readline(_LONGEST_LINE):
+        if is_growing and not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
+            file.seek(-len(line), os.SEEK_CUR)
+            return
         if is_whole:  # else it is the rest of one that is too long
             with suppress(ValueError, RecursionError):
                 value = json.loads(line.decode("utf-8", "replace"), parse_constant=_no_constant)
@@ -255,7 +271,7 @@ def read_logs(paths: dict[PlanId, Path], unreadable: Callable[[HostError], None]
     found: list[LogRecord] = []
     for plan_id, path in paths.items():
         try:
-            found += _Reader(plan_id).commands(chain.from_iterable(map(lines_of, with_older(path))))
+            found += Reader(plan_id).commands(chain.from_iterable(map(lines_of, with_older(path))))
         except HostError as error:
             if unreadable is None:
                 raise

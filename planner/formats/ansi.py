@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from planner.text.frozen import frozen
+from typing import NamedTuple
 
 
-@frozen
-class Style:
+class Style(NamedTuple):
     """How parts of a text are marked (each a pair of strings put around), and how many columns wide it is to be.
 
     Without ``width`` a line is as long as it is: it goes to a file or a program.

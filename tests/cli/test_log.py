@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from executor.log.follow import FollowedJournals
 from executor.process.result import CommandResult
 from executor.state import rotation
 from executor.state.events import Began, Ran, Running
@@ -82,6 +83,79 @@ def test_following_shows_what_is_run_from_now_on(cli: Cli, pod: Pod, result: Pat
         assert eventually(lambda: following.poll() is not None, "the end of the following podwire", seconds=60)
         assert following.returncode == 0
     assert "--follow" in cli.refused("log", "--follow", "--format", "html")
+
+
+def test_following_on_a_terminal_waits_for_no_pager(cli: Cli, run_twice: str) -> None:
+    """What comes from now on would wait until somebody leaves it; without --follow it is used."""
+    used = cli.folder / "used"
+    small = {"LINES": "5", "PODWIRE_PAGER": f"touch {used}"}
+    with cli.on_terminal("log", "--follow", env=small) as terminal:
+        assert f"apply {run_twice} in" in terminal.type(f"teardown {run_twice} in", "\x03")
+        assert terminal.end()[0] == 0
+    assert not used.exists()
+    with cli.on_terminal("log", env=small) as terminal:
+        assert terminal.end()[0] == 0
+    assert used.exists()
+
+
+def test_following_begins_with_the_last_and_goes_on_with_what_is_new(cli: Cli, pod: Pod, run_twice: str) -> None:
+    """What --tail leaves out does not come after it, and the head of an operation stands once over its commands."""
+    before = cli.ok("log", "--format", "commands").splitlines()
+    with cli.started("log", "--follow", "--tail", "2", "--format", "commands") as following:
+        assert following.stdout is not None
+        lines = [following.stdout.readline().rstrip("\n") for _ in range(2)]
+        cli.ok("apply", *cli.wiring(pod), "--yes")
+        lines += [following.stdout.readline().rstrip("\n") for _ in range(2)]
+    assert lines == [*before[-2:], *cli.ok("log", run_twice, "--format", "commands").splitlines()[len(before) :][:2]]
+
+
+def test_a_followed_journal_is_read_once(tmp_path: Path) -> None:
+    """Also if it is put behind the others meanwhile; what has begun is told when it is over."""
+    path = tmp_path / "pod1.jsonl"
+    followed = FollowedJournals(lambda: {ID: path})
+
+    def new() -> list[str]:
+        return [record.argv[-1] for record in followed.new(lambda problem: pytest.fail(str(problem)))]
+
+    assert new() == []
+    write_command(path, "c0")
+    assert new() == ["c0"]
+    path.write_bytes(b"x" * path.stat().st_size)  # whoever reads it again finds nothing in it, or too much
+    rotation.rotate(path)
+    command = Command(("ip", "link", "show", "c1"), NETNS, None, ())
+    with Journal.open(path) as journal:
+        journal.listen(Began("apply", ID, NETNS, "a test"))
+        journal.listen(Running(1, command))
+        assert new() == []
+        journal.listen(Ran(1, command, CommandResult(0, "", "", 0.001)))
+    assert (new(), new()) == (["c1"], [])
+    with path.open("a") as file:
+        file.write('{"event": "be')
+        file.flush()
+        assert new() == []
+        file.write('gan", "time": 1, "verb": "apply", "asked": "a test"}\n')
+    write_command(path, "c2")
+    assert new() == ["c2"]
+
+
+def test_on_a_terminal_it_is_as_wide_as_that(cli: Cli, run_twice: str) -> None:
+    """A command goes on behind a backslash; piped, each is on a line of its own."""
+    with cli.on_terminal("log", run_twice, env={"COLUMNS": "80", "NO_COLOR": "1"}) as terminal:
+        status, shown = terminal.end()
+    assert status == 0
+    assert all(len(line) <= 80 or " " not in line.strip() for line in shown.splitlines())
+    assert " \\\n        " in shown
+    assert " \\\n" not in cli.ok("log", run_twice)
+
+
+def test_in_colours_what_failed_is_seen(cli: Cli, pod: Pod) -> None:
+    """Its status, and what it said."""
+    broken = cli.wrapper("ebtables-restore", "cat >/dev/null; echo no room >&2; exit 1")
+    assert cli.run("apply", *cli.wiring(pod), "--yes", env=broken).rc == 3
+    shown = cli.ok("log", "--color", "always")
+    assert "\x1b[31mrc 1 \x1b[0m" in shown
+    assert "\x1b[31m      ! no room\x1b[0m" in shown
+    assert "\x1b" not in cli.ok("log")
 
 
 def write_command(path: Path, word: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import Namespace
-from tests.support.cli import Cli, sentence_in
+from tests.support.cli import Cli, ended, sentence_in
 from tests.support.dumps import difference, dump
 from tests.support.pods import Pod, plain
 
@@ -71,6 +71,16 @@ def test_an_empty_no_color_declines_nothing(cli: Cli, plan: Path) -> None:
 
 
 # --- formats ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["commands", "script", "json", "markdown", "html", "svg"])
+def test_documents_are_the_same_in_every_locale(cli: Cli, plan: Path, form: str) -> None:
+    """A page says that it is UTF-8, a picture is nothing else; only text is in what the terminal has."""
+    poor = {"PYTHONIOENCODING": "ascii"}
+    with cli.started("show", plan, "--format", form, env=poor) as process:
+        assert ended(process).out == cli.ok("show", plan, "--format", form)
+    with cli.started("show", plan, env=poor) as process:
+        assert " ? " in ended(process).out
 
 
 def test_commands_are_lines_that_stand_alone(cli: Cli, pod: Pod, plan: Path) -> None:

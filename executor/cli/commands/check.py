@@ -118,7 +118,7 @@ def _fix(drift: Drift, arguments: argparse.Namespace, settings: Settings) -> int
 
 def _text(drift: Drift, arguments: argparse.Namespace) -> str:
     from executor.cli.errors import pasteable
-    from executor.cli.previews import style_of
+    from executor.cli.printing import style_of
     from planner.formats import render_drift
 
     plan = drift.plan

@@ -38,12 +38,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print it; what the format cannot say is said on standard error."""
-    from executor.cli.output import complain, put
+    from executor.cli.output import complain, put_document
     from planner.guest.formats import guest_nics, guest_text
 
     form = _format(arguments)
     told = guest_text(guest_nics(_plan(arguments), arguments.interface), form)
-    put(told.text)
+    put_document([told.text])
     for note in told.notes:
         complain(note, 0)
     return 0

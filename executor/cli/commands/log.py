@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from executor.state.journal import LogRecord
     from executor.state.store import StateStore
     from planner.errors import PodwireError
+    from planner.formats.ansi import Style
     from planner.text.values import PlanId
 
 _FORMATS = ("text", "commands", "script", "json", "html")
 _FOLLOW_EVERY = 0.3
 _MANY_DIGITS = 10
+# What goes on in the next line stands below the beginning of its output.
+_HANG = 8
 EXAMPLES = """\
 podwire log pod1 --since 2h
 podwire log --failed --format html > log.html"""
@@ -50,33 +53,29 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.exit_status import exit_status
     from executor.cli.output import complain
     from executor.cli.settings import require_owner, store_of
+    from executor.state.journal import read_logs
     from planner.errors import InvalidInput
 
     require_owner(arguments, "what was run")
     store = store_of(arguments)
+    if arguments.follow:
+        if arguments.reverse or arguments.format not in ("text", "commands"):
+            raise InvalidInput("--follow: it prints as text or as commands, the newest last")
+        return _follow(arguments, store)
     problems: list[PodwireError] = []
-    records = _chosen(arguments, store, problems)
+    paths = {plan_id: store.journal_path(plan_id) for plan_id in _ids(arguments, store)}
+    records = _wanted(read_logs(paths, problems.append if arguments.id is None else None), arguments)
     if arguments.tail is not None:
         records = records[max(0, len(records) - arguments.tail) :]
-    if not arguments.follow:
-        _print(records[::-1] if arguments.reverse else records, arguments.format)
-        return max((complain(problem, exit_status(problem)) for problem in problems), default=0)
-    if arguments.reverse or arguments.format not in ("text", "commands"):
-        raise InvalidInput("--follow: it prints as text or as commands, the newest last")
-    for problem in problems:
-        complain(problem, exit_status(problem))
-    return _follow(records, arguments, store)
+    _print(records[::-1] if arguments.reverse else records, arguments)
+    return max((complain(problem, exit_status(problem)) for problem in problems), default=0)
 
 
-def _chosen(arguments: argparse.Namespace, store: StateStore, problems: list[PodwireError]) -> list[LogRecord]:
-    """Return the records that the arguments ask for; add to ``problems`` why a journal of several cannot be read."""
+def _wanted(records: list[LogRecord], arguments: argparse.Namespace) -> list[LogRecord]:
+    """Return those of the records that the arguments ask for."""
     from executor.netns.naming import resolve_netns
-    from executor.state.journal import read_logs
 
-    ids = _ids(arguments, store)
     netns = None if arguments.netns is None else resolve_netns(arguments.netns)
-    paths = {plan_id: store.journal_path(plan_id) for plan_id in ids}
-    records = read_logs(paths, problems.append if arguments.id is None else None)
     return [
         record
         for record in records
@@ -99,10 +98,13 @@ def _ids(arguments: argparse.Namespace, store: StateStore) -> tuple[PlanId, ...]
     return (wanted,)
 
 
-def _follow(records: list[LogRecord], arguments: argparse.Namespace, store: StateStore) -> int:
+def _follow(arguments: argparse.Namespace, store: StateStore) -> int:
     """Print what there is, then what comes, until somebody interrupts. A command is printed when it has ended."""
     import signal
     import time
+
+    from executor.cli.output import complain
+    from executor.log.follow import FollowedJournals
 
     stopped: list[int] = []
 
@@ -113,51 +115,66 @@ def _follow(records: list[LogRecord], arguments: argparse.Namespace, store: Stat
             signal.default_int_handler(number, _frame)
         stopped.append(number)
 
-    seen: set[tuple[str, float]] = set()
+    def unreadable(problem: PodwireError) -> None:
+        if arguments.id is not None:
+            raise problem
+        if str(problem) not in said:
+            said.add(str(problem))
+            complain(problem, 0)
+
+    said: set[str] = set()
+    journals = FollowedJournals(lambda: {one: store.journal_path(one) for one in _ids(arguments, store)})
+    tail, operation = arguments.tail, ""
     signal.signal(signal.SIGINT, stop)
     try:
         while not stopped:
-            new = [record for record in records if record.rc is not None and _key(record) not in seen]
-            seen.update(map(_key, new))
+            new = _wanted(journals.new(unreadable), arguments)
+            new, tail = new if tail is None else new[max(0, len(new) - tail) :], None
             if new:
-                _print(new, arguments.format)
+                _print_more(new, arguments, operation)
+                operation = new[-1].operation
             time.sleep(_FOLLOW_EVERY)
-            records = _chosen(arguments, store, [])
     except KeyboardInterrupt:
         pass
     return 0
 
 
-def _key(record: LogRecord) -> tuple[str, float]:
-    return (record.id, record.time)
-
-
-def _print(records: Sequence[LogRecord], form: str) -> None:
+def _print_more(records: Sequence[LogRecord], arguments: argparse.Namespace, operation: str) -> None:
+    """Print what comes behind commands of ``operation``, whose head was printed with them ("": nothing was)."""
     from executor.cli.output import put
+
+    if arguments.format == "commands":
+        _print(records, arguments)
+    else:
+        is_new = records[0].operation != operation
+        put(("\n" if operation and is_new else "") + _text(records, arguments, operation))
+
+
+def _print(records: Sequence[LogRecord], arguments: argparse.Namespace) -> None:
+    from executor.cli.output import put, put_document
     from executor.cli.printing import print_json
 
-    if form == "json":
+    if arguments.format == "json":
         print_json([_log_json(record) for record in records])
-    elif form == "commands":
+    elif arguments.format == "commands":
         from executor.log.lines import shell_line
 
-        put("".join(f"{_printable(shell_line(record))}\n" for record in records))
-    elif form == "script":
+        put_document(f"{_printable(shell_line(record))}\n" for record in records)
+    elif arguments.format == "script":
         from executor.log.script import render_log_script
 
-        put(render_log_script(records))
-    elif form == "html":
+        put_document([render_log_script(records)])
+    elif arguments.format == "html":
         from executor.log.html import render_log_html
         from executor.templates import load_pages
 
-        put(render_log_html(records, load_pages()))
+        put_document([render_log_html(records, load_pages())])
     elif not records:
         put("nothing was run, or nothing that fits\n")
     else:
         from executor.cli.pager import put_long
 
-        operations = groupby(records, key=lambda record: record.operation)
-        put_long("\n".join(_operation_text(list(group)) for _, group in operations))
+        put_long(_text(records, arguments))
 
 
 def _log_json(record: LogRecord) -> dict[str, Any]:
@@ -177,26 +194,51 @@ def _log_json(record: LogRecord) -> dict[str, Any]:
     }
 
 
-def _operation_text(records: Sequence[LogRecord]) -> str:
-    """Return what was run for one command line: when and where it was, and what each command answered."""
+def _text(records: Sequence[LogRecord], arguments: argparse.Namespace, operation: str = "") -> str:
+    """Return the commands by operation, as wide as a terminal is; the head of ``operation`` was printed already."""
+    from executor.cli.printing import style_of
+
+    style = style_of(arguments)
+    blocks = []
+    for name, group in groupby(records, key=lambda record: record.operation):
+        each = list(group)
+        lines = [] if name == operation else _head_lines(each, style)
+        lines += [line for record in each for line in _command_lines(record, style)]
+        blocks.append("".join(f"{line}\n" for line in lines))
+    return "\n".join(blocks)
+
+
+def _head_lines(records: Sequence[LogRecord], style: Style) -> list[str]:
+    """Return when and where the commands of one command line were run, and who asked for that."""
     from executor.cli.printing import local_time
+    from planner.formats.ansi import paint
+    from planner.formats.fit import fit
 
     first = min(records, key=lambda record: record.time)
     where = ", ".join(dict.fromkeys("the host" if record.netns is None else record.netns for record in records))
     head = _printable(f"{local_time(first.time)}  {first.verb} {first.id} in {where}")
-    return "".join([f"{head}\n", f"    {_printable(first.requested_by)}\n", *map(_command_text, records)])
+    lines = [paint(style.strong, line) for line in fit(head, style.width)]
+    return [*lines, *fit(f"    {_printable(first.requested_by)}", style.width)]
 
 
-def _command_text(record: LogRecord) -> str:
-    from shlex import join
+def _command_lines(record: LogRecord, style: Style) -> list[str]:
+    """Return a command with its answer; in colours what failed is seen from afar."""
+    from shlex import quote
 
     from executor.cli.printing import local_clock
+    from planner.formats.ansi import paint
+    from planner.formats.fit import continued, fit
 
     status = "died" if record.rc is None else "ok" if record.rc == 0 else f"rc {record.rc}"
+    marks = ("", "") if record.rc == 0 else style.removed
     took = "" if record.duration_ms is None else f"{record.duration_ms:.1f} ms"
-    head = f"  {local_clock(record.time)}  {status:<5} {took:>9}  {_printable(join(record.argv))}\n"
-    more = [("|", record.stdin or ""), (">", record.stdout), ("!", record.stderr)]
-    return head + "".join(f"      {mark} {_printable(line)}\n" for mark, text in more for line in text.splitlines())
+    head = f"  {local_clock(record.time)}  {paint(marks, f'{status:<5}')} {took:>9}  "
+    lines = continued(head, [_printable(quote(word)) for word in record.argv], style.width, hang=_HANG)
+    for mark, text in (("|", record.stdin or ""), (">", record.stdout), ("!", record.stderr)):
+        for line in text.splitlines():
+            pieces = fit(f"      {mark} {_printable(line)}", style.width, hang=_HANG)
+            lines += [paint(marks if mark == "!" else ("", ""), piece) for piece in pieces]
+    return lines
 
 
 def _printable(line: str) -> str:
