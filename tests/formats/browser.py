@@ -58,6 +58,7 @@ const look = (page) => {
   const room = page.documentElement.clientWidth;
   for (const node of all("code, h1, h2, p, span, .signed, .more"))
     if (!node.closest(".scroll, figure") && area(node).right > room + near) found.cut.push(node.textContent);
+  found.wider = all("figure svg").filter((node) => area(node).right > room + near).length;
   found.scrolls = page.documentElement.scrollWidth > room;
   found.ran = all("script, iframe, object, img, image, foreignObject, link").map((node) => node.tagName);
   found.ground = page.defaultView.getComputedStyle(all("rect.page")[0] || page.body)

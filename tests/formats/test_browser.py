@@ -41,6 +41,17 @@ def test_pages_fit_on_any_screen(tmp_path: Path, wide: int) -> None:
     assert_fine(measured(pages, tmp_path, wide=wide))
 
 
+@pytest.mark.parametrize("wide", [718, 500], ids=["A4", "A5"])
+def test_pages_fit_on_paper(tmp_path: Path, wide: int) -> None:
+    """A4 and A5, where nothing can be scrolled: the whole picture is there."""
+    plans = {name: render_html(plan, PAGE_TEMPLATES) for name, plan in PLANS.items()}
+    assert all("@media print" in page for page in plans.values())
+    printed = {name: page.replace("@media print", "@media all") for name, page in plans.items()}
+    found = measured(printed, tmp_path, wide=wide)
+    assert_fine(found)
+    assert {seen["wider"] for seen in found.values()} == {0}
+
+
 @pytest.mark.parametrize("wide", [1600, 1024, 400])
 def test_log_pages_fit_on_any_screen(tmp_path: Path, wide: int) -> None:
     """Whatever a command said."""
