@@ -45,7 +45,7 @@ _MAX_PID = 2**22  # proc(5), pid_max
 def add_common(parser: argparse.ArgumentParser, formats: tuple[str, ...] = _SHORT) -> None:
     """Add what every command has: the format and the state directory."""
     text = " or ".join(formats) if len(formats) < _MANY else f"one of {', '.join(formats)}"
-    parser.add_argument("--format", type=OneOf(formats), default=formats[0], metavar="F", help=text)
+    parser.add_argument("--format", type=OneOf(formats), metavar="F", help=text)
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     colours = OneOf(("auto", "always", "never"))
     text = "colours in text: auto (on a terminal), always or never"

@@ -77,13 +77,23 @@ def parse(argv: list[str]) -> argparse.Namespace | int:
         arguments, strange = parser.parse_known_args(words)
         if strange:
             raise _unknown(strange[0], arguments.command, _commands_of(parser)[arguments.command])
+        arguments.format = _format(arguments, _commands_of(parser)[arguments.command])
     except _UsageError as error:
         return _refuse(error, in_json="--json" in argv)
     except SystemExit:
         return 0
-    if arguments.json:
-        arguments.format = "json"
     return arguments
+
+
+def _format(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> str:
+    """Return the format that is meant; --json and another one contradict each other."""
+    option = parser._option_string_actions["--format"]  # noqa: SLF001  argparse has no other way to ask
+    given: str | None = arguments.format
+    if not arguments.json:
+        return given or str(option.type.words[0])  # type: ignore[union-attr]  # see OneOf
+    if given not in (None, "json"):
+        raise _UsageError(f"--json and --format {given}: give one of them (see podwire {arguments.command} --help)")
+    return "json"
 
 
 def _refuse(error: _UsageError, *, in_json: bool) -> int:

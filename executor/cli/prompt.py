@@ -15,8 +15,7 @@ from planner.plan.plan import Plan
 
 def agree(arguments: argparse.Namespace, plan: Plan, notes: tuple[str, ...] = ()) -> None:
     """Show a plan, and sentences on what comes of it, and ask. Raises what ``ask`` does."""
-    preview = plan_text(plan, arguments) + "".join(f"{note}\n" for note in notes)
-    ask(preview, f"{'roll this back' if plan.is_reverse else 'do this'} in {plan.netns}")
+    ask(plan_text(plan, arguments, notes), f"{'roll this back' if plan.is_reverse else 'do this'} in {plan.netns}")
 
 
 def ask(preview: str, question: str) -> None:

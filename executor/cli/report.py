@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from executor.cli.errors import error_json, pasteable
@@ -12,18 +12,18 @@ from executor.cli.output import complain, put_done
 from executor.cli.previews import print_plan
 from executor.cli.printing import json_text
 from executor.errors import Interrupted
-from executor.operations.outcome import Outcome
+from executor.operations.outcome import Outcome, Preview
 from executor.operations.signals import stop_requests
 from executor.process.many import results
 from planner.errors import PodwireError
-from planner.plan.plan import Plan, plan_to_json
+from planner.plan.plan import plan_to_json
 from planner.plan.render import Templates
 from planner.text.values import PlanId
 
 _MOST_NAMED = 5
 
 # How an operation ended, or what it would run; None is not worth a word.
-Said = Plan | Outcome | None
+Said = Preview | Outcome | None
 Work = Callable[[PlanId], Said]
 
 
@@ -43,7 +43,15 @@ class Report:
         if self._form != "json":
             ran = f" ({ran_words(outcome)})" if outcome.commands else ""
             lines = outcome.notes if is_quiet(self._arguments) else (outcome.sentence + ran, *outcome.notes)
-            put_done("".join(f"{outcome.id}: {pasteable(line, self._arguments)}\n" for line in lines))
+            self._tell([f"{outcome.id}: {pasteable(line, self._arguments)}" for line in lines])
+
+    def _tell(self, sentences: Sequence[str]) -> None:
+        """Say something to a person: on standard error if what is printed is for a shell, or a page."""
+        if self._form == "text":
+            put_done("".join(f"{sentence}\n" for sentence in sentences))
+        else:
+            for sentence in sentences:
+                complain(sentence, 0)
 
     def _say(self, found: Said) -> None:
         """Say how an operation ended, or show what it would run."""
@@ -52,10 +60,12 @@ class Report:
         elif found is not None:
             self._would_run(found)
 
-    def _would_run(self, found: Plan) -> None:
-        self._documents.append(plan_to_json(found))
+    def _would_run(self, found: Preview) -> None:
+        self._documents.append(plan_to_json(found.plan))
         if self._form != "json":
-            print_plan(found, self._arguments, self._templates)
+            print_plan(found.plan, self._arguments, self._templates, notes=found.notes)
+        else:
+            self._tell(found.notes)
 
     def of_each(self, ids: Collection[PlanId], work: Work, *, nothing: str, at_once: int = 1) -> int:
         """Do ``work`` for every id, say what it returns, and return the worst exit status; ``nothing`` is for no id.
@@ -85,7 +95,7 @@ class Report:
         if self._form == "json":
             put_done(json_text(self._documents if self._several else self._documents[0]))
         elif not self._documents and not is_quiet(self._arguments):
-            put_done(f"{nothing}\n")
+            self._tell([nothing])
         return status
 
     def _failed(self, plan_id: PlanId, error: PodwireError) -> int:

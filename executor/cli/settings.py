@@ -84,6 +84,12 @@ def is_owner(arguments: argparse.Namespace) -> bool:
         return False
 
 
+def refuse_preview_format(arguments: argparse.Namespace) -> None:
+    """Raise InvalidInput for a format of plans where no plan is printed, but what was done."""
+    if arguments.format not in ("text", "json") and not arguments.dry_run:
+        raise InvalidInput(f"--format {arguments.format}: it shows what would be run, so it goes with --dry-run")
+
+
 def wiring_meant(arguments: argparse.Namespace, what: str) -> PlanId:
     """Return ``what``, for which there is no file of a plan, as the id of a wiring.
 

@@ -11,7 +11,8 @@ from functools import partial
 
 from executor.errors import SHORTAGES, ExecutorError, HostError, RollbackIncomplete, RolledBack, shortage
 from executor.netns.namespace import Namespace, boot_id
-from executor.observe.elsewhere import pci_devices
+from executor.observe.elsewhere import pci_devices, with_elsewhere
+from executor.observe.observe import observe_once
 from executor.operations.commit_confirm import start_watcher, to_be_confirmed
 from executor.operations.execution import Failure, check_programs
 from executor.operations.operation import Operation, open_operation
@@ -57,15 +58,14 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
     Raises Refused or HostError with nothing changed, RolledBack if it failed, RollbackIncomplete if that failed too.
     """
     started = time.monotonic()
-    if plan.is_reverse:
-        raise Refused(f"this plan is the reverse of {plan.id}: podwire teardown {plan.id} rolls it back")
+    _refuse_reverse(plan)
     if not plan.changes:
         return _unchanged(plan)
     check_programs((*plan.commands, *plan.reverse_commands))
     with open_operation(settings, partial(Namespace.open, plan.netns), plan.id) as operation:
         refuse_the_hosts(operation.namespace, settings)
         operation.enter_others(plan)
-        refuse_other_wirings(plan, operation)
+        refuse_other_wirings(plan, operation.namespace, settings, forget=settings.store.delete)
         operation.prefetch(plan.commands)
         seen = operation.observe() if has_lifetimes(plan) else None
         _record_and_run(
@@ -76,6 +76,27 @@ def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None
             check=lambda: refuse_stale(plan, seen or operation.observe()),
         )
     return _wired(plan, len(plan.commands), started)
+
+
+def refuse_unfit(plan: Plan, settings: Settings) -> None:
+    """Raise what ``apply`` would raise of a plan before its first command: for whoever looks at it first.
+
+    Nothing is locked, nor forgotten.
+    """
+    _refuse_reverse(plan)
+    if not plan.changes:
+        return
+    check_programs((*plan.commands, *plan.reverse_commands))
+    with Namespace.open(plan.netns) as namespace:
+        refuse_the_hosts(namespace, settings)
+        refuse_other_wirings(plan, namespace, settings, forget=lambda _: None)
+        facts = observe_once(namespace, timeout=settings.timeout)
+    refuse_stale(plan, with_elsewhere(facts, plan.facts.elsewhere, timeout=settings.timeout))
+
+
+def _refuse_reverse(plan: Plan) -> None:
+    if plan.is_reverse:
+        raise Refused(f"this plan is the reverse of {plan.id}: podwire teardown {plan.id} rolls it back")
 
 
 def _record_and_run(
@@ -136,7 +157,7 @@ def wire(
             if not plan.changes:
                 return own or plan, _unchanged(plan)
             check_programs((*plan.commands, *plan.reverse_commands))
-            refuse_other_wirings(plan, operation)
+            refuse_other_wirings(plan, operation.namespace, settings, forget=settings.store.delete)
             _record_and_run(plan, operation, confirm_within=confirm_within)
             return plan, _wired(plan, len(plan.commands), started)
     return _in_two_steps(result, plan_id, netns, options, settings, confirm_within)
@@ -207,23 +228,25 @@ def _begin_watching(entry: WiringRecord, seconds: float | None, settings: Settin
         raise
 
 
-def refuse_other_wirings(plan: Plan, operation: Operation) -> None:
+def refuse_other_wirings(
+    plan: Plan, namespace: Namespace, settings: Settings, *, forget: Callable[[PlanId], None]
+) -> None:
     """Refuse an id that is wired already, or a namespace in which others are wired than when the plan was made.
 
-    What belongs to a gone one is forgotten.
+    ``forget`` is called if the id was that of a namespace which is gone.
     """
     others = []
-    for entry in operation.settings.store.concerning(plan.id, operation.namespace.cookie):
-        if entry.id != plan.id and not entry.is_of(operation.namespace.cookie, boot_id()):
+    for entry in settings.store.concerning(plan.id, namespace.cookie):
+        if entry.id != plan.id and not entry.is_of(namespace.cookie, boot_id()):
             continue
         if entry.id == plan.id and is_gone(entry):
-            operation.settings.store.delete(entry.id)
+            forget(entry.id)
             continue
         if entry.status != WIRED:
             raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
         if entry.id == plan.id:
             raise Refused(f"{entry.id} is wired already: podwire teardown {entry.id} first")
-        others.append(plan_of(entry, operation.namespace.path, operation.settings.templates))
+        others.append(plan_of(entry, namespace.path, settings.templates))
     _refuse_if_unknown_to(plan, others)
 
 

@@ -1,7 +1,8 @@
-"""How an operation ended well."""
+"""How an operation ended well, or what it would do."""
 
 from __future__ import annotations
 
+from planner.plan.plan import Plan
 from planner.text.frozen import frozen
 from planner.text.values import PlanId
 
@@ -20,6 +21,14 @@ class Outcome:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     sentence: str = ""
+
+
+@frozen
+class Preview:
+    """What an operation would carry out, with sentences on what comes of it."""
+
+    plan: Plan
+    notes: tuple[str, ...] = ()
 
 
 GONE = "its namespace is gone, so nothing is left to roll back"

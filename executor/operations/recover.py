@@ -11,8 +11,9 @@ from executor.guest.record import is_served, is_to_serve_again
 from executor.operations.apply import roll_forward
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.mend import lost_ids, missing_copy, put_back
-from executor.operations.outcome import GONE, MEANWHILE, Outcome
-from executor.operations.rollback import RECOVER, look, restore, way_back
+from executor.operations.outcome import GONE, MEANWHILE, Outcome, Preview
+from executor.operations.rollback import RECOVER, look, restore
+from executor.operations.teardown import preview_of
 from executor.settings import Settings
 from executor.state.record import APPLYING, WIRED, WiringRecord
 from executor.state.status import is_gone, is_half_done, refuse_unknown, wired_entry
@@ -49,8 +50,8 @@ def _recovered(plan_id: PlanId, settings: Settings, *, forward: bool) -> Outcome
     return restore(entry, settings, RECOVER)
 
 
-def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Plan | Outcome:
-    """Return the plan that ``recover`` would carry out, or its outcome if there is nothing to run."""
+def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Preview | Outcome:
+    """Return what ``recover`` would carry out, or its outcome if there is nothing to run."""
     sentence = _what_comes_first(plan_id, settings)
     if sentence:
         return Outcome("nothing", plan_id, sentence=sentence)
@@ -59,7 +60,8 @@ def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = Fals
         return evolve(entry, sentence=_what_is_done_again(plan_id, settings.store) or entry.sentence)
     with suppress(NamespaceGone):  # it may go while it is looked at, with the last process in it
         if not is_gone(entry):
-            return _way_on(entry, settings) if forward and entry.status == APPLYING else way_back(entry, settings)
+            goes_on = forward and entry.status == APPLYING
+            return Preview(_way_on(entry, settings)) if goes_on else preview_of(entry, settings)
     return Outcome("gone", plan_id, sentence=GONE)
 
 

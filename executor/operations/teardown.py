@@ -9,7 +9,7 @@ from executor.errors import NamespaceGone
 from executor.netns.namespace import Namespace, boot_id
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.mend import lost_ids
-from executor.operations.outcome import GONE, Outcome
+from executor.operations.outcome import GONE, Outcome, Preview
 from executor.operations.ownership import own
 from executor.operations.rollback import restore, way_back
 from executor.settings import Settings
@@ -43,13 +43,13 @@ def teardown(plan_id: PlanId, settings: Settings, *, agree: Agree | None = None)
             refuse_lost(plan_id, settings.store)
         return Outcome("nothing", plan_id, sentence=_ALREADY)
     if agree is not None and not is_gone(entry):
-        plan = way_back(entry, settings)
-        agree(plan, _who_would_notice(plan))
+        preview = preview_of(entry, settings)
+        agree(preview.plan, preview.notes)
     return restore(entry, settings, "teardown")
 
 
-def preview_teardown(plan_id: PlanId, settings: Settings) -> Plan | Outcome:
-    """Return the plan that ``teardown`` would carry out, or its outcome if there is nothing to run."""
+def preview_teardown(plan_id: PlanId, settings: Settings) -> Preview | Outcome:
+    """Return what ``teardown`` would carry out, or its outcome if there is nothing to run."""
     entry = recorded(plan_id, settings.store)
     if entry is None:
         refuse_unknown(plan_id, settings.store)
@@ -57,7 +57,7 @@ def preview_teardown(plan_id: PlanId, settings: Settings) -> Plan | Outcome:
         return Outcome("nothing", plan_id, sentence=_ALREADY)
     with suppress(NamespaceGone):  # it may go while it is looked at, with the last process in it
         if not is_gone(entry):
-            return way_back(entry, settings)
+            return preview_of(entry, settings)
     return Outcome("gone", plan_id, sentence=GONE)
 
 
@@ -93,8 +93,10 @@ def _is_in(entry: WiringRecord, netns: NetnsPath, cookie: int | None) -> bool:
     return entry.netns == netns and (cookie is None or is_gone(entry))
 
 
-def _who_would_notice(plan: Plan) -> tuple[str, ...]:
-    """Say who has a tap open that would go."""
+def preview_of(entry: WiringRecord, settings: Settings) -> Preview:
+    """Return what takes a wiring back, and who has a tap open that would go."""
+    plan = way_back(entry, settings)
     taps = [interface.name for interface in plan.interfaces if interface.type == "tap"]
     with Namespace.open(plan.netns) as namespace:
-        return tuple(f"{holder}: it will lose its network" for holder in tap_holders(taps, namespace))
+        notes = tuple(f"{holder}: it will lose its network" for holder in tap_holders(taps, namespace))
+    return Preview(plan, notes)

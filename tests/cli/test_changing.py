@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.support import run
 from tests.support.cli import Cli, tree
 from tests.support.dumps import difference, dump
 from tests.support.pods import Pod
+from tests.support.ports import Port
 
 FAILING = "echo 'the table is locked' >&2; exit 4"
 
@@ -225,6 +227,63 @@ def test_a_program_that_is_missing_is_named_before_anything_is_changed(
     said = cli.refused("apply", "--result", result, "--netns", pod.inside.name, "--yes", through=through)
     assert "is not installed: on Debian it comes with the package" in said
     assert difference(before, dump(pod.inside)) == ""
+
+
+@pytest.mark.parametrize("words", [("--dry-run",), ("--dry-run", "--json"), ()], ids=["dry run", "json", "no answer"])
+def test_a_plan_that_apply_would_refuse_is_not_shown_first(
+    cli: Cli, pod: Pod, plan: Path, words: tuple[str, ...]
+) -> None:
+    """Neither as a dry run nor before the question, to which yes would be the wrong answer; nothing is made by that."""
+    pod.inside.ip("link set eth0 mtu 1400")
+    with cli.on_terminal("apply", plan, *words) as terminal:
+        status, said = terminal.end()
+    assert status == 1
+    assert "the plan is stale: link eth0" in said
+    assert "ip link add" not in said
+    assert not cli.state_dir.exists()
+    pod.inside.ip("link set eth0 mtu 1500")
+    cli.ok("apply", plan, "--yes")
+    state = tree(cli.state_dir)
+    assert "is wired already: podwire teardown" in cli.run("apply", plan, *words).err
+    pod.inside.delete()
+    assert "no network namespace at" in cli.run("apply", plan, *words).err
+    assert tree(cli.state_dir) == state
+
+
+@pytest.mark.parametrize("form", ["commands", "script", "markdown", "html", "svg"])
+def test_a_format_of_plans_is_for_a_dry_run(cli: Cli, pod: Pod, plan: Path, wired: str, form: str) -> None:
+    """What is really done is said as text or JSON; asked for anything else nothing is done."""
+    before = dump(pod.inside)
+    refusal = f"--format {form}: it shows what would be run, so it goes with --dry-run"
+    for words in (("apply", plan, "--yes"), ("teardown", wired, "--yes"), ("recover", wired)):
+        assert cli.refused(*words, "--format", form) == refusal
+    assert difference(before, dump(pod.inside)) == ""
+    reverse = cli.ok("teardown", wired, "--dry-run", "--format", form)
+    cli.ok("teardown", wired, "--yes")
+    assert cli.ok("apply", plan, "--dry-run", "--format", form) == cli.ok("show", plan, "--format", form)
+    assert reverse != ""
+
+
+def test_where_nothing_would_be_run_a_page_is_empty(cli: Cli, wired: str) -> None:
+    """What is said is for people, and so is not in what a shell or a browser gets."""
+    for words, said in {
+        ("recover", "--dry-run"): "nothing is half done",
+        ("recover", wired, "--dry-run"): f"{wired}: it is not half done, so there is nothing to do",
+        ("teardown", "--all", "--dry-run", "--state-dir", str(cli.folder / "new")): "nothing is wired here",
+    }.items():
+        for form in ("commands", "html"):
+            outcome = cli.run(*words, "--format", form)
+            assert (outcome.rc, outcome.out, outcome.err) == (0, "", f"podwire: {said}\n")
+        assert cli.ok(*words) == f"{said}\n"
+
+
+def test_a_dry_run_says_who_would_notice_it(cli: Cli, pod: Pod, wired: str) -> None:
+    """As the question does; in a document it has no place."""
+    with Port.on_tap(pod.inside, "tap0"):
+        assert cli.ok("teardown", wired, "--dry-run").splitlines()[-1].endswith("): it will lose its network")
+        outcome = cli.run("teardown", wired, "--dry-run", "--json")
+    assert json.loads(outcome.out)["id"] == wired
+    assert outcome.err.endswith("): it will lose its network\n")
 
 
 # --- failed: status 3 and 4 -------------------------------------------------------------------------------------------

@@ -272,3 +272,17 @@ def test_a_refused_apply_leaves_nothing(cli: Cli, pod: Pod, result: Path) -> Non
     assert "stale" in cli.refused("apply", plan, "--yes")
     assert [path.name for path in cli.state_dir.rglob("*") if path.is_file()] == []
     assert "was never wired here" in cli.refused("teardown", name, "--yes")
+
+
+def test_what_rolls_a_wiring_back_is_what_a_teardown_would_run(cli: Cli, pod: Pod) -> None:
+    """Links that were renamed are called what they are called now, in every format."""
+    name = pod.inside.name
+    cli.ok("apply", *cli.wiring(pod), "--yes")
+    for line in ("set eth0 down", "set eth0 name eth7", "set eth7 up"):
+        pod.inside.ip(f"link {line}")
+    for form in ("text", "commands", "json"):
+        shown = cli.ok("show", name, "--reverse", "--format", form)
+        assert shown == cli.ok("teardown", name, "--dry-run", "--format", form)
+        assert "eth7" in shown
+    pod.inside.delete()
+    assert "is gone" in cli.ok("show", name, "--reverse")

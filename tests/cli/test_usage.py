@@ -179,3 +179,11 @@ def test_looking_loads_neither_templates_nor_programs(cli: Cli, words: list[str]
     modules = modules_loaded(cli, *words)
     assert third_party(modules) <= {"attr", "attrs"}
     assert not modules & {"asyncio", "planner.plan.render", "executor.process.ip_batch"}
+
+
+@pytest.mark.parametrize("words", ["list --json --format text", "--json log --format=text"])
+def test_two_formats_contradict_each_other(cli: Cli, words: str) -> None:
+    """Whichever is meant, the other one is not; the same one twice is."""
+    outcome = cli.run(*words.split())
+    assert (outcome.rc, "--json and --format text: give one of them" in outcome.err) == (1, True)
+    assert cli.ok(*words.replace("text", "json").split()) == "[]\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from executor.cli.options import (
+    PLAN_FORMATS,
     WIRING_OPTIONS,
     add_common,
     add_dry_run,
@@ -39,25 +40,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "take a plan or conflist that belongs to, or can be written by, somebody else"
     parser.add_argument("--allow-untrusted-plan", action="store_true", help=text)
     add_talk(parser)
-    add_common(parser)
+    add_common(parser, PLAN_FORMATS)
     add_limits(parser, locks=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan or read the plan, ask, carry it out, and say how it ended."""
-    from executor.cli.settings import settings_of
+    from executor.cli.settings import refuse_preview_format, settings_of
     from executor.cli.wiring import dummy_gateway_of, plan_here, read_result, wire_here
+    from executor.operations.apply import refuse_unfit
     from executor.operations.signals import stop_requests
     from executor.trust.privileges import require_privileges
     from planner.errors import InvalidInput
 
     require_privileges()
+    refuse_preview_format(arguments)
     settings = settings_of(arguments)
     if (arguments.plan is None) == (arguments.result is None):
         raise InvalidInput("apply: give either the file of a plan, or --result and --netns")
     if arguments.plan is not None:
         plan = _stored_plan(arguments)
         with stop_requests():
+            if arguments.dry_run or not arguments.yes:
+                refuse_unfit(plan, settings)
             return _apply(plan, arguments, settings)
     if arguments.netns is None:
         raise InvalidInput("apply: --result needs --netns, the namespace that it is the result of")

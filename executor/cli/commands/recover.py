@@ -8,8 +8,7 @@ from executor.cli.options import PLAN_FORMATS, add_common, add_dry_run, add_forc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from executor.operations.outcome import Outcome
-    from planner.plan.plan import Plan
+    from executor.operations.outcome import Outcome, Preview
     from planner.text.values import PlanId
 
 EXAMPLES = """\
@@ -31,17 +30,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Recover the wiring that is named, or all that are half done."""
     from executor.cli.report import Report
-    from executor.cli.settings import settings_of
+    from executor.cli.settings import refuse_preview_format, settings_of
     from executor.netns.naming import parse_id
     from executor.operations.recover import ids_to_recover, preview_recover, recover
     from executor.trust.privileges import require_privileges
 
     require_privileges()
+    refuse_preview_format(arguments)
     settings = settings_of(arguments)
     named = None if arguments.id is None else (parse_id(arguments.id),)
     report = Report(arguments, settings.templates, several=named is None)
 
-    def work(plan_id: PlanId) -> Plan | Outcome:
+    def work(plan_id: PlanId) -> Preview | Outcome:
         if arguments.dry_run:
             return preview_recover(plan_id, settings, forward=arguments.forward)
         return recover(plan_id, settings, forward=arguments.forward)

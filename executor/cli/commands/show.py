@@ -56,18 +56,25 @@ def _is_id(arguments: argparse.Namespace) -> bool:
 
 
 def _show_wiring(arguments: argparse.Namespace) -> int:
+    from functools import partial
+
     from executor.cli.errors import pasteable
     from executor.cli.output import put
     from executor.cli.previews import print_plan
     from executor.cli.printing import json_text
+    from executor.cli.report import Report
     from executor.cli.settings import settings_of, wiring_meant
     from executor.operations.describe import describe
+    from executor.operations.teardown import preview_teardown
 
     plan_id = wiring_meant(arguments, arguments.plan)
     settings = settings_of(arguments)
+    if arguments.reverse:
+        report = Report(arguments, settings.templates, several=False)
+        return report.of_each((plan_id,), partial(preview_teardown, settings=settings), nothing="")
     found = describe(plan_id, settings)
-    if arguments.format not in ("text", "json") or arguments.reverse:
-        print_plan(found.plan.reverse() if arguments.reverse else found.plan, arguments, settings.templates)
+    if arguments.format not in ("text", "json"):
+        print_plan(found.plan, arguments, settings.templates)
     else:
         put(json_text(_document(found)) if arguments.format == "json" else pasteable(_text(found), arguments))
     return 0

@@ -17,8 +17,7 @@ from executor.cli.options import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from executor.operations.outcome import Outcome
-    from planner.plan.plan import Plan
+    from executor.operations.outcome import Outcome, Preview
     from planner.text.values import PlanId
 
 # The kernel takes links away one after the other, whoever asks; more of them only wait for each other.
@@ -48,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from executor.cli.prompt import agree
     from executor.cli.report import Report
-    from executor.cli.settings import settings_of
+    from executor.cli.settings import refuse_preview_format, settings_of
     from executor.netns.naming import parse_id, resolve_netns
     from executor.operations.mend import all_ids
     from executor.operations.teardown import ids_in, preview_teardown, teardown
@@ -56,12 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
     from planner.errors import InvalidInput
 
     require_privileges()
+    refuse_preview_format(arguments)
     settings = settings_of(arguments)
     if [arguments.id is None, arguments.netns is None, not arguments.all].count(False) != 1:
         raise InvalidInput("teardown: give either the ID of a wiring, or --netns, or --all")
     report = Report(arguments, settings.templates, several=arguments.id is None)
 
-    def work(plan_id: PlanId) -> Plan | Outcome:
+    def work(plan_id: PlanId) -> Preview | Outcome:
         if arguments.dry_run:
             return preview_teardown(plan_id, settings)
         return teardown(plan_id, settings, agree=None if arguments.yes else partial(agree, arguments))
