@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from planner.changes.change import pending
-from planner.cni.calico import DEFAULT_SUBNET, fix_calico_networking
+from planner.cni.calico import DEFAULT_SUBNET, calico_notes, fix_calico_networking
 from planner.cni.fix import passed_over, validate_and_fix_cni_result
 from planner.cni.links import container_interfaces
 from planner.cni.result import CniResult
@@ -61,8 +61,10 @@ def _plan(
     random: RandomBits | None,
 ) -> Plan:
     fixed = validate_and_fix_cni_result(result, facts, netns)
+    ignored: tuple[str, ...] = ()
     if options.fixes_calico:
         subnet = options.calico_subnet or DEFAULT_SUBNET
+        ignored = calico_notes(fixed, facts, dummy_gateway=options.dummy_gateway, subnet=options.calico_subnet)
         fixed = fix_calico_networking(fixed, facts, dummy_gateway=options.dummy_gateway, subnet=subnet)
     if chosen is None and random is not None:
         chosen = allocate(random, facts, len(container_interfaces(fixed)) * wiring_named(options.wiring).macs)
@@ -72,7 +74,7 @@ def _plan(
         fixed, facts, owner=owner, options=options, chosen=chosen, netns=netns
     )
     bare = Plan(plan_id, netns, network.result, options, chosen, facts, network.interfaces, changes, (), ())
-    notes = (*passed_over(result, facts, netns).values(), *bare.hazards(facts))
+    notes = (*passed_over(result, facts, netns).values(), *ignored, *bare.hazards(facts))
     return with_changes(evolve(bare, notes=notes), changes, templates)
 
 

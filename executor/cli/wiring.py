@@ -8,6 +8,7 @@ import pwd
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, TypeVar
 
 from executor.cli.files import read_file
@@ -49,6 +50,7 @@ _MAX_QUEUES = 256
 _IPV4_BITS = 32
 _MIN_MTU, _MAX_MTU = 68, 65535  # RFC 791; a tap's (tun.c)
 _LONGEST_SUBNET = 30
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")  # RFC 1122
 _GATEWAYS = ("dummy_gateway", "dummy_result", "dummy_conflist")
 
 
@@ -202,7 +204,7 @@ def _dhcp_address(text: str) -> IpInterface:
 def _is_a_hosts(address: IpInterface) -> bool:
     """Say whether a host can have this IPv4 address: in its subnet it is neither the first nor the last (RFC 1122)."""
     ip, network = address.ip, address.network
-    special = ip.is_multicast or ip.is_reserved or ip.is_loopback or ip.is_unspecified
+    special = ip.is_multicast or ip.is_reserved or ip.is_loopback or ip in _THIS_NETWORK
     ends = () if network.prefixlen > _LONGEST_SUBNET else (network.network_address, network.broadcast_address)
     return address.version == 4 and not special and network.prefixlen > 0 and ip not in ends
 

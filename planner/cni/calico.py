@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_interface
 
 from attrs import evolve
@@ -48,15 +49,34 @@ def fix_calico_networking(
     if dummy_gateway is not None and dummy_gateway.version != 4:
         raise InvalidInput(f"the dummy gateway {dummy_gateway} is not an IPv4 address")
     fixed = result
+    for position, link, holds_default in _of_calico(result, facts):
+        gateway = _needed(dummy_gateway, link) if holds_default else None
+        fixed = _fix(fixed, position, subnet, gateway)
+    return fixed
+
+
+def calico_notes(
+    result: CniResult, facts: NamespaceFacts, *, dummy_gateway: IpAddress | None, subnet: int | None
+) -> tuple[str, ...]:
+    """Return a sentence on what was given for Calico's links and has no effect in this pod, if there is any."""
+    found = list(_of_calico(result, facts))
+    if found and (dummy_gateway is None or any(holds_default for _, _, holds_default in found)):
+        return ()
+    why = "Calico holds no default route of this pod" if found else "no link of this pod is Calico's"
+    given = [] if dummy_gateway is None else [f"the dummy gateway {dummy_gateway}"]
+    given += [] if subnet is None or found else [f"--calico-subnet {subnet}"]
+    return (f"{why}: {' and '.join(given)} {'have' if len(given) > 1 else 'has'} no effect",)
+
+
+def _of_calico(result: CniResult, facts: NamespaceFacts) -> Iterator[tuple[int, LinkFact, bool]]:
+    """Yield which IPv4 addresses of a result Calico gave, on which link, and whether that has its default route."""
     for position, ip in enumerate(result.ips):
         link = _link_of(ip, result, facts)
         if link is None or not isinstance(ip.address, IPv4Interface):
             continue
         is_calico, holds_default = detect_calico(link, facts)
         if is_calico:
-            gateway = _needed(dummy_gateway, link) if holds_default else None
-            fixed = _fix(fixed, position, subnet, gateway)
-    return fixed
+            yield position, link, holds_default
 
 
 def _link_of(ip: CniIp, result: CniResult, facts: NamespaceFacts) -> LinkFact | None:

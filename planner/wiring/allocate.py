@@ -10,7 +10,7 @@ from planner.errors import InvalidInput, Refused
 from planner.facts.model import LinkFact, NamespaceFacts
 from planner.options import PlanOptions
 from planner.text.frozen import frozen
-from planner.text.values import InterfaceName, IpInterface, MacAddress
+from planner.text.values import InterfaceName, IpAddress, IpInterface, MacAddress
 
 # Far from the groups that people number by hand, and within what ``ip`` takes.
 _FIRST_GROUP = 1 << 24
@@ -73,11 +73,29 @@ def dhcp_addresses(facts: NamespaceFacts, options: PlanOptions, count: int) -> t
     given = options.dhcp_addresses
     if len(given) > count:
         raise InvalidInput(f"--dhcp-address: {len(given)} are given, but only {count} interfaces are wired")
+    _refuse_taken(given, facts, options)
     free = _free_link_local(facts, given)
     try:
         return (*given, *(next(free) for _ in range(count - len(given))))
     except (StopIteration, RuntimeError):
         raise Refused("no 169.254.0.0/16 subnet is left for a bridge's own address: give --dhcp-address") from None
+
+
+def _refuse_taken(given: Collection[IpInterface], facts: NamespaceFacts, options: PlanOptions) -> None:
+    """Raise Refused for an address in whose subnet somebody is whom the guest talks to, or to whom it is.
+
+    The bridge would answer in that one's place, or the VM would look for it behind the bridge.
+    """
+    own = [fact.resource for fact in facts.addresses]
+    hops = (hop.via for fact in facts.routes for hop in fact.resource.nexthops)
+    whose: dict[IpAddress | None, str] = dict.fromkeys((*hops, options.dummy_gateway), "a gateway of the pod")
+    whose |= {one.peer: f"the peer of {one.link}" for one in own}
+    whose |= {one.address.ip: f"an address of {one.link}" for one in own}
+    for address in given:
+        covered = (ip for ip in whose if ip is not None and ip in address.network)
+        if taken := address.ip if address.ip in whose else next(covered, None):
+            how = "is" if taken == address.ip else f"has {taken} in its subnet, which is"
+            raise Refused(f"--dhcp-address: {address.with_prefixlen} {how} {whose[taken]}")
 
 
 def _free_link_local(facts: NamespaceFacts, given: Collection[IpInterface]) -> Iterator[IPv4Interface]:

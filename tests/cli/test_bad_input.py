@@ -240,6 +240,11 @@ ARGUMENTS = {
     "a DHCP address of IPv6": ("{plan} --dhcp-address fe80::1/64", "--dhcp-address: 'fe80::1/64' is not an IPv4"),
     "a DHCP address of a network": ("{plan} --dhcp-address 169.254.7.0/24", "is not an IPv4 address of a host"),
     "a DHCP address for all hosts": ("{plan} --dhcp-address 169.254.7.255", "is not an IPv4 address of a host"),
+    "a DHCP address of this network": ("{plan} --dhcp-address 0.0.0.1/1", "is not an IPv4 address of a host"),
+    "a DHCP address that is the gateway's": (
+        "{plan} --serve-dhcp --dhcp-address 10.1.90.1",
+        "--dhcp-address: 10.1.90.1/24 is a gateway of the pod",
+    ),
     "a DHCP address of a group": ("{plan} --dhcp-address 224.0.0.7", "is not an IPv4 address of a host"),
     "more DHCP addresses than bridges": ("{plan} --dhcp-address 169.254.7.2 --dhcp-address 169.254.8.2", "2 are given"),
     "a state directory that is a file": ("list --state-dir /etc/passwd", "the state directory '/etc/passwd' is not a"),

@@ -76,6 +76,24 @@ class TestFix:
         with pytest.raises(InvalidInput, match="the dummy gateway fd00::1 is not an IPv4 address"):
             fix_calico_networking(GIVEN, self.FACTS, dummy_gateway=ip_address("fd00::1"))
 
+    def test_what_has_no_effect_is_said(self) -> None:
+        """Without Calico, or where it holds no default route; what has one is not mentioned."""
+        plain, on_link = namespace(veth(), address("10.1.90.5/24")), namespace(veth(), OWN, ON_LINK)
+        others = result({"eth0": ["10.1.90.5/24"]})
+        both = PlanOptions(dummy_gateway=GATEWAY, calico_subnet=20)
+        assert plan_of(plain, others, both).notes == (
+            f"no link of this pod is Calico's: the dummy gateway {GATEWAY} and --calico-subnet 20 have no effect",
+        )
+        only = PlanOptions(calico_subnet=20)
+        assert plan_of(plain, others, only).notes == (
+            "no link of this pod is Calico's: --calico-subnet 20 has no effect",
+        )
+        given = result({"eth0": ["10.244.196.152/32"]})
+        assert plan_of(on_link, given, both).notes == (
+            f"Calico holds no default route of this pod: the dummy gateway {GATEWAY} has no effect",
+        )
+        assert plan_of(on_link, given, only).notes == plan_of(self.FACTS, GIVEN, both).notes == ()
+
     def test_the_plan_tells_the_guest_and_takes_the_same_off_the_link(self) -> None:
         """The options change what the guest is told, not what is in the namespace."""
         fixed = plan_of(self.FACTS, GIVEN, PlanOptions(dummy_gateway=GATEWAY))

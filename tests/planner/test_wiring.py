@@ -18,7 +18,7 @@ from planner.kinds.neighbour import Neighbour
 from planner.kinds.route import Route
 from planner.kinds.sysctl import Sysctl
 from planner.options import PlanOptions
-from planner.text.values import InterfaceName, MacAddress
+from planner.text.values import InterfaceName, Keyword, MacAddress
 from planner.wiring.bridge import _UNBRIDGEABLE
 from tests.planner.builders import (
     ID,
@@ -256,6 +256,28 @@ class TestDhcpAddress:
         given = (ip_interface("192.0.2.1/30"),) * 3
         with pytest.raises(InvalidInput, match=r"^--dhcp-address: 3 are given, but only 1 interfaces? (is|are) wired$"):
             plan_of(namespace(veth(), ADDRESS), options=PlanOptions(dhcp_addresses=given))
+
+    @pytest.mark.parametrize("wiring", ["bridge", "tc"])
+    @pytest.mark.parametrize(
+        ("given", "why"),
+        [
+            ("10.1.90.1/24", "is a gateway of the pod"),
+            ("10.1.90.5/24", "is an address of eth0"),
+            ("10.1.90.9/29", "has 10.1.90.13 in its subnet, which is a gateway of the pod"),
+            ("192.0.2.1/24", "has 192.0.2.9 in its subnet, which is the peer of eth0"),
+            ("10.1.91.1/16", "has 10.1.90.1 in its subnet, which is a gateway of the pod"),
+        ],
+    )
+    def test_the_guests_own_and_those_that_it_talks_to_are_refused(self, wiring: str, given: str, why: str) -> None:
+        """The bridge would answer in their place, or hide them."""
+        facts = namespace(
+            *(veth(), address("10.1.90.5/24"), address("198.51.100.1/32 peer 192.0.2.9")),
+            *(route("default via 10.1.90.1 dev eth0"), route("192.0.3.0/24 via 10.1.90.13 dev eth0")),
+        )
+        options = PlanOptions(dhcp_addresses=(ip_interface(given),), wiring=Keyword(wiring))
+        with pytest.raises(Refused) as refused:
+            plan_of(facts, options=options)
+        assert str(refused.value) == f"--dhcp-address: {given} {why}"
 
     def test_where_none_is_left_the_option_is_named(self) -> None:
         """With all 254 in use the user has to say."""
