@@ -19,7 +19,7 @@ from planner.plan.render import Templates
 
 
 def print_plan(plan: Plan, arguments: argparse.Namespace, templates: Templates, *, notes: tuple[str, ...] = ()) -> None:
-    """Print a plan in the format that is wanted, and sentences on what comes of it: in a document they have no place."""
+    """Print a plan in the format that is wanted, and what comes of it: sentences, which no document has a place for."""
     is_text = arguments.format == "text"
     if is_text and (getattr(arguments, "summary", False) or sys.stdout.isatty()):
         put_long(plan_text(plan, arguments, notes))

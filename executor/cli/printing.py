@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from planner.formats.ansi import Style
 
 _NARROWEST = 40
+_HANG = 4
 
 # The end of the year 9999. A state file may say anything.
 _LATEST = 253_402_300_799.0 - 86400
@@ -51,13 +52,18 @@ def print_json(value: Any) -> None:
     put(json_text(value))
 
 
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns that line up; the last one is as wide as it is."""
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], style: Style, *, marked: Sequence[bool]) -> None:
+    """Print columns that line up, with ``marked`` rows in a colour; the last one goes on in the next line."""
+    from planner.formats.ansi import paint  # noqa: PLC0415  what prints documents needs neither
+    from planner.formats.fit import fit  # noqa: PLC0415
+
     widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads) - 1)]
+    marks = [style.strong, *(style.changed if is_marked else ("", "") for is_marked in marked)]
     lines = []
-    for row in (heads, *rows):
+    for row, mark in zip((heads, *rows), marks, strict=True):
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
-        lines.append("  ".join([*cells, row[-1]]).rstrip())
+        pieces = fit("  ".join([*cells, row[-1]]).rstrip(), style.width, hang=_HANG)
+        lines += [paint(mark, piece) for piece in pieces]
     put("".join(f"{line}\n" for line in lines))
 
 
@@ -69,6 +75,11 @@ def local_time(seconds: float) -> str:
 def local_clock(seconds: float) -> str:
     """Return the time of the day alone, to the millisecond."""
     return f"{local_time(seconds)[11:]}.{int(_on_a_calendar(seconds) * 1000) % 1000:03}"
+
+
+def unless_confirmed(plan_id: str, confirm_by: float) -> str:
+    """Return the sentence on a wiring that is still to be confirmed, until a moment in seconds since the epoch."""
+    return f"rolled back at {local_time(confirm_by)[11:]} unless: podwire confirm {plan_id}"
 
 
 def _on_a_calendar(seconds: float) -> float:

@@ -18,7 +18,7 @@ from executor.guest.server import Served, Server, nics_to_serve
 from executor.operations.plan import plan_of
 from executor.settings import Settings
 from executor.state.document import refuse_foreign
-from executor.state.status import open_recorded, wired_entry
+from executor.state.status import open_recorded, whole_entry
 from executor.state.store import StateStore
 from executor.templates import load_templates
 from executor.trust.privileges import hand_on
@@ -52,7 +52,7 @@ def serve(plan_id: PlanId, settings: Settings, ready: Ready, *, log: int, alone:
     ``log`` is a descriptor for what dnsmasq says; ``alone`` for a process that nobody waits for. Raises InvalidInput,
     Refused, HostError.
     """
-    entry = wired_entry(plan_id, settings.store)
+    entry = whole_entry(plan_id, settings.store)
     write = partial(_write_within if alone else _write, log)
     with _signals_raise(), suppress(_Stopped), ExitStack() as stack:
         namespace = stack.enter_context(open_recorded(entry))
@@ -93,7 +93,7 @@ def start_server(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
 
     Raises InvalidInput, Refused, HostError.
     """
-    nics_to_serve(plan_from_json(wired_entry(plan_id, settings.store).plan, settings.templates))
+    nics_to_serve(plan_from_json(whole_entry(plan_id, settings.store).plan, settings.templates))
     settings.store.prepare()
     job = {"id": str(plan_id), "state_dir": str(settings.store.directory), "timeout": settings.timeout}
     path = settings.store.server_file(plan_id, "log")

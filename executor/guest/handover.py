@@ -24,11 +24,12 @@ from executor.operations.plan import plan_of
 from executor.operations.signals import interruptible, stop_requests
 from executor.process.spawn import which
 from executor.settings import Settings
-from executor.state.status import open_recorded, wired_entry
+from executor.state.status import open_recorded, whole_entry
 from executor.taps.open import open_tap
 from executor.trust.files import for_us_alone
 from executor.trust.privileges import keep_back
 from planner.errors import InvalidInput, Refused
+from planner.kinds.shown import counted
 from planner.network import VmInterface
 from planner.plan.plan import Plan
 from planner.text.frozen import frozen
@@ -57,7 +58,7 @@ def open_interfaces(plan_id: PlanId, settings: Settings) -> Iterator[tuple[Plan,
 
     Raises InvalidInput, Refused, NamespaceGone, or HostError where one is in use.
     """
-    entry = wired_entry(plan_id, settings.store)
+    entry = whole_entry(plan_id, settings.store)
     with ExitStack() as stack:
         namespace = stack.enter_context(open_recorded(entry))
         plan = plan_of(entry, namespace.path, settings.templates)
@@ -113,7 +114,8 @@ def filled_in(argv: Sequence[str], interfaces: Sequence[OpenInterface]) -> list[
         try:
             return values[str(found[1]), int(found[2])]
         except KeyError:
-            raise InvalidInput(f"{found[0]}: the VM has {len(interfaces)} interfaces, counted from 0") from None
+            has = counted(len(interfaces), "interface")
+            raise InvalidInput(f"{found[0]}: the VM has {has}, counted from 0") from None
 
     return [_PLACEHOLDER.sub(value, word) for word in argv]
 

@@ -89,8 +89,8 @@ def only_server(plan_id: PlanId, store: StateStore) -> Iterator[RecordFile]:
     assert fd is not None  # noqa: S101  it was made
     try:
         if not locked_within(fd, _LOOKED_WITHIN):
-            pids = [f"process {process.pid}" for process in _serving(fd, path).processes[:1]]
-            raise Refused(f"{plan_id} is served already, by {', '.join(pids) or 'one that cannot be seen from here'}")
+            pid = next((process.pid for process in _serving(fd, path).processes), 0)
+            raise Refused(f"{plan_id} is served already, by {server_words(pid)}")
         _kill(_read(fd, path))
         try:
             yield RecordFile(fd)
@@ -98,6 +98,11 @@ def only_server(plan_id: PlanId, store: StateStore) -> Iterator[RecordFile]:
             os.unlink(path)
     finally:
         os.close(fd)
+
+
+def server_words(pid: int) -> str:
+    """Return what to call a server that ``server_of`` has found."""
+    return f"process {pid}" if pid else "a process that cannot be seen from here"
 
 
 def stop_server(plan_id: PlanId, store: StateStore) -> bool:
@@ -130,12 +135,20 @@ def _ended(fd: int, path: Path) -> bool:
 
 def is_served(plan_id: PlanId, store: StateStore) -> bool:
     """Say whether somebody serves the guest of a wiring now."""
+    return server_of(plan_id, store) is not None
+
+
+def server_of(plan_id: PlanId, store: StateStore) -> int | None:
+    """Return the process that serves the guest of a wiring now, 0 if it cannot be seen from here; None for nobody."""
+    path = store.server_file(plan_id)
     try:
-        fd = os.open(store.server_file(plan_id), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return False
+        return None
     try:
-        return not locked_within(fd, 0)
+        if locked_within(fd, 0):
+            return None
+        return next((process.pid for process in _serving(fd, path).processes), 0)
     finally:
         os.close(fd)
 

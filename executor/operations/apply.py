@@ -30,7 +30,7 @@ from executor.settings import Settings
 from executor.state.document import AtomicWrite, written_ahead
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.record import APPLYING, WIRED, WiringRecord
-from executor.state.status import is_gone, is_half_done, open_recorded
+from executor.state.status import is_gone, is_half_done, open_recorded, recover_first
 from planner.changes.change import Change, pending
 from planner.changes.lookup import Lookup
 from planner.cni.result import CniResult
@@ -243,7 +243,7 @@ def refuse_other_wirings(
             forget(entry.id)
             continue
         if entry.status != WIRED:
-            raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
+            raise recover_first(entry.id)
         if entry.id == plan.id:
             raise Refused(f"{entry.id} is wired already: podwire teardown {entry.id} first")
         others.append(plan_of(entry, namespace.path, settings.templates))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 from executor.errors import ExecutorError
+from executor.guest.record import is_served, server_of
 from executor.operations.repair import Drift, drift_of
 from executor.settings import Settings
-from executor.state.status import condition, open_recorded, wired_entry
+from executor.state.status import condition, confirm_by, open_recorded, wired_entry
+from executor.state.store import StateStore
 from executor.taps.holders import Holder, tap_holders
 from executor.taps.vfio import vfio_holders
 from planner.errors import Refused
@@ -21,7 +23,8 @@ class Description:
     """A wiring: its plan as it was applied (seconds since the epoch), its state, and what was found just now.
 
     ``device_holders`` are sentences about the processes that have a virtual function open. ``drift`` is None for what
-    is not wired whole, or whose namespace cannot be looked into.
+    is not wired whole, or whose namespace cannot be looked into. ``confirm_by`` is until when it is to be confirmed,
+    ``server`` the process that serves its guest (0: one that cannot be seen from here).
     """
 
     plan: Plan
@@ -30,6 +33,13 @@ class Description:
     holders: tuple[Holder, ...] = ()
     drift: Drift | None = None
     device_holders: tuple[str, ...] = ()
+    confirm_by: float | None = None
+    server: int | None = None
+
+    @property
+    def is_served(self) -> bool | None:
+        """Say whether the guest is served by podwire; None if it is not to be, since the pod network does."""
+        return self.server is not None if self.plan.options.serve_dhcp else None
 
 
 def describe(plan_id: PlanId, settings: Settings) -> Description:
@@ -47,4 +57,14 @@ def describe(plan_id: PlanId, settings: Settings) -> Description:
             holders = tap_holders([one.name for one in plan.interfaces], namespace)
         drift = drift_of(entry, settings) if state == "wired" else None
         devices = vfio_holders(plan, drift.plan.facts) if drift is not None else ()
-    return Description(plan, state, entry.applied_at, holders, drift, devices)
+    server = server_of(plan_id, settings.store)
+    if state != "wired":
+        return Description(plan, state, entry.applied_at, holders, server=server)
+    return Description(plan, state, entry.applied_at, holders, drift, devices, confirm_by(entry), server)
+
+
+def unserved(plan: Plan, store: StateStore) -> str:
+    """Return what is to be done for the guest of a wiring that podwire is to serve and does not; "" for nothing."""
+    if not plan.options.serve_dhcp or is_served(plan.id, store):
+        return ""
+    return f"podwire dhcp {plan.id} --daemon"

@@ -131,6 +131,8 @@ def recorded_plans(plan_id: PlanId, namespace: Namespace, settings: Settings) ->
         from executor.state.record import WIRED  # noqa: PLC0415  there is an entry, so it is loaded
 
         if entry.status != WIRED:
-            raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
+            from executor.state.status import recover_first  # noqa: PLC0415  the same
+
+            raise recover_first(entry.id)
         found.append(plan_of(entry, namespace.path, settings.templates))
     return tuple(found)

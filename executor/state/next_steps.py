@@ -8,7 +8,7 @@ import shlex
 
 DEFAULT_STATE_DIR = "/var/lib/podwire"
 # The commands that look into the state directory, as sentences name them.
-_STEP = re.compile(r"\bpodwire (?:apply|teardown|recover|list|log|check|confirm|gc)\b")
+_STEP = re.compile(r"\bpodwire (?:apply|teardown|recover|list|log|check|confirm|dhcp|gc)\b")
 
 
 def with_state_dir(sentence: object, directory: str | None) -> str:

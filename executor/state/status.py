@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 from executor.errors import HostError, NamespaceGone
@@ -36,10 +37,22 @@ def is_gone(entry: WiringRecord) -> bool:
     return False
 
 
+class WiredInterface(NamedTuple):
+    """An interface of the VM as ``list`` shows it: the tap or PCI device, the pod's link, the guest's MAC."""
+
+    device: str
+    link: str
+    mac: str
+
+    def __str__(self) -> str:
+        return f"{self.device} for {self.link} ({self.mac})"
+
+
 class Wiring(NamedTuple):
     """A wiring as ``list`` shows it. ``state`` is wired, half-done, gone, or, as ``problem`` says, damaged or lost.
 
-    ``kind`` is the name of how it is wired, ``taps`` are words on each of the VM's interfaces.
+    ``kind`` is the name of how it is wired. If it is still to be confirmed, ``confirm_by`` is until when, in seconds
+    since the epoch.
     """
 
     id: PlanId
@@ -48,7 +61,13 @@ class Wiring(NamedTuple):
     applied_at: float = 0.0
     problem: PodwireError | None = None
     kind: str = ""
-    taps: tuple[str, ...] = ()
+    interfaces: tuple[WiredInterface, ...] = ()
+    confirm_by: float | None = None
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Return words on each of the VM's interfaces."""
+        return tuple(map(str, self.interfaces))
 
 
 def wirings(store: StateStore) -> tuple[Wiring, ...]:
@@ -61,25 +80,27 @@ def wirings(store: StateStore) -> tuple[Wiring, ...]:
             found.append(Wiring(plan_id, "damaged", problem=error))
         else:
             if entry is not None:
-                kind, taps = _what_it_is(entry)
-                found.append(Wiring(plan_id, condition(entry), entry.netns, entry.applied_at, kind=kind, taps=taps))
+                kind, interfaces = _what_it_is(entry)
+                state = condition(entry)
+                by = confirm_by(entry) if state == "wired" else None
+                found.append(Wiring(plan_id, state, entry.netns, entry.applied_at, None, kind, interfaces, by))
     return tuple(found)
 
 
-def _what_it_is(entry: WiringRecord) -> tuple[str, tuple[str, ...]]:
+def _what_it_is(entry: WiringRecord) -> tuple[str, tuple[WiredInterface, ...]]:
     """Return how an entry is wired, and its taps or PCI devices; only these are read, since a plan takes long."""
     try:
         kind = entry.plan.field("options").maybe("wiring", lambda node: node.parse(Keyword)) or DEFAULT_WIRING
-        taps = entry.plan.field("interfaces").each(_tap_words)
+        interfaces = entry.plan.field("interfaces").each(_interface)
     except PodwireError:
         return "", ()
-    return kind, taps
+    return kind, interfaces
 
 
-def _tap_words(node: Node) -> str:
+def _interface(node: Node) -> WiredInterface:
     name, link = (node.field(key).parse(InterfaceName) for key in ("name", "link"))
     device = node.maybe("pci_address", lambda one: one.parse(PciAddress)) or name
-    return f"{device} for {link} ({node.field('mac').parse(MacAddress)})"
+    return WiredInterface(device, link, node.field("mac").parse(MacAddress))
 
 
 def condition(entry: WiringRecord) -> str:
@@ -96,6 +117,16 @@ def is_half_done(entry: WiringRecord) -> bool:
     """
     confirm_by = entry.to_be_confirmed
     return entry.status != WIRED or (confirm_by is not None and confirm_by.elapsed > 0)
+
+
+def confirm_by(entry: WiringRecord) -> float | None:
+    """Return until when a wiring is to be confirmed, by the clock as it is now; None if it need not be (any more)."""
+    return None if entry.to_be_confirmed is None else time.time() - entry.to_be_confirmed.elapsed
+
+
+def recover_first(plan_id: PlanId) -> Refused:
+    """Return what to raise where something is wanted of a wiring that only a whole one has."""
+    return Refused(f"{plan_id} is half done: podwire recover {plan_id} first")
 
 
 def recorded(plan_id: PlanId, store: StateStore) -> WiringRecord | None:
@@ -140,4 +171,12 @@ def wired_entry(plan_id: PlanId, store: StateStore) -> WiringRecord:
         refuse_unknown(plan_id, store)
         refuse_lost(plan_id, store)
         raise Refused(f"{plan_id} is not wired any more: podwire log {plan_id} shows what was done")
+    return entry
+
+
+def whole_entry(plan_id: PlanId, store: StateStore) -> WiringRecord:
+    """Return the entry of an id that is not half done. Raises what ``wired_entry`` does, Refused."""
+    entry = wired_entry(plan_id, store)
+    if is_half_done(entry):
+        raise recover_first(plan_id)
     return entry

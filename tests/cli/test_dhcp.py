@@ -146,3 +146,26 @@ def test_it_ends_with_the_namespace(cli: Cli, pod: Pod, wired: str) -> None:
 def test_the_library_has_it(cli: Cli, wired: str) -> None:
     """By a process of its own."""
     assert podwire.dhcp(wired, settings=Settings(StateStore(cli.state_dir))) == ("eth0 is served 10.1.90.5/24",)
+
+
+def test_that_nobody_serves_the_guest_yet_is_said(cli: Cli, pod: Pod) -> None:
+    """By apply, which says what is next, by show and check; then show says who does."""
+    name = pod.inside.name
+    serve = f"podwire dhcp {name} --daemon"
+    words = ("apply", *cli.wiring(pod), "--serve-dhcp", "--yes")
+    assert f"next, for its guest: {serve}\n" in cli.ok(*words)
+    assert cli.ok(*words).splitlines()[1:] == [f"next, for its guest: {serve}"]
+    assert f"its guest is not served: {serve}\n" in cli.ok("show", name)
+    assert f"  its guest is not served: {serve}\n" in cli.ok("check", name)
+    assert cli.json("check", name)["notes"] == [f"its guest is not served: {serve}"]
+    document = cli.json("show", name)
+    assert (document["served"], document["served_by"]) == (False, None)
+    cli.ok("dhcp", name, "--daemon")
+    document = cli.json("show", name)
+    assert (document["served"], document["served_by"]) == (True, processes(cli, name)[0])
+    assert f"its guest is served by process {document['served_by']}\n" in cli.ok("show", name)
+    assert serve not in cli.ok(*words) + cli.ok("check", name)
+    cli.ok("teardown", name, "--yes")
+    cli.ok("apply", *cli.wiring(pod), "--yes")
+    assert cli.json("show", name)["served"] is None
+    assert "served" not in cli.ok("show", name)

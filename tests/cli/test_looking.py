@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -123,6 +124,27 @@ def test_a_wide_list_has_the_taps(cli: Cli, pod: Pod, result: Path) -> None:
     heads, line = cli.ok("list", "-o", "wide").splitlines()
     assert heads.split()[-2:] == ["WIRING", "VM"]
     assert line.endswith(f"bridge  tap0 for eth0 ({MAC})")
+    (row,) = cli.json("list")
+    assert (row["wiring"], row["taps"]) == ("bridge", [{"tap": "tap0", "link": "eth0", "mac": MAC}])
+    with cli.on_terminal("list", "-o", "wide", env={"COLUMNS": "80", "NO_COLOR": "1"}) as terminal:
+        shown = terminal.end()[1].splitlines()
+    assert all(len(each) <= 80 for each in shown)
+    assert " ".join(shown[1:]).split() == line.split() if len(shown) > 2 else shown[1] == line
+    assert cli.ok("list", "--color", "always").startswith("\x1b[1mID")
+
+
+def test_a_wiring_that_is_to_be_confirmed_is_shown_as_one(cli: Cli, pod: Pod) -> None:
+    """Until when, and by which command: in show, list and their documents; confirmed, it is like any other."""
+    name, began = pod.inside.name, time.time()
+    cli.ok("apply", *cli.wiring(pod), "--yes", "--confirm-within", "600")
+    sentence = re.compile(rf"rolled back at \d\d:\d\d:\d\d unless: podwire confirm {name}")
+    assert sentence.fullmatch(cli.ok("show", name).splitlines()[-2])
+    assert sentence.fullmatch(cli.ok("list").splitlines()[-1].removeprefix(f"{name}: "))
+    for document in (cli.json("show", name), cli.json("list")[0]):
+        assert began + 600 <= document["confirm_by"] <= time.time() + 600
+    cli.ok("confirm", name)
+    assert "confirm" not in cli.ok("show", name) + cli.ok("list")
+    assert cli.json("show", name)["confirm_by"] is cli.json("list")[0]["confirm_by"] is None
 
 
 def test_list_knows_the_state_directory_by_option_and_by_variable(cli: Cli, pod: Pod, result: Path) -> None:
@@ -257,7 +279,10 @@ def test_a_damaged_entry_hides_no_other(cli: Cli, pod: Pod, result: Path) -> Non
         assert done.rc == 1
         assert "broken is not JSON" in sentence_in(done.err)
     listed = cli.run("list", "--json")
-    assert [row["id"] for row in json.loads(listed.out)] == [name]
+    broken, whole = json.loads(listed.out)
+    assert (broken["id"], broken["state"], broken["netns"], broken["applied_at"]) == ("broken", "damaged", None, None)
+    assert broken["problem"] in listed.err
+    assert (whole["id"], whole["state"], whole["problem"]) == (name, "wired", None)
     cli.ok("teardown", name, "--yes")
     cli.ok("apply", "--result", result, "--netns", name, "--yes")
     cli.ok("teardown", name, "--yes")

@@ -232,3 +232,17 @@ def test_a_command_that_takes_too_long_is_ended_and_all_is_rolled_back(
     said = cli.refused("apply", plan, "--yes", "--timeout", "2.5", env=slow, status=3)
     assert "did not end within 2.5 s" in said
     assert difference(before, dump(pod.inside)) == ""
+
+
+@pytest.mark.parametrize("how", ["half_applied", "half_torn_down"])
+def test_what_is_half_done_is_given_to_no_vm(cli: Cli, request: pytest.FixtureRequest, how: str) -> None:
+    """Its tap may not be there, or lead nowhere; what its guest would be told is said with that."""
+    name = request.getfixturevalue(how)
+    refusal = f"{name} is half done: podwire recover {name} first"
+    for words in (("exec", name, "--", "true"), ("taps", name, "--socket", "taps"), ("dhcp", name)):
+        assert cli.refused(*words) == refusal
+    outcome = cli.run("guest", name, "--format", "kernel")
+    assert (outcome.rc, outcome.out[:3], outcome.err) == (0, "ip=", f"podwire: {refusal}\n")
+    shown = cli.ok("show", name)
+    assert "the VM opens" not in shown
+    assert shown.endswith(f"half done: podwire recover {name}\n")

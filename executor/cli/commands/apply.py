@@ -121,13 +121,17 @@ def _tell(plan: Plan, outcome: Outcome, arguments: argparse.Namespace) -> int:
 
 def _words(plan: Plan, outcome: Outcome, arguments: argparse.Namespace) -> str:
     from executor.cli.report import ran_words
+    from executor.cli.settings import store_of
+    from executor.operations.describe import unserved
     from planner.formats.guest import told_lines
     from planner.network import devices_words
 
+    serve = unserved(plan, store_of(arguments))
+    following = f"next, for its guest: {serve}\n" if serve else ""
     if outcome.what == "unchanged":
-        return f"{plan.id} is wired as wanted already: nothing to do\n"
+        return f"{plan.id} is wired as wanted already: nothing to do\n{following}"
     lines = [f"wired {plan.id}: {ran_words(outcome)}; the VM {devices_words(plan.interfaces)}", *told_lines(plan)]
     if arguments.confirm_within is not None:
         lines.append(f"within {arguments.confirm_within:g} s, or it is rolled back: podwire confirm {plan.id}")
     lines.append(f"before the CNI plugin's DEL: podwire teardown {plan.id}")
-    return "".join(f"{line}\n" for line in lines)
+    return following + "".join(f"{line}\n" for line in lines)

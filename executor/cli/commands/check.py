@@ -58,7 +58,7 @@ def _check_one(drift: Drift, arguments: argparse.Namespace, settings: Settings) 
 
     if arguments.fix and drift.is_there:
         return _fix(drift, arguments, settings)
-    put(json_text(_document(drift)) if arguments.format == "json" else _text(drift, arguments))
+    put(json_text(_document(drift, arguments)) if arguments.format == "json" else _text(drift, arguments))
     return PENDING if drift.is_there else 0
 
 
@@ -82,7 +82,7 @@ def _check_each(ids: Iterable[PlanId], arguments: argparse.Namespace, settings: 
             documents.append({"id": str(plan_id)} | error_json(error, sentence, exit_status(error)))
             status = max(status, complain(f"{plan_id}: {sentence}", exit_status(error)))
             continue
-        documents.append(_document(drift))
+        documents.append(_document(drift, arguments))
         status = max(status, PENDING if drift.is_there else 0)
         if arguments.format == "text":
             put(_text(drift, arguments) + "\n" if drift.is_there else f"{plan_id}: no drift\n")
@@ -109,7 +109,7 @@ def _fix(drift: Drift, arguments: argparse.Namespace, settings: Settings) -> int
         ask(_text(drift, arguments), f"repair this in {plan.netns}")
     outcome = repair(wired_entry(plan.id, settings.store), settings)
     if arguments.format == "json":
-        put_done(json_text(_document(drift) | {"outcome": outcome.what}))
+        put_done(json_text(_document(drift, arguments) | {"outcome": outcome.what}))
     else:
         words = f"{outcome.sentence} ({ran_words(outcome)})" if outcome.commands else outcome.sentence
         put_done(f"{plan.id}: {words}\n")
@@ -126,10 +126,20 @@ def _text(drift: Drift, arguments: argparse.Namespace) -> str:
         plan.changes, plan.commands, plan_id=plan.id, netns=plan.netns, gone=drift.gone, style=style_of(arguments)
     )
     head, _, more = text.partition("\n")
-    return f"{head}\n{pasteable(more, arguments)}" + "".join(f"  {note}\n" for note in drift.notes)
+    notes = "".join(f"  {note}\n" for note in _notes(drift, arguments))
+    return f"{head}\n{pasteable(more + notes, arguments)}"
 
 
-def _document(drift: Drift) -> dict[str, object]:
+def _notes(drift: Drift, arguments: argparse.Namespace) -> list[str]:
+    """Return what there is to say beside the drift, also of a guest that waits for its addresses."""
+    from executor.cli.settings import store_of
+    from executor.operations.describe import unserved
+
+    serve = unserved(drift.plan, store_of(arguments))
+    return [*drift.notes, f"its guest is not served: {serve}"] if serve else [*drift.notes]
+
+
+def _document(drift: Drift, arguments: argparse.Namespace) -> dict[str, object]:
     from planner.changes.change import change_to_json
     from planner.plan.plan import command_to_json
 
@@ -140,5 +150,5 @@ def _document(drift: Drift) -> dict[str, object]:
         "drift": [change_to_json(change) for change in plan.changes],
         "commands": [command_to_json(command) for command in plan.commands],
         "gone": list(drift.gone),
-        "notes": list(drift.notes),
+        "notes": _notes(drift, arguments),
     }

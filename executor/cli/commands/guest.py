@@ -42,9 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
     from planner.guest.formats import guest_nics, guest_text
 
     form = _format(arguments)
-    told = guest_text(guest_nics(_plan(arguments), arguments.interface), form)
+    plan, notes = _plan(arguments)
+    told = guest_text(guest_nics(plan, arguments.interface), form)
     put_document([told.text])
-    for note in told.notes:
+    for note in (*notes, *told.notes):
         complain(note, 0)
     return 0
 
@@ -64,19 +65,25 @@ def _format(arguments: argparse.Namespace) -> str:
     return "cloud-init-v1" if version == "1" else form
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
-    """Return the plan of a wiring that is recorded, or that in a file, which is looked for if there is no such id."""
+def _plan(arguments: argparse.Namespace) -> tuple[Plan, tuple[str, ...]]:
+    """Return the plan of a wiring that is recorded, or that in a file, which is looked for if there is no such id.
+
+    And sentences on what is wrong with the wiring: what is told of it may not be so.
+    """
     import os
 
+    from executor.cli.errors import pasteable
     from executor.cli.files import read_file
     from executor.cli.settings import is_owner, store_of, wiring_meant
-    from executor.state.status import wired_entry
+    from executor.state.status import is_half_done, recover_first, wired_entry
     from executor.templates import load_templates
     from planner.plan.plan import parse_plan, plan_from_json
 
     templates = load_templates()
     is_file = arguments.what == "-" or "/" in arguments.what or os.path.isfile(arguments.what)
     if is_file and not (is_owner(arguments) and arguments.what in store_of(arguments).ids()):
-        return parse_plan(read_file(arguments.what, "plan"), templates)
+        return parse_plan(read_file(arguments.what, "plan"), templates), ()
     plan_id = wiring_meant(arguments, arguments.what)
-    return plan_from_json(wired_entry(plan_id, store_of(arguments)).plan, templates)
+    entry = wired_entry(plan_id, store_of(arguments))
+    notes = (pasteable(recover_first(plan_id), arguments),) if is_half_done(entry) else ()
+    return plan_from_json(entry.plan, templates), notes

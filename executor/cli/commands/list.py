@@ -29,27 +29,38 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what is wired here; an entry that cannot be read, or is lost, is said, and hides no other."""
     from executor.cli.exit_status import exit_status
     from executor.cli.output import complain, put
-    from executor.cli.printing import local_time, print_json, print_table
+    from executor.cli.printing import print_json
     from executor.cli.settings import require_owner, store_of
 
     require_owner(arguments, "what is wired")
     found = _wirings(store_of(arguments))
-    whole = [wiring for wiring in found if wiring.problem is None]
     if "json" in (arguments.format, arguments.output):
-        print_json([_row(wiring) for wiring in whole])
-    elif whole:
-        cells: list[tuple[str, ...]] = [
-            (wiring.id, wiring.state, local_time(wiring.applied_at), str(wiring.netns)) for wiring in whole
-        ]
-        heads: tuple[str, ...] = ("ID", "STATE", "APPLIED", "NAMESPACE")
-        if arguments.output == "wide":
-            heads = (*heads, "WIRING", "VM")
-            cells = [(*row, one.kind, ", ".join(one.taps)) for row, one in zip(cells, whole, strict=True)]
-        print_table(heads, cells)
+        print_json([_row(wiring) for wiring in found])
     elif not found:
         put("nothing is wired here\n")
+    else:
+        _print_whole([wiring for wiring in found if wiring.problem is None], arguments)
     problems = (wiring.problem for wiring in found if wiring.problem is not None)
     return max((complain(error, exit_status(error)) for error in problems), default=0)
+
+
+def _print_whole(wirings: list[Wiring], arguments: argparse.Namespace) -> None:
+    """Print the table of those that can be read, if there are any, and which of them are still to be confirmed."""
+    from executor.cli.errors import pasteable
+    from executor.cli.output import put
+    from executor.cli.printing import local_time, print_table, style_of, unless_confirmed
+
+    if not wirings:
+        return
+    cells: list[tuple[str, ...]] = [(one.id, one.state, local_time(one.applied_at), str(one.netns)) for one in wirings]
+    heads: tuple[str, ...] = ("ID", "STATE", "APPLIED", "NAMESPACE")
+    if arguments.output == "wide":
+        heads = (*heads, "WIRING", "VM")
+        cells = [(*row, one.kind, ", ".join(one.taps)) for row, one in zip(cells, wirings, strict=True)]
+    style = style_of(arguments)
+    print_table(heads, cells, style, marked=[one.state != "wired" for one in wirings])
+    waiting = ((one.id, one.confirm_by) for one in wirings if one.confirm_by is not None)
+    put("".join(f"{each}: {pasteable(unless_confirmed(each, by), arguments)}\n" for each, by in waiting))
 
 
 def _wirings(store: StateStore) -> tuple[Wiring, ...]:
@@ -69,7 +80,11 @@ def _wirings(store: StateStore) -> tuple[Wiring, ...]:
 def _row(wiring: Wiring) -> dict[str, Any]:
     return {
         "id": str(wiring.id),
-        "netns": str(wiring.netns),
+        "netns": None if wiring.netns is None else str(wiring.netns),
         "state": wiring.state,
-        "applied_at": wiring.applied_at,
+        "applied_at": wiring.applied_at or None,
+        "wiring": wiring.kind or None,
+        "taps": [{"tap": one.device, "link": one.link, "mac": one.mac} for one in wiring.interfaces],
+        "confirm_by": wiring.confirm_by,
+        "problem": None if wiring.problem is None else str(wiring.problem),
     }

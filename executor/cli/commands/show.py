@@ -81,7 +81,8 @@ def _show_wiring(arguments: argparse.Namespace) -> int:
 
 
 def _text(found: Description) -> str:
-    from executor.cli.printing import local_time
+    from executor.cli.printing import local_time, unless_confirmed
+    from executor.guest.record import server_words
     from planner.formats.guest import told_lines
     from planner.network import devices_words
     from planner.wiring.base import wiring_named
@@ -89,12 +90,18 @@ def _text(found: Description) -> str:
     plan = found.plan
     title = wiring_named(plan.options.wiring).title
     lines = [f"{plan.id} · {plan.netns} · {title} · {found.state}, applied {local_time(found.applied_at)}"]
-    by = (f", by {one.bridge}" if one.bridge else "" for one in plan.interfaces)
-    lines += [
-        f"the VM {devices_words([one])} for {one.link}{bridge}" for one, bridge in zip(plan.interfaces, by, strict=True)
-    ]
+    if found.state == "wired":  # else what there was to open may not be there
+        by = (f", by {one.bridge}" if one.bridge else "" for one in plan.interfaces)
+        lines += [
+            f"the VM {devices_words([one])} for {one.link}{how}" for one, how in zip(plan.interfaces, by, strict=True)
+        ]
     lines += told_lines(plan)
     lines += [*map(str, found.holders), *found.device_holders]
+    if found.is_served is not None and found.state == "wired":
+        how = "not served" if found.server is None else f"served by {server_words(found.server)}"
+        lines.append(f"its guest is {how}" + ("" if found.is_served else f": podwire dhcp {plan.id} --daemon"))
+    if found.confirm_by is not None:
+        lines.append(unless_confirmed(plan.id, found.confirm_by))
     if found.drift is not None:
         count = len(found.drift.plan.changes) + len(found.drift.gone)
         lines.append(
@@ -119,4 +126,7 @@ def _document(found: Description) -> dict[str, Any]:
         "interfaces": to_json(plan.interfaces),
         "holders": [{"tap": str(one.tap), "pid": one.pid, "program": one.program} for one in found.holders],
         "drift": drift,
+        "confirm_by": found.confirm_by,
+        "served": found.is_served,
+        "served_by": found.server or None,
     }
