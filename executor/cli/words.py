@@ -62,13 +62,19 @@ _ALIKE = 0.75
 
 def in_order(argv: list[str]) -> list[str]:
     """Return the words as the parser wants them: the command first, and ``COMMAND --help`` for ``help COMMAND``."""
-    count = 0
-    while count < len(argv) and (option := argv[count].partition("=")[0]) in _ANYWHERE:
-        count += 2 if _ANYWHERE[option] and "=" not in argv[count] else 1
+    count = leading_options(argv)
     before, words = argv[:count], argv[count:]
     if words[:1] == ["help"]:
         words = [*words[1:2], "--help"]
     return [*words[:1], *before, *words[1:]] if words else before
+
+
+def leading_options(argv: list[str]) -> int:
+    """Return how many words stand before the command: one more than there are if a value is missing."""
+    count = 0
+    while count < len(argv) and (option := argv[count].partition("=")[0]) in _ANYWHERE:
+        count += 2 if _ANYWHERE[option] and "=" not in argv[count] else 1
+    return count
 
 
 def word_too_many(words: list[str], takes_value: dict[str, bool]) -> str | None:

@@ -53,7 +53,7 @@ def test_dnsmasq_takes_what_has_room(cli: Cli, pod: Pod) -> None:
 def test_cloud_init_has_two_versions(cli: Cli, plan: Path) -> None:
     """And no third; others have none."""
     assert cli.ok("guest", plan, "--format", "cloud-init", "--version", "1").startswith("version: 1\n")
-    assert "'3' is neither 1 nor 2" in cli.refused("guest", plan, "--format", "cloud-init", "--version", "3")
+    assert "'3' is none of 1, 2" in cli.refused("guest", plan, "--format", "cloud-init", "--version", "3")
     assert "only cloud-init's" in cli.refused("guest", plan, "--format", "qemu", "--version", "2")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,61 @@ def test_ids_are_offered_where_one_is_wanted(capsys: pytest.CaptureFixture[str],
         (tmp_path / "wirings" / name).touch()
     assert complete(capsys, "teardown", "", state_dir=tmp_path) == ["pod1", "web2"]
     assert complete(capsys, "log", "w", state_dir=tmp_path) == ["web2"]
+
+
+def test_what_is_there_already_is_not_offered_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """One ID; behind ``--`` stands a program, which the shell knows; options before the command are passed over."""
+    (tmp_path / "wirings").mkdir()
+    (tmp_path / "wirings" / "pod1.json").touch()
+    for words in (("log", "pod1", ""), ("teardown", "--yes", "pod1", ""), ("exec", "pod1", "--", "")):
+        assert complete(capsys, *words, state_dir=tmp_path) == []
+    assert complete(capsys, "--json", "teardown", "--timeout", "3", "", state_dir=tmp_path) == ["pod1"]
+    for where in (["--state-dir", str(tmp_path), "check"], ["check", f"--state-dir={tmp_path}"]):
+        assert complete(capsys, *where, "") == ["pod1"]
+    assert complete(capsys, "--json", "tear") == complete(capsys, "--format", "json", "tear") == ["teardown"]
+    assert complete(capsys, "--format", "h") == ["html"]
+    assert "--yes" in complete(capsys, "--json", "teardown", "--")
+
+
+def test_words_of_other_commands_and_of_values_are_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of help, completion and guest --version; bash takes ``--wiring=tc`` apart, the others don't."""
+    assert complete(capsys, "help", "tear") == ["teardown"]
+    assert complete(capsys, "completion", "") == ["bash", "fish", "zsh"]
+    assert complete(capsys, "guest", "pod1", "--version", "") == ["1", "2"]
+    assert complete(capsys, "plan", "--wiring", "=") == ["bridge", "tc"]
+    assert complete(capsys, "plan", "--wiring", "=", "t") == ["tc"]
+    assert complete(capsys, "plan", "--wiring=t") == ["--wiring=tc"]
+
+
+ZSH = """
+fpath=({folder} $fpath); autoload -Uz compinit; compinit -D -u; podwire() {{ {python} -m executor "$@"; }}
+compadd() {{ shift; print -rl -- "$@" }}
+_files() {{ print files }}
+words=(podwire tear); CURRENT=2; $_comps[podwire]
+"""
+FISH = "function podwire; {python} -m executor $argv; end; podwire completion fish | source; complete -C 'podwire {}'"
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here: the Debian package is zsh")
+def test_zsh_completes_from_the_first_time_on() -> None:
+    """As it is packaged, the file is the function."""
+    folder = PAGE.parents[1] / "executor" / "cli" / "completions"
+    assert run_shell("zsh", "-fc", ZSH.format(folder=folder, python=sys.executable)) == "teardown\n"
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here: the Debian package is fish")
+def test_fish_offers_files_only_where_podwire_knows_nothing() -> None:
+    """Beside commands and formats they are in the way."""
+    lines = {typed: FISH.replace("{}", typed).format(python=sys.executable) for typed in ("tear", "apply docs/podw")}
+    assert run_shell("fish", "-c", lines["tear"]).split("\t")[0] == "teardown\n"
+    assert "docs/podwire.8" in run_shell("fish", "-c", lines["apply docs/podw"])
+
+
+def run_shell(*words: str) -> str:
+    """Run a shell in the checkout, and return what it prints."""
+    ran = subprocess.run(words, capture_output=True, text=True, check=False, cwd=PAGE.parents[1], timeout=60)
+    assert ran.stderr == ""
+    return ran.stdout
 
 
 def test_nonsense_has_no_candidates(capsys: pytest.CaptureFixture[str]) -> None:

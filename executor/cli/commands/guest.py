@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import add_common
+from executor.cli.options import OneOf, add_common
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "only this interface: the pod's link or the tap (default: all)"
     parser.add_argument("--interface", metavar="X", help=text)
     text = "of cloud-init's network configuration: 1 or 2 (default 2)"
-    parser.add_argument("--version", dest="config_version", metavar="N", help=text)
+    parser.add_argument("--version", dest="config_version", type=OneOf(("1", "2")), metavar="N", help=text)
     add_common(parser, FORMATS)
 
 
@@ -52,7 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _format(arguments: argparse.Namespace) -> str:
     from planner.errors import InvalidInput
-    from planner.text.values import shown
 
     form: str = arguments.format
     version = arguments.config_version
@@ -60,8 +59,6 @@ def _format(arguments: argparse.Namespace) -> str:
         return form
     if form != "cloud-init":
         raise InvalidInput("--version: only cloud-init's network configurations have versions")
-    if version not in ("1", "2"):
-        raise InvalidInput(f"--version: {shown(version)} is neither 1 nor 2")
     return "cloud-init-v1" if version == "1" else form
 
 
