@@ -17,7 +17,10 @@ def shortage(error: BaseException) -> str:
     """Return what the machine has run out of, as a sentence."""
     if isinstance(error, MemoryError):
         return "there is not enough memory"
-    return f"the system has no more to give: {getattr(error, 'strerror', None) or error}"
+    why = getattr(error, "strerror", None) or error
+    return (
+        f"the system says: {why}" if isinstance(error, FileNotFoundError) else f"the system has no more to give: {why}"
+    )
 
 
 class HostError(ExecutorError):

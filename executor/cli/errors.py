@@ -28,6 +28,11 @@ def error_json(error: Exception, sentence: str, status: int) -> dict[str, object
     return {"outcome": "failed", "kind": kind, "error": sentence, "exit_status": status}
 
 
+def of_id(plan_id: str, sentence: str) -> str:
+    """Return a sentence that names the wiring it is about, once."""
+    return sentence if sentence.startswith(f"{plan_id} ") else f"{plan_id}: {sentence}"
+
+
 def pasteable(sentence: object, arguments: argparse.Namespace) -> str:
     """Return a sentence whose next steps work as they are: they name the state directory if the command line did."""
     return with_state_dir(sentence, arguments.state_dir)

@@ -35,11 +35,18 @@ def read_file(name: str, what: str, *, trusted: bool = False) -> bytes:
                 _refuse_untrusted(found, called)
             text = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EINVAL:  # which no other file answers
+            raise HostError(f"{called} is a namespace: its wiring is named by its ID (podwire list)") from None
         why = error.strerror if isinstance(error, OSError) else "that is no file name"
         raise HostError(f"{called} cannot be read: {why}") from None
     if not text.strip():
-        raise InvalidInput(f"{called} is empty")
+        raise InvalidInput(f"{called} {'are' if what == 'facts' else 'is'} empty")
     return text
+
+
+def document_name(name: str) -> str:
+    """Return what to call a file whose content is wrong, ``-`` being standard input."""
+    return "standard input" if name == "-" else shown_path(name)
 
 
 def _open_to_read(name: str) -> int:

@@ -39,23 +39,24 @@ _FOR_EACH = (
 )
 _SHORT = ("text", "json")
 _MANY = 3
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_AGO = 1e11
 _MAX_PID = 2**22  # proc(5), pid_max
 
 
-def add_common(parser: argparse.ArgumentParser, formats: tuple[str, ...] = _SHORT) -> None:
-    """Add what every command has: the format and the state directory."""
+def add_common(parser: argparse.ArgumentParser, formats: tuple[str, ...] = _SHORT, *, has_state: bool = True) -> None:
+    """Add what every command has: the format, and the state directory if it ``has_state``."""
     text = " or ".join(formats) if len(formats) < _MANY else f"one of {', '.join(formats)}"
     parser.add_argument("--format", type=OneOf(formats), metavar="F", help=text)
-    parser.add_argument("--json", action="store_true", help="the same as --format json")
+    if "json" in formats:
+        parser.add_argument("--json", action="store_true", help="the same as --format json")
     colours = OneOf(("auto", "always", "never"))
     text = "colours in text: auto (on a terminal), always or never"
     parser.add_argument("--color", "--colour", type=colours, default="auto", metavar="WHEN", help=text)
-    parser.add_argument(
-        "--state-dir",
-        default=os.environ.get("PODWIRE_STATE_DIR") or DEFAULT_STATE_DIR,
-        metavar="DIR",
-        help=f"where the state is kept (default {DEFAULT_STATE_DIR}, or $PODWIRE_STATE_DIR)",
-    )
+    parser.set_defaults(json=False, state_dir=os.environ.get("PODWIRE_STATE_DIR") or DEFAULT_STATE_DIR)
+    if has_state:
+        text = f"where the state is kept (default {DEFAULT_STATE_DIR}, or $PODWIRE_STATE_DIR)"
+        parser.add_argument("--state-dir", default=parser.get_default("state_dir"), metavar="DIR", help=text)
 
 
 def add_limits(parser: argparse.ArgumentParser, *, locks: bool = False) -> None:
@@ -89,15 +90,19 @@ def some_seconds(text: str) -> float:
 
 
 def _seconds(text: str) -> float:
-    """Return a time limit: ``30``, ``1.5``, ``60s`` or ``2m``."""
-    number, factor = (text[:-1], 60.0) if text.endswith("m") else (text.removesuffix("s"), 1.0)
-    try:
-        seconds = float(number) * factor
-    except ValueError:
-        seconds = -1.0
+    """Return a time limit: ``30``, ``1.5``, ``60s``, ``2m``, ``1h``, at most a day."""
+    seconds = _time_with_unit(text if text[-1:] in _UNITS else f"{text}s")
     if not 0 <= seconds <= 86400:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a time (such as 30, 1.5 or 2m)")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a time (such as 30, 1.5, 2m or 1h)")
     return seconds
+
+
+def _time_with_unit(text: str) -> float:
+    """Return a time such as ``90s`` or ``1.5h`` in seconds, -1 if it is none."""
+    try:
+        return float(text[:-1]) * _UNITS[text[-1:]]
+    except (ValueError, KeyError):
+        return -1.0
 
 
 def moment(text: str) -> float:
@@ -105,10 +110,9 @@ def moment(text: str) -> float:
     import time  # noqa: PLC0415  only this option needs them
     from datetime import datetime  # noqa: PLC0415
 
-    factor = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
     try:
-        if factor and text[:-1].isascii() and text[:-1].isdecimal():
-            return time.time() - int(text[:-1]) * factor
+        if 0 <= (ago := _time_with_unit(text)) < _LONGEST_AGO:
+            return time.time() - ago
         return datetime.fromisoformat(text.removesuffix(" UTC") + "+00:00" * text.endswith(" UTC")).timestamp()
     except (ValueError, OverflowError, OSError):
         raise argparse.ArgumentTypeError(f"{quoted(text)} is neither a time ago (such as 2h) nor a date") from None
@@ -131,12 +135,14 @@ class _Namespace(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def add_netns(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Add the namespace."""
-    text = "the namespace: a path (/run/netns/pod1, /proc/4242/ns/net) or a name under /run/netns"
-    parser.add_argument("--netns", action=_Namespace, required=required, metavar="NETNS", help=text)
+def add_netns(parser: argparse.ArgumentParser, *, required: bool, what: str = "the namespace") -> None:
+    """Add the namespace, or ``what`` is meant by it."""
+    either = parser.add_mutually_exclusive_group(required=required)
+    text = f"{what}: a path (/run/netns/pod1, /proc/4242/ns/net) or a name under /run/netns"
+    named = either.add_argument("--netns", action=_Namespace, metavar="NETNS", help=text)
+    named.required = required  # so that it is named together with what else is missing
     text = "the same: the namespace of this process"
-    parser.add_argument("--pid", action=_Namespace, dest="netns", type=_netns_of_process, metavar="PID", help=text)
+    either.add_argument("--pid", action=_Namespace, dest="netns", type=_netns_of_process, metavar="PID", help=text)
 
 
 def _netns_of_process(text: str) -> str:
@@ -166,9 +172,14 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--dry-run", action="store_true", help="only show what would be run")
 
 
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """Add saying nothing of what went well."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="do not say what went well")
+
+
 def add_talk(parser: argparse.ArgumentParser) -> None:
     """Add how much is said of what is done."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="do not say what went well")
+    add_quiet(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="say each command when it has ended")
 
 

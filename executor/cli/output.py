@@ -31,7 +31,8 @@ def open_closed() -> None:
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is fd
+            # It takes the lowest number that is free, which is fd. Output that nobody gets is lost, and said to be.
+            os.open(os.devnull, os.O_RDONLY if fd == 1 else os.O_RDWR)
     sys.stdin = sys.stdin or open(0, closefd=False, encoding="utf-8")  # noqa: SIM115  open until the end
     sys.stdout = sys.stdout or open(1, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False, encoding="utf-8")  # noqa: SIM115

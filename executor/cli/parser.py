@@ -11,7 +11,7 @@ from types import ModuleType
 from executor.cli.commands import COMMANDS, HIDDEN
 from executor.cli.options import quoted
 from executor.cli.output import complain, put
-from executor.cli.words import command_meant, in_order, option_meant, word_too_many
+from executor.cli.words import command_meant, in_order, leading_options, option_meant, word_too_many
 from executor.version import __version__
 
 TYPE_CHECKING = False
@@ -51,6 +51,8 @@ class _Parser(argparse.ArgumentParser):
         text = message.removeprefix("argument ")
         for words, better in _BETTER_WORDS.items():
             text = text.replace(words, better)
+        if text.startswith("missing: "):
+            text = text.replace("--netns", "--netns or --pid")
         raise _UsageError(f"{text} (see {self.prog} --help)")
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
@@ -176,7 +178,7 @@ def _commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Argument
 
 def _command_in(argv: list[str]) -> str | None:
     """Return the command, None for --help and --version; _UsageError if there is none of that name."""
-    if not argv:
+    if leading_options(argv) >= len(argv):
         raise _UsageError(f"a command is missing: {', '.join(COMMANDS)} (see podwire --help)")
     if argv[0] in COMMANDS | HIDDEN:
         return argv[0]

@@ -18,13 +18,13 @@ def agree(arguments: argparse.Namespace, plan: Plan, notes: tuple[str, ...] = ()
     ask(plan_text(plan, arguments, notes), f"{'roll this back' if plan.is_reverse else 'do this'} in {plan.netns}")
 
 
-def ask(preview: str, question: str) -> None:
-    """Show what would be done and ask for it.
+def ask(preview: str, question: str, *, look: str = "--dry-run") -> None:
+    """Show what would be done and ask for it; ``look`` is how to see it alone.
 
     Raises Refused for any answer but yes, and if there is no terminal to ask on; Interrupted.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Refused("there is no terminal to ask on: say --yes, or look first (--dry-run, or check without --fix)")
+        raise Refused(f"there is no terminal to ask on: say --yes, or look first ({look})")
     put(f"{preview}\n")
     try:
         with interruptible():

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from executor.cli.errors import error_json, pasteable
+from executor.cli.errors import error_json, of_id, pasteable
 from executor.cli.exit_status import exit_status
 from executor.cli.output import complain, put_done
 from executor.cli.previews import print_plan
@@ -101,7 +101,7 @@ class Report:
     def _failed(self, plan_id: PlanId, error: PodwireError) -> int:
         sentence, status = pasteable(error, self._arguments), exit_status(error)
         self._documents.append({"id": str(plan_id), "why": str(error)} | error_json(error, sentence, status))
-        return complain(f"{plan_id}: {sentence}", status)
+        return complain(of_id(plan_id, sentence), status)
 
     def _stopped(self, error: Interrupted, left: list[PlanId]) -> int:
         """Say which ids were not begun any more; of one that was begun its own error has said how it is."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from executor.cli.output import say
 from executor.errors import HostError
 from executor.netns.naming import parse_id
+from executor.state.next_steps import DEFAULT_STATE_DIR
 from executor.state.store import StateStore
 from planner.errors import InvalidInput
 from planner.text.values import PlanId, shown, shown_path
@@ -61,7 +62,10 @@ def store_of(arguments: argparse.Namespace) -> StateStore:
         raise HostError(f"the state directory {shown_path(directory)} cannot be used: {why}") from None
     if not directory:
         raise InvalidInput("--state-dir: the name of a directory is wanted, and this is empty")
-    return StateStore(Path(directory).absolute())
+    try:
+        return StateStore(Path(directory).absolute())
+    except FileNotFoundError:
+        raise HostError("the current directory is gone: change to another one") from None
 
 
 def require_owner(arguments: argparse.Namespace, what: str) -> None:
@@ -82,6 +86,14 @@ def is_owner(arguments: argparse.Namespace) -> bool:
         return os.geteuid() in (0, os.stat(arguments.state_dir).st_uid)
     except (OSError, ValueError):
         return False
+
+
+def nothing_there(sentence: str, arguments: argparse.Namespace) -> str:
+    """Return the sentence that there is nothing; a state directory that was named and is not there may be a slip."""
+    directory = arguments.state_dir
+    if directory in (None, os.environ.get("PODWIRE_STATE_DIR") or DEFAULT_STATE_DIR) or os.path.lexists(directory):
+        return sentence
+    return f"{sentence}: there is no state directory {shown_path(directory)}"
 
 
 def refuse_preview_format(arguments: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, TypeVar
 
-from executor.cli.files import read_file
+from executor.cli.files import document_name, read_file
 from executor.cli.settings import settings_of
 from executor.netns.naming import netns_and_id, resolve_netns
 from executor.operations.plan import plan_from_facts, plan_namespace
@@ -60,7 +60,10 @@ def read_result(arguments: argparse.Namespace) -> CniResult:
     if names.count("-") > 1:
         raise InvalidInput("--result: standard input holds one result")
     whats = ["result"] if len(names) == 1 else [f"result {number}" for number in range(1, len(names) + 1)]
-    results = [parse_result(read_file(name, "CNI result"), what) for name, what in zip(names, whats, strict=True)]
+    results = [
+        parse_result(read_file(name, "CNI result"), what, called=document_name(name))
+        for name, what in zip(names, whats, strict=True)
+    ]
     return merge_results(results)
 
 
@@ -75,7 +78,7 @@ def plan_here(arguments: argparse.Namespace, result: CniResult, gateway: IpAddre
         require_privileges()
         netns, plan_id = netns_and_id(arguments.netns, arguments.id)
         return plan_namespace(result, plan_id=plan_id, netns=netns, options=options, settings=settings_of(arguments))
-    facts = parse_facts(read_file(captured, "facts"))
+    facts = parse_facts(read_file(captured, "facts"), called=document_name(captured))
     netns, plan_id = netns_and_id(arguments.netns, arguments.id)
     return plan_from_facts(result, facts, plan_id=plan_id, netns=netns, options=options, templates=load_templates())
 
@@ -111,7 +114,9 @@ def dummy_gateway_of(
         raise InvalidInput("--dry-run: --dummy-conflist would run CNI plugins; say --dummy-gateway or --dummy-result")
     from executor.operations.calico_gateway import Conflist, dummy_gateway  # noqa: PLC0415  rarely wanted
 
-    conflist = Conflist.parse(load_json(_conflist(arguments), "conflist"))
+    conflist = Conflist.parse(
+        load_json(_conflist(arguments), "conflist", called=document_name(arguments.dummy_conflist))
+    )
     _, plan_id = netns_and_id(arguments.netns, arguments.id)
     return dummy_gateway(conflist, plan_id, settings)
 
@@ -167,6 +172,8 @@ def _owner(text: str | None, *, is_elsewhere: bool) -> tuple[int | None, int | N
     if text is None:
         return None, None
     user, colon, group = text.partition(":")
+    if not user or (colon and not group):
+        raise InvalidInput(f"--tap-owner: the {'group' if user else 'user'} is empty")
     if is_elsewhere and not f"{user}{group}".isdecimal():
         raise InvalidInput("--tap-owner: with --facts it takes numbers, since another machine has users of its own")
     return (
@@ -223,7 +230,9 @@ def _named_gateway(arguments: argparse.Namespace) -> IpAddress | None:
     if arguments.dummy_result is not None:
         from executor.operations.calico_gateway import observed_gateway  # noqa: PLC0415  rarely wanted
 
-        result = parse_result(read_file(arguments.dummy_result, "dummy result"))
+        result = parse_result(
+            read_file(arguments.dummy_result, "dummy result"), called=document_name(arguments.dummy_result)
+        )
         return observed_gateway(result, resolve_netns(arguments.dummy_netns), timeout=arguments.timeout)
     if arguments.dummy_gateway is None:
         return None

@@ -55,6 +55,20 @@ def collect_id(plan_id: PlanId, settings: Settings) -> Outcome | None:
     return outcome if outcome is not None and outcome.what == "gone" else None
 
 
+def preview_collect(plan_id: PlanId, settings: Settings) -> Outcome | None:
+    """Return what ``collect_id`` would do, as an outcome; None for nothing. Raises InvalidInput if it is damaged."""
+    if has_orphan(plan_id, settings.store):
+        return Outcome("nothing", plan_id, sentence="its dummy gateway, which no wiring has, would be given back")
+    entry = recorded(plan_id, settings.store)
+    if entry is not None and is_gone(entry):
+        return Outcome("nothing", plan_id, sentence="it would be forgotten: its namespace is gone")
+    if plan_id in half_written(settings.store):
+        return Outcome(
+            "nothing", plan_id, sentence="what a podwire that was killed has left of its files would be removed"
+        )
+    return None
+
+
 def collect_all(settings: Settings) -> tuple[Outcome, ...]:
     """Do that for every id; return what was forgotten, and those that ``failed`` to be read."""
     outcomes = []

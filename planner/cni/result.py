@@ -134,13 +134,14 @@ class CniResult:
         return tuple(interface for interface in self.interfaces if interface.sandbox is not None)
 
 
-def parse_result(text: bytes | str, what: str = "result") -> CniResult:
+def parse_result(text: bytes | str, what: str = "result", *, called: str = "") -> CniResult:
     """Return the CNI result in ``text``, which may be anything; InvalidInput, with the path, if it is none.
 
-    An entry of libcni's cache (libcni, api.go: cachedInfo) holds one. ``what`` is what messages call it.
+    An entry of libcni's cache (libcni, api.go: cachedInfo) holds one. ``what`` is what messages call it, ``called``
+    what they call the document that it is in.
     """
     try:
-        node = load_json(text, what)
+        node = load_json(text, what, called=called)
         is_cached = isinstance(node.value, dict) and node.value.get("kind") == _CACHE and node.has("result")
         return CniResult.parse(node.field("result") if is_cached else node)
     except RecursionError:

@@ -7,9 +7,9 @@ from planner.text.codec import from_json
 from planner.text.document import load_json
 
 
-def parse_facts(text: bytes | str) -> NamespaceFacts:
-    """Return the facts in a document. Raises InvalidInput for one that podwire did not write."""
-    node = load_json(text, "facts")
+def parse_facts(text: bytes | str, *, called: str = "") -> NamespaceFacts:
+    """Return the facts in a document that is ``called`` so. Raises InvalidInput for one that podwire did not write."""
+    node = load_json(text, "facts", called=called)
     if not (isinstance(node.value, dict) and {"version", "links"} <= node.value.keys()):
         raise node.error("this is not what podwire facts prints")
     version = node.field("version")

@@ -25,12 +25,13 @@ def render_drift(
     plan_id: str,
     netns: str,
     gone: Sequence[str] = (),
+    is_fixing: bool = False,
     style: Style = PLAIN,
 ) -> str:
     """Return the drift of a wiring: ``-`` is gone, ``+`` has come, ``~`` differs from what was applied.
 
     ``changes`` go from what is observed to what was applied, as ``pending`` returns them; ``commands`` carry them out.
-    Links that are ``gone`` took along what they had.
+    Links that are ``gone`` took along what they had. Whoever ``is_fixing`` it need not be told how.
     """
     head = f"{paint(style.strong, f'podwire check {plan_id}')} · {netns}"
     if not changes and not gone:
@@ -44,7 +45,7 @@ def render_drift(
         lines += _change_lines(change, netns, width, style)
         lines += _repair_lines(index, commands, style)
     total = f"{counted(len(changes) + len(gone), 'resource')} drifted"
-    return "\n".join([*lines, "", f"{total}: {_next(commands, gone, plan_id)}", ""])
+    return "\n".join([*lines, "", f"{total}: {_next(commands, gone, plan_id, is_fixing=is_fixing)}", ""])
 
 
 def _change_lines(change: Change, netns: str, width: int, style: Style) -> list[str]:
@@ -74,9 +75,10 @@ def _repair_lines(index: int, commands: Sequence[Command], style: Style) -> list
     return lines or [paint(style.faint, "      no command repairs this by itself: tear down and apply again")]
 
 
-def _next(commands: Sequence[Command], gone: Sequence[str], plan_id: str) -> str:
+def _next(commands: Sequence[Command], gone: Sequence[str], plan_id: str, *, is_fixing: bool) -> str:
     if gone:
         return f"the wiring cannot be repaired (podwire teardown {plan_id})"
     if not commands:
         return "no command repairs it"
-    return f"{counted(len(commands), 'command')} to repair it (podwire check {plan_id} --fix)"
+    how = "" if is_fixing else f" (podwire check {plan_id} --fix)"
+    return f"{counted(len(commands), 'command')} to repair it{how}"

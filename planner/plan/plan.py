@@ -179,13 +179,13 @@ def command_to_json(command: Command) -> dict[str, Any]:
     }
 
 
-def parse_plan(text: bytes | str, templates: Templates, what: str = "plan") -> Plan:
-    """Return the plan in a document called ``what``.
+def parse_plan(text: bytes | str, templates: Templates, what: str = "plan", *, called: str = "") -> Plan:
+    """Return the plan in a document called ``what``, and as a whole ``called`` otherwise.
 
     Raises InvalidInput for anything that is no plan, or not one that podwire wrote: an unknown key, a wrong checksum
     (against accidents), commands that aren't what the changes render to (against malice), an unknown wiring.
     """
-    node = load_json(text, what)
+    node = load_json(text, what, called=called)
     plan = plan_from_json(node, templates)
     if not _has_commands(node, plan):  # of an earlier version, whose order it keeps
         plan = _in_order(plan, templates)

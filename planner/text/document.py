@@ -24,32 +24,33 @@ MAX_LEVELS = 200
 _INFINITE = float("inf")
 
 
-def load_json(text: bytes | str, what: str, most: int | None = None) -> Node:
-    """Parse one JSON document called ``what`` in messages and return its root.
+def load_json(text: bytes | str, what: str, most: int | None = None, *, called: str = "") -> Node:
+    """Parse one JSON document called ``what`` in messages and return its root; as a whole it is ``called`` otherwise.
 
     Stricter than RFC 8259 asks: UTF-8, no duplicate keys, no NaN, no lone surrogates, at most ``most`` bytes (by
-    default MAX_BYTES) and 200 levels. Raises InvalidInput.
+    default MAX_BYTES) and 200 levels. A byte order mark is passed over. Raises InvalidInput.
     """
     import json  # noqa: PLC0415  a command that has nothing to read does without
 
     most = MAX_BYTES if most is None else most
+    called = called or what
     if len(text) > most:
-        raise InvalidInput(f"{what} is larger than {most // 2**20} MiB")
+        raise InvalidInput(f"{called} is larger than {most // 2**20} MiB")
     try:
-        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
         value = json.loads(decoded, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
         if "\\u" in decoded:  # only so a lone surrogate can be written in UTF-8
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeError:
-        raise InvalidInput(f"{what} is not valid UTF-8 text") from None
+        raise InvalidInput(f"{called} is not valid UTF-8 text") from None
     except RecursionError:
-        raise InvalidInput(f"{what} is nested too deeply") from None
+        raise InvalidInput(f"{called} is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise InvalidInput(f"{what} is not JSON: {error.msg} in line {error.lineno}") from None
+        raise InvalidInput(f"{called} is not JSON: {error.msg} in line {error.lineno}") from None
     except ValueError as error:
-        raise InvalidInput(f"{what} is not JSON that podwire reads: {_short(error)}") from None
+        raise InvalidInput(f"{called} is not JSON that podwire reads: {_short(error)}") from None
     if decoded.count("{") + decoded.count("[") > MAX_LEVELS and _is_deep(value):
-        raise InvalidInput(f"{what} is nested too deeply")
+        raise InvalidInput(f"{called} is nested too deeply")
     return Node(value, what)
 
 

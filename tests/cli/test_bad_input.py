@@ -86,17 +86,17 @@ def with_value(document: Any, path: str, value: Any) -> Any:
 TEXTS = {
     "nothing": ("", "the CNI result '{file}' is empty"),
     "blanks": (" \n\t\n", "the CNI result '{file}' is empty"),
-    "no JSON": ("eth0 10.1.90.5/24\n", "result is not JSON"),
-    "JSON cut off": ('{"cniVersion": "1.0.0", "ips": [', "result is not JSON"),
-    "two documents": ("{}{}", "result is not JSON"),
-    "JSON with a comment": ('{"ips": [] /* none */}', "result is not JSON"),
-    "no UTF-8": ('{"ips": "\udcff"}', "result is not valid UTF-8"),
-    "a lone surrogate": (r'{"ips": "\ud800"}', "result is not valid UTF-8"),
+    "no JSON": ("eth0 10.1.90.5/24\n", "'{file}' is not JSON"),
+    "JSON cut off": ('{"cniVersion": "1.0.0", "ips": [', "'{file}' is not JSON"),
+    "two documents": ("{}{}", "'{file}' is not JSON"),
+    "JSON with a comment": ('{"ips": [] /* none */}', "'{file}' is not JSON"),
+    "no UTF-8": ('{"ips": "\udcff"}', "'{file}' is not valid UTF-8"),
+    "a lone surrogate": (r'{"ips": "\ud800"}', "'{file}' is not valid UTF-8"),
     "a key twice": ('{"ips": [], "ips": []}', "duplicate key 'ips'"),
     "not a number": ('{"ips": NaN}', "NaN is not a number"),
     "a number of very many digits": (f'{{"ips": {"9" * 10_000}}}', "a number has too many digits"),
-    "lists in lists in lists": ("[" * DEEP, "result is nested too deeply"),
-    "objects in objects": ('{"ips":' * DEEP, "result is nested too deeply"),
+    "lists in lists in lists": ("[" * DEEP, "'{file}' is nested too deeply"),
+    "objects in objects": ('{"ips":' * DEEP, "'{file}' is nested too deeply"),
     "a list": ("[]", "a CNI result is a JSON object, this is a list"),
     "null": ("null", "a CNI result is a JSON object, this is null"),
     "a string": ('"eth0"', "a CNI result is a JSON object, this is 'eth0'"),
@@ -177,7 +177,7 @@ def test_a_result_that_is_too_large(ground: Ground) -> None:
     file = ground.cli.folder / "large.json"
     with file.open("wb") as stream:
         stream.truncate(200 * 1024 * 1024)
-    assert ground.refused("plan", "--result", file, "--netns", NETNS) == "result is larger than 32 MiB"
+    assert ground.refused("plan", "--result", file, "--netns", NETNS) == f"'{file}' is larger than 32 MiB"
     file.unlink()
 
 
@@ -191,6 +191,9 @@ ARGUMENTS = {
     "a file that is a folder": ("plan --result / --netns {netns}", "the CNI result '/' cannot be read: Is a directory"),
     "a file that is a device": ("plan --result /dev/zero --netns {netns}", "the CNI result '/dev/zero' is not a file"),
     "nothing on standard input": ("plan --result - --netns {netns}", "the CNI result on standard input is empty"),
+    "a plan that is a namespace": ("show /proc/self/ns/net", "is a namespace: its wiring is named by its ID"),
+    "facts that are no JSON": ("{plan} --facts /etc/passwd", "'/etc/passwd' is not JSON"),
+    "a plan that is no JSON": ("apply /etc/passwd", "'/etc/passwd' is not JSON"),
     "a plan that is not there": ("show ./nowhere", "the plan './nowhere' cannot be read: No such file"),
     "a plan that is a result": ("show {result}", "plan: this is what a CNI plugin answered, not a plan"),
     "apply of what is no plan": ("apply {result} --yes", "plan: this is what a CNI plugin answered, not a plan"),
@@ -226,9 +229,11 @@ ARGUMENTS = {
     "recover of an id with a path in it": ("recover /etc", "id: '/etc' is not an id"),
     "an id never seen": ("teardown pod9 --yes", "id: pod9 was never wired here"),
     "a tap owner by name": ("{plan} --tap-owner no-such-user", "--tap-owner: "),
-    "a tap owner that is no name": ("{plan} --tap-owner R:", "--tap-owner: 'R' is not a number from 0 to"),
+    "a tap owner that is no name": ("{plan} --tap-owner R:", "--tap-owner: the group is empty"),
+    "a group without a user": ("{plan} --tap-owner :nogroup", "--tap-owner: the user is empty"),
+    "a tap owner that is no number": ("{plan} --tap-owner R", "--tap-owner: 'R' is not a number from 0 to"),
     "a tap owner below zero": ("{plan} --tap-owner -1", "--tap-owner: '-1' is not a number"),
-    "a group that is missing": ("{plan} --tap-owner 5:", "--tap-owner: '' is not a number"),
+    "a group that is missing": ("{plan} --tap-owner 5:", "--tap-owner: the group is empty"),
     "no owner at all (4294967295)": ("{plan} --tap-owner 4294967295", "--tap-owner: '4294967295' is not a number"),
     "no queues": ("{plan} --tap-queues 0", "--tap-queues: '0' is not a number from 1 to 256"),
     "too many queues": ("{plan} --tap-queues 257", "--tap-queues: '257' is not a number from 1 to 256"),
@@ -321,7 +326,7 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda plan: signed(plan | {"changes": [*plan["changes"], plan["changes"][0]]}),
         "plan",
     ),
-    "cut off": (lambda plan: json.dumps(plan)[:-200], "plan is not JSON"),
+    "cut off": (lambda plan: json.dumps(plan)[:-200], "' is not JSON"),
 }
 
 

@@ -269,7 +269,7 @@ def test_where_nothing_would_be_run_a_page_is_empty(cli: Cli, wired: str) -> Non
     for words, said in {
         ("recover", "--dry-run"): "nothing is half done",
         ("recover", wired, "--dry-run"): f"{wired}: it is not half done, so there is nothing to do",
-        ("teardown", "--all", "--dry-run", "--state-dir", str(cli.folder / "new")): "nothing is wired here",
+        ("teardown", "--all", "--dry-run", "--state-dir", str(cli.folder)): "nothing is wired here",
     }.items():
         for form in ("commands", "html"):
             outcome = cli.run(*words, "--format", form)

@@ -37,8 +37,8 @@ COMMANDS = tuple(WHOLE)
 STAYS = ("agent",)
 
 MISSING = {
-    "facts": "missing: --netns",
-    "plan": "missing: --result, --netns",
+    "facts": "missing: --netns or --pid",
+    "plan": "missing: --result, --netns or --pid",
     "show": "missing: ID|PLAN",
     "apply": "apply: give either the file of a plan, or --result and --netns",
     "teardown": "teardown: give either the ID of a wiring, or --netns, or --all",
@@ -55,6 +55,10 @@ WRONG = {
     "no command": ([], "a command is missing: facts, plan, "),
     "an unknown command": (["frobnicate"], "there is no command 'frobnicate': facts, plan, "),
     "an unknown option before the command": (["--verbose", "list"], "'--verbose' is unknown here (see podwire --help)"),
+    "a folder for the agent": (
+        ["agent", "--state-dir", "x"],
+        "'--state-dir' is unknown here (see podwire agent --help)",
+    ),
     "an option's value is missing": (["plan", "--result"], "--result: a value is missing (see podwire plan --help)"),
     "a value if there is none": (["list", "--json=yes"], "--json: it takes no value, but was given 'yes'"),
     "an unknown format": (["log", "--format", "yaml"], "--format: 'yaml' is none of text, commands, "),
@@ -187,3 +191,13 @@ def test_two_formats_contradict_each_other(cli: Cli, words: str) -> None:
     outcome = cli.run(*words.split())
     assert (outcome.rc, "--json and --format text: give one of them" in outcome.err) == (1, True)
     assert cli.ok(*words.replace("text", "json").split()) == "[]\n"
+
+
+def test_a_namespace_that_is_needed_is_named_in_two_ways(cli: Cli) -> None:
+    """In the line of usage too; and an option alone is no command."""
+    assert "(--netns NETNS | --pid PID)" in cli.ok("facts", "--help")
+    assert "[--netns NETNS | --pid PID]" in " ".join(cli.ok("log", "--help").split())
+    assert "only what was run in this namespace" in cli.ok("log", "--help")
+    assert "a command is missing: facts, plan, " in cli.run("--json").err
+    for words in (("exec", "pod1", "--json", "true"), ("completion", "bash", "--json")):
+        assert "'--json' is unknown here" in cli.run(*words).err

@@ -16,7 +16,7 @@ from executor.netns.namespace import Namespace
 from executor.taps.open import open_tap
 from planner.text.values import InterfaceName, NetnsPath
 from tests.support import eventually
-from tests.support.cli import Cli, sentence_in
+from tests.support.cli import Cli, sentence_in, tree
 from tests.support.pods import Pod
 
 MEANT = {
@@ -118,7 +118,7 @@ def test_a_namespace_is_named_by_a_process(cli: Cli, pod: Pod) -> None:
         links = cli.json("facts", "--pid", str(process.pid))["links"]
         process.kill()
     assert links == cli.json("facts", "--netns", pod.inside.name)["links"]
-    assert "named already, by --netns or --pid" in cli.refused("facts", "--netns", "pod1", "--pid", "1")
+    assert "--pid: not allowed with argument --netns" in cli.refused("facts", "--netns", "pod1", "--pid", "1")
     assert cli.refused("facts", "--pid", "x") == "--pid: 'x' is not the number of a process (see podwire facts --help)"
     assert cli.refused("facts", "--netns", "4194303").endswith("; that of process 4194303 is --pid 4194303")
 
@@ -193,3 +193,109 @@ def test_who_has_a_tap_open_is_said_before_it_goes(cli: Cli, pod: Pod, result: P
             os.close(descriptor)
     assert f"tap0 is open in process {os.getpid()} (" in shown
     assert "): it will lose its network" in shown
+
+
+def test_times_have_the_same_units_everywhere(cli: Cli) -> None:
+    """Seconds, minutes, hours and days; a limit is at most a day."""
+    for time in ("1", "1.5", "90s", "2m", "1h", "1.5h"):
+        assert cli.ok("recover", "--lock-timeout", time) == "nothing is half done\n"
+        if time[-1].isalpha():
+            assert cli.json("log", "--since", time) == []
+    for time in ("2d", "-1", "1w", "h", "nan", "1e9s"):
+        assert "is not a time (such as 30, 1.5, 2m or 1h)" in cli.refused("recover", f"--lock-timeout={time}")
+    for time in ("90", "1e300d", "nans", "-1h"):
+        assert "is neither a time ago" in cli.refused("log", f"--since={time}")
+
+
+def test_what_is_not_there_is_said_of_a_folder_that_was_named(cli: Cli) -> None:
+    """A slip of the pen looks like a host where nothing is wired; the default folder is made by the first apply."""
+    typo = cli.folder / "typo"
+    for words, said in {
+        ("list",): "nothing is wired here",
+        ("log",): "nothing was run, or nothing that fits",
+        ("recover",): "nothing is half done",
+        ("teardown", "--all", "--yes"): "nothing is wired here",
+        ("check", "--all"): "nothing is wired here",
+        ("gc",): "nothing is to be forgotten: every namespace is there",
+    }.items():
+        assert cli.ok(*words) == f"{said}\n"
+        assert cli.ok(*words, "--state-dir", typo) == f"{said}: there is no state directory '{typo}'\n"
+    assert not typo.exists()
+
+
+def test_a_folder_that_was_removed_under_podwire_is_said_to_be_gone(cli: Cli) -> None:
+    """Nothing else of the machine is missing."""
+    (cli.folder / "here").mkdir()
+    through = ("sh", "-c", f'cd {cli.folder}/here && rmdir ../here && exec "$@"', "sh")
+    said = cli.refused("list", "--state-dir", "relative", through=through)
+    assert said == "the current directory is gone: change to another one"
+
+
+def test_a_mark_at_the_beginning_of_a_document_is_passed_over(cli: Cli, pod: Pod) -> None:
+    """Editors of another system put it there."""
+    marked = cli.folder / "marked.json"
+    marked.write_bytes(b"\xef\xbb\xbf" + json.dumps(pod.result).encode())
+    assert cli.json("plan", "--result", marked, "--netns", pod.inside.name)["changes"]
+    facts = cli.file("facts", "")
+    said = cli.refused("plan", "--result", marked, "--netns", pod.inside.name, "--facts", facts)
+    assert said == f"the facts '{facts}' are empty"
+
+
+def test_what_went_well_need_not_be_said(cli: Cli, pod: Pod) -> None:
+    """By check, confirm and gc either; and recover takes the --yes that others want."""
+    name = pod.inside.name
+    cli.ok("apply", *cli.wiring(pod), "--yes", "--confirm-within", "1h")
+    assert cli.ok("confirm", name, "--quiet") == ""
+    assert cli.ok("confirm", name, "-q") == f"{name}: it was not waiting to be confirmed\n"
+    assert cli.ok("check", name, "-q") == cli.ok("check", "--all", "-q") == ""
+    assert cli.ok("gc", "--quiet") == cli.ok("recover", "--yes", "--quiet") == ""
+    pod.inside.ip("link set br0 down")
+    assert "br0" in cli.run("check", name, "-q").out
+    assert cli.ok("check", name, "--fix", "--yes", "-q") == ""
+
+
+def test_gc_can_be_looked_at_first(cli: Cli, pod: Pod) -> None:
+    """What it would forget is still there then."""
+    name = pod.inside.name
+    cli.ok("apply", *cli.wiring(pod), "--yes")
+    assert cli.ok("gc", "--dry-run") == "nothing is to be forgotten: every namespace is there\n"
+    pod.inside.delete()
+    state = tree(cli.state_dir)
+    assert cli.ok("gc", "-n") == f"{name}: it would be forgotten: its namespace is gone\n"
+    assert tree(cli.state_dir) == state
+    assert cli.ok("gc").startswith(f"{name}: forgotten, its namespace is gone")
+
+
+def test_a_dry_run_can_be_short(cli: Cli, pod: Pod) -> None:
+    """As a plan can, both ways."""
+    assert "ip link" not in cli.ok("apply", *cli.wiring(pod), "--dry-run", "--summary")
+    cli.ok("apply", *cli.wiring(pod), "--yes")
+    short = cli.ok("teardown", pod.inside.name, "--dry-run", "--summary")
+    assert ("ip link" in short, "3 to remove" in short) == (False, True)
+
+
+def test_the_document_of_a_repair_has_what_was_repaired(cli: Cli, pod: Pod) -> None:
+    """And nothing that drifted, since nothing does; whoever repairs is not told how."""
+    name = pod.inside.name
+    cli.ok("apply", *cli.wiring(pod), "--yes")
+    pod.inside.ip("link set br0 down")
+    assert f"(podwire check {name} --fix)" in cli.run("check", name).out
+    with cli.on_terminal("check", name, "--fix") as terminal:
+        assert "--fix)" not in terminal.answer("goes on: ", "no")
+        terminal.end()
+    assert cli.refused("check", name, "--fix").endswith("say --yes, or look first (without --fix)")
+    document = cli.json("check", name, "--fix", "--yes")
+    assert (document["outcome"], document["drift"], len(document["repaired"])) == ("repaired", [], 1)
+
+
+def test_a_wiring_is_named_once_in_a_sentence(cli: Cli, pod: Pod) -> None:
+    """Also where several are looked at."""
+    name = pod.inside.name
+    cli.ok("apply", *cli.wiring(pod), "--yes")
+    entry = cli.state_dir / f"wirings/{name}.json"
+    entry.write_text(
+        entry.read_text()
+        .replace('"status":"wired"', '"status":"applying"')
+        .replace('"status": "wired"', '"status": "applying"')
+    )
+    assert cli.run("check", "--all").err == f"podwire: {name} is half done: podwire recover {name} first\n"

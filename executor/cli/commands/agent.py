@@ -15,7 +15,7 @@ PODWIRE_RUN_DIR=/run/other podwire agent"""
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command; what a request is to do is said by the request."""
     parser.add_argument("-v", "--verbose", action="store_true", help="say how each request went")
-    add_common(parser)
+    add_common(parser, has_state=False)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from executor.cli.options import (
     add_common,
     add_dry_run,
     add_limits,
+    add_summary,
     add_talk,
     add_wiring,
     add_yes,
@@ -37,6 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--confirm-within", type=some_seconds, metavar="SECONDS", help=text)
     add_yes(parser)
     add_dry_run(parser)
+    add_summary(parser)
     text = "take a plan or conflist that belongs to, or can be written by, somebody else"
     parser.add_argument("--allow-untrusted-plan", action="store_true", help=text)
     add_talk(parser)
@@ -77,7 +79,7 @@ def _stored_plan(arguments: argparse.Namespace) -> Plan:
     """Return the plan in the file; an option that it says itself is refused, since ignoring it would be worse."""
     import os
 
-    from executor.cli.files import read_file
+    from executor.cli.files import document_name, read_file
     from executor.templates import load_templates
     from planner.errors import InvalidInput
     from planner.plan.plan import parse_plan
@@ -88,7 +90,8 @@ def _stored_plan(arguments: argparse.Namespace) -> Plan:
             raise InvalidInput(f"apply: --{option.replace('_', '-')} is part of a stored plan; give it to podwire plan")
     if "/" not in arguments.plan and arguments.plan != "-" and not os.path.lexists(arguments.plan):
         raise InvalidInput(f"there is no file {shown(arguments.plan)}: without a stored plan, say --result and --netns")
-    return parse_plan(read_file(arguments.plan, "plan", trusted=not arguments.allow_untrusted_plan), load_templates())
+    text = read_file(arguments.plan, "plan", trusted=not arguments.allow_untrusted_plan)
+    return parse_plan(text, load_templates(), called=document_name(arguments.plan))
 
 
 def _apply(plan: Plan, arguments: argparse.Namespace, settings: Settings) -> int:

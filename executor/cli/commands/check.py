@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import add_common, add_limits, add_yes
+from executor.cli.options import add_common, add_limits, add_quiet, add_yes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="every wiring of the state directory")
     parser.add_argument("--fix", action="store_true", help="repair what drifted, after showing it")
     add_yes(parser)
+    add_quiet(parser)
     add_common(parser, ("text", "json", "prometheus"))
     add_limits(parser, locks=True)
 
@@ -58,17 +59,21 @@ def _check_one(drift: Drift, arguments: argparse.Namespace, settings: Settings) 
 
     if arguments.fix and drift.is_there:
         return _fix(drift, arguments, settings)
-    put(json_text(_document(drift, arguments)) if arguments.format == "json" else _text(drift, arguments))
+    if arguments.format == "json":
+        put(json_text(_document(drift, arguments)))
+    elif drift.is_there or not arguments.quiet:
+        put(_text(drift, arguments))
     return PENDING if drift.is_there else 0
 
 
 def _check_each(ids: Iterable[PlanId], arguments: argparse.Namespace, settings: Settings) -> int:
     """Check several wirings; one that cannot be checked keeps no other from it. Return the worst exit status."""
-    from executor.cli.errors import error_json, pasteable
+    from executor.cli.errors import error_json, of_id, pasteable
     from executor.cli.exit_status import PENDING, exit_status
     from executor.cli.output import complain, put
     from executor.cli.printing import json_text
     from executor.cli.prometheus import metrics
+    from executor.cli.settings import nothing_there
     from executor.operations.repair import check
     from planner.errors import PodwireError
 
@@ -80,18 +85,18 @@ def _check_each(ids: Iterable[PlanId], arguments: argparse.Namespace, settings: 
         except PodwireError as error:
             found[plan_id], sentence = None, pasteable(error, arguments)
             documents.append({"id": str(plan_id)} | error_json(error, sentence, exit_status(error)))
-            status = max(status, complain(f"{plan_id}: {sentence}", exit_status(error)))
+            status = max(status, complain(of_id(plan_id, sentence), exit_status(error)))
             continue
         documents.append(_document(drift, arguments))
         status = max(status, PENDING if drift.is_there else 0)
-        if arguments.format == "text":
+        if arguments.format == "text" and (drift.is_there or not arguments.quiet):
             put(_text(drift, arguments) + "\n" if drift.is_there else f"{plan_id}: no drift\n")
     if arguments.format == "json":
         put(json_text(documents))
     elif arguments.format == "prometheus":
         put(metrics(found))
-    elif not found:
-        put("nothing is wired here\n")
+    elif not (found or arguments.quiet):
+        put(nothing_there("nothing is wired here", arguments) + "\n")
     return status
 
 
@@ -106,24 +111,31 @@ def _fix(drift: Drift, arguments: argparse.Namespace, settings: Settings) -> int
 
     plan = drift.plan
     if not arguments.yes and not drift.gone:
-        ask(_text(drift, arguments), f"repair this in {plan.netns}")
+        ask(_text(drift, arguments, is_fixing=True), f"repair this in {plan.netns}", look="without --fix")
     outcome = repair(wired_entry(plan.id, settings.store), settings)
     if arguments.format == "json":
-        put_done(json_text(_document(drift, arguments) | {"outcome": outcome.what}))
-    else:
+        document = _document(drift, arguments)
+        put_done(json_text(document | {"drift": [], "repaired": document["drift"], "outcome": outcome.what}))
+    elif not arguments.quiet:
         words = f"{outcome.sentence} ({ran_words(outcome)})" if outcome.commands else outcome.sentence
         put_done(f"{plan.id}: {words}\n")
     return 0
 
 
-def _text(drift: Drift, arguments: argparse.Namespace) -> str:
+def _text(drift: Drift, arguments: argparse.Namespace, *, is_fixing: bool = False) -> str:
     from executor.cli.errors import pasteable
     from executor.cli.printing import style_of
     from planner.formats import render_drift
 
     plan = drift.plan
     text = render_drift(
-        plan.changes, plan.commands, plan_id=plan.id, netns=plan.netns, gone=drift.gone, style=style_of(arguments)
+        plan.changes,
+        plan.commands,
+        plan_id=plan.id,
+        netns=plan.netns,
+        gone=drift.gone,
+        is_fixing=is_fixing,
+        style=style_of(arguments),
     )
     head, _, more = text.partition("\n")
     notes = "".join(f"  {note}\n" for note in _notes(drift, arguments))

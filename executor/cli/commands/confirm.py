@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import add_common, add_limits
+from executor.cli.options import add_common, add_limits, add_quiet
 
 EXAMPLES = """\
 podwire apply pod1.plan --yes --confirm-within 60s
@@ -14,6 +14,7 @@ podwire confirm pod1"""
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", metavar="ID", help="the wiring")
+    add_quiet(parser)
     add_common(parser)
     add_limits(parser, locks=True)
 
@@ -32,6 +33,6 @@ def run(arguments: argparse.Namespace) -> int:
     was_waiting = confirm(plan_id, settings_of(arguments))
     if arguments.format == "json":
         put_done(json_text({"id": str(plan_id), "outcome": "confirmed" if was_waiting else "nothing"}))
-    else:
+    elif not (arguments.quiet and was_waiting):
         put_done(f"{plan_id}: {'confirmed, it stays wired' if was_waiting else 'it was not waiting to be confirmed'}\n")
     return 0

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import add_common, add_force, add_limits
+from executor.cli.options import add_common, add_dry_run, add_force, add_limits, add_talk
 
 EXAMPLES = """\
-podwire gc
+podwire gc --dry-run
 podwire gc --json"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
+    add_dry_run(parser)
     add_force(parser)
+    add_talk(parser)
     add_common(parser)
     add_limits(parser, locks=True)
 
@@ -23,9 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
     from functools import partial
 
     from executor.cli.report import Report
-    from executor.cli.settings import settings_of
+    from executor.cli.settings import nothing_there, settings_of
     from executor.netns.lock import remove_unused_locks
-    from executor.operations.gc import collect_id, ids_to_collect
+    from executor.operations.gc import collect_id, ids_to_collect, preview_collect
     from executor.trust.privileges import require_privileges
 
     require_privileges()
@@ -33,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     report = Report(arguments, settings.templates, several=True)
 
     nothing = "nothing is to be forgotten: every namespace is there"
-    status = report.of_each(ids_to_collect(settings.store), partial(collect_id, settings=settings), nothing=nothing)
-    remove_unused_locks()
+    work = partial(preview_collect if arguments.dry_run else collect_id, settings=settings)
+    status = report.of_each(ids_to_collect(settings.store), work, nothing=nothing_there(nothing, arguments))
+    if not arguments.dry_run:
+        remove_unused_locks()
     return status

@@ -70,7 +70,7 @@ def _plan(arguments: argparse.Namespace) -> tuple[Plan, tuple[str, ...]]:
     import os
 
     from executor.cli.errors import pasteable
-    from executor.cli.files import read_file
+    from executor.cli.files import document_name, read_file
     from executor.cli.settings import is_owner, store_of, wiring_meant
     from executor.state.status import is_half_done, recover_first, wired_entry
     from executor.templates import load_templates
@@ -79,7 +79,7 @@ def _plan(arguments: argparse.Namespace) -> tuple[Plan, tuple[str, ...]]:
     templates = load_templates()
     is_file = arguments.what == "-" or "/" in arguments.what or os.path.isfile(arguments.what)
     if is_file and not (is_owner(arguments) and arguments.what in store_of(arguments).ids()):
-        return parse_plan(read_file(arguments.what, "plan"), templates), ()
+        return parse_plan(read_file(arguments.what, "plan"), templates, called=document_name(arguments.what)), ()
     plan_id = wiring_meant(arguments, arguments.what)
     entry = wired_entry(plan_id, store_of(arguments))
     notes = (pasteable(recover_first(plan_id), arguments),) if is_half_done(entry) else ()

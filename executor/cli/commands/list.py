@@ -30,14 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.exit_status import exit_status
     from executor.cli.output import complain, put
     from executor.cli.printing import print_json
-    from executor.cli.settings import require_owner, store_of
+    from executor.cli.settings import nothing_there, require_owner, store_of
 
     require_owner(arguments, "what is wired")
     found = _wirings(store_of(arguments))
     if "json" in (arguments.format, arguments.output):
         print_json([_row(wiring) for wiring in found])
     elif not found:
-        put("nothing is wired here\n")
+        put(nothing_there("nothing is wired here", arguments) + "\n")
     else:
         _print_whole([wiring for wiring in found if wiring.problem is None], arguments)
     problems = (wiring.problem for wiring in found if wiring.problem is not None)

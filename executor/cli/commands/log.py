@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", nargs="?", metavar="ID", help="only of this wiring")
     text = "only since then: as long ago as 90s, 30m, 2h or 1d, or a date (2026-11-24, 2026-11-24T09:30)"
     parser.add_argument("--since", type=moment, metavar="WHEN", help=text)
-    add_netns(parser, required=False)
+    add_netns(parser, required=False, what="only what was run in this namespace")
     parser.add_argument("--failed", action="store_true", help="only what failed, or was not seen to end")
     parser.add_argument("--tail", type=_count, metavar="N", help="only the last N")
     parser.add_argument("--follow", action="store_true", help="go on with what is run from now on")
@@ -153,6 +153,7 @@ def _print_more(records: Sequence[LogRecord], arguments: argparse.Namespace, ope
 def _print(records: Sequence[LogRecord], arguments: argparse.Namespace) -> None:
     from executor.cli.output import put, put_document
     from executor.cli.printing import print_json
+    from executor.cli.settings import nothing_there
 
     if arguments.format == "json":
         print_json([_log_json(record) for record in records])
@@ -170,7 +171,7 @@ def _print(records: Sequence[LogRecord], arguments: argparse.Namespace) -> None:
 
         put_document([render_log_html(records, load_pages())])
     elif not records:
-        put("nothing was run, or nothing that fits\n")
+        put(nothing_there("nothing was run, or nothing that fits", arguments) + "\n")
     else:
         from executor.cli.pager import put_long
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from executor.cli.options import PLAN_FORMATS, add_common, add_dry_run, add_force, add_limits, add_talk
+from executor.cli.options import PLAN_FORMATS, add_common, add_dry_run, add_force, add_limits, add_summary, add_talk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", nargs="?", metavar="ID", help="only this wiring (default: all that are half done)")
     parser.add_argument("--forward", action="store_true", help="finish what was begun instead of rolling it back")
     add_dry_run(parser)
+    add_summary(parser)
+    parser.add_argument("-y", "--yes", action="store_true", help="as of other commands; recover does not ask")
     add_talk(parser)
     add_force(parser)
     add_common(parser, PLAN_FORMATS)
@@ -30,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Recover the wiring that is named, or all that are half done."""
     from executor.cli.report import Report
-    from executor.cli.settings import refuse_preview_format, settings_of
+    from executor.cli.settings import nothing_there, refuse_preview_format, settings_of
     from executor.netns.naming import parse_id
     from executor.operations.recover import ids_to_recover, preview_recover, recover
     from executor.trust.privileges import require_privileges
@@ -46,4 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
             return preview_recover(plan_id, settings, forward=arguments.forward)
         return recover(plan_id, settings, forward=arguments.forward)
 
-    return report.of_each(named or ids_to_recover(settings.store), work, nothing="nothing is half done")
+    return report.of_each(
+        named or ids_to_recover(settings.store), work, nothing=nothing_there("nothing is half done", arguments)
+    )

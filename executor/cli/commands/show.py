@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print how a wiring is, or a stored plan or its reverse."""
-    from executor.cli.files import read_file
+    from executor.cli.files import document_name, read_file
     from executor.cli.previews import print_plan
     from executor.templates import load_templates
     from planner.plan.plan import parse_plan
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     if _is_id(arguments):
         return _show_wiring(arguments)
     templates = load_templates()
-    plan = parse_plan(read_file(arguments.plan, "plan"), templates)
+    plan = parse_plan(read_file(arguments.plan, "plan"), templates, called=document_name(arguments.plan))
     print_plan(plan.reverse() if arguments.reverse else plan, arguments, templates)
     return 0
 

@@ -11,6 +11,7 @@ from executor.cli.options import (
     add_force,
     add_limits,
     add_netns,
+    add_summary,
     add_talk,
     add_yes,
 )
@@ -31,10 +32,11 @@ podwire teardown pod1 --yes"""
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", nargs="?", metavar="ID", help="the wiring")
-    add_netns(parser, required=False)
+    add_netns(parser, required=False, what="whatever is wired in this namespace")
     parser.add_argument("--all", action="store_true", help="every wiring of the state directory")
     add_dry_run(parser)
     add_yes(parser)
+    add_summary(parser)
     add_force(parser)
     add_talk(parser)
     add_common(parser, PLAN_FORMATS)
@@ -47,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from executor.cli.prompt import agree
     from executor.cli.report import Report
-    from executor.cli.settings import refuse_preview_format, settings_of
+    from executor.cli.settings import nothing_there, refuse_preview_format, settings_of
     from executor.netns.naming import parse_id, resolve_netns
     from executor.operations.mend import all_ids
     from executor.operations.teardown import ids_in, preview_teardown, teardown
@@ -71,4 +73,4 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         ids = all_ids(settings.store) if arguments.all else (parse_id(arguments.id),)
     at_once = _AT_ONCE if arguments.yes and not arguments.verbose else 1
-    return report.of_each(ids, work, nothing="nothing is wired here", at_once=at_once)
+    return report.of_each(ids, work, nothing=nothing_there("nothing is wired here", arguments), at_once=at_once)
