@@ -13,10 +13,11 @@ with every command that is run. All but ``plan`` from captured facts, ``parse_pl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from podwire import checked
 
 if TYPE_CHECKING:
     from executor.errors import HostError as HostError
@@ -94,6 +95,7 @@ def __dir__() -> tuple[str, ...]:
     return (*__all__, *_TYPES)
 
 
+@checked.in_sentences
 def facts(netns: str, *, settings: Settings | None = None) -> NamespaceFacts:
     """Return what is in a namespace (its name under /run/netns, or a path). Raises NamespaceGone, HostError."""
     from executor.netns.naming import resolve_netns
@@ -101,9 +103,10 @@ def facts(netns: str, *, settings: Settings | None = None) -> NamespaceFacts:
     from executor.observe.observe import observe_netns
 
     timeout = _settings(settings).timeout
-    return with_functions(observe_netns(resolve_netns(netns), timeout=timeout), timeout=timeout)
+    return with_functions(observe_netns(resolve_netns(checked.text(netns, "netns")), timeout=timeout), timeout=timeout)
 
 
+@checked.in_sentences
 def plan(
     result: Result | Sequence[Result],
     netns: str,
@@ -121,13 +124,14 @@ def plan(
     from executor.operations.plan import plan_from_facts, plan_namespace
     from planner.options import PlanOptions
 
-    path, plan_id = netns_and_id(netns, id)
-    how, wanted, chosen = _settings(settings), _result(result), options or PlanOptions()
+    path, plan_id = netns_and_id(checked.text(netns, "netns"), None if id is None else checked.text(id, "id"))
+    how, wanted, chosen = _settings(settings), checked.cni_result(result), options or PlanOptions()
     if facts is None:
         return plan_namespace(wanted, plan_id=plan_id, netns=path, options=chosen, settings=how)
     return plan_from_facts(wanted, facts, plan_id=plan_id, netns=path, options=chosen, templates=how.templates)
 
 
+@checked.in_sentences
 def parse_plan(text: str | bytes) -> Plan:
     """Return the plan that ``show(plan, "json")`` wrote. Raises InvalidInput for anything else."""
     from executor.templates import load_templates
@@ -136,14 +140,16 @@ def parse_plan(text: str | bytes) -> Plan:
     return document.parse_plan(text, load_templates())
 
 
+@checked.in_sentences
 def show(plan: Plan, format: str = "text") -> str:
     """Return a plan as text, commands, script, json, markdown, html or svg; for its rollback, ``plan.reverse()``."""
     from executor.templates import load_pages, load_templates
     from planner.formats.plan_format import render_plan
 
-    return render_plan(plan, format, load_templates(), load_pages)
+    return render_plan(_plan(plan), format, load_templates(), load_pages)
 
 
+@checked.in_sentences
 def apply(plan: Plan, *, confirm_within: float | None = None, settings: Settings | None = None) -> Outcome:
     """Carry out a plan; with ``confirm_within`` seconds it is rolled back unless ``confirm`` comes first.
 
@@ -151,9 +157,10 @@ def apply(plan: Plan, *, confirm_within: float | None = None, settings: Settings
     """
     from executor.operations import apply as operation
 
-    return operation.apply(plan, _settings(settings), confirm_within=confirm_within)
+    return operation.apply(_plan(plan), _settings(settings), confirm_within=confirm_within)
 
 
+@checked.in_sentences
 def teardown(id: str, *, settings: Settings | None = None) -> Outcome:
     """Roll a wiring back. Raises InvalidInput for an id that was never wired, HostError, RollbackIncomplete."""
     from executor.operations import teardown as operation
@@ -161,26 +168,19 @@ def teardown(id: str, *, settings: Settings | None = None) -> Outcome:
     return operation.teardown(_id(id), _settings(settings))
 
 
+@checked.in_sentences
 def receive_taps(path: str) -> tuple[tuple[dict[str, Any], tuple[int, ...]], ...]:
     """Return the open taps that ``podwire taps ID --socket path`` hands over, for the runtime of a VM.
 
     Each is its description (tap, link, mac, mtu, queues, vnet_hdr) and a descriptor for each queue, which are the
-    caller's to close. Needs nothing but the standard library. Raises OSError.
+    caller's to close. Needs no third party. Raises HostError.
     """
-    import os
-    import socket
+    from podwire.taps import received_from
 
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.connect(path)
-        data, fds, _, _ = socket.recv_fds(connection, 1 << 16, 253)
-    for fd in fds:
-        os.set_inheritable(fd, False)  # noqa: FBT003  its only name
-    if not data:
-        raise ConnectionError(f"{path}: no taps were handed over")
-    left = iter(fds)
-    return tuple((one, tuple(next(left) for _ in range(one["queues"]))) for one in json.loads(data))
+    return received_from(checked.text(path, "path"))
 
 
+@checked.in_sentences
 def recover(id: str, *, forward: bool = False, settings: Settings | None = None) -> Outcome:
     """Roll back what is half done, or with ``forward`` finish it.
 
@@ -191,6 +191,7 @@ def recover(id: str, *, forward: bool = False, settings: Settings | None = None)
     return operation.recover(_id(id), _settings(settings), forward=forward)
 
 
+@checked.in_sentences
 def check(id: str, *, settings: Settings | None = None) -> Drift:
     """Return in what a wiring differs from what was applied. Raises InvalidInput, Refused, NamespaceGone."""
     from executor.operations import repair as operation
@@ -198,6 +199,7 @@ def check(id: str, *, settings: Settings | None = None) -> Drift:
     return operation.check(_id(id), _settings(settings))
 
 
+@checked.in_sentences
 def repair(id: str, *, settings: Settings | None = None) -> Outcome:
     """Bring a wiring back to what was applied (``check --fix``). Raises what ``check`` and ``apply`` do."""
     from executor.operations import repair as operation
@@ -207,6 +209,7 @@ def repair(id: str, *, settings: Settings | None = None) -> Outcome:
     return operation.repair(wired_entry(_id(id), how.store), how)
 
 
+@checked.in_sentences
 def confirm(id: str, *, settings: Settings | None = None) -> bool:
     """Keep what was applied with ``confirm_within``; say whether it was waiting for that. Raises InvalidInput."""
     from executor.operations import commit_confirm
@@ -214,6 +217,7 @@ def confirm(id: str, *, settings: Settings | None = None) -> bool:
     return commit_confirm.confirm(_id(id), _settings(settings))
 
 
+@checked.in_sentences
 def dhcp(id: str, *, settings: Settings | None = None) -> tuple[str, ...]:
     """Serve the guest of a wiring, by a process that goes on until teardown; return what it serves, in sentences.
 
@@ -224,6 +228,7 @@ def dhcp(id: str, *, settings: Settings | None = None) -> tuple[str, ...]:
     return start_server(_id(id), _settings(settings))
 
 
+@checked.in_sentences
 def gc(*, settings: Settings | None = None) -> tuple[Outcome, ...]:
     """Forget the wirings whose namespaces are gone, and say which."""
     from executor.operations.gc import collect_all
@@ -231,6 +236,7 @@ def gc(*, settings: Settings | None = None) -> tuple[Outcome, ...]:
     return collect_all(_settings(settings))
 
 
+@checked.in_sentences
 def guest(
     plan: Plan | str, format: str = "json", *, interface: str | None = None, settings: Settings | None = None
 ) -> GuestText:
@@ -247,9 +253,10 @@ def guest(
     if isinstance(plan, str):
         used = _settings(settings)
         plan = plan_from_json(wired_entry(_id(plan), used.store).plan, used.templates)
-    return guest_text(guest_nics(plan, interface), format)
+    return guest_text(guest_nics(_plan(plan), interface), format)
 
 
+@checked.in_sentences
 def list(*, settings: Settings | None = None) -> tuple[Wiring, ...]:
     """Return what is wired here."""
     from executor.operations.mend import lost_wirings
@@ -259,6 +266,7 @@ def list(*, settings: Settings | None = None) -> tuple[Wiring, ...]:
     return (*wirings(store), *lost_wirings(store))
 
 
+@checked.in_sentences
 def log(id: str | None = None, *, settings: Settings | None = None) -> tuple[LogRecord, ...]:
     """Return the commands that were run, the oldest first, of one wiring or of all whose journals can be read.
 
@@ -275,23 +283,16 @@ def log(id: str | None = None, *, settings: Settings | None = None) -> tuple[Log
 def _settings(settings: Settings | None) -> Settings:
     from executor.settings import Settings
 
-    return settings or Settings()
+    return Settings() if settings is None else checked.instance(settings, Settings, "settings")
+
+
+def _plan(plan: object) -> Plan:
+    from planner.plan.plan import Plan
+
+    return checked.instance(plan, Plan, "plan")
 
 
 def _id(text: str) -> PlanId:
     from executor.netns.naming import parse_id
 
-    return parse_id(text)
-
-
-def _result(given: Result | Sequence[Result]) -> CniResult:
-    from planner.cni.merge import merge_results
-    from planner.cni.result import CniResult, parse_result
-
-    if isinstance(given, CniResult):
-        return given
-    if isinstance(given, (str, bytes)):
-        return parse_result(given)
-    if isinstance(given, Mapping):
-        return parse_result(json.dumps(given))
-    return merge_results([_result(one) for one in given])
+    return parse_id(checked.text(text, "id"))

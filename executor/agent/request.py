@@ -80,7 +80,7 @@ def _become_a_process_of_its_own() -> None:
 
 def _next(channel: socket.socket) -> socket.socket | None:
     """Return the next connection, None if there will be none."""
-    said, fds, _, _ = socket.recv_fds(channel, 1, 1)
+    said, fds, _, _ = socket.recv_fds(channel, 1, 1, socket.MSG_CMSG_CLOEXEC)
     return socket.socket(fileno=fds[0]) if said else None
 
 
@@ -133,10 +133,13 @@ def _received(connection: socket.socket) -> Iterator[tuple[dict[bytes, bytes], b
         if left <= 0:
             raise BrokenFrame("it takes too long to come")
         connection.settimeout(left)
-        data, ancillary, _, _ = connection.recvmsg(most, socket.CMSG_SPACE(16 * fds.itemsize))
+        space = socket.CMSG_SPACE(16 * fds.itemsize)
+        data, ancillary, flags, _ = connection.recvmsg(most, space, socket.MSG_CMSG_CLOEXEC)
         for level, kind, content in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+        if flags & socket.MSG_CTRUNC:
+            raise BrokenFrame("it hands over more than can be taken")
         return data
 
     try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +96,7 @@ def test_what_is_wrong_is_one_error_with_a_sentence(pod: Pod, settings: podwire.
     assert "podw1re" in text_of(podwire.facts, "podw1re")
     assert text_of(podwire.show, plan, "gif").startswith("format: 'gif' is none of text, ")
     assert text_of(podwire.parse_plan, "{}") == "plan: this is not a plan that podwire wrote"
-    with pytest.raises(podwire.InvalidInput, match="never wired here"):
+    with pytest.raises(podwire.InvalidInput, match=r"never wired here"):
         podwire.teardown("pod9", settings=settings)
 
 
@@ -110,3 +113,78 @@ def test_importing_it_loads_no_third_party() -> None:
     code = "import sys, podwire; print(sorted({'attr', 'jinja2', 'sh', 'planner', 'executor'} & set(sys.modules)))"
     words = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("given", [Path("r.json"), None, 7, {"ips": Path("x")}, [None]], ids=repr)
+def test_what_is_no_result_is_refused_in_a_sentence(settings: podwire.Settings, given: Any) -> None:
+    """As everything is that is of another type than it should be."""
+    with pytest.raises(podwire.InvalidInput, match=r"^result: "):
+        podwire.plan(given, "pod1", settings=settings)
+
+
+def test_arguments_of_other_types_are_refused_in_a_sentence(pod: Pod, settings: podwire.Settings) -> None:
+    """Each is named."""
+    wrong: Any = Path("pod1")
+    for call, what in (
+        (lambda: podwire.plan(pod.result, wrong, settings=settings), "netns: text is wanted, not "),
+        (lambda: podwire.plan(pod.result, "pod1", id=wrong, settings=settings), "id: text"),
+        (lambda: podwire.facts(wrong, settings=settings), "netns: text"),
+        (lambda: podwire.teardown(wrong, settings=settings), "id: text"),
+        (lambda: podwire.apply(wrong, settings=settings), "plan: a Plan is wanted"),
+        (lambda: podwire.show(wrong), "plan: a Plan"),
+        (lambda: podwire.guest(wrong, settings=settings), "plan: a Plan"),
+        (lambda: podwire.list(settings=wrong), "settings: a Settings"),
+    ):
+        with pytest.raises(podwire.InvalidInput, match=rf"^{what}"):
+            call()
+
+
+def test_what_the_machine_has_run_out_of_is_a_sentence(pod: Pod, settings: podwire.Settings) -> None:
+    """Not an OSError, of which callers know nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    podwire.plan(pod.result, pod.inside.name, settings=settings)  # so that all is loaded
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        with pytest.raises(podwire.PodwireError):
+            podwire.plan(pod.result, pod.inside.name, settings=settings)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def open_descriptors() -> set[str]:
+    """Return the numbers of what is open in this process, but for the one that looks."""
+    return {path.name for path in Path("/proc/self/fd").iterdir() if path.exists()}
+
+
+HANDED = {
+    "nothing": (b"", 0),
+    "no JSON": (b"{", 1),
+    "no list": (b"7", 1),
+    "no queues": (b'[{"tap": "tap0"}]', 1),
+    "too few": (b'[{"queues": 2}]', 1),
+    "too many": (b'[{"queues": 1}]', 2),
+}
+
+
+@pytest.mark.parametrize(("data", "count"), HANDED.values(), ids=HANDED)
+def test_taps_that_are_not_handed_over_are_a_sentence(tmp_path: Path, data: bytes, count: int) -> None:
+    """And nothing that came stays open."""
+    path, before = str(tmp_path / "taps"), open_descriptors()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def hand_over() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                if data:
+                    socket.send_fds(connection, [data], [0] * count)
+
+        thread = threading.Thread(target=hand_over)
+        thread.start()
+        with pytest.raises(podwire.HostError, match=r"^no taps are handed over at"):
+            podwire.receive_taps(path)
+        thread.join()
+    assert open_descriptors() == before
+    with pytest.raises(podwire.HostError, match=r"No such file or directory$"):
+        podwire.receive_taps(str(tmp_path / "none"))
