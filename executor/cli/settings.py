@@ -10,7 +10,7 @@ from pathlib import Path
 
 from executor.cli.output import say
 from executor.errors import HostError
-from executor.netns.naming import parse_id
+from executor.netns.naming import id_among
 from executor.state.next_steps import DEFAULT_STATE_DIR
 from executor.state.store import StateStore
 from planner.errors import InvalidInput
@@ -102,6 +102,11 @@ def refuse_preview_format(arguments: argparse.Namespace) -> None:
         raise InvalidInput(f"--format {arguments.format}: it shows what would be run, so it goes with --dry-run")
 
 
+def id_meant(text: str, store: StateStore) -> PlanId:
+    """Return the id of a wiring; the first digits of one that is recorded and a container's do. Raises InvalidInput."""
+    return id_among(text, sorted({*store.ids(), *store.journalled_ids()}))
+
+
 def wiring_meant(arguments: argparse.Namespace, what: str) -> PlanId:
     """Return ``what``, for which there is no file of a plan, as the id of a wiring.
 
@@ -109,7 +114,8 @@ def wiring_meant(arguments: argparse.Namespace, what: str) -> PlanId:
     """
     missing = f"there is no file {shown(what)}"
     require_owner(arguments, f"{missing}, and what is wired")
-    plan_id, store = parse_id(what), store_of(arguments)
+    store = store_of(arguments)
+    plan_id = id_meant(what, store)
     if plan_id not in {*store.ids(), *store.journalled_ids()}:
         raise InvalidInput(f"{missing}, and {plan_id} was never wired here; podwire list shows what is")
     return plan_id

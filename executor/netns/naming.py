@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from planner.errors import InvalidInput
 from planner.text.values import NetnsPath, PlanId, shown
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Of a container's id, as crictl and nerdctl take it.
+_FEWEST_DIGITS = 6
+_HEXADECIMAL = frozenset("0123456789abcdef")
+_CONTAINER = re.compile("[0-9a-f]{32}")
 _WHOEVER_LOOKS = ("/proc/self/", "/proc/thread-self/")
 
 
@@ -41,6 +51,23 @@ def parse_id(text: str) -> PlanId:
         return PlanId(text)
     except ValueError as error:
         raise InvalidInput(f"id: {error}") from None
+
+
+def id_among(text: str, known: Iterable[PlanId]) -> PlanId:
+    """Return the id in ``text``, or the only one of ``known`` that begins with it, if both are a container's.
+
+    Such ids are long, and every runtime's tool takes the first digits. Names that people give are never guessed: what
+    is meant by ``worker1`` is not ``worker10``. Raises InvalidInput for what is no id, or could be several.
+    """
+    plan_id = parse_id(text)
+    if len(text) < _FEWEST_DIGITS or not set(text) <= _HEXADECIMAL:
+        return plan_id
+    found = [one for one in known if one.startswith(text)]
+    if plan_id in found or not found or not all(_CONTAINER.match(one) for one in found):
+        return plan_id
+    if len(found) > 1:
+        raise InvalidInput(f"id: {text} could be {' or '.join(found)}")
+    return found[0]
 
 
 def netns_and_id(netns: str, plan_id: str | None) -> tuple[NetnsPath, PlanId]:

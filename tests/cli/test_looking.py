@@ -311,3 +311,27 @@ def test_what_rolls_a_wiring_back_is_what_a_teardown_would_run(cli: Cli, pod: Po
         assert "eth7" in shown
     pod.inside.delete()
     assert "is gone" in cli.ok("show", name, "--reverse")
+
+
+def test_a_container_is_named_by_its_first_digits(cli: Cli, pod: Pod) -> None:
+    """As crictl names it, by every command that takes an ID; an ambiguous one is refused, and no other name guessed."""
+    container = "c0ffee" + "0123456789" * 5
+    first = f"{container}aaaaaaaa-eth0"
+    cli.ok("apply", *cli.wiring(pod), "--yes", "--id", first)
+    for words in (
+        ("show", "c0ffee0"),
+        ("check", "c0ffee"),
+        ("log", "c0ffee"),
+        ("guest", "c0ffee"),
+        ("recover", "c0ffee"),
+    ):
+        assert cli.ok(*words) == cli.ok(words[0], first)
+    assert cli.ok("exec", "c0ffee", "--", "echo", "{tap0}") == "tap0\n"
+    for none in ("c0ffe", "c0ffef", "C0FFEE"):
+        assert f"{none} was never wired here" in cli.refused("check", none)
+    second = f"{container}bbbbbbbb-eth0"
+    (cli.state_dir / f"journal/{second}.jsonl").write_text("")
+    assert cli.refused("check", "c0ffee") == f"id: c0ffee could be {first} or {second}"
+    assert cli.ok("teardown", f"{container}a", "--yes").startswith(f"{first}: ")
+    cli.ok("apply", *cli.wiring(pod), "--yes", "--id", "abcdef10")
+    assert "abcdef1 was never wired here" in cli.refused("teardown", "abcdef1", "--yes")

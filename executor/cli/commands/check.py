@@ -33,8 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show in what wirings differ from what was applied, and with --fix repair one."""
-    from executor.cli.settings import settings_of
-    from executor.netns.naming import parse_id
+    from executor.cli.settings import id_meant, settings_of
     from executor.operations.mend import all_ids
     from executor.operations.repair import check
     from executor.trust.privileges import require_privileges
@@ -47,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.fix and (arguments.all or arguments.format == "prometheus"):
         raise InvalidInput("--fix: it repairs one wiring, and prints text or JSON")
     if not arguments.all and arguments.format != "prometheus":
-        return _check_one(check(parse_id(arguments.id), settings), arguments, settings)
-    ids = all_ids(settings.store) if arguments.all else (parse_id(arguments.id),)
+        return _check_one(check(id_meant(arguments.id, settings.store), settings), arguments, settings)
+    ids = all_ids(settings.store) if arguments.all else (id_meant(arguments.id, settings.store),)
     return _check_each(ids, arguments, settings)
 
 

@@ -23,14 +23,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Keep a wiring that waits for that."""
     from executor.cli.output import put_done
     from executor.cli.printing import json_text
-    from executor.cli.settings import settings_of
-    from executor.netns.naming import parse_id
+    from executor.cli.settings import id_meant, settings_of
     from executor.operations.commit_confirm import confirm
     from executor.trust.privileges import require_privileges
 
     require_privileges()
-    plan_id = parse_id(arguments.id)
-    was_waiting = confirm(plan_id, settings_of(arguments))
+    settings = settings_of(arguments)
+    plan_id = id_meant(arguments.id, settings.store)
+    was_waiting = confirm(plan_id, settings)
     if arguments.format == "json":
         put_done(json_text({"id": str(plan_id), "outcome": "confirmed" if was_waiting else "nothing"}))
     elif not (arguments.quiet and was_waiting):

@@ -26,14 +26,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until the wiring is gone or a signal comes, or see that it is served and return."""
-    from executor.cli.settings import settings_of
+    from executor.cli.settings import id_meant, settings_of
     from executor.guest.daemon import serve, start_server
-    from executor.netns.naming import parse_id
     from executor.trust.privileges import require_privileges
 
     require_privileges()
     settings = settings_of(arguments)
-    plan_id = parse_id(arguments.id)
+    plan_id = id_meant(arguments.id, settings.store)
 
     def say(sentences: tuple[str, ...]) -> None:
         from executor.cli.output import put_done

@@ -29,14 +29,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Become the program, which then has the exit status."""
-    from executor.cli.settings import store_of
+    from executor.cli.settings import id_meant, store_of
     from executor.guest.handover import become
-    from executor.netns.naming import parse_id
     from executor.settings import Settings
     from executor.trust.privileges import require_privileges
 
     require_privileges()
-    become(parse_id(arguments.id), arguments.program, _owner(arguments.user), Settings(store_of(arguments)))
+    store = store_of(arguments)
+    become(id_meant(arguments.id, store), arguments.program, _owner(arguments.user), Settings(store))
 
 
 def _owner(text: str | None) -> tuple[int, int] | None:

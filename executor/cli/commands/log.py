@@ -86,13 +86,13 @@ def _wanted(records: list[LogRecord], arguments: argparse.Namespace) -> list[Log
 
 
 def _ids(arguments: argparse.Namespace, store: StateStore) -> tuple[PlanId, ...]:
-    from executor.netns.naming import parse_id
+    from executor.cli.settings import id_meant
     from planner.errors import InvalidInput
 
     ids = store.journalled_ids()
     if arguments.id is None:
         return ids
-    wanted = parse_id(arguments.id)
+    wanted = id_meant(arguments.id, store)
     if wanted not in ids and not arguments.follow:
         raise InvalidInput(f"id: nothing was ever run under {wanted}; podwire list shows what is wired")
     return (wanted,)

@@ -32,15 +32,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Recover the wiring that is named, or all that are half done."""
     from executor.cli.report import Report
-    from executor.cli.settings import nothing_there, refuse_preview_format, settings_of
-    from executor.netns.naming import parse_id
+    from executor.cli.settings import id_meant, nothing_there, refuse_preview_format, settings_of
     from executor.operations.recover import ids_to_recover, preview_recover, recover
     from executor.trust.privileges import require_privileges
 
     require_privileges()
     refuse_preview_format(arguments)
     settings = settings_of(arguments)
-    named = None if arguments.id is None else (parse_id(arguments.id),)
+    named = None if arguments.id is None else (id_meant(arguments.id, settings.store),)
     report = Report(arguments, settings.templates, several=named is None)
 
     def work(plan_id: PlanId) -> Preview | Outcome:

@@ -21,15 +21,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Hand the taps over to whoever connects first, and say who that was."""
     from executor.cli.output import put_done
     from executor.cli.printing import json_text
-    from executor.cli.settings import store_of
+    from executor.cli.settings import id_meant, store_of
     from executor.guest.handover import hand_over
-    from executor.netns.naming import parse_id
     from executor.settings import Settings
     from executor.trust.privileges import require_privileges
 
     require_privileges()
-    plan_id = parse_id(arguments.id)
-    pid = hand_over(plan_id, arguments.socket, Settings(store_of(arguments)))
+    store = store_of(arguments)
+    plan_id = id_meant(arguments.id, store)
+    pid = hand_over(plan_id, arguments.socket, Settings(store))
     if arguments.format == "json":
         put_done(json_text({"id": str(plan_id), "pid": pid}))
     else:

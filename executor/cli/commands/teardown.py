@@ -49,8 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from executor.cli.prompt import agree
     from executor.cli.report import Report
-    from executor.cli.settings import nothing_there, refuse_preview_format, settings_of
-    from executor.netns.naming import parse_id, resolve_netns
+    from executor.cli.settings import id_meant, nothing_there, refuse_preview_format, settings_of
+    from executor.netns.naming import resolve_netns
     from executor.operations.mend import all_ids
     from executor.operations.teardown import ids_in, preview_teardown, teardown
     from executor.trust.privileges import require_privileges
@@ -71,6 +71,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.netns is not None:
         ids = ids_in(resolve_netns(arguments.netns), settings.store)
     else:
-        ids = all_ids(settings.store) if arguments.all else (parse_id(arguments.id),)
+        ids = all_ids(settings.store) if arguments.all else (id_meant(arguments.id, settings.store),)
     at_once = _AT_ONCE if arguments.yes and not arguments.verbose else 1
     return report.of_each(ids, work, nothing=nothing_there("nothing is wired here", arguments), at_once=at_once)
