@@ -68,7 +68,7 @@ def _directory() -> Traversable:
     beside = Path(__file__).resolve().parent.parent / "templates"
     found = _folder("planner", "templates", beside)
     if not found.is_dir():
-        raise HostError("podwire's templates are not where it is installed: install it again")
+        raise HostError("podwire's templates are missing from its installation: reinstall it")
     return found
 
 

@@ -97,7 +97,7 @@ def _served(connection: socket.socket, say: Callable[[str], None]) -> bytes:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what comes now was meant for this request
         answer, how = frame(status, out, err), f"status {status.decode()}"
     except _CallerLeft:
-        how = "nobody waits for it any more"
+        how = "caller disconnected"
     except (_Declined, BrokenFrame, OSError) as error:
         how = f"left to podwire-cni: {error}"
     what = (os.environ.get(name, "") for name in ("CNI_COMMAND", "CNI_CONTAINERID", "CNI_IFNAME"))

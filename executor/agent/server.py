@@ -139,7 +139,7 @@ class Server:
                 return
             except OSError as error:  # there are no descriptors left, say
                 if not self._is_deaf:
-                    self.say(f"nobody can be heard just now: {error.strerror}")
+                    self.say(f"cannot accept connections: {error.strerror}")
                 self._is_deaf = True
                 time.sleep(_BREATH)
                 return
@@ -172,7 +172,7 @@ class Server:
                 self._workers.append(worker)
             worker.begin(connection, now)
         except OSError as error:
-            self.say(f"a request was turned away: {error.strerror}")
+            self.say(f"could not start a worker for a request: {error.strerror}")
             connection.close()
 
     def _leave_to_the_parent(self, connection: socket.socket) -> None:

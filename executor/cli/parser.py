@@ -23,14 +23,17 @@ if TYPE_CHECKING:  # typing itself would be a tenth of the time that --help take
 
 _WIDEST = 100
 
-DESCRIPTION = "Give a virtual machine the network of the pod that it runs in: plan, preview, apply and roll back."
+DESCRIPTION = (
+    "Connect a virtual machine to the network of the pod it runs in: plan, preview, apply and roll back the changes."
+)
 EXIT = """\
 exit status:
   0  done, or nothing to do
-  1  refused, bad input or wrong usage: nothing was changed
+  1  refused, bad input or wrong usage: nothing was changed (with --all,
+     recover and gc: one wiring was skipped, the others were handled)
   2  changes are pending (plan --detailed-exitcode), or drift was found (check)
   3  apply failed, and was rolled back
-  4  failed, and not completely rolled back: podwire recover is next
+  4  failed and was only partly rolled back: run podwire recover
 """
 
 _BETTER_WORDS = {

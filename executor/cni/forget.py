@@ -60,7 +60,7 @@ def _entries(plan_id: PlanId, call: Call, settings: Settings) -> Iterator[Wiring
 
         copy = mend(plan_id, settings)
         if copy is not None:
-            log(call, "warning", f"what was recorded as {plan_id} was lost: the copy in its journal is used")
+            log(call, "warning", f"the state entry of {plan_id} was lost: using the copy in its journal")
             yield copy
 
 

@@ -118,7 +118,7 @@ def start_server(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
         raise HostError(f"the process that would serve {plan_id} cannot be started: {error}") from None
     answer = json.loads(begun.stdout or "{}")
     if "served" not in answer:
-        raise HostError(answer.get("error") or f"{plan_id} is not served: {path} says why")
+        raise HostError(answer.get("error") or f"{plan_id} is not served: see {path}")
     return tuple(answer["served"])
 
 

@@ -50,8 +50,9 @@ def find_namespace(path: NetnsPath, cookie: int, inode: int = 0) -> Namespace:
     if known is not None:
         return known
     raise HostError(
-        f"{problem}, and from here it cannot be seen whether it is gone or lives elsewhere, so the record is kept:"
-        " try again as root of the whole machine, in its first process namespace"
+        f"{problem}, and podwire cannot tell from here whether the namespace is gone or has moved, "
+        f"so the record is kept;"
+        " run podwire as root in the host's initial PID namespace"
     )
 
 

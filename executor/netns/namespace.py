@@ -198,7 +198,7 @@ def _open_namespace(path: NetnsPath) -> int:
         opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         name = path.rpartition("/")[2]
-        hint = f"; that of process {name} is --pid {name}" if name.isdecimal() else ""
+        hint = f"; for the namespace of process {name} use --pid {name}" if name.isdecimal() else ""
         raise NamespaceGone(f"there is no network namespace at {path}{hint}") from None
     except PermissionError:
         needed = "CAP_SYS_PTRACE, or root" if path.startswith("/proc/") else "root"
@@ -229,6 +229,8 @@ def _cookie_of(inside: _socket.socket) -> int:
     try:
         packed = inside.getsockopt(_socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
     except OSError as error:
-        raise HostError(f"the kernel does not tell namespaces apart ({error.strerror}): Linux 5.14 does") from None
+        raise HostError(
+            f"this kernel cannot tell namespaces apart ({error.strerror}): Linux 5.14 or later is needed"
+        ) from None
     cookie: int = struct.unpack("=Q", packed)[0]
     return cookie

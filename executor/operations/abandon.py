@@ -51,7 +51,9 @@ def abandon(
     settings.store.end(plan_id, lambda: note_end(settings.store.journal_path(plan_id), "abandoned"))
     give_back_gateway(plan_id, settings)
     gone = f", and {', '.join(removed)} removed" if removed else ""
-    return Outcome("abandoned", plan_id, len(removed), sentence=f"forgotten{gone}: what it was before is not known")
+    return Outcome(
+        "abandoned", plan_id, len(removed), sentence=f"record removed{gone}: the original state is not known"
+    )
 
 
 def _remove(plan_id: PlanId, hints: Hints, operation: Operation) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def give_back_orphan(plan_id: PlanId, settings: Settings) -> Outcome:
     with stop_requests(), own(plan_id, settings) as owning:
         if not _give_back_orphan(plan_id, owning):
             return Outcome("nothing", plan_id, sentence=MEANWHILE)
-    return Outcome("restored", plan_id, sentence="its dummy gateway, which no wiring had, was given back")
+    return Outcome("restored", plan_id, sentence="its dummy gateway, which no wiring used, was given back")
 
 
 def _give_back_orphan(plan_id: PlanId, settings: Settings) -> bool:
@@ -139,7 +139,7 @@ def give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
     if problems:
         raise RollbackIncomplete(
             f"the dummy gateway of {plan_id} could not be given back ({'; '.join(problems)}):"
-            f" podwire recover {plan_id} tries again"
+            f" run podwire recover {plan_id} to try again"
         )
 
 
@@ -151,10 +151,12 @@ def _acquire(conflist: Conflist, plan_id: PlanId, settings: Settings, stop: Stop
     """
     store = settings.store
     if store.load_dummy(plan_id) is not None:
-        raise Refused(f"{plan_id} has half a dummy gateway from before: podwire recover {plan_id} first")
+        raise Refused(f"{plan_id} has an unfinished dummy gateway from before: run podwire recover {plan_id} first")
     path = dummy_netns(plan_id)
     if os.path.lexists(path):
-        raise Refused(f"{path} is there already, and podwire has not made it: the dummy gateway would be in it")
+        raise Refused(
+            f"{path} already exists and was not created by podwire, which needs the name for the dummy gateway"
+        )
     for plugin in conflist.plugins:
         _call("ADD", plan_id, conflist, plugin, {})  # one that is missing is said before anything is done
     stop.check()
@@ -263,7 +265,7 @@ def _result(text: str, plugin: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise HostError(f"the CNI plugin {plugin['type']} answered no JSON object: {shown(text)}")
+        raise HostError(f"the CNI plugin {plugin['type']} did not answer with a JSON object: {shown(text)}")
     return found
 
 

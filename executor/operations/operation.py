@@ -191,7 +191,7 @@ class Operation:
 
         def end(at: int, command: Command, job: Execution) -> bool:
             if failures and job.withdraw():
-                self.emit(Ran(first + at, command, CommandResult(_NOT_RUN, "", "not run: one before it failed", 0.0)))
+                self.emit(Ran(first + at, command, CommandResult(_NOT_RUN, "", "not run: an earlier one failed", 0.0)))
                 return False
             reply = self._end(first + at, command, job)
             if not reply.ok:

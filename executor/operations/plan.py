@@ -100,7 +100,7 @@ def refuse_the_hosts(namespace: Namespace, settings: Settings) -> None:
     if namespace.is_of_the_host and not settings.allow_host_netns:
         raise Refused(
             f"{namespace.path} is the host's own network namespace (podwire's, or that of process 1), not a pod's:"
-            " --allow-host-netns wires it all the same"
+            " --allow-host-netns wires it anyway"
         )
 
 
@@ -131,6 +131,6 @@ def recorded_plans(plan_id: PlanId, namespace: Namespace, settings: Settings) ->
         from executor.state.record import WIRED  # noqa: PLC0415  there is an entry, so it is loaded
 
         if entry.status != WIRED:
-            raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
+            raise Refused(f"{entry.id} is half done: run podwire recover {entry.id} first")
         found.append(plan_of(entry, namespace.path, settings.templates))
     return tuple(found)

@@ -66,9 +66,9 @@ def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = Fals
 def _what_comes_first(plan_id: PlanId, settings: Settings) -> str:
     """Return what would be done before anything is looked at in the namespace, "" for nothing."""
     if has_orphan(plan_id, settings.store):
-        return "its dummy gateway, which no wiring has, would be given back"
+        return "its dummy gateway, which no wiring uses, would be given back"
     if missing_copy(plan_id, settings) is not None:
-        return "its state entry would be put back, from the copy in its journal"
+        return "its state entry would be restored from the copy in the journal"
     return ""
 
 
@@ -148,7 +148,7 @@ def _half_done(plan_id: PlanId, store: StateStore) -> WiringRecord | Outcome:
     if entry is not None and is_half_done(entry):
         return entry
     refuse_unknown(plan_id, store)
-    return Outcome("nothing", plan_id, sentence="it is not half done, so there is nothing to do")
+    return Outcome("nothing", plan_id, sentence="nothing to recover: it is not half done")
 
 
 def _way_on(entry: WiringRecord, settings: Settings) -> Plan:

@@ -117,7 +117,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
     since = " the wiring" if verb == RECOVER else ""
     differs = way.differs or lost_links(followed.plan.changes, followed.facts)
     how = (
-        f"differs from before{since}, and not by podwire"
+        "differs from its original state because of changes made outside podwire"
         if differs
         else f"is as it was before{since}{_but_for(others)}"
     )
@@ -153,9 +153,9 @@ def _stop_serving(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
     A server ends by itself when what it serves is gone.
     """
     try:
-        return ("its guest is not served any more",) if stop_server(plan_id, settings.store) else ()
+        return ("stopped serving its guest",) if stop_server(plan_id, settings.store) else ()
     except HostError as error:
-        return (f"{error}, so whoever serves its guest was not ended",)
+        return (f"the server of its guest could not be stopped: {error}",)
 
 
 def _give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
@@ -243,7 +243,7 @@ def _differences(plan: Plan, now: NamespaceFacts, names: Names) -> tuple[str, ..
     there = {old: new for old, new in names.items() if plan.facts.link(old) is not None}
     before = renamed(plan.facts, there) if there else plan.facts
     wired = [there.get(interface.link, interface.link) for interface in plan.interfaces]
-    return (*(f"{old} is called {new} now" for old, new in there.items()), *remains(before, now, wired))
+    return (*(f"{old} is now called {new}" for old, new in there.items()), *remains(before, now, wired))
 
 
 def way_back(entry: WiringRecord, settings: Settings) -> Plan:
@@ -282,8 +282,8 @@ def _changes_left(found: Followed, observed: Instant) -> tuple[Change, ...]:
 
 def half_done(plan: Plan, way: RollbackResult) -> str:
     """Return the sentence that says what is left, what others did that perhaps keeps it from coming, and what to do."""
-    problems = "; ".join((*way.problems, *(f"meanwhile {difference}" for difference in way.differs)))
-    return f"{plan.id} could not be rolled back completely ({problems}): podwire recover {plan.id} tries again"
+    problems = "; ".join((*way.problems, *(f"in the meantime {difference}" for difference in way.differs)))
+    return f"{plan.id} could not be rolled back completely ({problems}): run podwire recover {plan.id} to try again"
 
 
 def _restore_elsewhere(entry: WiringRecord, settings: Settings, verb: str) -> None:
@@ -323,13 +323,13 @@ def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
 
 
 def _but_for(others: tuple[Plan, ...]) -> str:
-    return f", but for what is wired there as {', '.join(other.id for other in others)}" if others else ""
+    return f", except for what is wired there as {', '.join(other.id for other in others)}" if others else ""
 
 
 def _notes(plan: Plan, others: tuple[Plan, ...], facts: NamespaceFacts) -> tuple[str, ...]:
     """Return what could not come back, and what was left alone: rules of others in the chains that came with ours."""
     devices = lost_devices(plan.changes, facts).values()
-    lost = [f"{link} is gone, and all that it had with it" for link in lost_links(plan.changes, facts)]
+    lost = [f"{link} is gone with everything that was on it" for link in lost_links(plan.changes, facts)]
     lost += [
         f"{change.resource} was not restored: it comes with {brings}"
         for change in plan.changes

@@ -22,7 +22,7 @@ from planner.errors import InvalidInput, PodwireError
 from planner.plan.plan import Plan
 from planner.text.values import NetnsPath, PlanId
 
-_ALREADY = "it is torn down already"
+_ALREADY = "already torn down"
 
 
 Agree = Callable[[Plan, tuple[str, ...]], None]

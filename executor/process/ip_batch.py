@@ -144,7 +144,7 @@ class IpBatch:
             self._batch = None
             text = end.answer
             if end.status < 0 or not text:  # what a killed one said before is not why
-                text = [*text, f"ip ended by itself, with status {end.status}\n"]
+                text = [*text, f"ip ended unexpectedly, with status {end.status}\n"]
             return self._answered(text, end.status or 1, sent=0)
         except Late as late:
             self._sent = 0

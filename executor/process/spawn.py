@@ -80,7 +80,7 @@ def _look_for(name: str) -> str:
     if found is None:
         package = "iptables" if name.startswith("ebtables") else _PACKAGES.get(name, name)
         weak = next(_programs(name), None)
-        passed = f"; {shown_path(weak)} is passed over: somebody else could have put it there" if weak else ""
+        passed = f"; {shown_path(weak)} was ignored: another user could have put it there" if weak else ""
         raise HostError(f"the program {name} is not installed: on Debian it comes with the package {package}{passed}")
     return found
 
@@ -226,7 +226,7 @@ def _spawn(program: list[str], streams: Sequence[int], kept: Iterable[int]) -> i
     process group of its own, so that Ctrl-C does not reach it and all that it starts can be killed.
     """
     if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
-        raise HostError("this process ignores SIGCHLD, so that nobody would learn how a program ended")
+        raise HostError("this process ignores SIGCHLD, so podwire could not learn how a program ended")
     try:
         with _above_streams(streams) as copies:
             return spawn(

@@ -46,7 +46,7 @@ def refuse_foreign(found: os.stat_result, what: str) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise HostError(f"{what} is not a regular file")
     if not is_ours(found):
-        raise HostError(f"{what} belongs to somebody else (user {found.st_uid})")
+        raise HostError(f"{what} belongs to another user ({found.st_uid})")
 
 
 def read_document(path: Path, what: str, most: int = MAX_BYTES) -> bytes | None:

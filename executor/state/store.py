@@ -321,7 +321,7 @@ def _check_directory(directory: Path) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise HostError(f"{called} is not a directory")
     if not is_ours_alone(found):
-        raise HostError(f"{called} belongs to, or can be written by, somebody else")
+        raise HostError(f"{called} is owned or writable by another user")
 
 
 def _check_way(directory: Path) -> None:
@@ -333,7 +333,7 @@ def _check_way(directory: Path) -> None:
         raise HostError(f"{called} cannot be used: {error.strerror}") from None
     if weak is not None:
         place = shown_path(weak)
-        raise HostError(f"{called} is not safe: {place} belongs to, or can be written by, somebody else")
+        raise HostError(f"{called} is not safe: {place} is owned or writable by another user")
 
 
 def _as_json(document: object) -> str:

@@ -50,13 +50,13 @@ def passed_over(result: CniResult, facts: NamespaceFacts, sandbox: str) -> dict[
         if interface.sandbox is None:
             continue
         if interface.name == _LOOPBACK:
-            why[index] = "lo of the result is passed over: it is the namespace's own"
+            why[index] = "ignoring lo from the CNI result: it belongs to the namespace itself"
         elif interface.socket_path is not None:
-            why[index] = f"{interface.name} of the result is passed over: it is a socket, which the VMM opens itself"
+            why[index] = f"ignoring {interface.name} from the CNI result: it is a socket, which the VMM opens itself"
         elif interface.sandbox not in ours:
-            why[index] = f"{interface.name} of the result is passed over: it is in another sandbox"
+            why[index] = f"ignoring {interface.name} from the CNI result: it is in another sandbox"
         elif interface.pci_id is not None and facts.link(interface.name) is None:
-            why[index] = f"{interface.name} of the result is passed over: it is a device without a link"
+            why[index] = f"ignoring {interface.name} from the CNI result: it is a device without a link"
     return why
 
 

@@ -45,7 +45,7 @@ def text_lines(plan: Plan, *, style: Style = PLAIN) -> Iterator[str]:
     yield f"{paint(style.strong, title)} · {plan.netns} · {kind}"
     yield ""
     if not plan.changes:
-        yield "  nothing to do: the namespace is as wanted"
+        yield "  nothing to do: the namespace is already as requested"
         return
     yield from _change_lines(plan, style)
     yield from _command_lines(plan, style)

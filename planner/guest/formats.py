@@ -55,5 +55,5 @@ def guest_nics(plan: Plan, only: str | None = None) -> tuple[GuestNic, ...]:
 def guest_text(nics: Sequence[GuestNic], form: str) -> GuestText:
     """Return what is told of interfaces in a format. Raises InvalidInput for an unknown one."""
     if form not in _FORMATS:
-        raise InvalidInput(f"format: {shown(form)} is none of {', '.join(_FORMATS)}")
+        raise InvalidInput(f"format: {shown(form)} is not one of {', '.join(_FORMATS)}")
     return _FORMATS[form](nics)

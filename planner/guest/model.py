@@ -7,7 +7,8 @@ from ipaddress import IPv6Interface
 from planner.text.frozen import frozen
 from planner.text.values import DomainName, IpAddress, IpInterface, IpNetwork, MacAddress
 
-# If a server on the bridge answers from; no guest has it, each makes its own from its MAC or at random.
+# The address that a DHCPv6 server on the bridge answers from. No guest has it: each makes its own from its MAC or at
+# random.
 SERVER_LINK_LOCAL = IPv6Interface("fe80::5a54/64")
 
 

@@ -57,7 +57,7 @@ else:  # to make a protocol takes as long as to make several classes of values, 
 
 
 class Unreadable:
-    """The state of what could not be looked at: it it is unknown, not even absent."""
+    """The state of what could not be looked at: it is unknown, not even absent."""
 
 
 UNREADABLE = Unreadable()
@@ -211,7 +211,7 @@ def resource_from_json(node: Node) -> Resource:
     name = tag.text()
     kind = _BY_NAME.get(name) or next((each for each in kinds() if each.name == name), None)
     if kind is None:
-        raise tag.error(f"one of {', '.join(sorted(_BY_NAME))} is wanted, not {shown(tag.value)}")
+        raise tag.error(f"expected one of {', '.join(sorted(_BY_NAME))}, not {shown(tag.value)}")
     return from_json(kind.resource, node)
 
 

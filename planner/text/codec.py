@@ -139,7 +139,7 @@ def _union_reader(arms: tuple[Any, ...]) -> _Read:
         tag = node.field(key)
         reader = by_tag.get(tag.text())
         if reader is None:
-            raise tag.error(f"one of {', '.join(sorted(by_tag))} is wanted, not {values.shown(tag.value)}")
+            raise tag.error(f"expected one of {', '.join(sorted(by_tag))}, not {values.shown(tag.value)}")
         return reader(node)
 
     return read

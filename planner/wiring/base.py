@@ -118,7 +118,7 @@ def wiring_named(name: str) -> Wiring:
             if error.name != module:
                 raise
     if name not in _WIRINGS:
-        raise InvalidInput(f"wiring: {shown(name)} is none of {', '.join(wiring.name for wiring in every_wiring())}")
+        raise InvalidInput(f"wiring: {shown(name)} is not one of {', '.join(wiring.name for wiring in every_wiring())}")
     return _WIRINGS[name]
 
 
@@ -207,7 +207,7 @@ def _container_links(result: CniResult, facts: NamespaceFacts, netns: NetnsPath)
     links = []
     for interface in interfaces:
         if opaque := facts.opaque_on(interface.name):
-            raise Refused(f"{interface.name} has what podwire could not bring back ({opaque[0]}): remove it first")
+            raise Refused(f"{interface.name} has what podwire could not restore ({opaque[0]}): remove it first")
         link = facts.link(interface.name)
         if link is None:
             raise InvalidInput(f"result.interfaces: {interface.name} is not in the namespace")

@@ -207,7 +207,8 @@ def _refuse_namesakes(group: list[Route], late: set[Route], gone: set[Route]) ->
             before.setdefault(evolve(route, source=None), route)
         elif route in before and route in gone:
             raise Refused(
-                f"{route} could not be told from the one with the source {before[route].source}, which comes before"
+                f"{route} could not be told apart from the one with the source "
+                f"{before[route].source}, which comes before"
                 " it: remove one of them"
             )
 
@@ -280,11 +281,11 @@ def _check(routes: list[RouteFact]) -> None:
         route = fact.resource
         if route.dst.version == 6 and route.table == LOCAL_TABLE and route.type == _LOCAL and route.metric == 0:
             raise Refused(
-                f"{route} is also on a link that stays, and could not come back in its place: remove one of them"
+                f"{route} is also on a link that stays, and could not be restored in its place: remove one of them"
             )
         refuse_unsupported(fact)
         if route in seen:
-            raise Refused(f"{route} is there twice, with other metrics, so that neither can be told: remove one")
+            raise Refused(f"{route} exists twice with different metrics, so podwire cannot tell them apart: remove one")
         seen.add(route)
 
 
@@ -292,7 +293,7 @@ def refuse_unsupported(fact: AddressFact | RouteFact) -> None:
     """Raise Refused for what could not be added again as it is."""
     what = fact.state.unsupported
     if what:
-        raise Refused(f"{fact.resource} has {what}, which podwire could not bring back: remove it first")
+        raise Refused(f"{fact.resource} has {what}, which podwire could not restore: remove it first")
 
 
 def _reason(fact: RouteFact, names: set[InterfaceName]) -> str:

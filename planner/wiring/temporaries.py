@@ -98,7 +98,7 @@ class Reachability:
         if gateway not in self._own or (gateway.version == 4 and not hop.onlink):
             return
         if gateway.version == 4 or not gateway.is_link_local or hop.dev in self._own[gateway]:
-            raise Refused(f"{route} could not be added again, since {gateway} is an address of the pod's own by now")
+            raise Refused(f"{route} could not be added again because {gateway} is now one of the pod's own addresses")
 
     def _is_reached(self, gateway: IpAddress, link: InterfaceName, table: Keyword, route: Route) -> bool:
         """Say whether a lookup finds a gateway on its link: in the route's own table, or else as any packet would."""
@@ -130,9 +130,9 @@ class Reachability:
             if would_help:
                 return False
             there = best or f"the policy rule '{rule}'"
-            raise Refused(f"{route} could not be added again, since {there} is there: remove one of them")
+            raise Refused(f"{route} could not be added again because {there} exists: remove one of them")
         if not would_help:
-            raise Refused(f"{route} could not be added again, since no policy rule leads to {gateway}")
+            raise Refused(f"{route} could not be added again because no policy rule leads to {gateway}")
         return False
 
     def _answer(self, rule: PolicyRule, gateway: IpAddress, link: InterfaceName, own: Route | None) -> Route | None:

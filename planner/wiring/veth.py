@@ -47,7 +47,7 @@ def setup_veth(
     again; Refused if ``name`` is taken inside. Reference: SetupVeth.
     """
     if any(link.name == name for link in inside):
-        raise Refused(f"{name} is in the container's namespace already")
+        raise Refused(f"{name} is already in the container's namespace")
     taken = {link.name for link in outside}
     peer = next((found for _ in range(_TRIES) if (found := random_veth_name(random)) not in taken), None)
     if peer is None:

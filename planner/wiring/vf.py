@@ -77,12 +77,14 @@ def _refuse_unfit(link: LinkFact, function: FunctionFact, facts: NamespaceFacts)
     if link.master is not None:
         raise Refused(f"{link.name}, an SR-IOV virtual function, is a port of {link.master}: take it out first")
     if link.alias is not None and not re.fullmatch(LinkAlias.pattern, link.alias):
-        raise Refused(f"{link.name}, an SR-IOV virtual function, has the alias {shown(link.alias)}: it is no one line")
+        raise Refused(
+            f"{link.name}, an SR-IOV virtual function, has the alias {shown(link.alias)}: which is not a single line"
+        )
     if link.xdp is not None:
-        raise Refused(f"{link.name}, an SR-IOV virtual function, has an XDP program, which would not come back")
+        raise Refused(f"{link.name}, an SR-IOV virtual function, has an XDP program, which could not be restored")
     others = (fact.resource for fact in facts.others if link.name in kind_of(fact.resource).links(fact.resource))
     if other := next(others, None):
-        raise Refused(f"{link.name}, an SR-IOV virtual function, has an {other}, which would not come back")
+        raise Refused(f"{link.name}, an SR-IOV virtual function, has an {other}, which could not be restored")
     if child := next((other for other in facts.links if other.parent == link.name), None):
         raise Refused(f"{link.name}, an SR-IOV virtual function, carries {child.name}: remove {child.name}")
 

@@ -1,7 +1,7 @@
 """What README and docs show is what podwire prints: every `console` block is run, line by line.
 
 A line `…` in a block matches any lines. `PODWIRE_DOCS_UPDATE=1 ./dev test tests/cli/test_docs.py` puts what is
-really printed in the place of what differs; the result is to be reviewed.
+really printed in the place of what is shown, so that a page shows one plan; the result is to be reviewed.
 """
 
 from __future__ import annotations
@@ -120,8 +120,10 @@ def test_a_page_shows_what_is_printed(session: Session, page: str) -> None:
         block = []
         for command, shown in parts(found[0]):
             printed = session.run(command)
-            if not matches(shown.rstrip("\n"), printed.rstrip("\n")):
+            differs = not matches(shown.rstrip("\n"), printed.rstrip("\n"))
+            if differs:
                 wrong.append(f"$ {command}\n{printed}\ninstead of\n{shown}")
+            if differs or (UPDATE and ANYTHING not in shown):  # all of it, so that a page shows one plan
                 shown = printed  # noqa: PLW2901 -- what the page should show
             block.append(f"$ {command}\n{shown}")
         return "".join(block)

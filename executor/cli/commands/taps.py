@@ -12,7 +12,7 @@ EXAMPLES = "podwire taps pod1 --socket /run/vm1/taps.sock"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", metavar="ID", help="the wiring")
-    text = "where to wait for the runtime; root and the user of --tap-owner may connect"
+    text = "socket to listen on; only root and the --tap-owner user may connect"
     parser.add_argument("--socket", required=True, metavar="PATH", help=text)
     add_common(parser)
 
