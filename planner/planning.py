@@ -84,8 +84,8 @@ def _beside(plan: Plan, others: tuple[Plan, ...], templates: Templates) -> Plan:
     ids = ", ".join(other.id for other in others)
     shared = ", ".join(str(change.resource) for change in inherited)
     note = (
-        f"{ids} {'is' if len(others) == 1 else 'are'} also wired in this namespace; the last one "
-        f"torn down restores {shared}"
+        f"{ids} {'is' if len(others) == 1 else 'are'} also wired in this namespace; the last one torn down restores "
+        f"{shared}"
     )
     notes = (*plan.notes, note) if shared else plan.notes
     return with_changes(evolve(plan, inherited=inherited, notes=notes), joined(plan.changes, others), templates)

@@ -56,6 +56,6 @@ def _bug(error: BaseException) -> str:
         where = where.tb_next
     place = "" if where is None else f" in {where.tb_frame.f_code.co_name}, line {where.tb_lineno}"
     return (
-        f"this is a bug, please report it: {type(error).__name__} {shown_path(error)}{place} "
-        "(PODWIRE_TRACEBACK=1 prints the traceback); podwire list says what is wired"
+        f"this is a bug, please report it: {type(error).__name__} {shown_path(error)}{place} (PODWIRE_TRACEBACK=1 "
+        "prints the traceback); podwire list says what is wired"
     )

@@ -52,8 +52,8 @@ def _refuse_untrusted(found: os.stat_result, called: str) -> None:
     """Refuse what somebody else could have written, be it a file or a pipe."""
     if not is_ours_alone(found):
         raise Refused(
-            f"{called} is owned or writable by another user: review it (podwire show), "
-            "then change its owner or mode (chown, chmod) or use --allow-untrusted-plan"
+            f"{called} is owned or writable by another user: review it (podwire show), then change its owner or mode "
+            "(chown, chmod) or use --allow-untrusted-plan"
         )
 
 

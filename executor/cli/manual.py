@@ -16,10 +16,10 @@ _ENVIRONMENT = {
     "PODWIRE_AGENT_TIMEOUT": "how many seconds podwire-cni waits for the agent (default 60)",
     "PODWIRE_TRACEBACK": "if not empty, print the traceback of an unexpected error",
     "PODWIRE_PID_NAMESPACE": (
-        "the PID namespace (such as pid:[4026532281], see /proc/self/ns/pid) in which the absence "
-        "of a network namespace "
-        "proves that it is gone, as it does in the host's initial one. Set it only if every process and mount that can "
-        "hold a wired namespace is visible from there: otherwise podwire gc removes the record of one that still exists"
+        "the PID namespace (such as pid:[4026532281], see /proc/self/ns/pid) in which the absence of a network "
+        "namespace proves that it is gone, as it does in the host's initial one. Set it only if every process and "
+        "mount that can hold a wired namespace is visible from there: otherwise podwire gc removes the record of one "
+        "that still exists"
     ),
     "CNI_PATH": "where the plugins of --dummy-conflist are looked for",
 }

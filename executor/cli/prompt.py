@@ -26,8 +26,8 @@ def ask(preview: str, question: str) -> None:
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused(
-            "cannot ask for confirmation without a terminal: use --yes, or preview with --dry-run "
-            "(check: without --fix)"
+            "cannot ask for confirmation without a terminal: use --yes, or preview with --dry-run (check: without "
+            "--fix)"
         )
     put(f"{preview}\n")
     try:

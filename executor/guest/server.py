@@ -60,8 +60,8 @@ def nics_to_serve(plan: Plan) -> tuple[GuestNic, ...]:
     """Return the interfaces whose guest has addresses. Raises Refused if the wiring is not made for that."""
     if not plan.options.serve_dhcp:
         raise Refused(
-            f"{plan.id} was wired without --serve-dhcp, so the pod network may serve its guest as well: "
-            f"tear it down (podwire teardown {plan.id}) and apply it again with --serve-dhcp"
+            f"{plan.id} was wired without --serve-dhcp, so the pod network may serve its guest as well: tear it down "
+            f"(podwire teardown {plan.id}) and apply it again with --serve-dhcp"
         )
     found = tuple(nic for nic in guest_nics(plan) if nic.guest.addresses and not nic.interface.pci_address)
     if not found:

@@ -50,9 +50,8 @@ def find_namespace(path: NetnsPath, cookie: int, inode: int = 0) -> Namespace:
     if known is not None:
         return known
     raise HostError(
-        f"{problem}, and podwire cannot tell from here whether the namespace is gone or has moved, "
-        f"so the record is kept;"
-        " run podwire as root in the host's initial PID namespace"
+        f"{problem}, and podwire cannot tell from here whether the namespace is gone or has moved, so the record is "
+        "kept; run podwire as root in the host's initial PID namespace"
     )
 
 

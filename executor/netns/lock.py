@@ -131,9 +131,8 @@ def run_dir() -> Path:
             directory.chmod(0o700)
     else:
         raise HostError(
-            f"the lock directory {shown_path(directory)} must be a directory owned by this user, "
-            f"mode 0700, that no other"
-            " user can replace"
+            f"the lock directory {shown_path(directory)} must be a directory owned by this user, mode 0700, that no "
+            "other user can replace"
         )
     return directory
 

@@ -138,8 +138,8 @@ def give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
         problems = _release(plan_id, owning)
     if problems:
         raise RollbackIncomplete(
-            f"the dummy gateway of {plan_id} could not be given back ({'; '.join(problems)}):"
-            f" run podwire recover {plan_id} to try again"
+            f"the dummy gateway of {plan_id} could not be given back ({'; '.join(problems)}): run podwire recover "
+            f"{plan_id} to try again"
         )
 
 

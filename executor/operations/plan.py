@@ -99,8 +99,8 @@ def refuse_the_hosts(namespace: Namespace, settings: Settings) -> None:
     """Raise Refused for the network that the host itself lives in, by whatever path, unless that is allowed."""
     if namespace.is_of_the_host and not settings.allow_host_netns:
         raise Refused(
-            f"{namespace.path} is the host's own network namespace (podwire's, or that of process 1), not a pod's:"
-            " --allow-host-netns wires it anyway"
+            f"{namespace.path} is the host's own network namespace (podwire's, or that of process 1), not a pod's: "
+            "--allow-host-netns wires it anyway"
         )
 
 

@@ -130,8 +130,8 @@ def is_lost(plan_id: PlanId, store: StateStore) -> bool:
 def lost(plan_id: PlanId) -> Refused:
     """Return what to raise, or to say, of an id whose entry is lost."""
     return Refused(
-        f"the state entry of {plan_id} is lost, but its journal does not say that the wiring ended: "
-        f"run podwire recover {plan_id}"
+        f"the state entry of {plan_id} is lost, but its journal does not say that the wiring ended: run podwire "
+        f"recover {plan_id}"
     )
 
 

@@ -84,8 +84,8 @@ class GuestNic:
         """Yield that ``how`` carries no neighbours, for each that the guest needs."""
         for neighbour in self.guest.neighbours:
             yield (
-                f"{how} cannot set neighbours, and without this one the address is unreachable: in the guest, run "
-                f"ip neigh replace {neighbour.address} lladdr {neighbour.lladdr} dev {self.name} nud permanent"
+                f"{how} cannot set neighbours, and without this one the address is unreachable: in the guest, run ip "
+                f"neigh replace {neighbour.address} lladdr {neighbour.lladdr} dev {self.name} nud permanent"
             )
 
 

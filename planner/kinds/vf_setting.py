@@ -74,8 +74,7 @@ def _lost(change: ChangeLike, seen: Seen) -> str | None:
         return None
     return (
         f"{resource.address} was given to another pod in the meantime ({resource.pf} has the MAC "
-        f"{function.setting.mac} for it): "
-        "it was left alone"
+        f"{function.setting.mac} for it): it was left alone"
     )
 
 

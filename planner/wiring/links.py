@@ -241,9 +241,8 @@ def _refuse_own(facts: NamespaceFacts) -> None:
         address = fact.resource.address
         if address == _OWN_IPV6 or (address == _OWN and address.network not in there):
             raise Refused(
-                f"{fact.resource}, which is down, could not be restored, since lo gets one by going "
-                f"up: remove it, or bring"
-                " lo up"
+                f"{fact.resource}, which is down, could not be restored, since lo gets one by going up: remove it, or "
+                "bring lo up"
             )
 
 

@@ -32,8 +32,8 @@ def refuse_dead_end(link: LinkFact, facts: NamespaceFacts, netns: NetnsPath) -> 
         raise Refused(f"{link.name} can't be wired: {why}")
     if link.type == "dummy":
         raise Refused(
-            f"{link.name} can't be wired: traffic sent to a dummy interface goes nowhere, so the VM "
-            f"would have no connectivity"
+            f"{link.name} can't be wired: traffic sent to a dummy interface goes nowhere, so the VM would have no "
+            "connectivity"
         )
     if link.type == "netkit" and (link.mac in (None, _ZERO_MAC) or "NOARP" in link.flags):
         raise Refused(
@@ -44,15 +44,14 @@ def refuse_dead_end(link: LinkFact, facts: NamespaceFacts, netns: NetnsPath) -> 
         raise Refused(f"{link.name} can't be wired: its MAC is {link.mac}, which no VM can have: set one first")
     if link.xdp is not None:
         raise Refused(
-            f"{link.name} has an XDP program, and podwire cannot tell what it lets through: "
-            f"detach it first ({inside} ip link set dev {name} {link.xdp} off)"
+            f"{link.name} has an XDP program, and podwire cannot tell what it lets through: detach it first ({inside} "
+            f"ip link set dev {name} {link.xdp} off)"
         )
     for found, state in filters_of(link.name, facts):
         if state.redirects_all:
             raise Refused(
-                f"a {found} redirects every frame away from the VM (probably left behind by another "
-                f"runtime): remove it "
-                f"first ({inside} tc filter del dev {name} {found.direction} pref {found.pref})"
+                f"a {found} redirects every frame away from the VM (probably left behind by another runtime): remove "
+                f"it first ({inside} tc filter del dev {name} {found.direction} pref {found.pref})"
             )
 
 

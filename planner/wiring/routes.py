@@ -207,9 +207,8 @@ def _refuse_namesakes(group: list[Route], late: set[Route], gone: set[Route]) ->
             before.setdefault(evolve(route, source=None), route)
         elif route in before and route in gone:
             raise Refused(
-                f"{route} could not be told apart from the one with the source "
-                f"{before[route].source}, which comes before"
-                " it: remove one of them"
+                f"{route} could not be told apart from the one with the source {before[route].source}, which comes "
+                "before it: remove one of them"
             )
 
 

@@ -123,9 +123,8 @@ def _refuse_asked_for_without_arp(links: tuple[LinkFact, ...], facts: NamespaceF
     for fact in facts.neighbours:
         if fact.resource.link in silent and not fact.resource.proxy and fact.state.state is None:
             raise Refused(
-                f"{fact.resource} is managed by the kernel, on a link with 'arp off', and older "
-                f"than that: podwire could"
-                " not restore it in this state; remove it first"
+                f"{fact.resource} is managed by the kernel, on a link with 'arp off', and older than that: podwire "
+                "could not restore it in this state; remove it first"
             )
 
 
@@ -145,8 +144,8 @@ def _refuse_of_another_type(neighbours: list[NeighbourFact], facts: NamespaceFac
         will_be = address_type(fact.resource.address, then)
         if was != will_be:
             raise Refused(
-                f"{fact.resource} was added when the local table said '{was}' of its address, and would return as"
-                f" '{will_be}': remove it first"
+                f"{fact.resource} was added when the local table said '{was}' of its address, and would return as "
+                f"'{will_be}': remove it first"
             )
 
 
@@ -276,9 +275,8 @@ def _refuse_since_down(fact: AddressFact, facts: NamespaceFacts) -> None:
         )
     if fact.state.kept is not None and link.ipv6_mtu is not None:
         raise Refused(
-            f"{fact.resource} was kept when {link.name} went down, which has had another IPv6 MTU "
-            f"since: podwire could not"
-            " restore both; remove it first"
+            f"{fact.resource} was kept when {link.name} went down, which has had another IPv6 MTU since: podwire could "
+            "not restore both; remove it first"
         )
 
 
