@@ -6,6 +6,7 @@ really printed in the place of what is shown, so that a page shows one plan; the
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -221,6 +222,45 @@ def test_every_key_of_the_plugin_is_explained() -> None:
     """In the table of docs/kubernetes.md, and no other."""
     table = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", (ROOT / "docs/kubernetes.md").read_text(), re.MULTILINE)
     assert {key for row in table for key in re.findall(r"\w+", row)} == set(OWN_KEYS)
+
+
+def sentences() -> str:
+    """Return every text of the source, each on a line, with `…` for what is filled in; constants are put in."""
+    found = []
+    for path in (path for top in ("planner", "executor") for path in sorted((ROOT / top).rglob("*.py"))):
+        tree = ast.parse(path.read_text())
+        constants = {
+            target.id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.FormattedValue) else part for part in node.values]
+                found.append(
+                    "".join(
+                        str(
+                            part.value if isinstance(part, ast.Constant) else constants.get(ast.unparse(part), ANYTHING)
+                        )
+                        for part in parts
+                    )
+                )
+    return "\n".join(found)
+
+
+def test_the_messages_of_troubleshooting_are_those_that_there_are() -> None:
+    """Each piece between two `…` is in a sentence of the source."""
+    rows = re.findall(r"^\| (.*?) \| .* \| .* \|$", (ROOT / "docs/troubleshooting.md").read_text(), re.MULTILINE)
+    source = sentences()
+    quoted = [words for row in rows for words in re.findall(r"`([^`]+)`", row)]
+    messages = [words for words in quoted if ANYTHING in words or ": " in words]  # the others are commands
+    assert len(messages) > 30
+    missing = [piece for message in messages for piece in message.split(ANYTHING) if piece.strip() not in source]
+    assert not missing
 
 
 def test_pages_say_nothing_of_this_machine() -> None:
