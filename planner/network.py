@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from planner.cni.result import CniResult
 from planner.guest.model import Guest, GuestNeighbour
 from planner.text.frozen import frozen
@@ -29,6 +31,19 @@ class VmInterface:
     pci_address: str | None = None
     vlan: int | None = None
     guest: Guest | None = None
+
+    @property
+    def device(self) -> str:
+        """Return what the VM has of it: the tap that it opens, or the address of the PCI device that it is given."""
+        return self.pci_address or self.name
+
+
+def devices_words(interfaces: Iterable[VmInterface]) -> str:
+    """Return what the VM does with the devices of its interfaces, as the rest of a sentence: ``opens tap0, tap1``."""
+    groups: dict[str, list[str]] = {"opens": [], "is given": []}
+    for one in interfaces:
+        groups["is given" if one.pci_address else "opens"].append(one.device)
+    return " and ".join(f"{verb} {', '.join(devices)}" for verb, devices in groups.items() if devices)
 
 
 @frozen

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import shlex
 
 from executor.cli.exit_status import exit_status
-from executor.cli.options import DEFAULT_STATE_DIR
 from executor.cli.output import complain, put_done
 from executor.cli.printing import json_text
+from executor.state.next_steps import with_state_dir
 
-# The commands that look into the state directory, as sentences name them.
-_STEP = re.compile(r"\bpodwire (?:teardown|recover|list|log|check|confirm|gc)\b")
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -34,7 +30,4 @@ def error_json(error: Exception, sentence: str, status: int) -> dict[str, object
 
 def pasteable(sentence: object, arguments: argparse.Namespace) -> str:
     """Return a sentence whose next steps work as they are: they name the state directory if the command line did."""
-    directory = arguments.state_dir
-    if directory == (os.environ.get("PODWIRE_STATE_DIR") or DEFAULT_STATE_DIR):
-        return str(sentence)
-    return _STEP.sub(lambda step: f"{step[0]} --state-dir {shlex.quote(directory)}", str(sentence))
+    return with_state_dir(sentence, arguments.state_dir)

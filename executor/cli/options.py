@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
-DEFAULT_STATE_DIR = "/var/lib/podwire"
+from executor.state.next_steps import DEFAULT_STATE_DIR
+
 PLAN_FORMATS = ("text", "commands", "script", "json", "markdown", "html", "svg")
 # What a stored plan says itself, by the name of its attribute.
 WIRING_OPTIONS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -31,6 +31,7 @@ from executor.operations.ownership import own
 from executor.operations.signals import stop_requests
 from executor.settings import Settings
 from executor.state.events import Event, Ran
+from executor.state.next_steps import with_state_dir
 from executor.state.record import WIRED
 from executor.state.store import StateStore
 from executor.trust.privileges import require_privileges
@@ -39,8 +40,10 @@ from planner.cni.result import CniResult
 from planner.errors import PodwireError
 from planner.kinds.kind import kind_of
 from planner.kinds.link import LinkState
+from planner.options import PlanOptions
 from planner.text.document import Node
 from planner.text.values import NetnsPath, PlanId
+from planner.wiring.base import wiring_named
 
 # Seconds to wait for another podwire that changes the same namespace; a runtime waits longer, and comes again.
 LOCK_TIMEOUT = 10.0
@@ -66,6 +69,8 @@ def carry_out(call: Call, begin: Callable[[Call], None] = at_once) -> dict[str, 
         log(call, "info", "done")
         return answer
     failure.version = call.conf.version
+    failure.message = with_state_dir(failure.message, call.conf.state_dir)
+    failure.details = with_state_dir(failure.details, call.conf.state_dir)
     raise failure
 
 
@@ -168,8 +173,7 @@ def _status(call: Call, settings: Settings) -> None:
 
     try:
         require_privileges()
-        serving = ("dnsmasq",) if call.conf.options.serve_dhcp else ()
-        for program in ("nsenter", "ip", "ebtables-save", "ebtables-restore", "sysctl", *serving):
+        for program in _programs(call.conf.options):
             find_program(program)
         check_taps()
         boot_id()
@@ -177,6 +181,17 @@ def _status(call: Call, settings: Settings) -> None:
         settings.store.prepare()
     except PodwireError as error:
         raise CniError(NOT_AVAILABLE, str(error)) from None
+
+
+def _programs(options: PlanOptions) -> Iterator[str]:
+    """Yield the programs that an ADD with these options needs."""
+    yield from ("nsenter", "ip", "sysctl")
+    for program, *_ in wiring_named(options.wiring).programs:
+        yield from ("ebtables-save", program) if program == "ebtables-restore" else (program,)
+    if options.sriov:
+        yield "tee"
+    if options.serve_dhcp:
+        yield "dnsmasq"
 
 
 _VERBS: dict[str, Callable[[Call, Settings], dict[str, Any] | None]] = {

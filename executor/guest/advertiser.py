@@ -10,11 +10,12 @@ from attrs import define, field
 from executor.guest.packets import IcmpV6Socket
 from executor.guest.routers import TRIES, link_local_gateway
 from executor.netns.namespace import Namespace
-from planner.guest.icmpv6 import SOLICITATION, advertised_gateways, advertisement
+from planner.guest.icmpv6 import SOLICITATION, advertised_gateways, advertisements
 from planner.guest.model import SERVER_LINK_LOCAL
 from planner.guest.nic import GuestNic
 
 _EVERY = 200.0  # RFC 4861, section 6.2.1: at most 600 s
+_APART = 0.5  # however often the guest asks (RFC 4861, section 6.2.6, wants 3 s of who advertises to many)
 _LOOK_EVERY = 5.0  # for a router that has not answered yet
 
 
@@ -27,6 +28,7 @@ class Advertiser:
     # The link-local address of each router that has answered.
     known: dict[IPv6Address, IPv6Address] = field(factory=dict, init=False)
     _socket: IcmpV6Socket = field(init=False)
+    _last: float = field(init=False, default=0.0)
     _next: float = field(init=False, default=0.0)
     _next_look: float = field(init=False, default=0.0)
 
@@ -45,10 +47,15 @@ class Advertiser:
         """Return the descriptor that is readable when the guest asks."""
         return self._socket.fileno()
 
-    def answer(self) -> None:
-        """Advertise if the guest has asked."""
+    @property
+    def seconds_left(self) -> float:
+        """Return how long it is until it is time to advertise."""
+        return max(0.0, self._next - time.monotonic())
+
+    def hear(self) -> None:
+        """Note that it is time to advertise if the guest has asked."""
         if any(True for _ in self._socket.received()):
-            self.advertise()
+            self._next = min(self._next, self._last + _APART)
 
     def advertise_in_time(self) -> tuple[IPv6Address, ...]:
         """Advertise if it is time to; return the routers that have answered only now."""
@@ -70,11 +77,12 @@ class Advertiser:
     def advertise(self) -> None:
         """Advertise to the guest."""
         mac = self._socket.mac
-        frames = [advertisement(self.nic, gateway, source, mac) for gateway, source in self.known.items()]
         # Without a router the guest still has to hear that it is to ask DHCPv6, and what is on the link.
-        for frame in frames or [advertisement(self.nic, None, SERVER_LINK_LOCAL.ip, mac)]:
-            self._socket.send(frame)
-        self._next = time.monotonic() + _EVERY
+        for gateway, source in self.known.items() or [(None, SERVER_LINK_LOCAL.ip)]:
+            for frame in advertisements(self.nic, gateway, source, mac):
+                self._socket.send(frame)
+        self._last = time.monotonic()
+        self._next = self._last + _EVERY
 
     def close(self) -> None:
         """Stop."""

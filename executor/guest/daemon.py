@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from types import FrameType
 
 from executor.errors import HostError
@@ -23,7 +24,7 @@ from executor.templates import load_templates
 from executor.trust.privileges import hand_on
 from planner.errors import PodwireError
 from planner.plan.plan import plan_from_json
-from planner.text.values import PlanId
+from planner.text.values import PlanId, shown_path
 
 _LARGEST_LOG = 1 << 20
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -52,10 +53,11 @@ def serve(plan_id: PlanId, settings: Settings, ready: Ready, *, log: int, alone:
     Refused, HostError.
     """
     entry = wired_entry(plan_id, settings.store)
+    write = partial(_write_within if alone else _write, log)
     with _signals_raise(), suppress(_Stopped), ExitStack() as stack:
         namespace = stack.enter_context(open_recorded(entry))
         plan = plan_of(entry, namespace.path, settings.templates)
-        server = Server(plan, namespace, lambda data: _write(log, data))
+        server = Server(plan, namespace, write)
         file = stack.enter_context(only_server(plan_id, settings.store))
 
         def note() -> None:
@@ -100,9 +102,7 @@ def start_server(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         log = os.open(path, flags, 0o600)
         try:
-            refuse_foreign(os.fstat(log), str(path))
-            if os.fstat(log).st_size > _LARGEST_LOG:
-                os.ftruncate(log, 0)
+            refuse_foreign(os.fstat(log), shown_path(path))
             begun = subprocess.run(  # noqa: S603  our own interpreter, and nothing of the user's but a validated id
                 [sys.executable, "-c", _START, json.dumps(sys.path), json.dumps(job)],
                 stdin=subprocess.DEVNULL,
@@ -115,10 +115,13 @@ def start_server(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
         finally:
             os.close(log)
     except OSError as error:
-        raise HostError(f"the process that would serve {plan_id} cannot be started: {error}") from None
-    answer = json.loads(begun.stdout or "{}")
+        raise HostError(f"the process that would serve {plan_id} cannot be started: {error.strerror}") from None
+    try:
+        answer = json.loads(begun.stdout)
+    except ValueError:  # it was killed
+        answer = {}
     if "served" not in answer:
-        raise HostError(answer.get("error") or f"{plan_id} is not served: see {path}")
+        raise HostError(answer.get("error") or f"{plan_id} is not served: see {shown_path(path)}")
     return tuple(answer["served"])
 
 
@@ -144,6 +147,14 @@ def _answer(document: object) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
+
+
+def _write_within(log: int, data: bytes) -> None:
+    """Write to the log, which begins anew when it is full: dnsmasq says each time that a guest has asked it."""
+    with suppress(OSError):
+        if os.fstat(log).st_size > _LARGEST_LOG:
+            os.ftruncate(log, 0)
+    _write(log, data)
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -20,7 +20,7 @@ from executor.netns.namespace import Namespace
 from executor.process.memory_file import MemoryFile
 from executor.process.spawn import ChildProcess
 from planner.errors import Refused
-from planner.guest.dnsmasq import dnsmasq
+from planner.guest.dnsmasq import dnsmasq, left_out
 from planner.guest.formats import guest_nics
 from planner.guest.nic import GuestNic
 from planner.plan.plan import Plan
@@ -165,13 +165,14 @@ class Server:
         server.start()
         self._servers[server.output] = server
         addresses = tuple(str(found[0]) for version in (4, 6) if (found := nic.addresses(version)))
+        problems = tuple(left_out(nic))
         if not nic.addresses(6) or not self._keeps_routers_out(nic):
-            return Served(nic.name, addresses, ())
+            return Served(nic.name, addresses, (), problems)
         advertiser = Advertiser(nic, self._namespace)
         advertiser.open()
         stack.callback(advertiser.close)
         self._advertisers[advertiser.fileno()] = advertiser
-        problems = tuple(
+        problems += tuple(
             f"router {one} has not answered yet; it will be advertised as soon as it does" for one in advertiser.missing
         )
         return Served(nic.name, addresses, tuple(map(str, advertiser.known)), problems)
@@ -188,10 +189,11 @@ class Server:
     def run(self, changed: Callable[[], None]) -> None:
         """Serve until the wiring is gone; ``changed`` is called when a process was started again. Raises HostError."""
         while self._is_wired():
-            ready, _, _ = select.select([*self._servers, *self._advertisers], [], [], _LOOK_EVERY)
+            seconds = min([_LOOK_EVERY, *(advertiser.seconds_left for advertiser in self._advertisers.values())])
+            ready, _, _ = select.select([*self._servers, *self._advertisers], [], [], seconds)
             for fd in ready:
                 if fd in self._advertisers:
-                    self._advertisers[fd].answer()
+                    self._advertisers[fd].hear()
                 elif self._again(fd):
                     changed()
             for advertiser in self._advertisers.values():

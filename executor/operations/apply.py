@@ -36,6 +36,7 @@ from planner.cni.result import CniResult
 from planner.errors import PlannerError, Refused, StalePlan
 from planner.facts.model import NamespaceFacts
 from planner.facts.remains import differences
+from planner.kinds.ebtables import EbtablesRules
 from planner.kinds.kind import equivalent
 from planner.options import PlanOptions
 from planner.plan.age import age, has_lifetimes
@@ -177,7 +178,7 @@ def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
         operation.enter_others(plan)
         operation.remember(now, plan)
         facts = operation.observe()
-        refuse_unreadable(facts)
+        refuse_unreadable(plan, facts)
         left = settings.templates.commands(pending(plan.changes, facts))
         check_programs(left)
         (wired,) = settings.store.atomic_writes(now, WIRED)
@@ -236,16 +237,16 @@ def _refuse_if_unknown_to(plan: Plan, others: Sequence[Plan]) -> None:
         raise StalePlan(f"the plan is stale: the wirings in {plan.netns} have changed; create a new plan")
 
 
-def refuse_unreadable(facts: NamespaceFacts) -> None:
-    """Raise Refused if ebtables does not answer: rules that are there already would be there twice."""
-    if facts.ebtables.problem:
+def refuse_unreadable(plan: Plan, facts: NamespaceFacts) -> None:
+    """Raise Refused if ``plan`` has rules and ebtables does not answer: those that are there would be there twice."""
+    if facts.ebtables.problem and any(isinstance(change.resource, EbtablesRules) for change in plan.changes):
         raise Refused(facts.ebtables.problem)
 
 
 def refuse_stale(plan: Plan, facts: NamespaceFacts) -> None:
     """Raise StalePlan if the namespace is not what the plan was made from; the message says what differs."""
     if facts.ebtables.problem != plan.facts.ebtables.problem:
-        refuse_unreadable(facts)
+        refuse_unreadable(plan, facts)
     if not facts.is_like(plan.facts):
         found = next(differences(plan.facts, facts), "its facts differ")
         raise StalePlan(f"the plan is stale: {found}; create a new plan")

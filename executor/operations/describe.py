@@ -9,6 +9,7 @@ from executor.operations.repair import Drift, drift_of
 from executor.settings import Settings
 from executor.state.status import condition, open_recorded, wired_entry
 from executor.taps.holders import Holder, tap_holders
+from executor.taps.vfio import vfio_holders
 from planner.errors import Refused
 from planner.plan.plan import Plan, plan_from_json
 from planner.text.frozen import frozen
@@ -19,7 +20,8 @@ from planner.text.values import PlanId
 class Description:
     """A wiring: its plan as it was applied (seconds since the epoch), its state, and what was found just now.
 
-    ``drift`` is None for what is not wired whole, or whose namespace cannot be looked into.
+    ``device_holders`` are sentences about the processes that have a virtual function open. ``drift`` is None for what
+    is not wired whole, or whose namespace cannot be looked into.
     """
 
     plan: Plan
@@ -27,6 +29,7 @@ class Description:
     applied_at: float
     holders: tuple[Holder, ...] = ()
     drift: Drift | None = None
+    device_holders: tuple[str, ...] = ()
 
 
 def describe(plan_id: PlanId, settings: Settings) -> Description:
@@ -38,8 +41,10 @@ def describe(plan_id: PlanId, settings: Settings) -> Description:
         return Description(plan, state, entry.applied_at)
     holders: tuple[Holder, ...] = ()
     drift = None
+    devices: tuple[str, ...] = ()
     with suppress(ExecutorError, Refused):
         with open_recorded(entry) as namespace:
             holders = tap_holders([one.name for one in plan.interfaces], namespace)
         drift = drift_of(entry, settings) if state == "wired" else None
-    return Description(plan, state, entry.applied_at, holders, drift)
+        devices = vfio_holders(plan, drift.plan.facts) if drift is not None else ()
+    return Description(plan, state, entry.applied_at, holders, drift, devices)

@@ -100,7 +100,7 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
 
 
 def _repair_plan(plan: Plan, facts: NamespaceFacts, settings: Settings) -> Plan:
-    refuse_unreadable(facts)
+    refuse_unreadable(plan, facts)
     changes = without_lost_links(drifted(plan, facts), facts)
     return with_changes(evolve(plan, facts=facts, inherited=()), changes, settings.templates)
 

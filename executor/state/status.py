@@ -11,7 +11,7 @@ from executor.state.record import WIRED, WiringRecord
 from executor.state.store import StateStore
 from planner.errors import InvalidInput, PodwireError, Refused
 from planner.text.document import Node
-from planner.text.values import InterfaceName, Keyword, MacAddress, NetnsPath, PlanId
+from planner.text.values import InterfaceName, Keyword, MacAddress, NetnsPath, PciAddress, PlanId
 from planner.wiring import DEFAULT_WIRING
 
 
@@ -67,7 +67,7 @@ def wirings(store: StateStore) -> tuple[Wiring, ...]:
 
 
 def _what_it_is(entry: WiringRecord) -> tuple[str, tuple[str, ...]]:
-    """Return how an entry is wired, and its taps; only these are read, since a plan takes long."""
+    """Return how an entry is wired, and its taps or PCI devices; only these are read, since a plan takes long."""
     try:
         kind = entry.plan.field("options").maybe("wiring", lambda node: node.parse(Keyword)) or DEFAULT_WIRING
         taps = entry.plan.field("interfaces").each(_tap_words)
@@ -78,7 +78,8 @@ def _what_it_is(entry: WiringRecord) -> tuple[str, tuple[str, ...]]:
 
 def _tap_words(node: Node) -> str:
     name, link = (node.field(key).parse(InterfaceName) for key in ("name", "link"))
-    return f"{name} for {link} ({node.field('mac').parse(MacAddress)})"
+    device = node.maybe("pci_address", lambda one: one.parse(PciAddress)) or name
+    return f"{device} for {link} ({node.field('mac').parse(MacAddress)})"
 
 
 def condition(entry: WiringRecord) -> str:

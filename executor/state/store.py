@@ -18,6 +18,7 @@ from pathlib import Path
 
 from executor.errors import HostError
 from executor.state.document import MOST_OF_ENTRY, AtomicWrite, delete_document, open_ours, read_document
+from executor.state.next_steps import DEFAULT_STATE_DIR
 from executor.trust.files import is_ours_alone, weak_spot
 from planner.errors import InvalidInput, PodwireError
 from planner.text.document import MAX_BYTES, Node, load_json
@@ -29,7 +30,6 @@ if TYPE_CHECKING:  # where nothing is wired no entry is read, and what entries a
 
     from executor.state.record import Head, WiringRecord
 
-DEFAULT_STATE_DIR = "/var/lib/podwire"
 # What is written when a wiring begins leaves room for the words that are longer later on.
 _MOST_BYTES = MOST_OF_ENTRY
 _ROOM = 4096

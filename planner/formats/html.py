@@ -60,7 +60,7 @@ def _server(interface: VmInterface) -> str:
 
 
 _COLUMNS: dict[str, Callable[[VmInterface], str]] = {
-    "device": lambda one: one.pci_address or one.name,
+    "device": lambda one: one.device,
     "for": lambda one: one.link,
     "MAC": lambda one: one.mac,
     "MTU": lambda one: str(one.mtu),

@@ -165,7 +165,7 @@ def _why(command: Command, plan: Plan, said: set[int]) -> str:
 def _vm_lines(plan: Plan, style: Style, *, brief: bool = False) -> Iterator[str]:
     """Yield what the VM opens, and what its guest must be told unless it is to be ``brief``."""
     for interface, guest in zip(plan.interfaces, guests(plan), strict=True):
-        name = paint(style.strong, interface.pci_address or interface.name)
+        name = paint(style.strong, interface.device)
         how = f"is given {name} ({interface.link})" if interface.pci_address else f"opens {name}"
         text = f"  the VM {how} with mac {guest.mac}, mtu {guest.mtu}"
         if interface.vlan:

@@ -64,8 +64,18 @@ def _text(document: dict[str, Any], nics: Sequence[GuestNic]) -> GuestText:
             for route in nic.guest.routes
             if route.dst.prefixlen == 0 and route is not nic.default(route.dst.version)
         )
+        notes += filter(None, (_unsaid_numbers(route, nic) for route in nic.guest.routes))
         notes += nic.unsaid_dns("cloud-init")
     return GuestText(_yaml(document), tuple(notes))
+
+
+def _unsaid_numbers(route: GuestRoute, nic: GuestNic) -> str | None:
+    """Return which number of a route it goes without, None if none: ``gateway4`` and the like have no metric."""
+    is_gateway = route is nic.default(route.dst.version) and route.via is not None
+    if not (route.mtu or (is_gateway and route.metric)):
+        return None
+    lacks = "MTU for a route" if route.mtu else "metric for a default route"
+    return f"cloud-init has no {lacks}: {nic.name} does not get that of {route}"
 
 
 def _ethernet(nic: GuestNic) -> dict[str, Any]:

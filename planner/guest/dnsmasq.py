@@ -5,12 +5,18 @@ Sources: dnsmasq(8); RFC 2132; RFC 3442 (option 121; Windows reads 249, which is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
+from typing import NamedTuple
 
 from planner.guest.model import GuestRoute
 from planner.guest.nic import GuestNic, GuestText
 
 _CLASSLESS_ROUTES = ("option:classless-static-route", "249")
+_NO_GATEWAY = "0.0.0.0"  # noqa: S104  nothing is bound
+# RFC 2132, section 2; dnsmasq does not split what is longer (RFC 3396). Of a line it reads 1,024 characters.
+_MOST_OCTETS, _LONGEST_LIST = 255, 900
 _HEAD = """\
 port=0
 bind-interfaces
@@ -20,6 +26,24 @@ dhcp-authoritative
 dhcp-ignore-clid
 dhcp-ignore=tag:!known
 """
+
+
+class _List(NamedTuple):
+    """An option that is a list: its names, what it is of, and each value with its octets."""
+
+    names: tuple[str, ...]
+    what: str
+    values: tuple[tuple[str, int], ...]
+
+    @property
+    def fitting(self) -> tuple[str, ...]:
+        """Return the first values, as many as one option and one line of dnsmasq's hold."""
+        octets = length = 0
+        for number, (text, size) in enumerate(self.values):
+            octets, length = octets + size, length + len(text) + 1
+            if octets > _MOST_OCTETS or length > _LONGEST_LIST:
+                return tuple(text for text, _ in self.values[:number])
+        return tuple(text for text, _ in self.values)
 
 
 def dnsmasq(nics: Sequence[GuestNic]) -> GuestText:
@@ -53,51 +77,63 @@ def _serve(nic: GuestNic, tag: str) -> Iterator[str]:
             yield f"shared-network={nic.server_link},{address.ip}"
             leases.append(str(address.ip) if version == 4 else f"[{address.ip}]")
     yield ",".join([f"dhcp-host={nic.guest.mac}", f"set:{tag}", *leases, "infinite"])
+    start = f"dhcp-option=tag:{tag}"
     if nic.addresses(4):
-        yield from _options(nic, tag)
-    if nic.addresses(6):
-        yield from _options6(nic, tag)
+        yield from _options(nic, start)
+    for option in _lists(nic):
+        yield from (",".join([start, name, *option.fitting]) for name in option.names)
 
 
-def _options(nic: GuestNic, tag: str) -> Iterator[str]:
-    """Yield the options of DHCPv4.
+def _options(nic: GuestNic, start: str) -> Iterator[str]:
+    """Yield the options of DHCPv4 that are no lists.
 
     The empty router is said as such, or dnsmasq would name itself; one that is in no subnet is for classless routes.
     """
-    start, address, gateway = f"dhcp-option=tag:{tag}", nic.addresses(4)[0], nic.gateway(4)
+    address, gateway = nic.addresses(4)[0], nic.gateway(4)
     yield f"{start},option:netmask,{address.netmask}"
     yield f"{start},option:router" + (f",{gateway}" if gateway and gateway in address.network else "")
     yield f"{start},option:mtu,{nic.guest.mtu}"
-    if routes := list(_classless_routes(nic)):
-        yield from (",".join([start, option, *routes]) for option in _CLASSLESS_ROUTES)
-    if servers := nic.nameservers(4):
-        yield ",".join([start, "option:dns-server", *map(str, servers)])
-    if nic.search:
-        yield ",".join([start, "option:domain-search", *nic.search])
     if nic.guest.dns.domain:
         yield f"{start},option:domain-name,{nic.guest.dns.domain}"
 
 
-def _classless_routes(nic: GuestNic) -> Iterator[str]:
-    """Yield destinations and gateways, 0.0.0.0 if it is on the link. A client that reads them ignores the router.
+def _lists(nic: GuestNic) -> Iterator[_List]:
+    """Yield the options of both families that are lists, and not empty."""
+    search = tuple((str(domain), len(domain) + 2) for domain in nic.search)
+    found = []
+    if nic.addresses(4):
+        servers = tuple((str(server), 4) for server in nic.nameservers(4))
+        found.append(_List(_CLASSLESS_ROUTES, "routes", tuple(_classless_routes(nic))))
+        found.append(_List(("option:dns-server",), "name servers", servers))
+        found.append(_List(("option:domain-search",), "domains to search in", search))
+    if nic.addresses(6):
+        servers = tuple((f"[{server}]", 16) for server in nic.nameservers(6))
+        found.append(_List(("option6:dns-server",), "name servers", servers))
+        found.append(_List(("option6:domain-search",), "domains to search in", search))
+    yield from (option for option in found if option.values)
 
-    The server is on the link as well, so that a lease can be renewed without asking everybody.
+
+def _classless_routes(nic: GuestNic) -> Iterator[tuple[str, int]]:
+    """Yield destination and gateway, 0.0.0.0 if it is on the link, and their octets (RFC 3442).
+
+    A client that reads them ignores the router. The server is on the link as well, so that a lease can be renewed
+    without asking everybody. What a gateway is reached by comes first, and the last ones may find no room.
     """
-    if nic.interface.dhcp_address is not None:
-        yield from (f"{nic.interface.dhcp_address.ip}/32", "0.0.0.0")  # noqa: S104 -- a gateway, nothing is bound
-    for gateway in nic.unreached_gateways(4):
-        yield from (f"{gateway}/32", "0.0.0.0")  # noqa: S104
-    for route in nic.guest.routes:
-        if route.dst.version == 4 and (route.dst.prefixlen or route is nic.default(4)):
-            yield from (str(route.dst), str(route.via or "0.0.0.0"))  # noqa: S104
+    server, default = nic.interface.dhcp_address, nic.default(4)
+    near = ((ip_network(gateway), None) for gateway in ([server.ip] if server else []) + [*nic.unreached_gateways(4)])
+    routes = ([default] if default else []) + [route for route in nic.routes(4) if route.dst.prefixlen]
+    ways = sorted(((route.dst, route.via) for route in routes), key=lambda way: way[1] is not None)
+    for dst, via in (*near, *ways):
+        yield f"{dst},{via or _NO_GATEWAY}", 1 + math.ceil(dst.prefixlen / 8) + 4
 
 
-def _options6(nic: GuestNic, tag: str) -> Iterator[str]:
-    start = f"dhcp-option=tag:{tag}"
-    if servers := nic.nameservers(6):
-        yield ",".join([start, "option6:dns-server", *(f"[{server}]" for server in servers)])
-    if nic.search:
-        yield ",".join([start, "option6:domain-search", *nic.search])
+def left_out(nic: GuestNic) -> Iterator[str]:
+    """Yield, in sentences, what an interface has more of than an option of DHCP holds."""
+    for option in _lists(nic):
+        fitting, total = len(option.fitting), len(option.values)
+        if fitting < total:
+            first = option.values[fitting][0].partition(",")[0]
+            yield f"DHCP carries {fitting} of the {total} {option.what} of {nic.name}: the first left out is {first}"
 
 
 def _unsaid(nic: GuestNic) -> Iterator[str]:
@@ -113,6 +149,7 @@ def _unsaid(nic: GuestNic) -> Iterator[str]:
             f"IPv6 routes and subnets come by router advertisements, which dnsmasq cannot send in the gateway's name "
             f"for {nic.name}: podwire dhcp does"
         )
+    yield from left_out(nic)
     for route in nic.guest.routes:
         yield from _unsaid_of_route(route, nic)
     yield from nic.unsaid_neighbours("DHCP")

@@ -29,6 +29,8 @@ _ROUTER_LIFETIME = 9000  # the longest that there is (RFC 4861, section 6.2.1)
 _MANAGED_AND_OTHER = 0xC0  # ask DHCPv6 for the address and for the rest
 _ON_LINK = 0x80  # and not autonomous: no address is to be made of the prefix
 _HALF, _WHOLE = 64, 128
+_LEAST_MTU = 1280  # RFC 8200, section 5
+_MOST_OF_RESOLVER = 1024  # so that an option fits into any frame
 
 
 @frozen
@@ -78,11 +80,12 @@ def advertised_gateways(nic: GuestNic) -> tuple[IPv6Address, ...]:
     return tuple(dict.fromkeys(via for via in ways if isinstance(via, IPv6Address)))
 
 
-def advertisement(nic: GuestNic, gateway: IPv6Address | None, source: IPv6Address, mac: MacAddress) -> bytes:
-    """Return the frame that tells the guest, in the name of ``source``, of its subnets and the routes by ``gateway``.
+def advertisements(nic: GuestNic, gateway: IPv6Address | None, source: IPv6Address, mac: MacAddress) -> Iterator[bytes]:
+    """Yield the frames that tell the guest, in the name of ``source``, of its subnets and the routes by ``gateway``.
 
-    ``source`` is the link-local address of ``gateway``, or any if that is None; ``mac`` sends the frame. Without a
-    default route by ``gateway`` it says that it is no default router.
+    ``source`` is the link-local address of ``gateway``, or any if that is None; ``mac`` sends the frames. Without a
+    default route by ``gateway`` they say that it is no default router. What does not fit into one frame is in several
+    (RFC 4861, section 6.2.3).
     """
     routes = [route for route in nic.guest.routes if route.dst.version == 6 and route.via == gateway and gateway]
     is_default = any(route.dst.prefixlen == 0 for route in routes)
@@ -92,7 +95,20 @@ def advertisement(nic: GuestNic, gateway: IPv6Address | None, source: IPv6Addres
     options = [struct.pack("!BBHI", 5, 1, 0, nic.guest.mtu), *map(_prefix, _subnets(nic))]
     options += [_route(route.dst) for route in routes if isinstance(route.dst, IPv6Network) and route.dst.prefixlen]
     options += _resolver(nic)
-    return _frame(mac, source, ALL_NODES, head + b"".join(options))
+    room = max(nic.guest.mtu, _LEAST_MTU) - _IPV6.size - len(head)
+    yield from (_frame(mac, source, ALL_NODES, head + b"".join(some)) for some in _grouped(options, room))
+
+
+def _grouped(parts: Iterable[bytes], room: int) -> Iterator[list[bytes]]:
+    """Yield the parts in their order, in groups of at most ``room`` octets; none is longer than that."""
+    group: list[bytes] = []
+    for part in parts:
+        if group and sum(map(len, group)) + len(part) > room:
+            yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group
 
 
 def _subnets(nic: GuestNic) -> Iterator[IPv6Network]:
@@ -123,18 +139,17 @@ def _route(network: IPv6Network) -> bytes:
 
 def _resolver(nic: GuestNic) -> Iterator[bytes]:
     """Yield the options for name servers and for domains to search in (RFC 8106, section 5)."""
-    if servers := nic.nameservers(6):
-        yield struct.pack("!BBHI", 25, 1 + 2 * len(servers), 0, _FOREVER) + b"".join(one.packed for one in servers)
-    if nic.search:
-        names = _names(nic.search)
-        yield struct.pack("!BBHI", 31, 1 + len(names) // 8, 0, _FOREVER) + names
+    for kind, values in ((25, (server.packed for server in nic.nameservers(6))), (31, map(_name, nic.search))):
+        for some in _grouped(values, _MOST_OF_RESOLVER):
+            data = b"".join(some)
+            data += bytes(-len(data) % 8)
+            yield struct.pack("!BBHI", kind, 1 + len(data) // 8, 0, _FOREVER) + data
 
 
-def _names(domains: Iterable[DomainName]) -> bytes:
-    """Return names as DNS has them on the wire (RFC 1035, section 3.1), up to a multiple of 8 octets."""
-    labels = ([label.encode("ascii") for label in domain.split(".")] for domain in domains)
-    data = b"".join(b"".join(bytes([len(label)]) + label for label in name) + b"\0" for name in labels)
-    return data + bytes(-len(data) % 8)
+def _name(domain: DomainName) -> bytes:
+    """Return a name as DNS has it on the wire (RFC 1035, section 3.1)."""
+    labels = (label.encode("ascii") for label in domain.split("."))
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
 
 
 def _frame(mac: MacAddress, source: IPv6Address, group: IPv6Address, message: bytes) -> bytes:

@@ -35,6 +35,21 @@ def test_dnsmasq_takes_the_configuration(cli: Cli, pod: Pod, plan: Path) -> None
     assert "syntax check OK" in pod.inside.run("dnsmasq", "--test", "-C", str(file)).err
 
 
+def test_dnsmasq_takes_what_has_room(cli: Cli, pod: Pod) -> None:
+    """However many routes, name servers and domains there are; what is left out is said."""
+    many = range(100)
+    pod.inside.run("ip", "-batch", "-", stdin="".join(f"route add 20.0.{n}.0/24 via 10.1.90.1\n" for n in many))
+    servers = [f"{net}{n + 1:{form}}" for net, form in (("10.9.0.", "d"), ("fd00:1:2:3:4:5:6:", "x")) for n in many]
+    pod.result["dns"] = {"nameservers": servers, "search": [f"{'d' * 40}{n}.svc.example" for n in many]}
+    cli.ok("apply", *cli.wiring(pod), "--yes")
+    outcome = cli.run("guest", pod.inside.name, "--format", "dnsmasq")
+    file = cli.folder / "dnsmasq.conf"
+    file.write_text(outcome.out)
+    assert "syntax check OK" in pod.inside.run("dnsmasq", "--test", "-C", str(file)).err
+    for what in ("routes", "name servers", "domains to search in"):
+        assert f"{what} of eth0: the first left out is " in outcome.err
+
+
 def test_cloud_init_has_two_versions(cli: Cli, plan: Path) -> None:
     """And no third; others have none."""
     assert cli.ok("guest", plan, "--format", "cloud-init", "--version", "1").startswith("version: 1\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -254,6 +255,29 @@ def test_status_says_what_is_missing(tmp_path: Path) -> None:
     answer = run([PLUGIN], stdin=json.dumps(conf), env={"CNI_COMMAND": "STATUS"}, check=False)
     assert answer.rc == 1
     assert json.loads(answer.out)["code"] == 50
+
+
+@pytest.mark.parametrize(("program", "needed_by"), [("sysctl", "bridge tc"), ("ebtables-save", "bridge"), ("tc", "tc")])
+@pytest.mark.parametrize("wiring", ["bridge", "tc"])
+def test_status_looks_for_the_programs_of_the_wiring(tmp_path: Path, wiring: str, program: str, needed_by: str) -> None:
+    """Those that an ADD would run, and no others. The one that is missing is a file that nobody can run."""
+    (tmp_path / "empty").touch()
+    place = os.path.realpath(shutil.which(program) or "")
+    hidden: list[str | Path] = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        'mount --bind "$1" "$2" && exec "$3"',
+        "sh",
+        tmp_path / "empty",
+        place,
+    ]
+    conf = {"cniVersion": "1.1.0", "name": "pods", "type": "podwire-cni", "wiring": wiring, "stateDir": str(tmp_path)}
+    answer = run([*hidden, PLUGIN], stdin=json.dumps(conf), env={"CNI_COMMAND": "STATUS"}, check=False)
+    assert answer.rc == (1 if wiring in needed_by else 0), answer
+    if answer.rc:
+        assert f"the program {program} is not installed" in json.loads(answer.out)["msg"]
 
 
 # --- logs -------------------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ class TestDnsmasq:
 
     def test_a_dual_stack_pod(self) -> None:
         """One lease a family, which never ends, by MAC; routes with the default among them, in both options."""
-        routes = "169.254.254.2/32,0.0.0.0,10.5.0.0/16,10.1.90.9,0.0.0.0/0,10.1.90.1"
+        routes = "169.254.254.2/32,0.0.0.0,0.0.0.0/0,10.1.90.1,10.5.0.0/16,10.1.90.9"
         option = "dhcp-option=tag:nic0"
         text = told(DUAL_STACK, "dnsmasq").text
         assert text.splitlines() == [
@@ -81,11 +81,11 @@ class TestDnsmasq:
             f"{option},option:netmask,255.255.255.0",
             f"{option},option:router,10.1.90.1",
             f"{option},option:mtu,1450",
+            f"{option},option:domain-name,svc.example",
             f"{option},option:classless-static-route,{routes}",
             f"{option},249,{routes}",
             f"{option},option:dns-server,10.96.0.10",
             f"{option},option:domain-search,a.svc.example,svc.example",
-            f"{option},option:domain-name,svc.example",
             f"{option},option6:dns-server,[fd00:10::a]",
             f"{option},option6:domain-search,a.svc.example,svc.example",
         ]
@@ -109,6 +109,22 @@ class TestDnsmasq:
         told_of_wire = guest_text([evolve(nic, guest=evolve(nic.guest, addresses=(), routes=()))], "dnsmasq")
         assert not any(line.startswith("interface=") for line in told_of_wire.text.splitlines())
         assert told_of_wire.notes == ("eth0 has no address, so nothing is leased to it",)
+
+    @pytest.mark.parametrize("many", [30, 31, 200])
+    def test_routes_that_have_no_room_are_counted(self, many: int) -> None:
+        """An option holds 255 octets; what the guest needs most is in it."""
+        gateways = ("10.1.90.9", "10.1.90.8")
+        routes = [route(f"20.{number}.0.0/16 via {gateways[number % 2]} dev eth0") for number in range(many)]
+        default = route("default via 169.254.1.1 dev eth0")
+        on_link = route("169.254.1.1/32 dev eth0 scope link")
+        found = told(namespace(veth(), address("10.1.90.5/24"), *routes, default, on_link), "dnsmasq")
+        (option,) = (line for line in found.text.splitlines() if "classless" in line)
+        assert "169.254.254.2/32,0.0.0.0,169.254.1.1/32,0.0.0.0,0.0.0.0/0,169.254.1.1,20.0.0.0/16," in option
+        carried = option.count(",10.1.90.")
+        assert carried == min(many, 33)  # and (255 - 9 - 9 - 5) // 7
+        lack = f"the {many + 3} routes of eth0: the first left out is 20.{carried}.0.0/16"
+        notes = [note for note in found.notes if "left out" in note]
+        assert notes == ([f"DHCP carries {carried + 3} of {lack}"] if carried < many else [])
 
 
 class TestKernel:
@@ -236,6 +252,17 @@ class TestCloudInit:
                 }
             ],
         }
+
+    @pytest.mark.parametrize("form", ["cloud-init", "cloud-init-v1"])
+    def test_numbers_that_it_cannot_carry_are_said(self, form: str) -> None:
+        """MTUs of routes, and the metric of a default route, which is only a gateway there."""
+        routes = "default via 10.1.90.1 dev eth0 metric 7", "10.5.0.0/16 via 10.1.90.9 dev eth0 metric 8 mtu 1400"
+        found = told(namespace(veth(), address("10.1.90.5/24"), *map(route, routes)), form)
+        assert [note for note in found.notes if "does not get" in note] == [
+            "cloud-init has no MTU for a route: eth0 does not get that of 10.5.0.0/16 via 10.1.90.9 metric 8 mtu 1400",
+            "cloud-init has no metric for a default route: eth0 does not get that of default via 10.1.90.1 metric 7",
+        ]
+        assert "8" in found.text
 
     def test_neighbours_are_user_data(self) -> None:
         """Which runs at every boot."""

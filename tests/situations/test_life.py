@@ -399,6 +399,20 @@ def test_17_without_tc(pod: Pod, cli: Cli) -> None:
     cli.teardown(pod)
 
 
+def test_17_without_ebtables(pod: Pod, cli: Cli) -> None:
+    """The wiring by tc needs none from its first command to its last, and neither does who looks at it."""
+    before, name = dump(pod.inside), pod.inside.name
+    wiring, through = cli.wiring(pod), without(cli, "ebtables-save", "ebtables-restore")
+    lines = ("apply", *wiring, "--wiring", "tc", "--yes"), ("check", name), ("check", name, "--fix", "--yes")
+    for words in (*lines, ("check", name), ("teardown", name, "--yes")):
+        if "--fix" in words:
+            pod.inside.ip("link set tap0 down")
+        with cli.started(*words, through=through) as process:
+            outcome = ended(process)
+            assert (outcome.rc, outcome.err) == (0, ""), words
+    assert difference(before, dump(pod.inside)) == ""
+
+
 def test_17_without_nft(pod: Pod, cli: Cli) -> None:
     """It only tells which of ebtables' chains exist: without it there is a wiring all the same, and all comes back."""
     before = dump(pod.inside)

@@ -117,11 +117,11 @@ def _tell(plan: Plan, outcome: Outcome, arguments: argparse.Namespace) -> int:
 def _words(plan: Plan, outcome: Outcome, arguments: argparse.Namespace) -> str:
     from executor.cli.report import ran_words
     from planner.formats.guest import told_lines
+    from planner.network import devices_words
 
     if outcome.what == "unchanged":
         return f"{plan.id} is already wired as requested: nothing to do\n"
-    taps = ", ".join(interface.pci_address or interface.name for interface in plan.interfaces)
-    lines = [f"wired {plan.id}: {ran_words(outcome)}; the VM opens {taps}", *told_lines(plan)]
+    lines = [f"wired {plan.id}: {ran_words(outcome)}; the VM {devices_words(plan.interfaces)}", *told_lines(plan)]
     if arguments.confirm_within is not None:
         lines.append(f"run podwire confirm {plan.id} within {arguments.confirm_within:g} s, or it will be rolled back")
     lines.append(f"before calling the CNI plugin's DEL, run: podwire teardown {plan.id}")

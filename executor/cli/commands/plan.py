@@ -37,12 +37,14 @@ def run(arguments: argparse.Namespace) -> int:
         write_plan(plan, arguments.output)
     print_plan(plan, arguments, load_templates())
     if arguments.output is not None and arguments.format == "text" and plan.changes:
-        put(_next_steps(arguments.output))
+        put(_next_steps(arguments.output, arguments))
     return PENDING if arguments.detailed_exitcode and plan.changes else 0
 
 
-def _next_steps(name: str) -> str:
+def _next_steps(name: str, arguments: argparse.Namespace) -> str:
     from shlex import quote
 
+    from executor.cli.errors import pasteable
+
     file = quote(name if not name.startswith("-") else f"./{name}")
-    return f"\nnext: podwire show {file} --reverse    podwire apply {file}\n"
+    return pasteable(f"\nnext: podwire show {file} --reverse    podwire apply {file}\n", arguments)

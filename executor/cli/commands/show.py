@@ -56,6 +56,7 @@ def _is_id(arguments: argparse.Namespace) -> bool:
 
 
 def _show_wiring(arguments: argparse.Namespace) -> int:
+    from executor.cli.errors import pasteable
     from executor.cli.output import put
     from executor.cli.previews import print_plan
     from executor.cli.printing import json_text
@@ -68,13 +69,14 @@ def _show_wiring(arguments: argparse.Namespace) -> int:
     if arguments.format not in ("text", "json") or arguments.reverse:
         print_plan(found.plan.reverse() if arguments.reverse else found.plan, arguments, settings.templates)
     else:
-        put(json_text(_document(found)) if arguments.format == "json" else _text(found))
+        put(json_text(_document(found)) if arguments.format == "json" else pasteable(_text(found), arguments))
     return 0
 
 
 def _text(found: Description) -> str:
     from executor.cli.printing import local_time
     from planner.formats.guest import told_lines
+    from planner.network import devices_words
     from planner.wiring.base import wiring_named
 
     plan = found.plan
@@ -82,10 +84,10 @@ def _text(found: Description) -> str:
     lines = [f"{plan.id} · {plan.netns} · {title} · {found.state}, applied {local_time(found.applied_at)}"]
     by = (f", by {one.bridge}" if one.bridge else "" for one in plan.interfaces)
     lines += [
-        f"the VM opens {one.name} for {one.link}{bridge}" for one, bridge in zip(plan.interfaces, by, strict=True)
+        f"the VM {devices_words([one])} for {one.link}{bridge}" for one, bridge in zip(plan.interfaces, by, strict=True)
     ]
     lines += told_lines(plan)
-    lines += [str(holder) for holder in found.holders]
+    lines += [*map(str, found.holders), *found.device_holders]
     if found.drift is not None:
         count = len(found.drift.plan.changes) + len(found.drift.gone)
         lines.append(

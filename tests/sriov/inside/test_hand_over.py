@@ -7,6 +7,8 @@ from pathlib import Path
 from attrs import evolve
 
 from executor.state.events import Event, Running
+from executor.state.status import wirings
+from planner.network import devices_words
 from tests.sriov.inside.conftest import MakeVfPod
 from tests.sriov.inside.functions import Function, is_as_before, make_pod
 from tests.support import MakeNamespace, run
@@ -51,6 +53,12 @@ def test_a_pod_may_have_a_veth_too_and_names_may_collide(
         assert [(one.type, one.link) for one in plan.interfaces] == [("tap", "eth0"), ("vf", "net1")]
         assert "master br0" in inside.ip("-o link show dev eth0")
         assert pod.function.driver == "vfio-pci"
+        assert devices_words(plan.interfaces) == f"opens tap0 and is given {pod.function.address}"
+        (listed,) = wirings(pod.settings.store)
+        assert [words.partition(" (")[0] for words in listed.taps] == [
+            "tap0 for eth0",
+            f"{pod.function.address} for net1",
+        ]
         assert pod.teardown().what == "restored"
         assert is_as_before(pod, before)
     finally:
