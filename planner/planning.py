@@ -121,7 +121,7 @@ def _again(
 
 
 def _bare(plan: Plan) -> tuple[VmInterface, ...]:
-    """Return the interfaces without what the guest is told, which follows from the rest."""
+    """Return the interfaces without the guest's configuration, which follows from the rest."""
     return tuple(evolve(interface, guest=None) for interface in plan.interfaces)
 
 

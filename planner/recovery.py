@@ -1,4 +1,4 @@
-"""What a VM runtime knew of a namespace that is wired already, rebuilt from what was recorded and what is there."""
+"""What a VM runtime knew of a namespace that is wired already, rebuilt from the record and the current state."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def work(channel: socket.socket, closing: Callable[[], None], say: Callable[[str
     """Do the requests that come over ``channel``, and end this process when that ends.
 
     To be called in a process that was forked for it and has no other thread. ``closing`` lets go of what is not its
-    own; ``say`` is told how each request went.
+    own; ``say`` gets the result of each request.
     """
     try:
         closing()

@@ -17,7 +17,7 @@ from planner.text.values import shown_path
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that ``arguments`` name and return its exit status. Raises OutputLost."""
-    # Whoever started podwire may ignore it, and then nobody would learn how a program of ours ended (waitpid(2)).
+    # The process that started podwire may ignore it, and then we could not learn how a program ended (waitpid(2)).
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     command = module_of(arguments.command)
     try:

@@ -169,7 +169,7 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
 
 
 def add_talk(parser: argparse.ArgumentParser) -> None:
-    """Add how much is said of what is done."""
+    """Add how much is printed."""
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing on success")
     parser.add_argument("-v", "--verbose", action="store_true", help="print each command as it finishes")
 

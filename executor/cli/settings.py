@@ -1,4 +1,4 @@
-"""How operations are to work, as the arguments of a command say, and whether whoever asks may do that."""
+"""How operations are to work, as the arguments of a command say, and whether the user may do that."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from planner.errors import InvalidInput
 from planner.text.values import PlanId, shown, shown_path
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # whoever only reads the state needs none of what operations do
+if TYPE_CHECKING:  # code that only reads the state needs none of what operations do
     from executor.settings import Settings
     from executor.state.events import Event
 

@@ -82,7 +82,7 @@ def wire_here(
     arguments: argparse.Namespace, result: CniResult, gateway: IpAddress | None, settings: Settings
 ) -> tuple[Plan, Outcome]:
     """Plan as ``plan_here`` does and apply it at once; return what is applied now, and how that came about."""
-    from executor.operations.apply import wire  # noqa: PLC0415  only whoever asks nobody applies so
+    from executor.operations.apply import wire  # noqa: PLC0415  only without confirmation
 
     netns, plan_id = netns_and_id(arguments.netns, arguments.id)
     return wire(

@@ -109,7 +109,7 @@ def _serve(plan_id: PlanId, call: Call, settings: Settings) -> None:
         for sentence in start_server(plan_id, settings):
             log(call, "info", sentence)
     except PodwireError:
-        if is_served(plan_id, settings.store):  # by whom another call has started meanwhile
+        if is_served(plan_id, settings.store):  # by a server that another call has started in the meantime
             return
         if call.verb == "ADD":
             forget(plan_id, call.netns, call, settings)

@@ -1,7 +1,7 @@
 """Who serves the guest of a wiring: one server at most, known by a file that it locks as long as it serves.
 
 STATE-DIR/dhcp/ID.json     which processes these are, and whether to start them again
-STATE-DIR/dhcp/ID.log      what a server says that serves by itself
+STATE-DIR/dhcp/ID.log      the log of a background server
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def is_served(plan_id: PlanId, store: StateStore) -> bool:
 
 
 def is_to_serve_again(plan_id: PlanId, store: StateStore) -> bool:
-    """Say whether a server that served by itself was killed; what is damaged says nothing."""
+    """Say whether a background server was killed; a damaged record says nothing."""
     path = store.server_file(plan_id)
     try:
         fd = _open(path)

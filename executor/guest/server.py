@@ -32,7 +32,7 @@ _STARTED = b"started, version"
 _START_WITHIN = 10.0
 _LOOK_EVERY = 2.0
 _RESTARTS, _WITHIN = 5, 60.0
-# What dnsmasq says of a guest that has booted anew, and calls itself otherwise: its address is leased to what it was.
+# What dnsmasq says of a guest that has rebooted under another identity: its address is leased to the old one.
 _LEASED_TO_ANOTHER = b"no addresses available"
 _FORGETS_EVERY = 1.0
 _ARGUMENTS = ("--keep-in-foreground", "--log-facility=-", "--user=nobody", "--pid-file", "--conf-file=-")
@@ -129,7 +129,7 @@ class _Dnsmasq:
         self.start()
 
     def forget(self) -> None:
-        """Start it anew, without the leases that it remembers. A guest asks again; if it is too soon, for its next."""
+        """Restart it, without the leases that it remembers. A guest asks again; if it is too soon, for its next."""
         if time.monotonic() >= self._started + _FORGETS_EVERY:
             self.end()
             self.start()

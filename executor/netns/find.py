@@ -18,7 +18,7 @@ from planner.text.values import NetnsPath
 
 # <linux/proc_ns.h>: the number of the first process namespace, which the kernel has always given it.
 _FIRST_PROCESS_NAMESPACE = "pid:[4026531836]"
-# Whoever runs podwire in another process namespace may vouch for it, by its name (``pid:[4026532281]``), that no
+# A user who runs podwire in another PID namespace may vouch for it, by its name (``pid:[4026532281]``), that no
 # namespace which was wired from there lives outside.
 _VOUCHED = "PODWIRE_PID_NAMESPACE"
 # 100,000 mounts, as many as a namespace may have (sysctl fs.mount-max), take some 15 MB.

@@ -76,7 +76,7 @@ class LockFile:
             lock = cls(path, _open(path))
             try:
                 lock._wait(seconds, what, check)
-                if os.fstat(lock.fd).st_nlink:  # else whoever had it has removed the file while we waited
+                if os.fstat(lock.fd).st_nlink:  # else the previous holder has removed the file while we waited
                     return lock
             except BaseException:
                 os.close(lock.fd)
@@ -179,7 +179,7 @@ def _holder(fd: int) -> str:
 def _processes_with_lock(file: os.stat_result, name: str) -> Iterator[tuple[int, int]]:
     """Yield each process that has a flock on ``file``, called ``name``, by a descriptor, and the one that took it."""
     for pid, number, target in OpenFiles().of_all():
-        if name in target:  # whoever is asked for its files by stat(2) may be made to wait (FUSE)
+        if name in target:  # a stat(2) of its files may be made to wait (FUSE)
             with suppress(OSError):  # closed while we looked
                 yield from ((pid, taker) for taker in _takers(Path(f"/proc/{pid}"), number, file))
 

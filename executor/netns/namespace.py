@@ -1,7 +1,7 @@
 """A network namespace, opened: what it is, a thread inside it, and the lock that keeps two changes apart.
 
 Programs are started with its descriptor (``nsenter --net=/proc/self/fd/N``), so that they go where podwire looked,
-whatever happens to the path meanwhile; and with that of the lock, so that they hold the lock too.
+whatever happens to the path in the meantime; and with that of the lock, so that they hold the lock too.
 """
 
 from __future__ import annotations
@@ -158,10 +158,10 @@ class Namespace:
         """Keep every other podwire out of this namespace, by whatever path it comes.
 
         Waits up to ``timeout`` seconds, 0 for not at all; then raises Locked, which says who has it, or earlier what
-        ``check`` raises, which is called now and then. Programs that were started in it meanwhile hold the lock with
+        ``check`` raises, which is called now and then. Programs that were started in it hold the lock with
         us: it lasts until the last of them has ended, whether we leave here, crash or are killed.
         """
-        from executor.netns.lock import LockFile  # noqa: PLC0415  whoever only looks locks nothing
+        from executor.netns.lock import LockFile  # noqa: PLC0415  reading locks nothing
 
         self._lock = LockFile.take(f"netns-{self.cookie}", timeout, self.path, check=check)
         try:

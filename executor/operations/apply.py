@@ -46,14 +46,14 @@ from planner.plan.sharing import alone, inherited_from
 from planner.text.values import NetnsPath, PlanId
 from planner.wiring.base import wiring_named
 
-# The kernel may finish an address while a plan is being made: then it is made again, but not for ever.
+# The kernel may finish an address while a plan is being made: then it is made again, but not endlessly.
 _TRIES = 3
 
 
 def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None) -> Outcome:
     """Carry out ``plan``, which is refused if the namespace is not what it was made from.
 
-    With ``confirm_within`` seconds it is rolled back by itself after that time, unless it is confirmed.
+    With ``confirm_within`` seconds it is rolled back automatically after that time, unless it is confirmed.
     Raises Refused or HostError with nothing changed, RolledBack if it failed, RollbackIncomplete if that failed too.
     """
     started = time.monotonic()
@@ -127,7 +127,7 @@ def wire(
         recorded = recorded_plans(plan_id, operation.namespace, settings)
         own = next((plan for plan in recorded if plan.id == plan_id), None)
         facts = operation.observe()
-        if not (pci_devices(facts) or (own and own.facts.elsewhere)):  # else other namespaces are looked at as well
+        if not (pci_devices(facts) or (own and own.facts.elsewhere)):  # else other namespaces are read as well
             if own is None:
                 operation.expect(wiring_named(options.wiring).programs)
             plan = plan_observed(
@@ -173,7 +173,7 @@ def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
     with open_operation(settings, partial(open_recorded, entry), entry.id) as operation:
         now = settings.store.load(entry.id)
         if now is None or not is_half_done(now) or not now.is_of(operation.namespace.cookie, boot_id()):
-            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # whoever was at it has finished while we waited
+            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # the other process has finished while we waited
         plan = plan_of(now, operation.namespace.path, settings.templates)
         operation.enter_others(plan)
         operation.remember(now, plan)

@@ -39,7 +39,7 @@ _IFNAME = "eth0"
 
 @frozen
 class Conflist:
-    """A network configuration list: what all plugins are told, and each one's own part."""
+    """A network configuration list: what all plugins get, and each one's own part."""
 
     common: dict[str, Any]
     plugins: tuple[dict[str, Any], ...]
@@ -82,7 +82,7 @@ def dummy_gateway(
 ) -> Iterator[tuple[IpAddress | None, Settings]]:
     """Yield the dummy gateway for a wiring that is to be applied, the one that it has or one that the plugins give.
 
-    The id is owned meanwhile, as the settings say that are yielded with it. A gateway belongs to the state entry of
+    The id is owned until then, as the yielded settings say. A gateway belongs to the state entry of
     its wiring, wired or half done; if there is none in the end, it is given back. Raises HostError if a plugin fails,
     RolledBack if a signal came and all was given back, RollbackIncomplete if it could not be given back.
     """
@@ -158,7 +158,7 @@ def _acquire(conflist: Conflist, plan_id: PlanId, settings: Settings, stop: Stop
             f"{path} already exists and was not created by podwire, which needs the name for the dummy gateway"
         )
     for plugin in conflist.plugins:
-        _call("ADD", plan_id, conflist, plugin, {})  # one that is missing is said before anything is done
+        _call("ADD", plan_id, conflist, plugin, {})  # a missing one is reported before anything is done
     stop.check()
     store.save_dummy(plan_id, conflist.to_json())
     with _runner(plan_id, settings, "apply") as run:

@@ -1,4 +1,4 @@
-"""``apply --confirm-within``: a change that nobody confirms in time is rolled back by itself.
+"""``apply --confirm-within``: a change that nobody confirms in time is rolled back automatically.
 
 A process of its own waits for that, started before the first command, in a session of its own: it outlives the
 terminal and the podwire that applied. It knows the wiring that it watches by a token in the state entry.

@@ -57,7 +57,7 @@ def collect_id(plan_id: PlanId, settings: Settings) -> Outcome | None:
 
 
 def collect_all(settings: Settings) -> tuple[Outcome, ...]:
-    """Do that for every id; return what was forgotten, and those that ``failed`` to be read."""
+    """Do that for every id; return what was removed, and those that ``failed``."""
     outcomes = []
     for plan_id in ids_to_collect(settings.store):
         try:

@@ -57,7 +57,7 @@ def plan_observed(
 ) -> Plan:
     """Return what ``plan_from_facts`` does; a refusal names the state entry of the id if that is lost.
 
-    It can be put back. Only then is the journal read: whoever wires an id anew is not kept waiting for that.
+    It can be put back. Only then is the journal read: wiring a new id need not wait for that.
     """
     templates = settings.templates
     try:
@@ -82,7 +82,7 @@ def plan_from_facts(
     templates: Templates,
     recorded: tuple[Plan, ...] = (),
 ) -> Plan:
-    """Return what wires the links of ``result`` in a namespace that was observed: the host is not looked at."""
+    """Return what wires the links of ``result`` in a namespace that was observed: the host is not read."""
     return make_plan(
         result,
         facts,

@@ -51,12 +51,12 @@ class Drift:
 
 
 def check(plan_id: PlanId, settings: Settings) -> Drift:
-    """Compare the wiring of an id with what is there. Raises InvalidInput, Refused, NamespaceGone, HostError."""
+    """Compare the wiring of an id with the current state. Raises InvalidInput, Refused, NamespaceGone, HostError."""
     return drift_of(wired_entry(plan_id, settings.store), settings)
 
 
 def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
-    """Compare a wiring with what is there. Raises Refused if it is half done, NamespaceGone."""
+    """Compare a wiring with the current state. Raises Refused if it is half done, NamespaceGone."""
     if entry.status != WIRED:
         raise Refused(f"{entry.id} is half done: run podwire recover {entry.id} first")
     if is_gone(entry):

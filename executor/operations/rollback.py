@@ -56,7 +56,7 @@ RECOVER = "recover"
 
 @frozen
 class RollbackResult:
-    """What was run, what is still not as it was, what others did meanwhile, and what of that is gone (sentences)."""
+    """What was run, what is still not as it was, what others did in the meantime, what of that is gone (sentences)."""
 
     commands: int
     problems: tuple[str, ...]
@@ -89,7 +89,7 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
         if now is None or (unconfirmed is not None and now.confirm_token != unconfirmed):
             return Outcome("nothing", entry.id, sentence=MEANWHILE)
         if verb == RECOVER and not is_half_done(now):
-            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # whoever was at it has finished while we waited
+            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # the other process has finished while we waited
         if not now.is_of(operation.namespace.cookie, boot_id()):
             return Outcome("nothing", entry.id, sentence=MEANWHILE)  # the id is another wiring's by now
         entry, netns = now, operation.namespace.path
@@ -127,14 +127,14 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
 def roll_back_and_delete(
     plan: Plan, look: Callable[[], NamespaceFacts], began: Began | RollingBack, ended: Ended, operation: Operation
 ) -> RollbackResult:
-    """Bring everything that ``plan`` changed back and, if it is, forget the plan; ``look`` tells what is there now.
+    """Bring everything that ``plan`` changed back and, if it is, forget the plan; ``look`` returns the current state.
 
     Whatever keeps it from that (a signal, a program that vanished, a full disk) is a problem like any other.
     """
     try:
         operation.emit(began)
         way = _go_back(plan, look(), operation)
-        operation.best_effort = True  # how it ended is told, even if it cannot be written down
+        operation.best_effort = True  # how it ended is reported, even if it cannot be recorded
         if not way.problems:
             operation.settings.store.end(plan.id, lambda: operation.emit(ended))
     except (ExecutorError, PlannerError) as error:
@@ -150,7 +150,7 @@ def roll_back_and_delete(
 def _stop_serving(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
     """End who serves the guest, and say so; what is in the place of its record keeps nothing from being rolled back.
 
-    A server ends by itself when what it serves is gone.
+    A server ends on its own when what it serves is gone.
     """
     try:
         return ("stopped serving its guest",) if stop_server(plan_id, settings.store) else ()
@@ -256,7 +256,7 @@ def way_back(entry: WiringRecord, settings: Settings) -> Plan:
 
 
 def look(entry: WiringRecord, settings: Settings) -> Followed:
-    """Return the plan of an entry, in the names that its links have now, these names, and what is there.
+    """Return the plan of an entry, in the names that its links have now, these names, and the current facts.
 
     Raises NamespaceGone, HostError.
     """
@@ -267,7 +267,7 @@ def look(entry: WiringRecord, settings: Settings) -> Followed:
 
 
 def left_to_restore(plan: Plan, facts: NamespaceFacts, observed: Instant, templates: Templates) -> Plan:
-    """Return the plan that rolls ``plan`` back from what is there now: what is already as it was is not in it.
+    """Return the plan that rolls ``plan`` back from the current state: what is already as it was is not in it.
 
     ``observed`` is when the lifetimes in ``plan`` were what it says.
     """
@@ -337,7 +337,7 @@ def _notes(plan: Plan, others: tuple[Plan, ...], facts: NamespaceFacts) -> tuple
         and (brings := kind_of(change.resource).returns_with(change.resource, change.before)) != "its address"
     ]
     strangers = _left_alone(plan, facts)
-    for other in others:  # what each of the wirings takes for a stranger's is none of theirs
+    for other in others:  # what another wiring made is not foreign
         known = set(_left_alone(other, facts))
         strangers = [note for note in strangers if note in known]
     return (*devices, *lost, *strangers)

@@ -36,7 +36,8 @@ _PACKAGES = {
     "sysctl": "procps",
 }
 
-# What Python ignores, so that its children would (and SIGCHLD, which whoever started podwire may have ignored).
+# What Python ignores, so that its children would (and SIGCHLD, which the process that started podwire may have
+# ignored).
 _NOT_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
 
 # The nice value of what is started ahead.
@@ -49,7 +50,7 @@ _DYING = 2.0
 def find_program(name: str) -> str:
     """Return the path of the program called ``name``, looking in PATH and then where Debian keeps such programs.
 
-    Passed over are relative folders, and what somebody else could have put there. Raises HostError, which names the
+    Relative directories, and what another user could have put there, are ignored. Raises HostError, which names the
     package that it comes in.
     """
     path = _path()
@@ -59,12 +60,12 @@ def find_program(name: str) -> str:
     return found
 
 
-# By name and PATH: an operation asks a dozen times, and each time some ten places would be looked at.
+# By name and PATH: an operation asks a dozen times, and each time some ten places would be checked.
 _found_before: dict[tuple[str, str], str] = {}
 
 
 def forget_programs() -> None:
-    """Look anew for every program: this process is where other files are at the same paths (mount_namespaces(7))."""
+    """Look up every program again: this process is where other files are at the same paths (mount_namespaces(7))."""
     _found_before.clear()
     _safe_path.cache_clear()
 

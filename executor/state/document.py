@@ -171,7 +171,7 @@ def written_ahead(*writes: AtomicWrite) -> Iterator[Callable[[], None]]:
     Yields what waits for that and raises what ``write`` did; to be called before they are committed. What is not
     committed is removed when this is left.
     """
-    from executor.process.background import Task, start_thread  # noqa: PLC0415  whoever only reads starts none
+    from executor.process.background import Task, start_thread  # noqa: PLC0415  reading starts none
 
     def write_all() -> None:
         for each in writes:

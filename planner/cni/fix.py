@@ -109,7 +109,7 @@ def _carrier(result: CniResult, position: int, facts: NamespaceFacts) -> LinkFac
 
 
 def _mismatch(address: IpInterface, own: InterfaceName | None, facts: NamespaceFacts) -> str:
-    """Return why an address of the result is no link's, or not that of its ``own`` link; and what is there."""
+    """Return why an address of the result is no link's, or not that of its ``own`` link; and what the link has."""
     carriers = facts.carriers(address)
     if own is not None and carriers and facts.link(carriers[0]):
         return f"{own} does not carry {address.with_prefixlen}, which is {carriers[0]}'s ({_addresses_on(own, facts)})"

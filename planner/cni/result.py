@@ -89,7 +89,7 @@ class CniRoute:
 
 @frozen
 class CniDns:
-    """What a resolver in the sandbox is to be told, as in resolv.conf(5)."""
+    """The configuration of a resolver in the sandbox, as in resolv.conf(5)."""
 
     nameservers: tuple[IpAddress, ...] = ()
     domain: DomainName | None = None

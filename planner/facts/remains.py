@@ -40,7 +40,7 @@ def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
 
 
 def remains(before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str]) -> Iterator[str]:
-    """Yield a sentence for each thing that differs; what the kernel or the network makes by itself is left out.
+    """Yield a sentence for each thing that differs; what the kernel or the network makes on its own is left out.
 
     Beside other wirings in the namespace only the links that were ``wired`` are compared: the rest may be theirs.
     """
@@ -101,7 +101,7 @@ def went_along(
 
 
 def _rules(before: EbtablesFacts, now: EbtablesFacts) -> Iterator[str]:
-    """Yield a sentence for each rule and chain of ebtables that differs, if both times they could be looked at."""
+    """Yield a sentence for each rule and chain of ebtables that differs, if they could be read both times."""
     if before.problem or now.problem:
         return
     came, went = Counter(now.rules) - Counter(before.rules), Counter(before.rules) - Counter(now.rules)

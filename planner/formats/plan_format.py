@@ -37,7 +37,7 @@ def plan_pieces(
     if form == "json":
         return chain(indented(plan_document(plan)), "\n")
     if form == "commands":
-        from planner.formats.commands import shell_pieces  # noqa: PLC0415  each is loaded by whoever wants it
+        from planner.formats.commands import shell_pieces  # noqa: PLC0415  each is loaded only where it is used
 
         return shell_pieces(plan.commands)
     if form == "script":

@@ -1,4 +1,4 @@
-"""A bash script that does what a plan does, by itself: it checks first, and rolls back if a command fails."""
+"""A bash script that does what a plan does, on its own: it checks first, and rolls back if a command fails."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def dnsmasq(nics: Sequence[GuestNic]) -> GuestText:
 
 
 def _serve(nic: GuestNic, tag: str) -> Iterator[str]:
-    """Yield what is said of one interface.
+    """Yield the lines of one interface.
 
     A lease lies in no subnet of the server's, so each is a network that is shared with the link. It never ends: the
     address is the pod's, and nobody else gets it.
@@ -87,7 +87,8 @@ def _serve(nic: GuestNic, tag: str) -> Iterator[str]:
 def _options(nic: GuestNic, start: str) -> Iterator[str]:
     """Yield the options of DHCPv4 that are no lists.
 
-    The empty router is said as such, or dnsmasq would name itself; one that is in no subnet is for classless routes.
+    The empty router is given explicitly, or dnsmasq would name itself; one that is in no subnet is for classless
+    routes.
     """
     address, gateway = nic.addresses(4)[0], nic.gateway(4)
     yield f"{start},option:netmask,{address.netmask}"

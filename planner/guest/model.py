@@ -1,4 +1,4 @@
-"""What a guest must be told of one of its interfaces."""
+"""A guest's configuration of one of its interfaces."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class GuestNeighbour:
 
 @frozen
 class GuestDns:
-    """What the guest's resolver is to be told (resolv.conf(5)); a nameserver has no zone, which would be the pod's."""
+    """The guest's resolver configuration (resolv.conf(5)); a nameserver has no zone, which would be the pod's."""
 
     nameservers: tuple[IpAddress, ...]
     search: tuple[DomainName, ...]

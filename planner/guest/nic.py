@@ -1,4 +1,4 @@
-"""An interface of the VM as the formats see it: what it is called, what to open for it, and what its guest is told."""
+"""An interface of the VM as the formats see it: its name, what to open for it, and its guest's configuration."""
 
 from __future__ import annotations
 

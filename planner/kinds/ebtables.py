@@ -304,7 +304,7 @@ EBTABLES = register(
         joined=_joined,
         has_copies=_has_copies,
         remarks=_remarks,
-        # ``--init-table`` behind a failed restore would take a stranger's rules along.
+        # ``--init-table`` after a failed restore would remove the rules of others too.
         stops_at_failure=True,
     )
 )

@@ -20,7 +20,7 @@ class VfSettingState:
     """The settings of one virtual function; rates in Mbit/s, 0 is unlimited.
 
     ``pinned``: whether podwire pins the MAC. It cannot be observed: some drivers show the MAC that the function has,
-    whoever chose it, and it must be pinned all the same, or the guest would get another one.
+    whatever chose it, and it must be pinned all the same, or the guest would get another one.
     """
 
     mac: MacAddress

@@ -78,7 +78,7 @@ class Plan:
 
 
 def guests(plan: Plan) -> tuple[Guest, ...]:
-    """Return what the guest must be told of each interface, computed if an older podwire stored the plan."""
+    """Return the guest's configuration of each interface, computed if an older podwire stored the plan."""
     told = tuple(one.guest for one in plan.interfaces if one.guest is not None)
     if len(told) == len(plan.interfaces):
         return told

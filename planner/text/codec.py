@@ -84,7 +84,7 @@ def _class_writer(kind: type, writer_of: Callable[[Any], _Write]) -> _Write:
     tag: dict[str, Any] = getattr(kind, "TAG", {})
     if not fields:
         return lambda _: dict(tag)
-    # For a single name attrgetter would return what is there, not a tuple of it.
+    # For a single name attrgetter would return the value, not a tuple of it.
     items_of = operator.attrgetter(*names, names[0])
 
     def write(value: Any) -> dict[str, Any]:

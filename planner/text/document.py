@@ -1,6 +1,6 @@
 """Reading JSON that somebody else wrote: hostile until it is parsed, and every error says where.
 
-``load_json`` turns bytes into plain values, ``Node`` walks them. Nothing behind a ``Node`` is touched by hand.
+``load_json`` turns bytes into plain values, ``Node`` walks them. Nothing inside a ``Node`` is touched by hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # A namespace of 64 links and 10,000 routes is some 3 MB of facts; nothing honest is larger than this.
 MAX_BYTES = 32 * 1024 * 1024
-# Whoever walks a document calls itself for each level; Python's own limit is another one in each version.
+# Code that walks a document calls itself for each level; Python's own limit is another one in each version.
 MAX_LEVELS = 200
 _INFINITE = float("inf")
 

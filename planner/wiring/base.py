@@ -41,7 +41,7 @@ class Unfit:
 class Slot:
     """One link to wire, and what is allocated for it: names of links to make, new MACs, an address for a DHCP server.
 
-    ``guest`` is what the guest must be told of it.
+    ``guest`` is the guest's configuration of it.
 
     ``position`` is that of the link among the container links, from 0.
     """

@@ -1,7 +1,7 @@
 """Bridge wiring: the VM gets the pod's interface through a tap that is bridged to it.
 
 pod interface ── brX ── tapX ── VM, X being the link's position among the container links. An ordering of changes:
-phases go over all links before the next begins, so that the inverse order is right by itself.
+phases go over all links before the next begins, so that the inverse order is right automatically.
 """
 
 from __future__ import annotations

@@ -279,7 +279,7 @@ def _with_entries(resources: Collection[Resource], facts: NamespaceFacts) -> set
 def _quiet_addresses(facts: NamespaceFacts) -> list[AddressFact]:
     """Return the IPv4 addresses of ``lo`` whose network has no local route: going up makes one that stays for good.
 
-    Those listed behind it as well, or they would change places. In the order in which they can be removed.
+    Those listed after it as well, or they would change places. In the order in which they can be removed.
     """
     there = {fact.resource.dst for fact in facts.routes_of(LOOPBACK) if fact.resource.type == "local"}
     found = [fact for fact in facts.addresses_of(LOOPBACK) if fact.resource.address.version == 4]

@@ -131,7 +131,7 @@ def _refuse_asked_for_without_arp(links: tuple[LinkFact, ...], facts: NamespaceF
 def _refuse_of_another_type(neighbours: list[NeighbourFact], facts: NamespaceFacts, stripped: StrippedRoutes) -> None:
     """Raise Refused for an IPv4 entry with which the kernel would note another type of address than it did.
 
-    They come back behind the addresses, and before the routes that go with the links.
+    They come back after the addresses, and before the routes that go with the links.
     """
     found = [fact for fact in neighbours if fact.resource.address.version == 4 and not fact.resource.proxy]
     if not found:

@@ -35,7 +35,7 @@ _FIRST_PREF, _LAST_PREF = 100, 65535
 # The preferences of the tap's filters: those that decide on what the VM asks go before the redirect.
 _DHCP_PREFS = {4: 1, 6: 2}
 _GUARD_PREF, _TAP_PREF = 1, 100
-# What the kernel sets by itself when a qdisc is added to a link without a queue, and never rolls back
+# What the kernel sets on its own when a qdisc is added to a link without a queue, and never rolls back
 # (sch_api.c, qdisc_create); DEFAULT_TX_QUEUE_LEN of <linux/netdevice.h>.
 _DEFAULT_QUEUE = 1000
 _UNFIT = {

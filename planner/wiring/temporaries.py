@@ -2,7 +2,7 @@
 
 A default route outlives the connected route that made its gateway reachable, and a route in another table the address
 that it has as its source (ip-route(8)). To add such a route again, a host route to the gateway, or a local entry for
-the source, comes just before it and goes just behind it.
+the source, comes right before it and goes right after it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from planner.kinds.route import MAIN_TABLE, UNICAST, NextHop, Route
 from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, IpAddress, IpNetwork, Keyword
 
-# Not the kernel's, nor what ``ip`` gives unasked, so that it is told from others' (ip-route(8), "protocol").
+# Not the kernel's, nor what ``ip`` gives unasked, so that it is distinct from others' (ip-route(8), "protocol").
 _PROTOCOL = Keyword("static")
 _LOCAL = Keyword("local")
 _DEFAULT_TABLE = Keyword("default")
@@ -56,7 +56,7 @@ class Reachability:
         return found
 
     def _is_taken(self, route: Route) -> bool:
-        """Say whether a temporary route would be taken for another, or come behind one that counts."""
+        """Say whether a temporary route would be taken for another, or come after one that counts."""
         found = self._by_dst.get(route.table, {}).get(route.dst, ())
         if route.dst.version == 4:
             return route in found
@@ -65,7 +65,7 @@ class Reachability:
     def _for_source(self, route: Route) -> Iterator[Route]:
         """Yield the local entry of a source that is no address any more, or an address whose entry somebody removed.
 
-        Or whose entry is an equal of the route, which perhaps comes behind it: the address is a broadcast address as
+        Or whose entry is an equal of the route, which perhaps comes after it: the address is a broadcast address as
         well. IPv6 takes the source off such a route.
         """
         source = route.source

@@ -1,6 +1,6 @@
 """SR-IOV: a virtual function is handed to the VM whole, by vfio-pci, beside whatever wiring the other links have.
 
-Its MAC is pinned at the physical function, on the host; its interface goes with its driver. On the way back it comes
+Its MAC is pinned at the physical function, on the host; its interface goes with its driver. In the rollback it comes
 with that MAC, on the host, and is taken from there. It never gets another MAC, and is never a port of a bridge.
 """
 

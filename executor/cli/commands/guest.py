@@ -1,4 +1,4 @@
-"""guest: what a VM's guest, its DHCP server and its VMM are to be told."""
+"""guest: the configuration for a VM's guest, its DHCP server and its VMM."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print it; what the format cannot say is said on standard error."""
+    """Print it; what the format cannot express is reported on standard error."""
     from executor.cli.output import complain, put
     from planner.guest.formats import guest_nics, guest_text
 

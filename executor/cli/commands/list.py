@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what is wired here; an entry that cannot be read, or is lost, is said, and hides no other."""
+    """Print what is wired here; an entry that cannot be read, or is lost, is reported, and hides no other."""
     from executor.cli.exit_status import exit_status
     from executor.cli.output import complain, put
     from executor.cli.printing import local_time, print_json, print_table

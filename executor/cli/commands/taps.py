@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Hand the taps over to whoever connects first, and say who that was."""
+    """Pass the taps to the first process that connects, and say which that was."""
     from executor.cli.output import put_done
     from executor.cli.printing import json_text
     from executor.cli.settings import store_of
