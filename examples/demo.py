@@ -167,9 +167,7 @@ def look_before(shell: Shell) -> None:
 
 def apply(shell: Shell) -> None:
     """Carry it out, and look at the result with other programs."""
-    step(
-        "Apply it. This is refused if the pod has changed since the plan. (Without --yes podwire asks first.)"
-    )
+    step("Apply it. This is refused if the pod has changed since the plan. (Without --yes podwire asks first.)")
     shell.type("podwire apply pod1.plan --yes")
     shell.type("podwire list")
     shell.type("ip -n pod1 -brief link")

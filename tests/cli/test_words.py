@@ -122,7 +122,9 @@ def test_a_namespace_is_named_by_a_process(cli: Cli, pod: Pod) -> None:
     assert links == cli.json("facts", "--netns", pod.inside.name)["links"]
     assert "already given, by --netns or --pid" in cli.refused("facts", "--netns", "pod1", "--pid", "1")
     assert cli.refused("facts", "--pid", "x") == "--pid: 'x' is not a process ID (see podwire facts --help)"
-    assert cli.refused("facts", "--netns", "4194303").endswith("; that of process 4194303 is --pid 4194303")
+    assert cli.refused("facts", "--netns", "4194303").endswith(
+        "; for the namespace of process 4194303 use --pid 4194303"
+    )
 
 
 def test_the_owner_of_taps_may_be_a_name(cli: Cli, pod: Pod, result: Path) -> None:
