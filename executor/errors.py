@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from planner.errors import PodwireError
 
 
@@ -13,6 +15,14 @@ class ExecutorError(PodwireError):
 SHORTAGES = (MemoryError, OSError)
 
 
+_SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+
+
+def is_shortage(error: OSError) -> bool:
+    """Say whether a call failed for what the machine has run out of, so that it tells nothing of what was asked for."""
+    return error.errno in _SHORT_OF
+
+
 def shortage(error: BaseException) -> str:
     """Return what the machine has run out of, as a sentence."""
     if isinstance(error, MemoryError):
@@ -22,6 +32,14 @@ def shortage(error: BaseException) -> str:
 
 class HostError(ExecutorError):
     """A program, a permission, a namespace or the state is not as needed; nothing was changed (exit 1)."""
+
+
+class NoThreads(HostError):
+    """There can be no more threads just now. What could not be looked at for that is not gone."""
+
+
+class NamespaceHidden(HostError):
+    """A namespace cannot be found from here, and nothing proves that it is gone."""
 
 
 class NamespaceGone(HostError):

@@ -112,7 +112,7 @@ def _serve(plan_id: PlanId, call: Call, settings: Settings) -> None:
         if is_served(plan_id, settings.store):  # by a server that another call has started in the meantime
             return
         if call.verb == "ADD":
-            forget(plan_id, call.netns, call, settings)
+            forget(plan_id, call.netns, call, settings, may_abandon=False)
         raise
 
 
@@ -210,7 +210,7 @@ def _roll_back_what_is_left(plan_id: PlanId, call: Call, settings: Settings) -> 
     except PodwireError:
         entry = None
     if plan_id in settings.store.ids() and (entry is None or entry.status != WIRED):
-        forget(plan_id, call.netns, call, settings)
+        forget(plan_id, call.netns, call, settings, may_abandon=False)
 
 
 def _namespace(call: Call) -> NetnsPath:

@@ -20,7 +20,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from executor.errors import HostError, NamespaceGone
+from executor.errors import HostError, NamespaceGone, is_shortage
 from executor.netns.handle import libc
 from executor.process.background import Task, in_background
 from planner.text.values import NetnsPath
@@ -69,7 +69,8 @@ class Namespace:
     def open(cls, path: NetnsPath) -> Self:
         """Open the namespace at ``path`` and read its cookie inside (getsockopt(2), SO_NETNS_COOKIE, Linux 5.14).
 
-        Raises NamespaceGone if nothing is there, HostError if it is no network namespace or cannot be entered.
+        Raises NamespaceGone if nothing is there, HostError if it is no network namespace or cannot be entered, OSError
+        if there are too few descriptors.
         """
         return cls.taken_over(path, _open_namespace(path))
 
@@ -204,6 +205,8 @@ def _open_namespace(path: NetnsPath) -> int:
         needed = "CAP_SYS_PTRACE, or root" if path.startswith("/proc/") else "root"
         raise HostError(f"{path} cannot be opened: that needs {needed}") from None
     except OSError as error:
+        if is_shortage(error):
+            raise
         raise HostError(f"{path} cannot be opened: {error.strerror}") from None
     try:
         if not _is_network_namespace(opened):

@@ -14,7 +14,7 @@ from executor.netns.namespace import Namespace
 from executor.operations.calico_gateway import give_back_gateway
 from executor.operations.operation import Operation, open_operation
 from executor.operations.outcome import Outcome
-from executor.operations.plan import beside
+from executor.operations.plan import beside, lost_beside
 from executor.settings import Settings
 from executor.state.events import Began, Ended
 from executor.state.journal import note_end
@@ -60,8 +60,9 @@ def _remove(plan_id: PlanId, hints: Hints, operation: Operation) -> tuple[str, .
     """Remove what there is, give back what was there; return what was removed."""
     netns, settings = operation.namespace.path, operation.settings
     render = settings.templates.commands
-    is_alone = not beside(plan_id, operation.namespace, settings)
-    changes = remnants(plan_id, hints.links, operation.observe(), netns, alone=is_alone)
+    facts, others = operation.observe(), beside(plan_id, operation.namespace, settings)
+    is_alone = not (others or lost_beside(plan_id, others, facts, operation.namespace, settings))
+    changes = remnants(plan_id, hints.links, facts, netns, alone=is_alone)
     if not changes:
         return ()
     operation.emit(Began("abandon", plan_id, netns, settings.requested_by))

@@ -29,7 +29,7 @@ from executor.settings import Settings
 from executor.state.document import AtomicWrite, written_ahead
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.record import APPLYING, WIRED, WiringRecord
-from executor.state.status import is_gone, is_half_done, open_recorded
+from executor.state.status import is_gone, is_half_done, open_recorded, refuse_lost
 from planner.changes.change import Change, pending
 from planner.changes.lookup import Lookup
 from planner.cni.result import CniResult
@@ -210,7 +210,8 @@ def _begin_watching(entry: WiringRecord, seconds: float | None, settings: Settin
 def refuse_other_wirings(plan: Plan, operation: Operation) -> None:
     """Refuse an id that is wired already, or a namespace in which others are wired than when the plan was made.
 
-    What belongs to a gone one is forgotten.
+    What belongs to a gone one is forgotten. An id whose entry is lost is in use: its copy would not be the last any
+    more that its journal has.
     """
     others = []
     for entry in operation.settings.store.concerning(plan.id, operation.namespace.cookie):
@@ -224,6 +225,7 @@ def refuse_other_wirings(plan: Plan, operation: Operation) -> None:
         if entry.id == plan.id:
             raise Refused(f"{entry.id} is already wired: run podwire teardown {entry.id} first")
         others.append(plan_of(entry, operation.namespace.path, operation.settings.templates))
+    refuse_lost(plan.id, operation.settings.store)
     _refuse_if_unknown_to(plan, others)
 
 

@@ -24,13 +24,13 @@ from executor.operations.execution import Failure, check_programs
 from executor.operations.operation import Operation, open_operation
 from executor.operations.outcome import GONE, MEANWHILE, Outcome
 from executor.operations.ownership import own
-from executor.operations.plan import beside, plan_of
+from executor.operations.plan import beside, lost_beside, plan_of
 from executor.operations.signals import stop_requests
 from executor.settings import Settings
 from executor.state.document import written_ahead
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.journal import note_end
-from executor.state.record import TEARING_DOWN, WiringRecord
+from executor.state.record import TEARING_DOWN, WIRED, WiringRecord
 from executor.state.status import is_gone, is_half_done, open_recorded
 from executor.taps.holders import tap_holders
 from executor.taps.vfio import refuse_held
@@ -96,10 +96,12 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
         (tearing_down,) = settings.store.atomic_writes(entry, TEARING_DOWN)
         with written_ahead(tearing_down) as wait_for_disk:
             others = beside(entry.id, operation.namespace, settings)
-            plan = alone(plan_of(entry, netns, settings.templates), others, settings.templates)
-            operation.enter_others(plan, may_be_gone=True)
-            operation.remember(entry, plan)
+            whole = plan_of(entry, netns, settings.templates)
+            operation.enter_others(whole, may_be_gone=True)
+            operation.remember(entry, whole)
             facts = operation.observe()
+            others += lost_beside(entry.id, others, facts, operation.namespace, settings)
+            plan = alone(whole, others, settings.templates)
             check_programs(plan.reverse_commands)
             if not settings.force:
                 refuse_held(plan, facts)
@@ -107,13 +109,16 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             operation.stop.check()
             tearing_down.commit()
         followed = follow(plan, entry.links, facts)
+        missing = _missing(followed.plan, followed.facts) if entry.status == WIRED else ()
         holders = (*_stop_serving(entry.id, settings), *_tap_holders(followed.plan, operation))
         began = Began(verb, entry.id, netns, settings.requested_by)
         way = roll_back_and_delete(plan, lambda: facts, began, Ended("restored", ""), operation)
         if way.problems:
             raise RollbackIncomplete(half_done(plan, way))
         _give_back_gateway(entry.id, operation.settings)
-    notes = tuple(dict.fromkeys((*holders, *_notes(followed.plan, others, followed.facts), *way.differs, *way.went)))
+    notes = tuple(
+        dict.fromkeys((*holders, *_notes(followed.plan, others, followed.facts, missing), *way.differs, *way.went))
+    )
     since = " the wiring" if verb == RECOVER else ""
     differs = way.differs or lost_links(followed.plan.changes, followed.facts)
     how = (
@@ -251,7 +256,9 @@ def way_back(entry: WiringRecord, settings: Settings) -> Plan:
     found = look(entry, settings)
     facts = found.facts
     with open_recorded(entry) as namespace:
-        plan = alone(found.plan, beside(entry.id, namespace, settings), settings.templates)
+        others = beside(entry.id, namespace, settings)
+        others += lost_beside(entry.id, others, facts, namespace, settings)
+    plan = alone(found.plan, others, settings.templates)
     return left_to_restore(plan, facts, entry.observed(plan.facts.observed_at), settings.templates)
 
 
@@ -326,10 +333,21 @@ def _but_for(others: tuple[Plan, ...]) -> str:
     return f", except for what is wired there as {', '.join(other.id for other in others)}" if others else ""
 
 
-def _notes(plan: Plan, others: tuple[Plan, ...], facts: NamespaceFacts) -> tuple[str, ...]:
+def _missing(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
+    """Return a sentence for each link that was made for ``plan`` and is not there any more."""
+    made = (change for change in plan.changes if kind_of(change.resource).is_made_link and change.after is not None)
+    return tuple(
+        f"{change.resource.name} no longer existed: it was deleted, or moved to another namespace"
+        for change in made
+        if (there := facts.of(change.netns)) is not None and there.link(change.resource.name) is None
+    )
+
+
+def _notes(plan: Plan, others: tuple[Plan, ...], facts: NamespaceFacts, missing: tuple[str, ...]) -> tuple[str, ...]:
     """Return what could not come back, and what was left alone: rules of others in the chains that came with ours."""
     devices = lost_devices(plan.changes, facts).values()
     lost = [f"{link} is gone with everything that was on it" for link in lost_links(plan.changes, facts)]
+    lost += missing
     lost += [
         f"{change.resource} was not restored: it comes with {brings}"
         for change in plan.changes

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 
+from executor.errors import is_shortage
+
 # A look takes some 2 µs a file; on a host with 1000 processes it is over after 50 ms.
 _MOST_OF_ONE = 65_536
 _SECONDS = 3.0
@@ -44,8 +46,8 @@ class OpenFiles:
                 self.saw_all = self.saw_all and next(entries, None) is None
         except PermissionError:
             self.saw_all = False
-        except OSError:
-            return  # it ended while we looked
+        except OSError as error:  # else it ended while we looked
+            self.saw_all = self.saw_all and not is_shortage(error)
 
 
 def _how_many(pid: str) -> int:

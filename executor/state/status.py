@@ -122,7 +122,9 @@ def refuse_lost(plan_id: PlanId, store: StateStore) -> None:
 
 def is_lost(plan_id: PlanId, store: StateStore) -> bool:
     """Say whether an id without an entry is wired by its journal, in a namespace that is not gone."""
-    from executor.state.copies import copy_of_entry  # noqa: PLC0415  most ids have an entry
+    if store.has_ended(plan_id):
+        return False
+    from executor.state.copies import copy_of_entry  # noqa: PLC0415  most ids have an entry, or an end
 
     copy = copy_of_entry(plan_id, store)
     return copy is not None and not is_gone(copy)

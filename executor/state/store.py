@@ -19,6 +19,7 @@ from pathlib import Path
 from executor.errors import HostError
 from executor.state.document import MOST_OF_ENTRY, AtomicWrite, delete_document, open_ours, read_document
 from executor.state.next_steps import DEFAULT_STATE_DIR
+from executor.state.rotation import with_older
 from executor.trust.files import is_ours_alone, weak_spot
 from planner.errors import InvalidInput, PodwireError
 from planner.text.document import MAX_BYTES, Node, load_json
@@ -253,7 +254,11 @@ class StateStore:
         """
         there = set(self.ids())
         ids = (one for one in self.journalled_ids() if one not in there)
-        return tuple(one for one in ids if not _has_ended(self.journal_path(one)))
+        return tuple(one for one in ids if not self.has_ended(one))
+
+    def has_ended(self, plan_id: PlanId) -> bool:
+        """Say whether the last line of an id's journal tells of an end, or there is no line that can be read."""
+        return _has_ended(self.journal_path(plan_id))
 
     def _path(self, plan_id: PlanId) -> Path:
         return self.wirings / f"{plan_id}.json"
@@ -270,7 +275,10 @@ def _has_ended(journal: Path) -> bool:
         if fd is None:
             return True
         with open(fd, "rb") as file:
-            file.seek(max(0, os.fstat(fd).st_size - _LAST_LINE))
+            size = os.fstat(fd).st_size
+            if size == 0:  # nothing was done yet under this id, or the journal was full and has begun anew
+                return with_older(journal) == [journal]
+            file.seek(max(0, size - _LAST_LINE))
             last = file.read(_LAST_LINE).rstrip(b"\n").rpartition(b"\n")[2]
     except (HostError, OSError):
         return True

@@ -58,6 +58,8 @@ class LinkFact:
     ``ipv6_mtu`` is that of IPv6, if the link is down and it is another than ``mtu``.
     ``conf`` are the sysctls in which the link of a PCI device differs from the namespace's default.
     ``index`` is the kernel's number of it, which it keeps when it is renamed; 0 in facts of an earlier version.
+    ``other_end`` is that of what it hangs on, in whichever namespace that is: the other end of a veth, or what a
+    macvlan is made on; 0 without one.
     ``parent_device`` is a PCI address where ``parent_bus`` is ``pci``; ``carrier`` moves on its own.
     """
 
@@ -78,6 +80,7 @@ class LinkFact:
     device: BridgeDevice | TapDevice | None = None
     carrier: bool = False
     index: int = 0
+    other_end: int = 0
     xdp: Keyword | None = None
     queue_length: int | None = None
     conf: tuple[ConfValue, ...] = ()
@@ -361,6 +364,7 @@ def link_words(link: LinkFact) -> dict[str, Any]:
     found: dict[str, Any] = to_json(link)
     found.pop("carrier", None)
     found.pop("index", None)
+    found.pop("other_end", None)
     found.pop("queue_length", None)
     if isinstance(link.device, TapDevice):
         found["device"]["vnet_hdr"] = False  # the program that opens a tap decides on that

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import MakeNamespace
 from tests.support.cli import Cli, tree
 from tests.support.dumps import Dump, difference, dump
-from tests.support.pods import Pod
+from tests.support.pods import Pod, plain
 
 
 @pytest.fixture
@@ -86,6 +87,20 @@ def test_what_was_lost_is_never_called_torn_down(cli: Cli, pod: Pod, entry: Path
     assert cli.refused("exec", name, "--", "true") == lost
     for verb in ("plan", "apply --yes"):
         assert cli.refused(*verb.split(), *cli.wiring(pod)) == lost
+
+
+def test_its_id_is_in_use(cli: Cli, pod: Pod, entry: Path, netns: MakeNamespace, before: Dump) -> None:
+    """For another namespace too: what its journal has of the first would not be the last any more."""
+    entry.unlink()
+    other = plain(netns("host"), netns("other"))
+    untouched = dump(other.inside)
+    result = cli.file("other.json", other.result)
+    said = cli.refused("apply", "--result", result, "--netns", other.inside.name, "--id", pod.inside.name, "--yes")
+    assert f"the state entry of {pod.inside.name} is lost" in said
+    assert difference(untouched, dump(other.inside)) == ""
+    cli.ok("recover")
+    cli.ok("teardown", pod.inside.name, "--yes")
+    assert difference(before, dump(pod.inside)) == ""
 
 
 def test_whoever_asks_for_all_hears_of_what_was_lost(cli: Cli, pod: Pod, entry: Path, before: Dump) -> None:

@@ -266,3 +266,24 @@ def test_the_last_one_killed_brings_all_back(wirings: Wirings, faults: Faults) -
         wirings.cli.ok("recover", "net1")
         wirings.see_that_all_is_back()
     wirings.see_that_all_is_back()
+
+
+def damage(path: Path) -> None:
+    """As a disk would leave it."""
+    path.write_text(path.read_text()[:100])
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, damage])
+def test_what_a_lost_wiring_needs_too_stays(wirings: Wirings, lose: Any) -> None:
+    """Its links are there, and its journal has a copy of its entry."""
+    wirings.pod.inside.ip("link set lo down")
+    wirings.before = dump(wirings.pod.inside)
+    for link in LINKS[:2]:
+        wirings.apply(link)
+    lose(wirings.cli.state_dir / "wirings" / "eth0.json")
+    wirings.teardown("net1")
+    assert "UP" in wirings.pod.inside.ip("-br link show dev lo")
+    wirings.cli.ok("recover", "eth0")
+    wirings.see_that_it_works("eth0")
+    wirings.teardown("eth0")
+    wirings.see_that_all_is_back()
