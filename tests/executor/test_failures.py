@@ -252,7 +252,7 @@ def test_a_namespace_made_again_under_the_name_counts_as_gone(podwire: Podwire, 
 WHEN = "when the plan was made"
 STALE = {
     "a link more": ("ip link add cbr type bridge", f"link cbr did not exist {WHEN}"),
-    "a link less": ("ip link del spare", f"link spare2 was there {WHEN} and is not any more"),
+    "a link less": ("ip link del spare", f"link spare2 existed {WHEN} but no longer does"),
     "an MTU": ("ip link set eth0 mtu 1400", f"link eth0 was mtu 1500 {WHEN} and is mtu 1400 now"),
     "a MAC": (
         "ip link set eth0 address 02:00:00:00:00:42",
@@ -270,7 +270,7 @@ STALE = {
     ),
     "an address less": (
         "ip addr del fd00:3::7/64 dev eth0",
-        f"address fd00:3::7/64 on eth0 was there {WHEN} and is not any more",
+        f"address fd00:3::7/64 on eth0 existed {WHEN} but no longer does",
     ),
     "a lifetime that ends now": (
         "ip addr change fd00:3::7/64 dev eth0 nodad valid_lft 500 preferred_lft 400",
@@ -286,7 +286,7 @@ STALE = {
     ),
     "a route less": (
         "ip route del default",
-        f"route default via 10.1.90.1 dev eth0 was there {WHEN} and is not any more",
+        f"route default via 10.1.90.1 dev eth0 existed {WHEN} but no longer does",
     ),
     "a route's MTU": (
         "ip route change default via 10.1.90.1 mtu 1400",
