@@ -38,7 +38,7 @@ def test_26_a_redirect_that_was_left(left: Pod, cli: Cli, wiring: str) -> None:
     words = ("apply", *cli.wiring(left), "--wiring", wiring, "--yes")
     with unchanged(left.inside):
         sentence = cli.refused(*words)
-    assert sentence.startswith("a tc filter at the ingress of eth0 (pref 49152) takes every frame away")
+    assert sentence.startswith("a tc filter at the ingress of eth0 (pref 49152) redirects every frame away")
     run(["sh", "-c", sentence.rsplit("(", 1)[1].removesuffix(")")])
     cli.ok(*words)
     cli.teardown(left)

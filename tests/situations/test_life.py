@@ -107,7 +107,7 @@ def test_12_ours_without_its_state(pod: Pod, cli: Cli, tmp_path: Path) -> None:
     elsewhere = evolve(cli, folder=tmp_path / "elsewhere")
     with unchanged(pod.inside):
         sentence = elsewhere.refused("apply", *elsewhere.wiring(pod), "--yes")
-    assert sentence.startswith("br0 was made by podwire ")
+    assert sentence.startswith("br0 was created by podwire ")
     assert f"podwire:{pod.inside.name}" in sentence
     assert "--state-dir" in sentence
 
