@@ -189,6 +189,7 @@ def test_one_id_for_two_namespaces_at_once(trial: Trial, faults: Faults, tmp_pat
     other = Namespace.create("pod-other")
     try:
         build(other)
+        other.settle()
         before = dump(other)
         result = tmp_path / "other.json"
         result.write_text(json.dumps(result_of(other)))
