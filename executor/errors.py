@@ -27,7 +27,7 @@ def shortage(error: BaseException) -> str:
     """Return what the machine has run out of, as a sentence."""
     if isinstance(error, MemoryError):
         return "there is not enough memory"
-    return f"the system has no more to give: {getattr(error, 'strerror', None) or error}"
+    return f"out of a system resource: {getattr(error, 'strerror', None) or error}"
 
 
 class HostError(ExecutorError):
@@ -43,7 +43,7 @@ class NamespaceHidden(HostError):
 
 
 class NamespaceGone(HostError):
-    """There is no namespace at that path (any more): whoever takes something away from it has nothing to do."""
+    """There is no namespace at that path (any more): a caller that removes something from it has nothing to do."""
 
 
 class Locked(HostError):

@@ -34,7 +34,7 @@ def read_file(name: str, what: str, *, trusted: bool = False) -> bytes:
                 _refuse_untrusted(found, called)
             text = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "that is no file name"
+        why = error.strerror if isinstance(error, OSError) else "that is not a file name"
         raise HostError(f"{called} cannot be read: {why}") from None
     if not text.strip():
         raise InvalidInput(f"{called} is empty")
@@ -52,8 +52,8 @@ def _refuse_untrusted(found: os.stat_result, called: str) -> None:
     """Refuse what somebody else could have written, be it a file or a pipe."""
     if not is_ours_alone(found):
         raise Refused(
-            f"{called} belongs to, or can be written by, somebody else: look at it (podwire show), "
-            "then take it over (chown, chmod) or say --allow-untrusted-plan"
+            f"{called} is owned or writable by another user: review it (podwire show), then change its owner or mode "
+            "(chown, chmod) or use --allow-untrusted-plan"
         )
 
 
@@ -63,7 +63,7 @@ def write_plan(plan: Plan, name: str) -> None:
     Links are not followed. Raises InvalidInput, HostError.
     """
     if name == "-":
-        raise InvalidInput("-o: a file is wanted; to print the plan, --json")
+        raise InvalidInput("-o: this is not a file; to print the plan, use --json")
     called = f"the plan {shown_path(name)}"
     path = Path(name)
     try:
@@ -72,9 +72,9 @@ def write_plan(plan: Plan, name: str) -> None:
             if stat.S_ISDIR(mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if not stat.S_ISREG(mode):
-                raise HostError(f"{called} cannot be written: it is not a regular file (to print the plan, --json)")
+                raise HostError(f"{called} cannot be written: it is not a regular file (to print the plan, use --json)")
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "that is no file name"
+        why = error.strerror if isinstance(error, OSError) else "that is not a file name"
         raise HostError(f"{called} cannot be written: {why}") from None
     with AtomicWrite(path, lambda: "".join(indented(plan_document(plan))) + "\n", what=called) as written:
         written.commit()

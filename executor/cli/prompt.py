@@ -16,20 +16,23 @@ from planner.plan.plan import Plan
 def agree(arguments: argparse.Namespace, plan: Plan, notes: tuple[str, ...] = ()) -> None:
     """Show a plan, and sentences on what comes of it, and ask. Raises what ``ask`` does."""
     preview = plan_text(plan, arguments) + "".join(f"{note}\n" for note in notes)
-    ask(preview, f"{'roll this back' if plan.is_reverse else 'do this'} in {plan.netns}")
+    ask(preview, f"{'Roll this back' if plan.is_reverse else 'Do this'} in {plan.netns}")
 
 
 def ask(preview: str, question: str) -> None:
-    """Show what would be done and ask for it.
+    """Show what would be done, and ask for confirmation.
 
     Raises Refused for any answer but yes, and if there is no terminal to ask on; Interrupted.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Refused("there is no terminal to ask on: say --yes, or look first (--dry-run, or check without --fix)")
+        raise Refused(
+            "cannot ask for confirmation without a terminal: use --yes, or preview with --dry-run (check: without "
+            "--fix)"
+        )
     put(f"{preview}\n")
     try:
         with interruptible():
-            answer = input(f'{question}? only "yes" goes on: ')
+            answer = input(f'{question}? Type "yes" to continue: ')
     except EOFError:
         answer = ""
         put("\n")
@@ -37,4 +40,4 @@ def ask(preview: str, question: str) -> None:
         put("\n")
         raise Interrupted("interrupted") from None
     if answer.strip() != "yes":
-        raise Refused("not confirmed, nothing was changed")
+        raise Refused("not confirmed; nothing was changed")

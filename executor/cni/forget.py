@@ -35,11 +35,11 @@ Opening = Callable[[], Namespace]
 def forget(
     plan_id: PlanId, netns: NetnsPath | None, call: Call, settings: Settings, *, may_abandon: bool = True
 ) -> None:
-    """Roll a wiring back and forget it, whatever is left of it.
+    """Roll a wiring back and remove its record, whatever is left of it.
 
-    If it cannot be rolled back completely the runtime is told to try again. The second time it is abandoned, if it
-    may be: a container must not be kept for ever, and after a DEL the namespace goes next. Raises CniError,
-    PodwireError.
+    If it cannot be rolled back completely the runtime gets an error, so that it tries again. The second time it is
+    abandoned, if it may be: a container must not be kept forever, and after a DEL the namespace goes next. Raises
+    CniError, PodwireError.
     """
     for sentence in set_aside_what_is_no_file(plan_id, settings.store):
         log(call, "warning", sentence)
@@ -67,13 +67,13 @@ def _entries(plan_id: PlanId, call: Call, settings: Settings) -> Iterator[Wiring
 
         copy = mend(plan_id, settings)
         if copy is not None:
-            log(call, "warning", f"what was recorded as {plan_id} was lost: the copy in its journal is used")
+            log(call, "warning", f"the state entry of {plan_id} was lost: using the copy in its journal")
             yield copy
 
 
 def _restored(entry: WiringRecord, call: Call, settings: Settings, *, may_abandon: bool) -> bool:
     """Roll back by an entry; say whether that was possible: an entry may be damaged where only this reads it."""
-    from executor.operations.rollback import restore  # noqa: PLC0415  ADD takes nothing back, mostly
+    from executor.operations.rollback import restore  # noqa: PLC0415  ADD rarely rolls anything back
 
     try:
         if may_abandon and _is_lost(entry):

@@ -83,7 +83,7 @@ def become(plan_id: PlanId, argv: Sequence[str], owner: tuple[int, int] | None, 
         words = filled_in(argv, interfaces)
         program = words[0] if "/" in words[0] else which(words[0])
         if program is None:
-            raise HostError(f"{shown(words[0])} cannot be run: no folder of PATH that is safe has it")
+            raise HostError(f"{shown(words[0])} cannot be run: no trusted directory of PATH has it")
         _enter(namespace)
         _give([fd for one in interfaces for fd in one.fds])
         keep_back()
@@ -113,7 +113,7 @@ def filled_in(argv: Sequence[str], interfaces: Sequence[OpenInterface]) -> list[
         try:
             return values[str(found[1]), int(found[2])]
         except KeyError:
-            raise InvalidInput(f"{found[0]}: the VM has {len(interfaces)} interfaces, counted from 0") from None
+            raise InvalidInput(f"{found[0]}: the VM has {len(interfaces)} interfaces, numbered from 0") from None
 
     return [_PLACEHOLDER.sub(value, word) for word in argv]
 
@@ -124,7 +124,7 @@ def _enter(namespace: Namespace) -> None:
 
 
 def _give(fds: Sequence[int]) -> None:
-    """Put descriptors if the program finds them, and keep all others from it."""
+    """Move the descriptors to the numbers where the program expects them, and make all others close-on-exec."""
     last = _FIRST + len(fds)
     copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, last) for fd in fds]
     for name in os.listdir("/proc/self/fd"):
@@ -143,7 +143,7 @@ def hand_over(plan_id: PlanId, path: str, settings: Settings) -> int:
     user, Interrupted.
     """
     if not path:  # the kernel would choose a name that has no owner
-        raise InvalidInput("socket: a path is wanted, and this is empty")
+        raise InvalidInput("socket: the path is empty")
     with open_interfaces(plan_id, settings) as (plan, _, interfaces):
         fds = [fd for one in interfaces for fd in one.fds]
         if len(fds) > _MOST_DESCRIPTORS:
@@ -155,7 +155,7 @@ def hand_over(plan_id: PlanId, path: str, settings: Settings) -> int:
                 connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
             )
             if uid not in (0, plan.options.tap_owner):
-                raise Refused(f"user {uid} asked for the taps of {plan_id}, which are not for him (--tap-owner)")
+                raise Refused(f"user {uid} may not receive the taps of {plan_id} (see --tap-owner)")
             socket.send_fds(connection, [json.dumps([_description(one) for one in interfaces]).encode()], fds)
     return int(pid)
 

@@ -1,7 +1,7 @@
 """Who serves the guest of a wiring: one server at most, known by a file that it locks as long as it serves.
 
 STATE-DIR/dhcp/ID.json     which processes these are, and whether to start them again
-STATE-DIR/dhcp/ID.log      what a server says that serves by itself
+STATE-DIR/dhcp/ID.log      the log of a background server
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def only_server(plan_id: PlanId, store: StateStore) -> Iterator[RecordFile]:
     try:
         if not locked_within(fd, _LOOKED_WITHIN):
             pids = [f"process {process.pid}" for process in _serving(fd, path).processes[:1]]
-            raise Refused(f"{plan_id} is served already, by {', '.join(pids) or 'one that cannot be seen from here'}")
+            raise Refused(
+                f"{plan_id} is already served by {', '.join(pids) or 'a process not visible from this PID namespace'}"
+            )
         _kill(_read(fd, path))
         try:
             yield RecordFile(fd)
@@ -108,7 +110,7 @@ def stop_server(plan_id: PlanId, store: StateStore) -> bool:
         return False
     try:
         if not _ended(fd, path):
-            raise HostError(f"what serves {plan_id} does not end: a process that has {shown_path(path)} locked")
+            raise HostError(f"the server of {plan_id} does not stop: a process has {shown_path(path)} locked")
         with suppress(FileNotFoundError):
             os.unlink(path)
     finally:
@@ -141,7 +143,7 @@ def is_served(plan_id: PlanId, store: StateStore) -> bool:
 
 
 def is_to_serve_again(plan_id: PlanId, store: StateStore) -> bool:
-    """Say whether a server that served by itself was killed; what is damaged says nothing."""
+    """Say whether a background server was killed; a damaged record says nothing."""
     path = store.server_file(plan_id)
     try:
         fd = _open(path)

@@ -21,5 +21,5 @@ def shell_line(record: LogRecord) -> str:
 
 
 def moment(seconds: float) -> str:
-    """Return a time as it is the same for everybody who reads of it: UTC, with milliseconds."""
+    """Return a time in UTC, with milliseconds: the same for every reader."""
     return f"{datetime.fromtimestamp(min(max(seconds, 0.0), _LATEST), UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"

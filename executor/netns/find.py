@@ -17,7 +17,7 @@ from planner.text.values import NetnsPath
 
 # <linux/proc_ns.h>: the number of the first process namespace, which the kernel has always given it.
 _FIRST_PROCESS_NAMESPACE = "pid:[4026531836]"
-# Whoever runs podwire in another process namespace may vouch for it, by its name (``pid:[4026532281]``), that no
+# A user who runs podwire in another PID namespace may vouch for it, by its name (``pid:[4026532281]``), that no
 # namespace which was wired from there lives outside.
 _VOUCHED = "PODWIRE_PID_NAMESPACE"
 # 100,000 mounts, as many as a namespace may have (sysctl fs.mount-max), take some 15 MB.
@@ -51,8 +51,8 @@ def find_namespace(path: NetnsPath, cookie: int, inode: int = 0) -> Namespace:
     if known is not None:
         return known
     raise NamespaceHidden(
-        f"{problem}, and from here it cannot be seen whether it is gone or lives elsewhere, so the record is kept:"
-        " try again as root of the whole machine, in its first process namespace"
+        f"{problem}, and podwire cannot tell from here whether the namespace is gone or has moved, so the record is "
+        "kept; run podwire as root in the host's initial PID namespace"
     )
 
 

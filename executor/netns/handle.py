@@ -31,7 +31,7 @@ class NoHandles(Exception):
 def open_by_cookie(cookie: int, inode: int) -> int | None:
     """Return a descriptor of the namespace with this cookie and inode number, None if there is none any more.
 
-    Raises NoHandles if that cannot be known; the kernel hides namespaces from whoever has no rights in them.
+    Raises NoHandles if that cannot be known; the kernel hides namespaces from processes without rights in them.
     """
     handle_type = _handle_type()
     if handle_type is None or not inode or not _sees_every_namespace():

@@ -1,7 +1,7 @@
 """A network namespace, opened: what it is, a thread inside it, and the lock that keeps two changes apart.
 
 Programs are started with its descriptor (``nsenter --net=/proc/self/fd/N``), so that they go where podwire looked,
-whatever happens to the path meanwhile; and with that of the lock, so that they hold the lock too.
+whatever happens to the path in the meantime; and with that of the lock, so that they hold the lock too.
 """
 
 from __future__ import annotations
@@ -159,10 +159,10 @@ class Namespace:
         """Keep every other podwire out of this namespace, by whatever path it comes.
 
         Waits up to ``timeout`` seconds, 0 for not at all; then raises Locked, which says who has it, or earlier what
-        ``check`` raises, which is called now and then. Programs that were started in it meanwhile hold the lock with
+        ``check`` raises, which is called now and then. Programs that were started in it hold the lock with
         us: it lasts until the last of them has ended, whether we leave here, crash or are killed.
         """
-        from executor.netns.lock import LockFile  # noqa: PLC0415  whoever only looks locks nothing
+        from executor.netns.lock import LockFile  # noqa: PLC0415  reading locks nothing
 
         self._lock = LockFile.take(f"netns-{self.cookie}", timeout, self.path, check=check)
         try:
@@ -199,7 +199,7 @@ def _open_namespace(path: NetnsPath) -> int:
         opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         name = path.rpartition("/")[2]
-        hint = f"; that of process {name} is --pid {name}" if name.isdecimal() else ""
+        hint = f"; for the namespace of process {name} use --pid {name}" if name.isdecimal() else ""
         raise NamespaceGone(f"there is no network namespace at {path}{hint}") from None
     except PermissionError:
         needed = "CAP_SYS_PTRACE, or root" if path.startswith("/proc/") else "root"
@@ -232,6 +232,8 @@ def _cookie_of(inside: _socket.socket) -> int:
     try:
         packed = inside.getsockopt(_socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
     except OSError as error:
-        raise HostError(f"the kernel does not tell namespaces apart ({error.strerror}): Linux 5.14 does") from None
+        raise HostError(
+            f"this kernel cannot tell namespaces apart ({error.strerror}): Linux 5.14 or later is needed"
+        ) from None
     cookie: int = struct.unpack("=Q", packed)[0]
     return cookie

@@ -1,6 +1,6 @@
-"""abandon: what podwire made for an id goes, and it is forgotten, where the way back is lost or leads nowhere.
+"""abandon: what podwire made for an id is removed, with its record, if a rollback is impossible.
 
-For a caller that deletes the namespace next, as a container runtime does, and must not be kept from that for ever.
+For a caller that deletes the namespace next, as a container runtime does, and must not be kept from that forever.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def abandon(
     Of what was there before only that comes back which the hints' result says. Raises HostError.
     """
     removed: tuple[str, ...] = ()
-    with suppress(HostError):  # a server ends by itself when what it serves is gone
+    with suppress(HostError):  # a server ends on its own when what it serves is gone
         stop_server(plan_id, settings.store)
     if opening is not None:
         with suppress(NamespaceGone), open_operation(settings, opening, plan_id) as operation:
@@ -51,7 +51,9 @@ def abandon(
     settings.store.end(plan_id, lambda: note_end(settings.store.journal_path(plan_id), "abandoned"))
     give_back_gateway(plan_id, settings)
     gone = f", and {', '.join(removed)} removed" if removed else ""
-    return Outcome("abandoned", plan_id, len(removed), sentence=f"forgotten{gone}: what it was before is not known")
+    return Outcome(
+        "abandoned", plan_id, len(removed), sentence=f"record removed{gone}: the original state is not known"
+    )
 
 
 def _remove(plan_id: PlanId, hints: Hints, operation: Operation) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def plan_observed(
 ) -> Plan:
     """Return what ``plan_from_facts`` does; a refusal names the state entry of the id if that is lost.
 
-    It can be put back. Only then is the journal read: whoever wires an id anew is not kept waiting for that.
+    It can be put back. Only then is the journal read: wiring a new id need not wait for that.
     """
     templates = settings.templates
     try:
@@ -83,7 +83,7 @@ def plan_from_facts(
     templates: Templates,
     recorded: tuple[Plan, ...] = (),
 ) -> Plan:
-    """Return what wires the links of ``result`` in a namespace that was observed: the host is not looked at."""
+    """Return what wires the links of ``result`` in a namespace that was observed: the host is not read."""
     return make_plan(
         result,
         facts,
@@ -100,8 +100,8 @@ def refuse_the_hosts(namespace: Namespace, settings: Settings) -> None:
     """Raise Refused for the network that the host itself lives in, by whatever path, unless that is allowed."""
     if namespace.is_of_the_host and not settings.allow_host_netns:
         raise Refused(
-            f"{namespace.path} is the host's own network namespace (podwire's, or that of process 1), not a pod's:"
-            " --allow-host-netns wires it all the same"
+            f"{namespace.path} is the host's own network namespace (podwire's, or that of process 1), not a pod's: "
+            "--allow-host-netns wires it anyway"
         )
 
 
@@ -150,6 +150,6 @@ def recorded_plans(plan_id: PlanId, namespace: Namespace, settings: Settings) ->
         from executor.state.record import WIRED  # noqa: PLC0415  there is an entry, so it is loaded
 
         if entry.status != WIRED:
-            raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
+            raise Refused(f"{entry.id} is half done: run podwire recover {entry.id} first")
         found.append(plan_of(entry, namespace.path, settings.templates))
     return tuple(found)

@@ -37,7 +37,7 @@ class Task(Generic[T]):
         """Call the function; once."""
         try:
             self._results.append(self._function())
-        except BaseException as error:  # noqa: BLE001  raised again by whoever waits
+        except BaseException as error:  # noqa: BLE001  raised again by the waiting thread
             self._error = error
         finally:
             self._ended.release()

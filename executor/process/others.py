@@ -1,4 +1,4 @@
-"""What other processes have open, looked at within bounds: one with a million files must not keep podwire busy."""
+"""What other processes have open, read within bounds: one with a million files must not keep podwire busy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class OpenFiles:
         self.saw_all = True
 
     def is_over(self) -> bool:
-        """Say whether the time is over; what was still to be looked at is left out then."""
+        """Say whether the time is over; what was still to be read is left out then."""
         over = time.monotonic() > self._deadline
         self.saw_all = self.saw_all and not over
         return over

@@ -60,7 +60,7 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open (make) the journal at ``path``; a full one is put behind the older ones. Raises HostError."""
+        """Open (make) the journal at ``path``; a full one is put after the older ones. Raises HostError."""
         # O_NONBLOCK: a pipe in its place would wait for a reader, forever.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         try:
@@ -141,7 +141,7 @@ def _as_json(event: Event) -> dict[str, Any]:
 
 
 class _Reader:
-    """What the lines of a journal say, one after the other; what is no line of podwire's is passed over."""
+    """What the lines of a journal say, one after the other; what is not a line of podwire's is skipped."""
 
     def __init__(self, plan_id: PlanId) -> None:
         self._id = plan_id
@@ -247,10 +247,10 @@ def _finished(record: LogRecord, node: Node) -> LogRecord:
 
 
 def read_logs(paths: dict[PlanId, Path], unreadable: Callable[[HostError], None] | None = None) -> list[LogRecord]:
-    """Return the commands of several journals in the order of time. Lines that are not podwire's are passed over.
+    """Return the commands of several journals in the order of time. Lines that are not podwire's are skipped.
 
-    A journal that cannot be read is told to ``unreadable``, and keeps none of the others from being read; without that
-    it raises HostError.
+    A journal that cannot be read is reported to ``unreadable``, and keeps none of the others from being read; without
+    that it raises HostError.
     """
     found: list[LogRecord] = []
     for plan_id, path in paths.items():

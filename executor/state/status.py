@@ -103,7 +103,9 @@ def recorded(plan_id: PlanId, store: StateStore) -> WiringRecord | None:
     try:
         return store.load(plan_id)
     except InvalidInput as error:
-        raise InvalidInput(f"{error} (podwire recover {plan_id} puts its copy back, if the journal has one)") from None
+        raise InvalidInput(
+            f"{error} (podwire recover {plan_id} restores the copy in the journal, if there is one)"
+        ) from None
 
 
 def refuse_unknown(plan_id: PlanId, store: StateStore) -> None:
@@ -131,7 +133,8 @@ def is_lost(plan_id: PlanId, store: StateStore) -> bool:
 def lost(plan_id: PlanId) -> Refused:
     """Return what to raise, or to say, of an id whose entry is lost."""
     return Refused(
-        f"the state entry of {plan_id} is lost, and its journal has no end of the wiring: podwire recover {plan_id}"
+        f"the state entry of {plan_id} is lost, but its journal does not say that the wiring ended: run podwire "
+        f"recover {plan_id}"
     )
 
 
@@ -141,5 +144,5 @@ def wired_entry(plan_id: PlanId, store: StateStore) -> WiringRecord:
     if entry is None:
         refuse_unknown(plan_id, store)
         refuse_lost(plan_id, store)
-        raise Refused(f"{plan_id} is not wired any more: podwire log {plan_id} shows what was done")
+        raise Refused(f"{plan_id} is no longer wired: podwire log {plan_id} shows what was done")
     return entry

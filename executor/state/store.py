@@ -37,7 +37,7 @@ _ROOM = 4096
 # An entry begins with all but its plan; thousands of links fit into this.
 _MOST_OF_HEAD = 256 * 1024
 _PLAN = b',"plan":'
-# How operations end behind which nothing is wired any more; a line that says so is no longer than this.
+# How operations end after which nothing is wired any more; a line that says so is no longer than this.
 OVER = ("restored", "taken back", "abandoned", "gone")
 _LAST_LINE = 4096
 # Device, inode, size, and when it was changed.
@@ -94,7 +94,7 @@ class StateStore:
         return (self.directory, *parts)
 
     def _check_once(self) -> None:
-        """Look, before anything is read, whether what is there is ours. Raises HostError."""
+        """Check, before anything is read, that what is there is ours. Raises HostError."""
         if not self._is_safe:
             self.check()
             self._is_safe = True
@@ -107,7 +107,7 @@ class StateStore:
 
     def atomic_writes(self, entry: WiringRecord, *statuses: str) -> tuple[AtomicWrite, ...]:
         """Return what saves an entry in two steps, for each of ``statuses``; nothing is written yet."""
-        from executor.state.record import TEARING_DOWN, document_head  # noqa: PLC0415  whoever has an entry has it
+        from executor.state.record import TEARING_DOWN, document_head  # noqa: PLC0415  code that has an entry has it
 
         plan = functools.cache(lambda: _as_json(entry.plan.value))  # most of it, and the same in all
 
@@ -169,7 +169,7 @@ class StateStore:
         A host may have hundreds, and one of them that is damaged is no reason not to wire another namespace. Raises
         InvalidInput or HostError if one of these cannot be read.
         """
-        from executor.netns.namespace import boot_id  # noqa: PLC0415  whoever names a cookie has it
+        from executor.netns.namespace import boot_id  # noqa: PLC0415  code that has a cookie has it
 
         for other in self.ids():
             head = None if other == plan_id else self._head(other)
@@ -179,7 +179,7 @@ class StateStore:
                 entry = self.load(other)
             except PodwireError:
                 if head is not None and head.boot_id != boot_id():
-                    continue  # cookies begin anew with each boot
+                    continue  # cookies start over with each boot
                 raise
             if entry is not None and (other == plan_id or entry.cookie == cookie):
                 yield entry
@@ -250,7 +250,7 @@ class StateStore:
     def unended_ids(self) -> tuple[PlanId, ...]:
         """Return the ids without an entry whose journal does not end with that nothing is wired any more, sorted.
 
-        Of each its last line is looked at, no more: there may be very many. Some may have ended all the same.
+        Only the last line of each is read: there may be very many. Some may have ended all the same.
         """
         there = set(self.ids())
         ids = (one for one in self.journalled_ids() if one not in there)
@@ -310,7 +310,7 @@ def _ids_in(directory: Path, suffix: str) -> tuple[PlanId, ...]:
 
 
 def _make(directory: Path) -> None:
-    """Make a directory for us alone; those on the way to it are as whoever made the first would make them."""
+    """Make a directory for us alone; those above it get the usual modes."""
     missing = [parent for parent in directory.parents if not os.path.lexists(parent)]
     for parent in reversed(missing):
         parent.mkdir(mode=0o755, exist_ok=True)
@@ -329,7 +329,7 @@ def _check_directory(directory: Path) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise HostError(f"{called} is not a directory")
     if not is_ours_alone(found):
-        raise HostError(f"{called} belongs to, or can be written by, somebody else")
+        raise HostError(f"{called} is owned or writable by another user")
 
 
 def _check_way(directory: Path) -> None:
@@ -341,10 +341,10 @@ def _check_way(directory: Path) -> None:
         raise HostError(f"{called} cannot be used: {error.strerror}") from None
     if weak is not None:
         place = shown_path(weak)
-        raise HostError(f"{called} is not safe: {place} belongs to, or can be written by, somebody else")
+        raise HostError(f"{called} is not safe: {place} is owned or writable by another user")
 
 
 def _as_json(document: object) -> str:
-    import json  # noqa: PLC0415  whoever only looks writes none
+    import json  # noqa: PLC0415  reading writes none
 
     return json.dumps(document, separators=(",", ":"))

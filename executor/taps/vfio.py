@@ -50,7 +50,7 @@ def came_back(entry: WiringRecord) -> tuple[str, ...]:
 def refuse_held(plan: Plan, facts: NamespaceFacts) -> None:
     """Raise Refused if a process has a function open that is to be rolled back."""
     if held := vfio_holders(plan, facts):
-        raise Refused(f"{'; '.join(held)}: end the VM first, or give --force to take it from under it")
+        raise Refused(f"{'; '.join(held)}: stop the VM first, or use --force to reclaim the device while it is running")
 
 
 def _handed(plan: Plan, facts: NamespaceFacts) -> Iterator[FunctionFact]:

@@ -123,7 +123,7 @@ def _renamed_plan(plan: Plan, names: Names) -> Plan:
 
 
 def renamed(value: Any, names: Names) -> Any:
-    """Return a resource, a state or facts with new names of links, wherever they stand in it.
+    """Return a resource, a state or facts with new names of links, wherever they are in it.
 
     What a class with ``BY_NAME`` holds matches links by the name that it was given, and keeps it.
     """

@@ -1,4 +1,4 @@
-"""Commands that stand alone in a POSIX shell, one physical line each."""
+"""Commands that work on their own in a POSIX shell, one physical line each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def shell_lines(commands: Iterable[Command]) -> str:
 def shell_pieces(commands: Iterable[Command]) -> Iterator[str]:
     """Yield commands as lines of a POSIX shell, piece by piece.
 
-    What must not run if the command before it failed stands in its line, behind ``&&``.
+    What must not run if the command before it failed is on the same line, after ``&&``.
     """
     last: Command | None = None
     for command in commands:

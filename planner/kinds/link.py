@@ -89,7 +89,7 @@ def _observe(seen: Seen, resource: Link, like: LinkState) -> LinkState | Foreign
     # Of a pair only this end is seen from here.
     device = like.device if isinstance(like.device, VethDevice) and link.type == "veth" else link.device
     if isinstance(device, TapDevice) and isinstance(like.device, TapDevice):
-        device = evolve(device, vnet_hdr=like.device.vnet_hdr)  # whoever opened it last decides on that (tun.c)
+        device = evolve(device, vnet_hdr=like.device.vnet_hdr)  # the last program to open it decides that (tun.c)
     if device is None or link.mac is None or not _could_be_ours(link, device, like):
         return Foreign(resource.name)
     return evolve(
@@ -146,7 +146,7 @@ def _device_words(state: LinkState) -> list[str]:
 
 
 def _looks(resource: Link, _state: Any) -> Iterator[Look]:
-    # A link that is to appear must not be there at all, whoever made it; one that is to go must be the one we know.
+    # A link that is to appear must not exist at all, whatever made it; one that is to go must be the one we know.
     yield ["ip", "-o", "link", "show", "dev", resource.name], f"^ [0-9]+: {re.escape(resource.name)}[:@]"
 
 
@@ -175,7 +175,7 @@ def _features(change: ChangeLike) -> tuple[str, ...]:
 
 
 def destroyed_taps(changes: Iterable[ChangeLike]) -> tuple[InterfaceName, ...]:
-    """Return the taps that ``changes`` remove, if only to make them again: whoever has one open loses it."""
+    """Return the taps that ``changes`` remove, if only to make them again: a program that has one open loses it."""
     return tuple(
         change.resource.name
         for change in changes

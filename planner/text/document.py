@@ -1,6 +1,6 @@
 """Reading JSON that somebody else wrote: hostile until it is parsed, and every error says where.
 
-``load_json`` turns bytes into plain values, ``Node`` walks them. Nothing behind a ``Node`` is touched by hand.
+``load_json`` turns bytes into plain values, ``Node`` walks them. Nothing inside a ``Node`` is touched by hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # A namespace of 64 links and 10,000 routes is some 3 MB of facts; nothing honest is larger than this.
 MAX_BYTES = 32 * 1024 * 1024
-# Whoever walks a document calls itself for each level; Python's own limit is another one in each version.
+# Code that walks a document calls itself for each level; Python's own limit is another one in each version.
 MAX_LEVELS = 200
 _INFINITE = float("inf")
 
@@ -139,7 +139,7 @@ class Node:
     def items(self) -> Iterator[Node]:
         """Yield the elements of this list."""
         if not isinstance(self.value, list):
-            raise self.error(f"a list is wanted, not {shown(self.value)}")
+            raise self.error(f"expected a list, not {shown(self.value)}")
         return (self.element(index, item) for index, item in enumerate(self.value))
 
     def each(self, read: Callable[[Node], T]) -> tuple[T, ...]:
@@ -163,7 +163,7 @@ class Node:
     def text(self) -> str:
         """Return this string."""
         if not isinstance(self.value, str):
-            raise self.error(f"a string is wanted, not {shown(self.value)}")
+            raise self.error(f"expected a string, not {shown(self.value)}")
         return self.value
 
     def texts(self) -> tuple[str, ...]:
@@ -173,13 +173,13 @@ class Node:
     def boolean(self) -> bool:
         """Return this true or false."""
         if not isinstance(self.value, bool):
-            raise self.error(f"true or false is wanted, not {shown(self.value)}")
+            raise self.error(f"expected true or false, not {shown(self.value)}")
         return self.value
 
     def integer(self, low: int = 0, high: int = 2**32 - 1) -> int:
         """Return this integer, which must lie between ``low`` and ``high``."""
         if not isinstance(self.value, int) or isinstance(self.value, bool):
-            raise self.error(f"a whole number is wanted, not {shown(self.value)}")
+            raise self.error(f"expected a whole number, not {shown(self.value)}")
         if not low <= self.value <= high:
             raise self.error(f"{shown(self.value)} is not between {low} and {high}")
         return self.value
@@ -187,7 +187,7 @@ class Node:
     def number(self) -> float:
         """Return this number."""
         if not isinstance(self.value, (int, float)) or isinstance(self.value, bool):
-            raise self.error(f"a number is wanted, not {shown(self.value)}")
+            raise self.error(f"expected a number, not {shown(self.value)}")
         try:
             found = float(self.value)
         except OverflowError:
@@ -212,5 +212,5 @@ class Node:
 
     def _object(self) -> dict[str, object]:
         if not isinstance(self.value, dict):
-            raise self.error(f"an object is wanted, not {shown(self.value)}")
+            raise self.error(f"expected an object, not {shown(self.value)}")
         return self.value

@@ -78,5 +78,5 @@ def test_the_library_has_it(cli: Cli, plan: Path) -> None:
     """As text and notes."""
     given = podwire.parse_plan(plan.read_text())
     assert podwire.guest(given, "qemu").text == cli.ok("guest", plan, "--format", "qemu")
-    with pytest.raises(podwire.InvalidInput, match="'yaml' is none of json, dnsmasq"):
+    with pytest.raises(podwire.InvalidInput, match="'yaml' is not one of json, dnsmasq"):
         podwire.guest(given, "yaml")

@@ -43,7 +43,7 @@ MEANT = {
     ),
     "a wiring to list": (["list", "pod1"], "'pod1' is unknown here: did you mean podwire show 'pod1'?"),
     "a word too many": (["gc", "--force", "pod1"], "'pod1' is unknown here (see podwire gc --help)"),
-    "no file": (["apply", "pod1", "-y"], "there is no file 'pod1': without a stored plan, say --result and --netns"),
+    "no file": (["apply", "pod1", "-y"], "there is no file 'pod1': without a stored plan, use --result and --netns"),
     "neither file nor wiring": (["show", "pod1.plan"], "there is no file 'pod1.plan', and pod1.plan was never wired"),
     "no such help": (["help", "nothing"], "there is no command 'nothing': "),
 }
@@ -61,11 +61,13 @@ def test_documents_are_told_apart(cli: Cli, pod: Pod, result: Path) -> None:
     plan, words = cli.folder / "pod1.plan", ("plan", "--netns", pod.inside.name, "--result")
     cli.ok(*words, result, "-o", plan)
     facts = cli.file("facts.json", cli.ok("facts", "--netns", pod.inside.name))
-    assert cli.refused(*words, plan).startswith("result: this is a plan of podwire: podwire apply and podwire show")
-    assert cli.refused(*words, facts) == "result: this is what podwire facts prints, for --facts"
+    assert cli.refused(*words, plan).startswith(
+        "result: this is a podwire plan; pass it to podwire apply or podwire show"
+    )
+    assert cli.refused(*words, facts) == "result: this is the output of podwire facts; pass it with --facts"
     for command in ("show", "apply"):
-        assert cli.refused(command, result).startswith("plan: this is what a CNI plugin answered, not a plan: ")
-        assert cli.refused(command, facts).startswith("plan: this is what podwire facts prints, not a plan: ")
+        assert cli.refused(command, result).startswith("plan: this is a CNI result, not a plan; ")
+        assert cli.refused(command, facts).startswith("plan: this is the output of podwire facts, not a plan; ")
 
 
 def test_help_is_a_word_too(cli: Cli) -> None:
@@ -118,9 +120,11 @@ def test_a_namespace_is_named_by_a_process(cli: Cli, pod: Pod) -> None:
         links = cli.json("facts", "--pid", str(process.pid))["links"]
         process.kill()
     assert links == cli.json("facts", "--netns", pod.inside.name)["links"]
-    assert "named already, by --netns or --pid" in cli.refused("facts", "--netns", "pod1", "--pid", "1")
-    assert cli.refused("facts", "--pid", "x") == "--pid: 'x' is not the number of a process (see podwire facts --help)"
-    assert cli.refused("facts", "--netns", "4194303").endswith("; that of process 4194303 is --pid 4194303")
+    assert "already given, by --netns or --pid" in cli.refused("facts", "--netns", "pod1", "--pid", "1")
+    assert cli.refused("facts", "--pid", "x") == "--pid: 'x' is not a process ID (see podwire facts --help)"
+    assert cli.refused("facts", "--netns", "4194303").endswith(
+        "; for the namespace of process 4194303 use --pid 4194303"
+    )
 
 
 def test_the_owner_of_taps_may_be_a_name(cli: Cli, pod: Pod, result: Path) -> None:
@@ -132,7 +136,7 @@ def test_the_owner_of_taps_may_be_a_name(cli: Cli, pod: Pod, result: Path) -> No
         cli.refused(*words, "--tap-owner", "nobody-here") == "--tap-owner: there is no user or group nobody-here here"
     )
     facts = cli.file("facts.json", cli.ok("facts", "--netns", pod.inside.name))
-    assert "takes numbers" in cli.refused(*words, "--facts", facts, "--tap-owner", "daemon")
+    assert "give numbers" in cli.refused(*words, "--facts", facts, "--tap-owner", "daemon")
 
 
 def test_the_log_takes_the_times_that_it_prints(cli: Cli, pod: Pod, result: Path) -> None:
@@ -158,7 +162,7 @@ def test_next_steps_work_as_they_are(cli: Cli, pod: Pod, result: Path) -> None:
     assert step is not None
     assert shlex.split(step[1]) == [str(file)]
     said = cli.ok("apply", file, "--yes", "--state-dir", elsewhere)
-    step = re.search(r"^before the CNI plugin's DEL: podwire (.*)$", said, re.MULTILINE)
+    step = re.search(r"^before calling the CNI plugin's DEL, run: podwire (.*)$", said, re.MULTILINE)
     assert step is not None
     assert cli.ok(*shlex.split(step[1]), "--yes").startswith(f"{name}: ")
     assert cli.json("list", "--state-dir", elsewhere) == []
@@ -186,7 +190,7 @@ def test_who_has_a_tap_open_is_said_before_it_goes(cli: Cli, pod: Pod, result: P
         held = open_tap(InterfaceName("tap0"), namespace=namespace)
     try:
         with cli.on_terminal("teardown", name) as terminal:
-            shown = terminal.answer("goes on: ", "no")
+            shown = terminal.answer("to continue: ", "no")
             terminal.end()
     finally:
         for descriptor in held:

@@ -156,5 +156,5 @@ def test_a_tap_that_is_somewhere_else_is_not_passed_over_in_silence(wired: Trial
     """Whether it was moved or deleted cannot be seen from the pod."""
     wired.pod.inside.ip(f"link set tap0 netns {wired.pod.host.name}")
     said = wired.ok("teardown", wired.id, "--yes")
-    assert "tap0 was not there any more: it was deleted, or moved to another namespace" in said
+    assert "tap0 no longer existed: it was deleted, or moved to another namespace" in said
     assert wired.changed() == ""

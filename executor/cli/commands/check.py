@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", nargs="?", metavar="ID", help="the wiring")
     parser.add_argument("--all", action="store_true", help="every wiring of the state directory")
-    parser.add_argument("--fix", action="store_true", help="repair what drifted, after showing it")
+    parser.add_argument("--fix", action="store_true", help="repair what has drifted, after showing it")
     add_yes(parser)
     add_common(parser, ("text", "json", "prometheus"))
     add_limits(parser, locks=True)
@@ -106,7 +106,7 @@ def _fix(drift: Drift, arguments: argparse.Namespace, settings: Settings) -> int
 
     plan = drift.plan
     if not arguments.yes and not drift.gone:
-        ask(_text(drift, arguments), f"repair this in {plan.netns}")
+        ask(_text(drift, arguments), f"Repair this in {plan.netns}")
     outcome = repair(wired_entry(plan.id, settings.store), settings)
     if arguments.format == "json":
         put_done(json_text(_document(drift) | {"outcome": outcome.what}))

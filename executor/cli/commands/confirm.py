@@ -33,5 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         put_done(json_text({"id": str(plan_id), "outcome": "confirmed" if was_waiting else "nothing"}))
     else:
-        put_done(f"{plan_id}: {'confirmed, it stays wired' if was_waiting else 'it was not waiting to be confirmed'}\n")
+        put_done(
+            f"{plan_id}: {'confirmed; the wiring is kept' if was_waiting else 'it was not waiting to be confirmed'}\n"
+        )
     return 0

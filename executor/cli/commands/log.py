@@ -28,20 +28,22 @@ podwire log --failed --format html > log.html"""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("id", nargs="?", metavar="ID", help="only of this wiring")
-    text = "only since then: as long ago as 90s, 30m, 2h or 1d, or a date (2026-11-24, 2026-11-24T09:30)"
+    parser.add_argument("id", nargs="?", metavar="ID", help="only commands of this wiring")
+    text = "only commands since WHEN: an age (90s, 30m, 2h, 1d) or a date (2026-11-24, 2026-11-24T09:30)"
     parser.add_argument("--since", type=moment, metavar="WHEN", help=text)
     add_netns(parser, required=False)
-    parser.add_argument("--failed", action="store_true", help="only what failed, or was not seen to end")
-    parser.add_argument("--tail", type=_count, metavar="N", help="only the last N")
-    parser.add_argument("--follow", action="store_true", help="go on with what is run from now on")
-    parser.add_argument("--reverse", action="store_true", help="the newest first")
+    parser.add_argument(
+        "--failed", action="store_true", help="only commands that failed, or whose end podwire did not see"
+    )
+    parser.add_argument("--tail", type=_count, metavar="N", help="only the last N commands")
+    parser.add_argument("--follow", action="store_true", help="keep printing new commands as they finish")
+    parser.add_argument("--reverse", action="store_true", help="newest first")
     add_common(parser, _FORMATS)
 
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < _MANY_DIGITS):
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number of commands")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a valid number of commands")
     return int(text)
 
 
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.cli.settings import require_owner, store_of
     from planner.errors import InvalidInput
 
-    require_owner(arguments, "what was run")
+    require_owner(arguments)
     store = store_of(arguments)
     problems: list[PodwireError] = []
     records = _chosen(arguments, store, problems)
@@ -62,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         _print(records[::-1] if arguments.reverse else records, arguments.format)
         return max((complain(problem, exit_status(problem)) for problem in problems), default=0)
     if arguments.reverse or arguments.format not in ("text", "commands"):
-        raise InvalidInput("--follow: it prints as text or as commands, the newest last")
+        raise InvalidInput("--follow: works only with the formats text and commands, oldest first")
     for problem in problems:
         complain(problem, exit_status(problem))
     return _follow(records, arguments, store)
@@ -95,7 +97,7 @@ def _ids(arguments: argparse.Namespace, store: StateStore) -> tuple[PlanId, ...]
         return ids
     wanted = parse_id(arguments.id)
     if wanted not in ids and not arguments.follow:
-        raise InvalidInput(f"id: nothing was ever run under {wanted}; podwire list shows what is wired")
+        raise InvalidInput(f"id: no command was ever run for {wanted}; podwire list shows what is wired")
     return (wanted,)
 
 
@@ -152,7 +154,7 @@ def _print(records: Sequence[LogRecord], form: str) -> None:
 
         put(render_log_html(records, load_pages()))
     elif not records:
-        put("nothing was run, or nothing that fits\n")
+        put("no matching commands\n")
     else:
         from executor.cli.pager import put_long
 

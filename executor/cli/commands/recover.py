@@ -20,7 +20,7 @@ podwire recover pod1 --forward"""
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", nargs="?", metavar="ID", help="only this wiring (default: all that are half done)")
-    parser.add_argument("--forward", action="store_true", help="finish what was begun instead of rolling it back")
+    parser.add_argument("--forward", action="store_true", help="complete what was begun instead of rolling it back")
     add_dry_run(parser)
     add_talk(parser)
     add_force(parser)
@@ -46,4 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
             return preview_recover(plan_id, settings, forward=arguments.forward)
         return recover(plan_id, settings, forward=arguments.forward)
 
-    return report.of_each(named or ids_to_recover(settings.store), work, nothing="nothing is half done")
+    return report.of_each(
+        named or ids_to_recover(settings.store), work, nothing="nothing to recover: no wiring is half done"
+    )
