@@ -5,10 +5,11 @@ from __future__ import annotations
 from planner.errors import Refused
 from planner.facts.model import NamespaceFacts
 from planner.kinds.link import TapDevice
+from planner.kinds.vf_setting import VFIO
 from planner.network import ContainerSideNetwork, VmInterface
 from planner.plan.plan import Plan
 from planner.wiring.base import wiring_named
-from planner.wiring.vf import VF, VFIO
+from planner.wiring.vf import VF
 
 _TAP = "tap"
 

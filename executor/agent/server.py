@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterable
 
@@ -19,6 +18,7 @@ from attrs import define, field
 from executor.agent.protocol import greeting
 from executor.agent.request import TRANSFER_WITHIN
 from executor.agent.worker import Worker
+from executor.trust.peers import peer_of
 from executor.version import __version__
 
 # Children at a time; most of what they wait for the kernel does one by one. So many stay when there is nothing to do.
@@ -28,7 +28,6 @@ _KEPT = 8
 _MOST_WAITING = 256
 _BREATH = 0.1
 _HANDLED = (signal.SIGTERM, signal.SIGINT)
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 
 
 @define(eq=False)
@@ -150,9 +149,7 @@ class Server:
                 connection.close()
 
     def _is_welcome(self, connection: socket.socket) -> bool:
-        packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        _, uid, _ = _CREDENTIALS.unpack(packed)
-        if uid != os.geteuid() or len(self._waiting) >= _MOST_WAITING:
+        if peer_of(connection).uid != os.geteuid() or len(self._waiting) >= _MOST_WAITING:
             return False
         try:
             connection.send(greeting(__version__))

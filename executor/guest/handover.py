@@ -11,14 +11,13 @@ import os
 import re
 import signal
 import socket
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from executor.errors import HostError
-from executor.netns.handle import libc
+from executor.netns.handle import CLONE_NEWNET, libc
 from executor.netns.namespace import Namespace
 from executor.operations.plan import plan_of
 from executor.operations.signals import interruptible, stop_requests
@@ -27,6 +26,7 @@ from executor.settings import Settings
 from executor.state.status import open_recorded, wired_entry
 from executor.taps.open import open_tap
 from executor.trust.files import for_us_alone
+from executor.trust.peers import peer_of
 from executor.trust.privileges import keep_back
 from planner.errors import InvalidInput, Refused
 from planner.network import VmInterface
@@ -35,10 +35,8 @@ from planner.text.frozen import frozen
 from planner.text.values import PlanId, shown, shown_path
 
 _FIRST = 3
-_CLONE_NEWNET = 0x4000_0000
 _PLACEHOLDER = re.compile(r"\{(fd|mac|tap|mtu|queues)(\d{1,3})\}")
 _MOST_DESCRIPTORS = 253  # SCM_MAX_FD of the kernel
-_CREDENTIALS = struct.Struct("=iII")
 
 
 @frozen
@@ -119,7 +117,7 @@ def filled_in(argv: Sequence[str], interfaces: Sequence[OpenInterface]) -> list[
 
 
 def _enter(namespace: Namespace) -> None:
-    if libc().setns(namespace.fd, _CLONE_NEWNET) != 0:
+    if libc().setns(namespace.fd, CLONE_NEWNET) != 0:
         raise HostError(f"{namespace.path} cannot be entered")
 
 
@@ -151,13 +149,11 @@ def hand_over(plan_id: PlanId, path: str, settings: Settings) -> int:
         with stop_requests(), interruptible(), _listening(path, plan.options.tap_owner) as listener:
             connection, _ = listener.accept()
         with connection:
-            pid, uid, _ = _CREDENTIALS.unpack(
-                connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            )
+            pid, uid = peer_of(connection)
             if uid not in (0, plan.options.tap_owner):
                 raise Refused(f"user {uid} may not receive the taps of {plan_id} (see --tap-owner)")
             socket.send_fds(connection, [json.dumps([_description(one) for one in interfaces]).encode()], fds)
-    return int(pid)
+    return pid
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from executor.errors import HostError, NamespaceGone, is_shortage
-from executor.netns.handle import libc
+from executor.netns.handle import CLONE_NEWNET, libc
 from executor.process.background import Task, in_background
 from planner.text.values import NetnsPath
 
@@ -32,7 +32,6 @@ T = TypeVar("T")
 
 # <linux/nsfs.h>, <linux/sched.h> and <asm-generic/socket.h>; Python 3.11 names none of them.
 _NS_GET_NSTYPE = 0xB703
-_CLONE_NEWNET = 0x40000000
 _SO_NETNS_COOKIE = 71
 # <linux/sockios.h>, and struct ifreq of <linux/if.h>: a name, a number, and what is left of the union.
 _SIOCGIFINDEX = 0x8933
@@ -176,7 +175,7 @@ class Namespace:
         """Move the calling thread, and it alone, into the namespace, and out again: it ends some time after that."""
         own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if libc().setns(self.fd, _CLONE_NEWNET) != 0:
+            if libc().setns(self.fd, CLONE_NEWNET) != 0:
                 code = ctypes.get_errno()
                 why = "that needs CAP_SYS_ADMIN" if code == errno.EPERM else os.strerror(code)
                 raise HostError(f"{self.path} cannot be entered: {why}")
@@ -185,7 +184,7 @@ class Namespace:
                 yield
             finally:
                 self._inside.discard(_thread.get_ident())
-                libc().setns(own, _CLONE_NEWNET)
+                libc().setns(own, CLONE_NEWNET)
         finally:
             os.close(own)
 
@@ -219,7 +218,7 @@ def _open_namespace(path: NetnsPath) -> int:
 def _is_network_namespace(fd: int) -> bool:
     """Ask what kind of namespace ``fd`` is (ioctl_nsfs(2)); files of other file systems do not know the question."""
     try:
-        return fcntl.ioctl(fd, _NS_GET_NSTYPE) == _CLONE_NEWNET
+        return fcntl.ioctl(fd, _NS_GET_NSTYPE) == CLONE_NEWNET
     except OSError:
         return False
 

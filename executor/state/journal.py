@@ -20,7 +20,7 @@ from executor.state.document import MOST_OF_ENTRY, open_ours, refuse_foreign
 from executor.state.events import Began, Ended, Event, Ran, RollingBack, Running
 from executor.state.rotation import MOST_BYTES, rotate, with_older
 from planner.errors import InvalidInput
-from planner.text.document import MAX_BYTES, Node
+from planner.text.document import MAX_BYTES, Node, no_constant
 from planner.text.values import PlanId, shown_path
 
 _KEPT_OUTPUT = 64 * 1024
@@ -214,14 +214,10 @@ def _objects(file: BinaryIO) -> Iterator[Node]:
     while line := file.readline(_LONGEST_LINE):
         if is_whole:  # else it is the rest of one that is too long
             with suppress(ValueError, RecursionError):
-                value = json.loads(line.decode("utf-8", "replace"), parse_constant=_no_constant)
+                value = json.loads(line.decode("utf-8", "replace"), parse_constant=no_constant)
                 if isinstance(value, dict) and "event" in value:
                     yield Node(value, "journal")
         is_whole = line.endswith(b"\n")
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is not a number")
 
 
 def _started(node: Node, plan_id: PlanId, operation: _Operation) -> LogRecord:

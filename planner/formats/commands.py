@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator
 
 from planner.plan.plan import Plan
 from planner.plan.render import Command
+from planner.text.shell import line_with_input
 from planner.text.values import NetnsPath
 
 
@@ -43,8 +43,4 @@ def nsenter(netns: NetnsPath | None) -> tuple[str, ...]:
 
 def shell_line(command: Command) -> str:
     """Return one command as a line of a POSIX shell."""
-    line = shlex.join((*nsenter(command.netns), *command.argv))
-    if command.stdin is None:
-        return line
-    lines = " ".join(shlex.quote(text) for text in command.stdin.splitlines())
-    return f"printf '%s\\n' {lines} | {line}"
+    return line_with_input((*nsenter(command.netns), *command.argv), command.stdin)

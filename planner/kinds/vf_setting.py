@@ -12,7 +12,7 @@ from planner.kinds.shown import differences
 from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, MacAddress, PciAddress
 
-_VFIO = "vfio-pci"
+VFIO = Keyword("vfio-pci")  # the driver by which a VMM opens a device (kernel, driver-api/vfio.rst)
 
 
 @frozen
@@ -69,7 +69,7 @@ def _lost(change: ChangeLike, seen: Seen) -> str | None:
         return f"{resource.address} is gone: {resource.pf} no longer has such a virtual function"
     states = [state for state in (change.before, change.after) if state is not None]
     ours = {state.mac for state in states if state.pinned}
-    known = ours if function.driver == _VFIO else {state.mac for state in states}
+    known = ours if function.driver == VFIO else {state.mac for state in states}
     if function.setting is None or function.setting.mac in known:
         return None
     return (

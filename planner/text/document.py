@@ -37,7 +37,7 @@ def load_json(text: bytes | str, what: str, most: int | None = None) -> Node:
         raise InvalidInput(f"{what} is larger than {most // 2**20} MiB")
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
-        value = json.loads(decoded, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        value = json.loads(decoded, object_pairs_hook=_unique_keys, parse_constant=no_constant)
         if "\\u" in decoded:  # only so a lone surrogate can be written in UTF-8
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeError:
@@ -78,7 +78,8 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def _no_constant(name: str) -> object:
+def no_constant(name: str) -> object:
+    """Raise ValueError for ``NaN`` and the like, which Python's json reads and JSON does not have (RFC 8259)."""
     raise ValueError(f"{name} is not a number")
 
 

@@ -19,14 +19,13 @@ from planner.kinds.driver import Driver, DriverState
 from planner.kinds.kind import kind_of
 from planner.kinds.link_attributes import AddrGenMode
 from planner.kinds.vf_link import VfLink, link_state
-from planner.kinds.vf_setting import VfSetting
+from planner.kinds.vf_setting import VFIO, VfSetting
 from planner.network import VmInterface
 from planner.options import PlanOptions
 from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, LinkAlias, MacAddress, NetnsPath, shown
 from planner.wiring.strip import strip_links
 
-VFIO = Keyword("vfio-pci")
 VF = Keyword("vf")
 
 
