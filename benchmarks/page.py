@@ -194,8 +194,8 @@ def _where(results: Results) -> str:
 def _phases(found: Breakdown) -> str:
     return (
         f"{found.first:.1f} ms until the first command (opening, observing, comparing, writing the entry), "
-        f"{found.last - found.first:.1f} ms for the commands, some of them side by side, "
-        f"{found.whole - found.last:.1f} ms behind the last (observing again, comparing, writing)."
+        f"{found.last - found.first:.1f} ms for the commands, some of them at the same time, "
+        f"{found.whole - found.last:.1f} ms after the last (observing again, comparing, writing)."
     )
 
 

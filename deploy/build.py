@@ -45,7 +45,7 @@ Depends: python3 (>= 3.11), iproute2, iptables, procps, util-linux
 Recommends: nftables
 Suggests: dnsmasq-base, containernetworking-plugins
 Maintainer: The podwire authors <podwire@example.invalid>
-Description: give a virtual machine the network of the pod that it runs in
+Description: connect a virtual machine to the network of the pod it runs in
  podwire plans the change of a pod's network namespace as a list of ip, bridge,
  tc and ebtables commands, shows it, applies it, and rolls it back exactly.
  It comes with a chained CNI plugin, podwire-cni.

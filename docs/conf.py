@@ -40,8 +40,18 @@ highlight_language = "none"
 
 # The way through the site, in the order in which somebody needs it.
 CONTENTS = {
-    "Using podwire": ("install", "guests", "kubernetes", "agent", "firecracker", "sriov", "review", "coming-from"),
-    "Looking things up": ("command-line", "situations", "reliability", "glossary"),
+    "Using podwire": (
+        "getting-started",
+        "install",
+        "guests",
+        "kubernetes",
+        "agent",
+        "firecracker",
+        "sriov",
+        "review",
+        "coming-from",
+    ),
+    "Looking things up": ("command-line", "troubleshooting", "situations", "reliability", "glossary"),
     "Understanding it": ("how-it-works", "kernel", "performance", "decisions/README"),
 }
 DECISIONS = sorted(path.stem for path in (ROOT / "docs/decisions").glob("*.md") if path.stem != "README")

@@ -111,7 +111,7 @@ def main() -> int:
     except Stopped:
         sys.stderr.write("demo: interrupted; nothing is left behind\n")
         return 130
-    say(f"Done in {time.monotonic() - started:.1f} s. Nothing of it is left.")
+    say(f"Done in {time.monotonic() - started:.1f} s. Nothing is left behind.")
     return 0
 
 
@@ -142,7 +142,7 @@ def tell_all(shell: Shell, node: Namespace, pod: Namespace) -> None:
 
 def make_a_pod(shell: Shell, node: Namespace, pod: Namespace) -> Dump:
     """Let the CNI plugins do their work; return what is in the pod afterwards."""
-    step("A node and a pod, as a container runtime makes them: the CNI plugin 'bridge' joins the two.")
+    step("A node and a pod, as a container runtime makes them: the CNI plugin 'bridge' connects the two.")
     shell.file("bridge.json", NETWORK)
     shell.type("ip netns add node && ip netns add pod1 && ip -n pod1 link set lo up")
     shell.type(PLUGIN.format(verb="ADD", given="bridge.json", answer="result.json"))
@@ -152,22 +152,22 @@ def make_a_pod(shell: Shell, node: Namespace, pod: Namespace) -> Dump:
     shell.type("ip -n pod1 -brief address")
     shell.type("ip -n pod1 route")
     before = dump(pod)
-    say(f"What is in the pod is noted down raw ({len(before.lines())} lines), to be compared in the end.")
+    say(f"The pod's raw state is saved ({len(before.lines())} lines), to be compared at the end.")
     return before
 
 
 def look_before(shell: Shell) -> None:
     """Plan, and look at the plan from both sides."""
-    step("A VM in the pod needs that network on a tap. podwire plans the change, and touches nothing yet.")
+    step("A VM in the pod needs that network on a tap. podwire plans the change, and changes nothing yet.")
     serving = " --serve-dhcp" if WITH_VM else ""
     shell.type(f"podwire plan --result result.json --netns pod1{serving} -o pod1.plan")
-    step("The rollback is in the plan too: the same changes in reverse. Here as lines for a shell.")
+    step("The rollback is in the plan too: the same changes in reverse. Here as shell commands.")
     shell.type("podwire show pod1.plan --reverse --format commands")
 
 
 def apply(shell: Shell) -> None:
     """Carry it out, and look at the result with other programs."""
-    step("It is applied: only because the pod is still what it was planned for. (Without --yes podwire asks first.)")
+    step("Apply it. This is refused if the pod has changed since the plan. (Without --yes podwire asks first.)")
     shell.type("podwire apply pod1.plan --yes")
     shell.type("podwire list")
     shell.type("ip -n pod1 -brief link")
@@ -196,7 +196,7 @@ def use_a_guest(shell: Shell, node: Namespace, pod: Namespace) -> None:
     """Serve a guest, boot it, and look at its console."""
     from examples.demo_vm import boot_a_guest  # noqa: PLC0415  only then what guests are made of is there
 
-    step("A DHCP server for this VM and nobody else; then a real guest boots behind tap0 (User Mode Linux).")
+    step("A DHCP server for this VM only; then a real guest boots on tap0 (User Mode Linux).")
     shell.type("podwire dhcp pod1 --daemon")
     try:
         boot_a_guest(shell.file_text("pod1.plan"), node, pod)
@@ -207,24 +207,24 @@ def use_a_guest(shell: Shell, node: Namespace, pod: Namespace) -> None:
 
 def look_after(shell: Shell) -> None:
     """Read the log."""
-    step("What was run, when, how it ended and how long it took. (Also as JSON, and as commands.)")
+    step("What was run, when, with what result and how long it took. (Also as JSON, and as commands.)")
     shell.type("podwire log pod1")
 
 
 def take_back(shell: Shell, pod: Namespace, before: Dump) -> None:
     """Tear down, and compare."""
-    step("The VM has gone; the wiring is rolled back. That comes before the CNI plugin's DEL.")
+    step("The VM has ended; the wiring is rolled back. That comes before the CNI plugin's DEL.")
     shell.type("podwire teardown pod1 --yes")
     left = difference(before, eventually_the_same(pod, before))
     if left:
         raise DemoFailed(f"the pod is not what it was:\n{left}")
-    say(f"Compared raw, before and after: {', '.join(COMMANDS)}.")
-    say("No line differs: the pod is what it was.")
+    say(f"Raw state compared, before and after: {', '.join(COMMANDS)}.")
+    say("No line differs: the pod is as it was.")
 
 
 def end_the_pod(shell: Shell) -> None:
     """Let the CNI plugins take their own work back."""
-    step("The plugin's DEL finds what its ADD has made, and takes that away.")
+    step("The plugin's DEL finds what its ADD made, and removes it.")
     shell.type(PLUGIN.format(verb="DEL", given="bridge.json", answer="/dev/null"))
     shell.type("ip -n pod1 -brief link")
 

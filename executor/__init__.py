@@ -4,5 +4,5 @@ executor.observe      observe_netns(path, timeout=30)    what is there, for the 
 executor.operations   plan, apply, teardown, recover, …  what the commands do; they take values and return results
 executor.cli          the command line over them         it alone reads arguments and prints
 
-Those who use podwire from Python import ``podwire``; whoever needs one of the parts imports it from its module.
+Those who use podwire from Python import ``podwire``; code that needs one of the parts imports it from its module.
 """

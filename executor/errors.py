@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from planner.errors import PodwireError
 
 
@@ -13,22 +15,38 @@ class ExecutorError(PodwireError):
 SHORTAGES = (MemoryError, OSError)
 
 
+_SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+
+
+def is_shortage(error: OSError) -> bool:
+    """Say whether a call failed for what the machine has run out of, so that it tells nothing of what was asked for."""
+    return error.errno in _SHORT_OF
+
+
 def shortage(error: BaseException) -> str:
     """Return what the machine has run out of, as a sentence."""
     if isinstance(error, MemoryError):
         return "there is not enough memory"
     why = getattr(error, "strerror", None) or error
-    return (
-        f"the system says: {why}" if isinstance(error, FileNotFoundError) else f"the system has no more to give: {why}"
-    )
+    if isinstance(error, FileNotFoundError):  # which no shortage is
+        return f"the system says: {why}"
+    return f"out of a system resource: {why}"
 
 
 class HostError(ExecutorError):
     """A program, a permission, a namespace or the state is not as needed; nothing was changed (exit 1)."""
 
 
+class NoThreads(HostError):
+    """There can be no more threads just now. What could not be looked at for that is not gone."""
+
+
+class NamespaceHidden(HostError):
+    """A namespace cannot be found from here, and nothing proves that it is gone."""
+
+
 class NamespaceGone(HostError):
-    """There is no namespace at that path (any more): whoever takes something away from it has nothing to do."""
+    """There is no namespace at that path (any more): a caller that removes something from it has nothing to do."""
 
 
 class Locked(HostError):

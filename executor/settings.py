@@ -1,4 +1,4 @@
-"""How operations are to work, as whoever calls them wants it."""
+"""How operations are to work, as the caller wants it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import field
 from executor.state.store import StateStore
 from planner.text.frozen import frozen
 
-if TYPE_CHECKING:  # whoever only reads the state needs no template engine
+if TYPE_CHECKING:  # code that only reads the state needs no template engine
     from executor.operations.ownership import Owned
     from executor.state.events import Listener
     from planner.plan.render import Templates

@@ -2,7 +2,7 @@
 
 Compiling them takes 30 ms. What comes of it is kept beside them in ``__pycache__``, as Python does with its modules:
 if that can be written. It is code, so it is for nobody but its owner, and loaded only if it is ours. In a zipapp it is
-what whoever built that has put there.
+what the person who built that has put there.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def load_pages() -> Pages:
 
 
 def compile_all() -> None:
-    """Compile every template, and keep what comes of it beside them: for whoever builds or installs podwire."""
+    """Compile every template, and keep the result beside them: for building and installing podwire."""
     load_templates().compile()
     load_pages().compile()
 
@@ -68,7 +68,7 @@ def _directory() -> Traversable:
     beside = Path(__file__).resolve().parent.parent / "templates"
     found = _folder("planner", "templates", beside)
     if not found.is_dir():
-        raise HostError("podwire's templates are not where it is installed: install it again")
+        raise HostError("podwire's templates are missing from its installation: reinstall it")
     return found
 
 

@@ -6,5 +6,5 @@ planner.planning   make_plan(result, facts, …) the changes, their commands, an
 planner.plan       plan.reverse()              the same plan in reverse
 
 No function here runs a program, opens a file, reads a clock or is random; whatever it needs is an argument. Those who
-use podwire from Python import ``podwire``; whoever needs one of the parts imports it from its module.
+use podwire from Python import ``podwire``; code that needs one of the parts imports it from its module.
 """

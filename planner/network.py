@@ -12,7 +12,7 @@ from planner.text.values import InterfaceName, IpInterface, Keyword, MacAddress,
 
 @frozen
 class VmInterface:
-    """One interface of the VM: what to open, and what the guest must be told (None in what an older podwire stored).
+    """One interface of the VM: what to open, and the guest's configuration (None in what an older podwire stored).
 
     ``type`` is ``tap`` (or ``vf``), ``name`` the tap, ``link`` the pod's interface; ``mac`` is the original one, which
     the guest gets. ``dhcp_address`` is the bridge's own, for a DHCP server.

@@ -85,7 +85,10 @@ def _beside(plan: Plan, others: tuple[Plan, ...], templates: Templates) -> Plan:
     inherited = inherited_from(others, plan.changes, plan.netns)
     ids = ", ".join(other.id for other in others)
     shared = ", ".join(str(change.resource) for change in inherited)
-    note = f"{ids} is wired here as well; whichever is torn down last brings back {shared}"
+    note = (
+        f"{ids} {'is' if len(others) == 1 else 'are'} also wired in this namespace; the last one torn down restores "
+        f"{shared}"
+    )
     notes = (*plan.notes, note) if shared else plan.notes
     return with_changes(evolve(plan, inherited=inherited, notes=notes), joined(plan.changes, others), templates)
 
@@ -96,12 +99,12 @@ def _again(
     """Return the empty plan of a namespace that is wired as wanted, planned once more on what was recorded."""
     again = f"tear it down first (podwire teardown {recorded.id})"
     if options != recorded.options:
-        raise Refused(f"{recorded.id} is wired already with other options: {again}")
-    another = f"{recorded.id} is wired already from another result: {again}"
+        raise Refused(f"{recorded.id} is already wired with other options: {again}")
+    another = f"{recorded.id} is already wired from a different CNI result: {again}"
     wired = [one.link for one in recorded.interfaces]
     named = {interface.name for interface in result.sandboxed_interfaces()}
     if named and named.isdisjoint(wired):
-        raise Refused(f"{another}, or wire this one beside it under an id of its own (--id)")
+        raise Refused(f"{another}, or wire this one under an id of its own (--id)")
     fixed = validate_and_fix_cni_result(result, recorded.facts, recorded.netns)
     if [link.name for link in container_interfaces(fixed)] != wired:
         raise Refused(another)
@@ -115,12 +118,12 @@ def _again(
     drifted = pending(recorded.changes, facts)
     if drifted:
         names = ", ".join(str(change.resource) for change in drifted[:3])
-        raise Refused(f"{recorded.id} is wired already but is not as it was applied any more ({names}): {again}")
+        raise Refused(f"{recorded.id} is already wired but has drifted ({names}): {again}")
     return with_changes(recorded, (), templates)
 
 
 def _bare(plan: Plan) -> tuple[VmInterface, ...]:
-    """Return the interfaces without what the guest is told, which follows from the rest."""
+    """Return the interfaces without the guest's configuration, which follows from the rest."""
     return tuple(evolve(interface, guest=None) for interface in plan.interfaces)
 
 
@@ -128,7 +131,7 @@ def _refuse_unknown_wiring(facts: NamespaceFacts, known: set[Alias]) -> None:
     ours = next((link for link in facts.links if Alias.is_ours(link.alias) and link.alias not in known), None)
     if ours is not None and ours.alias is not None:
         raise Refused(
-            f"{ours.name} was made by podwire ({shown(ours.alias, 120)}), but that wiring is not recorded here: "
+            f"{ours.name} was created by podwire ({shown(ours.alias, 120)}), but that wiring is not recorded here: "
             "name its state directory with --state-dir, or remove the link by hand"
         )
 
@@ -140,4 +143,4 @@ def _refuse_wired_links(result: CniResult, others: tuple[Plan, ...]) -> None:
         wired = {interface.link for interface in other.interfaces}
         had = {name for ip in result.ips for name in other.facts.carriers(ip.address)}
         for name in sorted(wired & (named or had)):
-            raise Refused(f"{name} is wired already, as {other.id}: podwire teardown {other.id} first")
+            raise Refused(f"{name} is already wired, as {other.id}: run podwire teardown {other.id} first")

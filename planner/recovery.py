@@ -1,14 +1,15 @@
-"""What a VM runtime knew of a namespace that is wired already, rebuilt from what was recorded and what is there."""
+"""What a VM runtime knew of a namespace that is wired already, rebuilt from the record and the current state."""
 
 from __future__ import annotations
 
 from planner.errors import Refused
 from planner.facts.model import NamespaceFacts
 from planner.kinds.link import TapDevice
+from planner.kinds.vf_setting import VFIO
 from planner.network import ContainerSideNetwork, VmInterface
 from planner.plan.plan import Plan
 from planner.wiring.base import wiring_named
-from planner.wiring.vf import VF, VFIO
+from planner.wiring.vf import VF
 
 _TAP = "tap"
 
@@ -32,7 +33,7 @@ def _must_be_handed_over(interface: VmInterface, plan: Plan, facts: NamespaceFac
     if function is None or function.driver != VFIO:
         has = "is gone" if function is None else f"is at {function.driver or 'no driver'}"
         again = f"podwire check {plan.id} --fix hands it over again"
-        raise Refused(f"{interface.name} of {plan.id}: {interface.pci_address} {has} and not at {VFIO}: {again}")
+        raise Refused(f"{interface.name} of {plan.id}: {interface.pci_address} {has} not at {VFIO}: {again}")
 
 
 def _must_be_there(interface: VmInterface, plan: Plan, facts: NamespaceFacts) -> None:
@@ -46,7 +47,7 @@ def _must_be_there(interface: VmInterface, plan: Plan, facts: NamespaceFacts) ->
     again = f"podwire teardown {plan.id} rolls back what is left"
     for name in (interface.link, interface.name):
         if facts.link(name) is None:
-            raise Refused(f"{name} of {plan.id} is not in {plan.netns} any more: {again}")
+            raise Refused(f"{name} of {plan.id} is no longer in {plan.netns}: {again}")
     link = facts.link(interface.name)
     if link is None or not isinstance(link.device, TapDevice):
         raise Refused(f"{interface.name} of {plan.id} is recorded as a tap and is not one: {again}")

@@ -39,7 +39,7 @@ from planner.text.values import (
 from planner.wiring.bridge import BRIDGE_NETFILTER_FAMILIES
 from planner.wiring.strip import NONE, ZERO
 
-_GONE = "its way back is lost"
+_GONE = "no rollback information is left"
 _BACK = "the CNI result says so"
 _EUI64 = Keyword("eui64")
 _INGRESS = Keyword("ingress")

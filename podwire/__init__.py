@@ -1,4 +1,4 @@
-"""Give a virtual machine the network of the pod that it runs in. The words of the command line, as functions.
+"""Connect a virtual machine to the network of the pod it runs in: the commands, as functions.
 
     import podwire
 
@@ -7,8 +7,10 @@
     podwire.apply(plan)                     # rolled back as a whole if anything fails
     podwire.teardown("pod1")                # back, exactly
 
-Whatever is wrong raises ``PodwireError``, whose text is one sentence. Nothing prints; ``Settings.listeners`` are called
-with every command that is run. All but ``plan`` from captured facts, ``parse_plan`` and ``show`` needs root.
+Errors are ``PodwireError``, whose text is one sentence. Nothing prints; ``Settings.listeners`` are called with every
+command that is run. What enters a namespace needs root, or CAP_SYS_ADMIN and CAP_NET_ADMIN. ``plan`` from captured
+facts, ``parse_plan``, ``show``, ``guest`` of a plan and ``receive_taps`` do not; ``list`` and ``log`` only need to read
+the state directory.
 """
 
 from __future__ import annotations
@@ -211,7 +213,10 @@ def repair(id: str, *, settings: Settings | None = None) -> Outcome:
 
 @checked.in_sentences
 def confirm(id: str, *, settings: Settings | None = None) -> bool:
-    """Keep what was applied with ``confirm_within``; say whether it was waiting for that. Raises InvalidInput."""
+    """Keep what was applied with ``confirm_within``; say whether it was waiting for that.
+
+    Raises InvalidInput, Refused, Locked.
+    """
     from executor.operations import commit_confirm
 
     return commit_confirm.confirm(_id(id), _settings(settings))
@@ -230,7 +235,7 @@ def dhcp(id: str, *, settings: Settings | None = None) -> tuple[str, ...]:
 
 @checked.in_sentences
 def gc(*, settings: Settings | None = None) -> tuple[Outcome, ...]:
-    """Forget the wirings whose namespaces are gone, and say which."""
+    """Remove the records of wirings whose namespaces are gone; return them, and those that ``failed`` with an error."""
     from executor.operations.gc import collect_all
 
     return collect_all(_settings(settings))
@@ -240,7 +245,7 @@ def gc(*, settings: Settings | None = None) -> tuple[Outcome, ...]:
 def guest(
     plan: Plan | str, format: str = "json", *, interface: str | None = None, settings: Settings | None = None
 ) -> GuestText:
-    """Return what a guest, its server or its VMM is to be told of a plan, or of what is wired under an id.
+    """Return the configuration for a guest, its server or its VMM, of a plan or of what is wired under an id.
 
     ``format``: json, dnsmasq, cloud-init, cloud-init-v1, user-data, kernel, qemu, firecracker, cloud-hypervisor or
     libvirt.

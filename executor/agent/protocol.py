@@ -9,7 +9,7 @@ of the environment that the plugin reads, ``NAME=VALUE`` with a NUL between two,
 
 A shim that shuts its end down, or closes it, asks the agent to stop: what was begun is rolled back. An agent that
 closes the connection without an answer has not done the work, or not to its end: the shim does it itself. Each request
-holds the lock of its attachment (executor.cni.attachments), so whoever comes later waits for it.
+holds the lock of its attachment (executor.cni.attachments), so a later call waits for it.
 
 Nothing here imports anything: the shim must start fast.
 """

@@ -49,7 +49,7 @@ def work(channel: socket.socket, closing: Callable[[], None], say: Callable[[str
     """Do the requests that come over ``channel``, and end this process when that ends.
 
     To be called in a process that was forked for it and has no other thread. ``closing`` lets go of what is not its
-    own; ``say`` is told how each request went.
+    own; ``say`` gets the result of each request.
     """
     try:
         closing()
@@ -97,7 +97,7 @@ def _served(connection: socket.socket, say: Callable[[str], None]) -> bytes:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what comes now was meant for this request
         answer, how = frame(status, out, err), f"status {status.decode()}"
     except _CallerLeft:
-        how = "nobody waits for it any more"
+        how = "caller disconnected"
     except (_Declined, BrokenFrame, OSError) as error:
         how = f"left to podwire-cni: {error}"
     what = (os.environ.get(name, "") for name in ("CNI_COMMAND", "CNI_CONTAINERID", "CNI_IFNAME"))

@@ -1,7 +1,7 @@
 """The agent: it accepts connections of root, hands them to children, and stops what nobody waits for any more.
 
-One thread, which keeps nothing of a request: a child that crashes takes nothing along. A child answers by itself, so
-what has begun ends well even if the agent is killed meanwhile.
+One thread, which keeps nothing of a request: a child that crashes affects no other. A child answers itself, so
+what has begun ends well even if the agent is killed in the meantime.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterable
 
@@ -19,16 +18,16 @@ from attrs import define, field
 from executor.agent.protocol import greeting
 from executor.agent.request import TRANSFER_WITHIN
 from executor.agent.worker import Worker
+from executor.trust.peers import peer_of
 from executor.version import __version__
 
 # Children at a time; most of what they wait for the kernel does one by one. So many stay when there is nothing to do.
 _MOST_WORKERS = 16
 _KEPT = 8
-# Connections that wait for a child. Whoever comes then is sent away, and does the work itself.
+# Connections that wait for a child. A caller beyond that is sent away, and does the work itself.
 _MOST_WAITING = 256
 _BREATH = 0.1
 _HANDLED = (signal.SIGTERM, signal.SIGINT)
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 
 
 @define(eq=False)
@@ -125,7 +124,7 @@ class Server:
         return {fd for fd, _ in watched.poll(self._pause())}
 
     def _pause(self) -> float | None:
-        """Return for how many milliseconds nothing is due, None if that is for ever."""
+        """Return for how many milliseconds nothing is due, None if nothing is."""
         due = [waiting.until for waiting in self._waiting if not waiting.is_ready]
         due += [worker.until for worker in self._workers if worker.connection is not None]
         return max(0.0, min(due) - time.monotonic()) * 1000 + 1 if due else None
@@ -139,7 +138,7 @@ class Server:
                 return
             except OSError as error:  # there are no descriptors left, say
                 if not self._is_deaf:
-                    self.say(f"nobody can be heard just now: {error.strerror}")
+                    self.say(f"cannot accept connections: {error.strerror}")
                 self._is_deaf = True
                 time.sleep(_BREATH)
                 return
@@ -150,9 +149,7 @@ class Server:
                 connection.close()
 
     def _is_welcome(self, connection: socket.socket) -> bool:
-        packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        _, uid, _ = _CREDENTIALS.unpack(packed)
-        if uid != os.geteuid() or len(self._waiting) >= _MOST_WAITING:
+        if peer_of(connection).uid != os.geteuid() or len(self._waiting) >= _MOST_WAITING:
             return False
         try:
             connection.send(greeting(__version__))
@@ -172,7 +169,7 @@ class Server:
                 self._workers.append(worker)
             worker.begin(connection, now)
         except OSError as error:
-            self.say(f"a request was turned away: {error.strerror}")
+            self.say(f"could not start a worker for a request: {error.strerror}")
             connection.close()
 
     def _leave_to_the_parent(self, connection: socket.socket) -> None:

@@ -2,7 +2,7 @@
 
 Until it has asked it loads next to nothing: ``socket``, ``signal`` and ``re`` would each cost half of what Python takes
 to start, and ``os`` a tenth, so their parts in C are used. What the agent cannot be asked, or does not answer, is done
-here; the work can be repeated at any point of it, and waits until whoever was at it before has let go
+here; the work can be repeated at any point of it, and waits until an earlier one has let go
 (executor.cni.attachments).
 """
 
@@ -28,7 +28,7 @@ from executor.version import __version__
 # Seconds for the agent to be there, and to answer: no honest request takes that long.
 _GREETING_WITHIN = 2.0
 _ANSWER_WITHIN = 60.0
-_LONGEST = 86400.0  # that a clock can count; more is as good as for ever
+_LONGEST = 86400.0  # that a clock can count; more is as good as no limit
 _VERBS = (b"ADD", b"DEL", b"CHECK", b"GC", b"STATUS")
 _NAMESPACES = ("/proc/self/ns/net", "/proc/self/ns/mnt")
 _STOPPING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)

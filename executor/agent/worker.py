@@ -17,7 +17,7 @@ from attrs import define
 
 from executor.agent.request import work
 
-# Seconds for any request; and those between being told to stop and being killed, in which it is rolled back.
+# Seconds for any request; and those between SIGTERM and SIGKILL, in which it is rolled back.
 _LONGEST = 90.0
 _STOPPING = 10.0
 # After so many requests another child goes on, so that nothing piles up.
@@ -26,7 +26,7 @@ _MOST_SERVED = 100
 
 @define(eq=False)
 class Worker:
-    """A child. ``connection`` is that of the request it is at; ``until`` is when it is told to stop, then killed."""
+    """A child. ``connection`` is that of the request it is at; ``until`` is when it is asked to stop, then killed."""
 
     pid: int
     channel: socket.socket
@@ -69,7 +69,7 @@ class Worker:
         self.connection, self.until, self.is_stopped = connection, now + _LONGEST, False
 
     def stop(self, now: float) -> None:
-        """Tell it to stop what it does, or kill it if it was told."""
+        """Ask it to stop what it does, or kill it if it was asked already."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL if self.is_stopped else signal.SIGTERM)
         self.is_stopped, self.until = True, now + _STOPPING

@@ -38,7 +38,7 @@ def _run(words: list[str]) -> int:
     except OutputLost as lost:
         return lost.say(_REFUSED)
     except KeyboardInterrupt:  # still loading
-        return complain("interrupted, nothing was changed", _REFUSED)
+        return complain("interrupted; nothing was changed", _REFUSED)
     except (MemoryError, OSError, ImportError) as error:  # the same; a module that cannot be opened is not found
         return complain(f"podwire cannot be loaded: {str(error) or 'there is not enough memory'}", _REFUSED)
 

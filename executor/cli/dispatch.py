@@ -17,7 +17,7 @@ from planner.text.values import shown_path
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that ``arguments`` name and return its exit status. Raises OutputLost."""
-    # Whoever started podwire may ignore it, and then nobody would learn how a program of ours ended (waitpid(2)).
+    # The process that started podwire may ignore it, and then we could not learn how a program ended (waitpid(2)).
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     command = module_of(arguments.command)
     try:
@@ -33,9 +33,9 @@ def _failed(error: BaseException, arguments: argparse.Namespace) -> int:
     """Say what went wrong and return the exit status."""
     wants_traceback = bool(os.environ.get("PODWIRE_TRACEBACK"))
     if isinstance(error, KeyboardInterrupt):
-        error = Interrupted("interrupted, nothing was changed")
+        error = Interrupted("interrupted; nothing was changed")
     elif isinstance(error, Interrupted):  # what had begun to change anything has made something else of it
-        error = Interrupted(f"{error}, nothing was changed")
+        error = Interrupted(f"{error}; nothing was changed")
     elif isinstance(error, SHORTAGES) and not wants_traceback:
         error = HostError(shortage(error))
     if isinstance(error, PodwireError):
@@ -43,7 +43,7 @@ def _failed(error: BaseException, arguments: argparse.Namespace) -> int:
 
         return fail(error, arguments)
     if isinstance(error, ImportError):
-        return complain(f"this installation of podwire is not whole ({error}): install it again", REFUSED)
+        return complain(f"this installation of podwire is incomplete ({error}): reinstall it", REFUSED)
     if wants_traceback:
         raise error
     # Nobody knows how far a change got: the status that makes people look is the honest one.
@@ -56,6 +56,6 @@ def _bug(error: BaseException) -> str:
         where = where.tb_next
     place = "" if where is None else f" in {where.tb_frame.f_code.co_name}, line {where.tb_lineno}"
     return (
-        f"this is a bug, please report it: {type(error).__name__} {shown_path(error)}{place} "
-        "(PODWIRE_TRACEBACK=1 shows all of it); podwire list says what is wired"
+        f"this is a bug, please report it: {type(error).__name__} {shown_path(error)}{place} (PODWIRE_TRACEBACK=1 "
+        "prints the traceback); podwire list says what is wired"
     )

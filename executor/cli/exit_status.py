@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from executor.errors import RollbackIncomplete, RolledBack
 
-REFUSED, PENDING, TAKEN_BACK, HALF_DONE = 1, 2, 3, 4
+REFUSED, PENDING, ROLLED_BACK, HALF_DONE = 1, 2, 3, 4
 
 
 def exit_status(error: Exception) -> int:
     """Return the exit status that says what kind of error this is: refused if nothing was changed."""
     if isinstance(error, RolledBack):
-        return TAKEN_BACK
+        return ROLLED_BACK
     return HALF_DONE if isinstance(error, RollbackIncomplete) else REFUSED

@@ -36,8 +36,8 @@ def read_file(name: str, what: str, *, trusted: bool = False) -> bytes:
             text = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno == errno.EINVAL:  # which no other file answers
-            raise HostError(f"{called} is a namespace: its wiring is named by its ID (podwire list)") from None
-        why = error.strerror if isinstance(error, OSError) else "that is no file name"
+            raise HostError(f"{called} is a namespace: give the ID of its wiring (podwire list)") from None
+        why = error.strerror if isinstance(error, OSError) else "that is not a file name"
         raise HostError(f"{called} cannot be read: {why}") from None
     if not text.strip():
         raise InvalidInput(f"{called} {'are' if what == 'facts' else 'is'} empty")
@@ -60,8 +60,8 @@ def _refuse_untrusted(found: os.stat_result, called: str) -> None:
     """Refuse what somebody else could have written, be it a file or a pipe."""
     if not is_ours_alone(found):
         raise Refused(
-            f"{called} belongs to, or can be written by, somebody else: look at it (podwire show), "
-            "then take it over (chown, chmod) or say --allow-untrusted-plan"
+            f"{called} is owned or writable by another user: review it (podwire show), then change its owner or mode "
+            "(chown, chmod) or use --allow-untrusted-plan"
         )
 
 
@@ -72,11 +72,11 @@ def write_plan(plan: Plan, name: str) -> None:
     InvalidInput, HostError, Refused.
     """
     if not name:
-        raise InvalidInput("-o: the name of a file is wanted, and this is empty")
+        raise InvalidInput("-o: the name of the file is empty")
     if name == "-":
-        raise InvalidInput("-o: a file is wanted; to print the plan, --json")
+        raise InvalidInput("-o: this is not a file; to print the plan, use --json")
     if name in PLAN_FORMATS:
-        raise InvalidInput(f"-o: {name} is a format (--format {name}); to write a file of that name, ./{name}")
+        raise InvalidInput(f"-o: {name} is a format: use --format {name}, or ./{name} for a file of that name")
     called = f"the plan {shown_path(name)}"
     path = Path(name)
     try:
@@ -85,10 +85,10 @@ def write_plan(plan: Plan, name: str) -> None:
             if stat.S_ISDIR(mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if not stat.S_ISREG(mode):
-                raise HostError(f"{called} cannot be written: it is not a regular file (to print the plan, --json)")
+                raise HostError(f"{called} cannot be written: it is not a regular file (to print the plan, use --json)")
             _refuse_other_than_a_plan(path, called)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "that is no file name"
+        why = error.strerror if isinstance(error, OSError) else "that is not a file name"
         raise HostError(f"{called} cannot be written: {why}") from None
     with AtomicWrite(path, lambda: "".join(indented(plan_document(plan))) + "\n", what=called) as written:
         written.commit()
@@ -102,4 +102,4 @@ def _refuse_other_than_a_plan(path: Path, called: str) -> None:
     with suppress(InvalidInput):
         found = load_json(text, called).value
     if text.strip() and not is_plan_document(found):
-        raise Refused(f"{called} is not written: the file is there, and is not a plan; remove it, or name another one")
+        raise Refused(f"{called} is not written: the file exists and is not a plan; remove it, or choose another name")

@@ -8,6 +8,31 @@ from executor.cli.commands import COMMANDS
 from executor.cli.parser import DESCRIPTION, EXIT, example_of, parser_of
 from executor.version import __version__
 
+_ENVIRONMENT = {
+    "PODWIRE_STATE_DIR": "the state directory (default /var/lib/podwire); --state-dir takes precedence",
+    "PODWIRE_RUN_DIR": "the directory of the locks and of the agent's socket (default /run/podwire)",
+    "PODWIRE_PAGER, PAGER": "the pager for long text on a terminal (default less -FRX; empty for none)",
+    "NO_COLOR": "if not empty, no colours on a terminal",
+    "PODWIRE_AGENT_TIMEOUT": "how many seconds podwire-cni waits for the agent (default 60)",
+    "PODWIRE_TRACEBACK": "if not empty, print the traceback of an unexpected error",
+    "PODWIRE_PID_NAMESPACE": (
+        "the PID namespace (such as pid:[4026532281], see /proc/self/ns/pid) in which the absence of a network "
+        "namespace proves that it is gone, as it does in the host's initial one. Set it only if every process and "
+        "mount that can hold a wired namespace is visible from there: otherwise podwire gc removes the record of one "
+        "that still exists"
+    ),
+    "CNI_PATH": "where the plugins of --dummy-conflist are looked for",
+}
+_FILES = {
+    "/var/lib/podwire/wirings/ID.json": "what is wired: the plan, and how far it has been carried out",
+    "/var/lib/podwire/journal/ID.jsonl": "the commands that were run (podwire log), with a copy of each state entry",
+    "/var/lib/podwire/dummies/ID.json": "the dummy gateway that CNI plugins gave, until it is given back",
+    "/var/lib/podwire/dhcp/ID.json, ID.log": "the background server of a guest, and what it printed",
+    "/var/lib/podwire/attachments/ID.json": "the container and network of a podwire-cni wiring",
+    "/var/lib/podwire/damaged/": "what was found in the place of a state entry and moved away",
+    "/run/podwire/": "locks, and the agent's socket, agent.sock",
+}
+
 
 def manual_page() -> str:
     """Return podwire(8) as roff."""
@@ -24,12 +49,8 @@ def manual_page() -> str:
     for name in COMMANDS:
         lines += _command(name)
     lines += [".SH EXIT STATUS", ".nf", *(_roff(line) for line in EXIT.splitlines()[1:]), ".fi"]
-    lines += [".SH ENVIRONMENT", *_item("PODWIRE_STATE_DIR", "where the state is kept, unless --state-dir says so")]
-    lines += _item("PODWIRE_PAGER, PAGER", "the pager for long text on a terminal (default less -FRX)")
-    lines += _item("NO_COLOR", "no colours on a terminal")
-    lines += _item("PODWIRE_RUN_DIR", "where locks and the socket of the agent are (default /run/podwire)")
-    lines += _item("PODWIRE_AGENT_TIMEOUT", "for how many seconds podwire-cni waits for the agent (default 60)")
-    lines += _item("CNI_PATH", "where the plugins of --dummy-conflist are looked for")
+    lines += [".SH ENVIRONMENT", *(line for item in _ENVIRONMENT.items() for line in _item(*item))]
+    lines += [".SH FILES", *(line for item in _FILES.items() for line in _item(*item))]
     return "\n".join([*lines, ".SH SEE ALSO", "ip(8), nsenter(1), ebtables(8), sysctl(8)"]) + "\n"
 
 

@@ -26,16 +26,16 @@ WIRING_OPTIONS = (
     "dummy_result",
     "dummy_netns",
 )
-# Given again for further interfaces, in their order.
+# Repeated for further interfaces, in their order.
 _FOR_EACH = (
     (
         "--tap-name",
         "NAME",
-        "what to call the tap; again for further interfaces (default: the first free of tap0, …)",
+        "name of the tap; repeat for each further interface (default: first free of tap0, …)",
     ),
-    ("--bridge-name", "NAME", "what to call the bridge, likewise (default: the first free of br0, …)"),
+    ("--bridge-name", "NAME", "name of the bridge, likewise (default: first free of br0, …)"),
     ("--guest-mac", "MAC", "the guest's MAC address, likewise (default: that of the pod's link)"),
-    ("--guest-mtu", "MTU", "the guest's MTU, likewise; at most that of the pod's link, which is the default"),
+    ("--guest-mtu", "MTU", "the guest's MTU, likewise (default, and at most: that of the pod's link)"),
 )
 _SHORT = ("text", "json")
 _MANY = 3
@@ -77,7 +77,7 @@ class OneOf:
     def __call__(self, text: str) -> str:
         """Return ``text`` if it is one of the words."""
         if text not in self.words:
-            known = f"none of {', '.join(self.words)}" if len(self.words) > 1 else f"not {self.words[0]}"
+            known = f"not one of {', '.join(self.words)}" if len(self.words) > 1 else f"not {self.words[0]}"
             raise argparse.ArgumentTypeError(f"{quoted(text)} is {known}")
         return text
 
@@ -85,7 +85,7 @@ class OneOf:
 def some_seconds(text: str) -> float:
     """Return a time limit that is more than nothing."""
     if (seconds := _seconds(text)) <= 0:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} leaves no time for anything")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a positive time")
     return seconds
 
 
@@ -115,7 +115,7 @@ def moment(text: str) -> float:
             return time.time() - ago
         return datetime.fromisoformat(text.removesuffix(" UTC") + "+00:00" * text.endswith(" UTC")).timestamp()
     except (ValueError, OverflowError, OSError):
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is neither a time ago (such as 2h) nor a date") from None
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is neither an age (such as 2h) nor a date") from None
 
 
 class _Namespace(argparse.Action):
@@ -130,7 +130,7 @@ class _Namespace(argparse.Action):
     ) -> None:
         """Store the name or path; what was required is there then."""
         if getattr(namespace, self.dest) is not None:
-            raise argparse.ArgumentError(None, f"{option_string}: the namespace is named already, by --netns or --pid")
+            raise argparse.ArgumentError(None, f"{option_string}: the namespace is already given, by --netns or --pid")
         parser._option_string_actions["--netns"].required = False  # noqa: SLF001
         setattr(namespace, self.dest, values)
 
@@ -141,19 +141,21 @@ def add_netns(parser: argparse.ArgumentParser, *, required: bool, what: str = "t
     text = f"{what}: a path (/run/netns/pod1, /proc/4242/ns/net) or a name under /run/netns"
     named = either.add_argument("--netns", action=_Namespace, metavar="NETNS", help=text)
     named.required = required  # so that it is named together with what else is missing
-    text = "the same: the namespace of this process"
+    text = "the namespace of process PID, instead of --netns"
     either.add_argument("--pid", action=_Namespace, dest="netns", type=_netns_of_process, metavar="PID", help=text)
 
 
 def _netns_of_process(text: str) -> str:
     if not (text.isascii() and text.isdecimal() and 0 < int(text[:20]) < _MAX_PID):
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is not the number of a process")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a process ID")
     return f"/proc/{int(text)}/ns/net"
 
 
 def add_summary(parser: argparse.ArgumentParser) -> None:
     """Add the short preview."""
-    parser.add_argument("--summary", action="store_true", help="as text only how many of each kind, and the taps")
+    parser.add_argument(
+        "--summary", action="store_true", help="print only the number of changes of each kind, and the taps"
+    )
 
 
 def add_yes(parser: argparse.ArgumentParser) -> None:
@@ -163,7 +165,7 @@ def add_yes(parser: argparse.ArgumentParser) -> None:
 
 def add_force(parser: argparse.ArgumentParser) -> None:
     """Add going on although a VM runs that has a virtual function open."""
-    text = "take an SR-IOV virtual function back even if a VM has it open"
+    text = "reclaim an SR-IOV virtual function even while a VM has it open"
     parser.add_argument("--force", action="store_true", help=text)
 
 
@@ -173,22 +175,22 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:
-    """Add saying nothing of what went well."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="do not say what went well")
+    """Add printing nothing on success."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing on success")
 
 
 def add_talk(parser: argparse.ArgumentParser) -> None:
-    """Add how much is said of what is done."""
+    """Add how much is printed."""
     add_quiet(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="say each command when it has ended")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print each command as it finishes")
 
 
 def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """Add what says how a namespace is to be wired."""
-    text = "the CNI result, - for standard input; again for each further network of the pod"
+    text = "CNI result file (- for standard input); repeat for each additional network of the pod"
     parser.add_argument("--result", action="append", required=required, metavar="FILE", help=text)
     add_netns(parser, required=required)
-    parser.add_argument("--id", metavar="ID", help="what to call the wiring (default: the base name of the namespace)")
+    parser.add_argument("--id", metavar="ID", help="ID of the wiring (default: the base name of the namespace)")
     parser.add_argument("--wiring", metavar="NAME", help="how the VM is joined to the pod: bridge (default) or tc")
     for option, metavar, text in _FOR_EACH:
         parser.add_argument(option, action="append", default=[], metavar=metavar, help=text)
@@ -197,24 +199,24 @@ def add_wiring(parser: argparse.ArgumentParser, *, required: bool) -> None:
         "--tap-owner", metavar="USER[:GROUP]", help="who may open the taps besides root, by name or number"
     )
     parser.add_argument("--tap-queues", metavar="N", help="queues of each tap (default 1)")
-    parser.add_argument("--tap-vnet-hdr", action="store_true", help="taps with the virtio-net header")
-    text = "wire it although it is the network of the host itself"
+    parser.add_argument("--tap-vnet-hdr", action="store_true", help="make taps with the virtio-net header")
+    text = "allow wiring the host's own network namespace"
     parser.add_argument("--allow-host-netns", action="store_true", help=text)
-    text = "keep from the guest what the pod network would serve it: podwire dhcp will (DHCP, router advertisements)"
+    text = "keep the pod network's DHCP and router advertisements from the guest: podwire dhcp serves it"
     parser.add_argument("--serve-dhcp", action="store_true", help=text)
     _add_calico(parser)
-    text = "the bridge's own address, for a DHCP server; again for further bridges (default 169.254.254.2/24 …)"
+    text = "the bridge's own address, for a DHCP server; repeat for further bridges (default 169.254.254.2/24 …)"
     parser.add_argument("--dhcp-address", action="append", default=[], metavar="ADDR", help=text)
 
 
 def _add_calico(parser: argparse.ArgumentParser) -> None:
-    text = "the gateway for Calico's links, an address that its IPAM gave away for this"
+    text = "gateway for Calico interfaces: an address allocated by Calico's IPAM for this purpose"
     parser.add_argument("--dummy-gateway", metavar="ADDR", help=text)
     parser.add_argument("--dummy-result", metavar="FILE", help="the same, as the CNI result of --dummy-netns")
     parser.add_argument(
         "--dummy-netns", metavar="NETNS", help="the namespace that carries the address of --dummy-result"
     )
-    text = "how many bits the subnet of Calico's addresses is to have (default 24)"
+    text = "prefix length for Calico addresses (default 24)"
     parser.add_argument("--calico-subnet", metavar="BITS", help=text)
 
 

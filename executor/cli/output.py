@@ -23,7 +23,7 @@ class OutputLost(Exception):
 
 
 def open_closed() -> None:
-    """Put something harmless if a standard stream was closed: a file opened later must not take its place.
+    """Open /dev/null for each standard stream that is closed, so that a file opened later cannot take its number.
 
     Nothing that is printed can fail for its characters from then on.
     """

@@ -25,7 +25,7 @@ def put_long(text: str) -> None:
     import subprocess  # noqa: PLC0415  most output is short, or piped
 
     try:
-        # Whoever may only look must not get a shell, or another file, out of less(1).
+        # A user who may only look must not get a shell, or another file, out of less(1).
         environment = os.environ | {"LESSSECURE": "1"}
         as_bytes = text.encode(sys.stdout.encoding, "replace")
         subprocess.run(pager, input=as_bytes, check=False, env=environment)  # noqa: S603  the user's own choice

@@ -23,14 +23,17 @@ if TYPE_CHECKING:  # typing itself would be a tenth of the time that --help take
 
 _WIDEST = 100
 
-DESCRIPTION = "Give a virtual machine the network of the pod that it runs in: plan, preview, apply and roll back."
+DESCRIPTION = (
+    "Connect a virtual machine to the network of the pod it runs in: plan, preview, apply and roll back the changes."
+)
 EXIT = """\
 exit status:
   0  done, or nothing to do
-  1  refused, bad input or wrong usage: nothing was changed
+  1  refused, bad input or wrong usage: nothing was changed (with --all,
+     recover and gc: one wiring was skipped, the others were handled)
   2  changes are pending (plan --detailed-exitcode), or drift was found (check)
   3  apply failed, and was rolled back
-  4  failed, and not completely rolled back: podwire recover is next
+  4  failed and was only partly rolled back: run podwire recover
 """
 
 _BETTER_WORDS = {
@@ -61,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Listed(argparse.ArgumentParser):
-    """What stands for the parser of a command where commands are only listed: to make one takes 0.4 ms."""
+    """A stand-in for the parser of a command where commands are only listed: to make one takes 0.4 ms."""
 
     def __init__(self, **_: object) -> None:
         """Make nothing: nobody parses with it."""
@@ -109,7 +112,8 @@ def _refuse(error: _UsageError, *, in_json: bool) -> int:
 def _refuse_unknown_options(words: list[str], command: str, parser: argparse.ArgumentParser) -> None:
     """Refuse an option that is not known, and ``-out=x``, which argparse would take for ``-o ut=x``.
 
-    Short options without a value may be run together. It is said before what is missing, which may be what was meant.
+    Short options without a value may be run together. It is reported before what is missing, which may be what was
+    meant.
     """
     options = parser._option_string_actions  # noqa: SLF001  argparse has no other way to ask
     flags = {name[1:] for name, action in options.items() if len(name) == 2 and action.nargs == 0}
@@ -125,7 +129,7 @@ def _refuse_unknown_options(words: list[str], command: str, parser: argparse.Arg
 
 
 def _refuse_word_too_many(words: list[str], command: str, parser: argparse.ArgumentParser) -> None:
-    """Refuse a word that is neither an option nor its value, before it is said what is missing: it may be just that."""
+    """Refuse a word that is neither an option nor its value, before saying what is missing: it may be just that."""
     options = parser._option_string_actions  # noqa: SLF001
     if any(not action.option_strings for action in parser._actions):  # noqa: SLF001
         return

@@ -15,20 +15,20 @@ from planner.plan.plan import Plan
 
 def agree(arguments: argparse.Namespace, plan: Plan, notes: tuple[str, ...] = ()) -> None:
     """Show a plan, and sentences on what comes of it, and ask. Raises what ``ask`` does."""
-    ask(plan_text(plan, arguments, notes), f"{'roll this back' if plan.is_reverse else 'do this'} in {plan.netns}")
+    ask(plan_text(plan, arguments, notes), f"{'Roll this back' if plan.is_reverse else 'Do this'} in {plan.netns}")
 
 
-def ask(preview: str, question: str, *, look: str = "--dry-run") -> None:
-    """Show what would be done and ask for it; ``look`` is how to see it alone.
+def ask(preview: str, question: str, *, look: str = "preview with --dry-run") -> None:
+    """Show what would be done, and ask for confirmation; ``look`` is how to see it without that.
 
     Raises Refused for any answer but yes, and if there is no terminal to ask on; Interrupted.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Refused(f"there is no terminal to ask on: say --yes, or look first ({look})")
+        raise Refused(f"cannot ask for confirmation without a terminal: use --yes, or {look}")
     put(f"{preview}\n")
     try:
         with interruptible():
-            answer = input(f'{question}? only "yes" goes on: ')
+            answer = input(f'{question}? Type "yes" to continue: ')
     except EOFError:
         answer = ""
         put("\n")
@@ -36,4 +36,4 @@ def ask(preview: str, question: str, *, look: str = "--dry-run") -> None:
         put("\n")
         raise Interrupted("interrupted") from None
     if answer.strip() != "yes":
-        raise Refused("not confirmed, nothing was changed")
+        raise Refused("not confirmed; nothing was changed")

@@ -130,5 +130,5 @@ def ran_words(outcome: Outcome) -> str:
 
 
 def is_quiet(arguments: argparse.Namespace) -> bool:
-    """Say whether what went well is not to be said (--quiet)."""
+    """Say whether success is not to be printed (--quiet)."""
     return bool(getattr(arguments, "quiet", False))

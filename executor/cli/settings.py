@@ -1,4 +1,4 @@
-"""How operations are to work, as the arguments of a command say, and whether whoever asks may do that."""
+"""How operations are to work, as the arguments of a command say, and whether the user may do that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from planner.errors import InvalidInput
 from planner.text.values import PlanId, shown, shown_path
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # whoever only reads the state needs none of what operations do
+if TYPE_CHECKING:  # code that only reads the state needs none of what operations do
     from executor.settings import Settings
     from executor.state.events import Event
 
@@ -58,20 +58,20 @@ def store_of(arguments: argparse.Namespace) -> StateStore:
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "that is no file name"
+        why = error.strerror if isinstance(error, OSError) else "that is not a file name"
         raise HostError(f"the state directory {shown_path(directory)} cannot be used: {why}") from None
     if not directory:
-        raise InvalidInput("--state-dir: the name of a directory is wanted, and this is empty")
+        raise InvalidInput("--state-dir: the name of the directory is empty")
     try:
         return StateStore(Path(directory).absolute())
     except FileNotFoundError:
-        raise HostError("the current directory is gone: change to another one") from None
+        raise HostError("the current directory no longer exists: change to another one") from None
 
 
-def require_owner(arguments: argparse.Namespace, what: str) -> None:
+def require_owner(arguments: argparse.Namespace, refusal: str = "root is required to read the state directory") -> None:
     """Raise HostError for users who are neither root, nor privileged, nor the owner of the state directory."""
     if not is_owner(arguments) and not _is_privileged():
-        raise HostError(f"this needs root: {what} is written down for root only")
+        raise HostError(refusal)
 
 
 def _is_privileged() -> bool:
@@ -99,7 +99,7 @@ def nothing_there(sentence: str, arguments: argparse.Namespace) -> str:
 def refuse_preview_format(arguments: argparse.Namespace) -> None:
     """Raise InvalidInput for a format of plans where no plan is printed, but what was done."""
     if arguments.format not in ("text", "json") and not arguments.dry_run:
-        raise InvalidInput(f"--format {arguments.format}: it shows what would be run, so it goes with --dry-run")
+        raise InvalidInput(f"--format {arguments.format}: this format is for a plan, so it needs --dry-run")
 
 
 def id_meant(text: str, store: StateStore) -> PlanId:
@@ -113,7 +113,7 @@ def wiring_meant(arguments: argparse.Namespace, what: str) -> PlanId:
     Raises InvalidInput if it is none that was ever made here, HostError for anybody who may not know.
     """
     missing = f"there is no file {shown(what)}"
-    require_owner(arguments, f"{missing}, and what is wired")
+    require_owner(arguments, f"{missing}; looking it up as a wiring requires root")
     store = store_of(arguments)
     plan_id = id_meant(what, store)
     if plan_id not in {*store.ids(), *store.journalled_ids()}:

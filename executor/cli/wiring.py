@@ -58,7 +58,7 @@ def read_result(arguments: argparse.Namespace) -> CniResult:
     """Return what the CNI results that --result names say together."""
     names = arguments.result
     if names.count("-") > 1:
-        raise InvalidInput("--result: standard input holds one result")
+        raise InvalidInput("--result: standard input can be used only once")
     whats = ["result"] if len(names) == 1 else [f"result {number}" for number in range(1, len(names) + 1)]
     results = [
         parse_result(read_file(name, "CNI result"), what, called=document_name(name))
@@ -87,7 +87,7 @@ def wire_here(
     arguments: argparse.Namespace, result: CniResult, gateway: IpAddress | None, settings: Settings
 ) -> tuple[Plan, Outcome]:
     """Plan as ``plan_here`` does and apply it at once; return what is applied now, and how that came about."""
-    from executor.operations.apply import wire  # noqa: PLC0415  only whoever asks nobody applies so
+    from executor.operations.apply import wire  # noqa: PLC0415  only without confirmation
 
     netns, plan_id = netns_and_id(arguments.netns, arguments.id)
     return wire(
@@ -111,7 +111,7 @@ def dummy_gateway_of(
     if arguments.dummy_conflist is None:
         return nullcontext((None, settings))
     if arguments.dry_run:
-        raise InvalidInput("--dry-run: --dummy-conflist would run CNI plugins; say --dummy-gateway or --dummy-result")
+        raise InvalidInput("--dry-run: --dummy-conflist would run CNI plugins; use --dummy-gateway or --dummy-result")
     from executor.operations.calico_gateway import Conflist, dummy_gateway  # noqa: PLC0415  rarely wanted
 
     conflist = Conflist.parse(
@@ -159,7 +159,7 @@ def _unicast(text: str) -> MacAddress:
     """Return the MAC address of one station (IEEE 802: the lowest bit of the first octet is 0)."""
     mac = MacAddress(text)
     if int(mac[:2], 16) & 1 or not int(mac.replace(":", ""), 16):
-        raise ValueError(f"{mac} is not the address of one station")
+        raise ValueError(f"{mac} is not a unicast address")
     return mac
 
 
@@ -175,7 +175,7 @@ def _owner(text: str | None, *, is_elsewhere: bool) -> tuple[int | None, int | N
     if not user or (colon and not group):
         raise InvalidInput(f"--tap-owner: the {'group' if user else 'user'} is empty")
     if is_elsewhere and not f"{user}{group}".isdecimal():
-        raise InvalidInput("--tap-owner: with --facts it takes numbers, since another machine has users of its own")
+        raise InvalidInput("--tap-owner: with --facts, give numbers: users differ from machine to machine")
     return (
         _id_of(user, lambda name: pwd.getpwnam(name).pw_uid),
         _id_of(group, lambda name: grp.getgrnam(name).gr_gid) if colon else None,
@@ -219,7 +219,7 @@ def _is_a_hosts(address: IpInterface) -> bool:
 def _refuse_several_gateways(arguments: argparse.Namespace) -> None:
     given = [f"--{way.replace('_', '-')}" for way in _GATEWAYS if getattr(arguments, way, None) is not None]
     if len(given) > 1:
-        raise InvalidInput(f"{' and '.join(given)} say the same: give one of them")
+        raise InvalidInput(f"{' and '.join(given)} exclude each other: give one of them")
     if (arguments.dummy_result is None) != (arguments.dummy_netns is None):
         raise InvalidInput("--dummy-result and --dummy-netns go together")
 

@@ -45,13 +45,13 @@ def main(given: bytes | None = None, *, begin: Callable[[Call], None] = at_once)
     except CniError as error:
         return _failed(error)
     except KeyboardInterrupt:
-        return _failed(CniError(code_of(KeyboardInterrupt()), "interrupted, nothing was changed"))
+        return _failed(CniError(code_of(KeyboardInterrupt()), "interrupted; nothing was changed"))
     except (MemoryError, OSError) as error:  # the machine has run short of something
         from executor.errors import shortage  # noqa: PLC0415  VERSION needs none of it
 
         return _failed(CniError(TRY_AGAIN_LATER, shortage(error)))
     except ImportError as error:  # a module that cannot be opened is not found
-        return _failed(CniError(TRY_AGAIN_LATER, f"podwire-cni cannot be loaded whole: {error}"))
+        return _failed(CniError(TRY_AGAIN_LATER, f"podwire-cni cannot be loaded completely: {error}"))
     except Exception as error:  # whatever it is, a runtime gets an error object
         if os.environ.get("PODWIRE_TRACEBACK"):
             raise

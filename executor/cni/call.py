@@ -92,7 +92,7 @@ def read_call(variables: Mapping[str, str], stdin: BinaryIO) -> Call:
     """Return what is asked for. Raises CniError."""
     verb = variables.get("CNI_COMMAND", "")
     if verb not in _REQUIRED:
-        what = f"{shown(verb)} is none of VERSION, {', '.join(_REQUIRED)}" if verb else "it is missing"
+        what = f"{shown(verb)} is not one of VERSION, {', '.join(_REQUIRED)}" if verb else "it is missing"
         raise CniError(BAD_VARIABLES, f"CNI_COMMAND: {what}", "podwire-cni is called by a container runtime")
     missing = [name for name in _REQUIRED[verb] if not variables.get(name)]
     if missing:

@@ -67,7 +67,7 @@ def _version(document: Node) -> str:
 def _refuse_too_old(version: str, verb: str) -> None:
     since = _SINCE.get(verb, "")
     if version < since:
-        raise CniError(INCOMPATIBLE_VERSION, f"{verb} came with CNI {since}, and this network is of {version}")
+        raise CniError(INCOMPATIBLE_VERSION, f"{verb} was added in CNI {since}, but this network uses {version}")
 
 
 def _conf(document: Node, version: str) -> NetworkConf:
@@ -79,7 +79,7 @@ def _conf(document: Node, version: str) -> NetworkConf:
             raise CniError(UNSUPPORTED_FIELD, f"configuration.{key}: unknown, with the value {_value(member.value)}")
     level = document.optional("logLevel", Node.text, "info")
     if level not in LOG_LEVELS:
-        raise document.field("logLevel").error(f"{shown(level)} is none of {', '.join(LOG_LEVELS)}")
+        raise document.field("logLevel").error(f"{shown(level)} is not one of {', '.join(LOG_LEVELS)}")
     return NetworkConf(
         version=version,
         network=network,

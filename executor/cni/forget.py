@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from executor.cni.attachments import Attachments
 from executor.cni.call import Call
-from executor.cni.errors import TRY_AGAIN_LATER, CniError
+from executor.cni.errors import HALF_DONE, TRY_AGAIN_LATER, CniError
 from executor.cni.log import log
-from executor.errors import HostError, Locked, NamespaceGone, RollbackIncomplete
+from executor.errors import HostError, Locked, NamespaceGone, NamespaceHidden, NoThreads, RollbackIncomplete
 from executor.netns.find import find_namespace
 from executor.netns.namespace import Namespace
 from executor.settings import Settings
@@ -32,15 +32,22 @@ if TYPE_CHECKING:  # most calls abandon nothing
 Opening = Callable[[], Namespace]
 
 
-def forget(plan_id: PlanId, netns: NetnsPath | None, call: Call, settings: Settings) -> None:
-    """Roll a wiring back and forget it, whatever is left of it.
+def forget(
+    plan_id: PlanId, netns: NetnsPath | None, call: Call, settings: Settings, *, may_abandon: bool = True
+) -> None:
+    """Roll a wiring back and remove its record, whatever is left of it.
 
-    If it cannot be rolled back completely the runtime is told to try again. The second time it is abandoned: a
-    container must not be kept for ever, and the namespace goes next. Raises CniError, PodwireError.
+    If it cannot be rolled back completely the runtime gets an error, so that it tries again. The second time it is
+    abandoned, if it may be: a container must not be kept forever, and after a DEL the namespace goes next. Raises
+    CniError, PodwireError.
     """
     for sentence in set_aside_what_is_no_file(plan_id, settings.store):
         log(call, "warning", sentence)
-    if not any(_restored(entry, call, settings) for entry in _entries(plan_id, call, settings)):
+    if not any(
+        _restored(entry, call, settings, may_abandon=may_abandon) for entry in _entries(plan_id, call, settings)
+    ):
+        if not may_abandon:
+            raise CniError(HALF_DONE, f"what is left of {plan_id} can only be abandoned, which DEL does")
         _abandon_by_marks(plan_id, netns, call, settings)
     Attachments(settings.store).forget(plan_id)
 
@@ -60,16 +67,16 @@ def _entries(plan_id: PlanId, call: Call, settings: Settings) -> Iterator[Wiring
 
         copy = mend(plan_id, settings)
         if copy is not None:
-            log(call, "warning", f"what was recorded as {plan_id} was lost: the copy in its journal is used")
+            log(call, "warning", f"the state entry of {plan_id} was lost: using the copy in its journal")
             yield copy
 
 
-def _restored(entry: WiringRecord, call: Call, settings: Settings) -> bool:
+def _restored(entry: WiringRecord, call: Call, settings: Settings, *, may_abandon: bool) -> bool:
     """Roll back by an entry; say whether that was possible: an entry may be damaged where only this reads it."""
-    from executor.operations.rollback import restore  # noqa: PLC0415  ADD takes nothing back, mostly
+    from executor.operations.rollback import restore  # noqa: PLC0415  ADD rarely rolls anything back
 
     try:
-        if _is_lost(entry):
+        if may_abandon and _is_lost(entry):
             from executor.operations.abandon import abandon  # noqa: PLC0415  seldom needed
 
             log(call, "warning", abandon(entry.id, None, settings).sentence)
@@ -79,7 +86,7 @@ def _restored(entry: WiringRecord, call: Call, settings: Settings) -> bool:
         log(call, "warning", str(error))
         return False
     except RollbackIncomplete as error:
-        if entry.status != TEARING_DOWN:
+        if entry.status != TEARING_DOWN or not may_abandon:
             raise CniError(TRY_AGAIN_LATER, str(error)) from None
         from executor.operations.abandon import abandon  # noqa: PLC0415
 
@@ -89,13 +96,18 @@ def _restored(entry: WiringRecord, call: Call, settings: Settings) -> bool:
 
 
 def _is_lost(entry: WiringRecord) -> bool:
-    """Say whether nobody can find the namespace, nor prove that it is gone: then the runtime has deleted it."""
+    """Say whether nobody can find the namespace, nor prove that it is gone: then the runtime has deleted it.
+
+    Raises CniError if that cannot be looked at just now.
+    """
     try:
         open_recorded(entry).close()
     except NamespaceGone:
         return False
-    except HostError:
+    except NamespaceHidden:
         return True
+    except HostError as error:
+        raise CniError(TRY_AGAIN_LATER, str(error)) from None
     return False
 
 
@@ -132,6 +144,8 @@ def _may_be_there(plan_id: PlanId, opening: Opening | None, settings: Settings) 
         return False
     try:
         opening().close()
+    except NoThreads:
+        return True
     except HostError:
         return False
     return True

@@ -1,7 +1,7 @@
 """What ADD answers: the previous result, and what the VM opens, as Firecracker's tools and tc-redirect-tap have it.
 
 For each interface of the VM two are added: the tap, in the namespace, and a pseudo-interface of the tap's name, whose
-sandbox is the container's id and whose MAC is the VM's. The addresses of the link are said of the latter once more.
+sandbox is the container's id and whose MAC is the VM's. The addresses of the link are repeated for the latter.
 (firecracker-go-sdk, cni/vmconf and cni/internal, looks for exactly that.) A virtual function has no tap, and ``pciID``.
 """
 

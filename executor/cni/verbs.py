@@ -81,7 +81,7 @@ def _add(call: Call, settings: Settings) -> dict[str, Any]:
     netns, previous = _namespace(call), CniResult.parse(_previous(call))
     plan_id, known = _id(call, settings), Attachments(settings.store)
     with stop_requests(), own(plan_id, settings) as owning:
-        _take_back_what_is_left(plan_id, call, owning)
+        _roll_back_what_is_left(plan_id, call, owning)
         with Namespace.open(netns) as namespace:
             known.save(plan_id, call, namespace)
         try:
@@ -109,10 +109,10 @@ def _serve(plan_id: PlanId, call: Call, settings: Settings) -> None:
         for sentence in start_server(plan_id, settings):
             log(call, "info", sentence)
     except PodwireError:
-        if is_served(plan_id, settings.store):  # by whom another call has started meanwhile
+        if is_served(plan_id, settings.store):  # by a server that another call has started in the meantime
             return
         if call.verb == "ADD":
-            forget(plan_id, call.netns, call, settings)
+            forget(plan_id, call.netns, call, settings, may_abandon=False)
         raise
 
 
@@ -133,7 +133,7 @@ def _check(call: Call, settings: Settings) -> None:
     missing = [change for change in drifted if change.after and not _is_a_later_plugins(change)]
     if missing:
         names = ", ".join(str(change.resource) for change in missing)
-        raise CniError(NOT_AS_ADDED, f"{entry.id} is not as it was added: {names}")
+        raise CniError(NOT_AS_ADDED, f"{entry.id} is no longer as ADD left it: {names}")
     _serve(entry.id, call, settings)
 
 
@@ -203,14 +203,14 @@ _VERBS: dict[str, Callable[[Call, Settings], dict[str, Any] | None]] = {
 }
 
 
-def _take_back_what_is_left(plan_id: PlanId, call: Call, settings: Settings) -> None:
+def _roll_back_what_is_left(plan_id: PlanId, call: Call, settings: Settings) -> None:
     """Roll back what an ADD or DEL that was killed has left of this attachment."""
     try:
         entry = settings.store.load(plan_id)
     except PodwireError:
         entry = None
     if plan_id in settings.store.ids() and (entry is None or entry.status != WIRED):
-        forget(plan_id, call.netns, call, settings)
+        forget(plan_id, call.netns, call, settings, may_abandon=False)
 
 
 def _namespace(call: Call) -> NetnsPath:
@@ -227,7 +227,7 @@ def _namespace(call: Call) -> NetnsPath:
 
 def _previous(call: Call) -> Node:
     if call.conf.previous is None:
-        what = "podwire-cni is chained behind a plugin that makes the interface, and wires what that answered"
+        what = "podwire-cni must be chained after the plugin that creates the interface"
         raise CniError(BAD_CONFIGURATION, "configuration: 'prevResult' is missing", what)
     return call.conf.previous
 

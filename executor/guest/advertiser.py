@@ -1,4 +1,4 @@
-"""Router advertisements for the VM behind one tap, in the name of its routers, which are looked for first."""
+"""Router advertisements for the VM on one tap, in the name of its routers, which are looked up first."""
 
 from __future__ import annotations
 

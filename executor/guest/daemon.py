@@ -1,4 +1,4 @@
-"""Serving a guest in the foreground, or by a process of its own, which outlives whoever began it."""
+"""Serving a guest in the foreground, or by a process of its own, which outlives the one that started it."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def start_server(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
     except ValueError:  # it was killed
         answer = {}
     if "served" not in answer:
-        raise HostError(answer.get("error") or f"{plan_id} is not served: {shown_path(path)} says why")
+        raise HostError(answer.get("error") or f"{plan_id} is not served: see {shown_path(path)}")
     return tuple(answer["served"])
 
 
@@ -142,7 +142,7 @@ def main(job: str) -> None:
 
 
 def _answer(document: object) -> None:
-    """Tell whoever started us, and let go of the pipe, whose end he waits for."""
+    """Tell the process that started us, and close the pipe, whose end it waits for."""
     _write(1, json.dumps(document).encode())
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
@@ -150,7 +150,7 @@ def _answer(document: object) -> None:
 
 
 def _write_within(log: int, data: bytes) -> None:
-    """Write to the log, which begins anew when it is full: dnsmasq says each time that a guest has asked it."""
+    """Write to the log, which starts over when it is full: dnsmasq logs each request of a guest."""
     with suppress(OSError):
         if os.fstat(log).st_size > _LARGEST_LOG:
             os.ftruncate(log, 0)

@@ -11,14 +11,13 @@ import os
 import re
 import signal
 import socket
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from executor.errors import HostError
-from executor.netns.handle import libc
+from executor.netns.handle import CLONE_NEWNET, libc
 from executor.netns.namespace import Namespace
 from executor.operations.plan import plan_of
 from executor.operations.signals import interruptible, stop_requests
@@ -27,6 +26,7 @@ from executor.settings import Settings
 from executor.state.status import open_recorded, whole_entry
 from executor.taps.open import open_tap
 from executor.trust.files import for_us_alone
+from executor.trust.peers import peer_of
 from executor.trust.privileges import keep_back
 from planner.errors import InvalidInput, Refused
 from planner.kinds.shown import counted
@@ -36,10 +36,8 @@ from planner.text.frozen import frozen
 from planner.text.values import PlanId, shown, shown_path
 
 _FIRST = 3
-_CLONE_NEWNET = 0x4000_0000
 _PLACEHOLDER = re.compile(r"\{(fd|mac|tap|mtu|queues)(\d{1,3})\}")
 _MOST_DESCRIPTORS = 253  # SCM_MAX_FD of the kernel
-_CREDENTIALS = struct.Struct("=iII")
 
 
 @frozen
@@ -84,7 +82,7 @@ def become(plan_id: PlanId, argv: Sequence[str], owner: tuple[int, int] | None, 
         words = filled_in(argv, interfaces)
         program = words[0] if "/" in words[0] else which(words[0])
         if program is None:
-            raise HostError(f"{shown(words[0])} cannot be run: no folder of PATH that is safe has it")
+            raise HostError(f"{shown(words[0])} cannot be run: no trusted directory of PATH has it")
         _enter(namespace)
         _give([fd for one in interfaces for fd in one.fds])
         keep_back()
@@ -115,18 +113,18 @@ def filled_in(argv: Sequence[str], interfaces: Sequence[OpenInterface]) -> list[
             return values[str(found[1]), int(found[2])]
         except KeyError:
             has = counted(len(interfaces), "interface")
-            raise InvalidInput(f"{found[0]}: the VM has {has}, counted from 0") from None
+            raise InvalidInput(f"{found[0]}: the VM has {has}, numbered from 0") from None
 
     return [_PLACEHOLDER.sub(value, word) for word in argv]
 
 
 def _enter(namespace: Namespace) -> None:
-    if libc().setns(namespace.fd, _CLONE_NEWNET) != 0:
+    if libc().setns(namespace.fd, CLONE_NEWNET) != 0:
         raise HostError(f"{namespace.path} cannot be entered")
 
 
 def _give(fds: Sequence[int]) -> None:
-    """Put descriptors if the program finds them, and keep all others from it."""
+    """Move the descriptors to the numbers where the program expects them, and make all others close-on-exec."""
     last = _FIRST + len(fds)
     copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, last) for fd in fds]
     for name in os.listdir("/proc/self/fd"):
@@ -145,7 +143,7 @@ def hand_over(plan_id: PlanId, path: str, settings: Settings) -> int:
     user, Interrupted.
     """
     if not path:  # the kernel would choose a name that has no owner
-        raise InvalidInput("socket: a path is wanted, and this is empty")
+        raise InvalidInput("socket: the path is empty")
     with open_interfaces(plan_id, settings) as (plan, _, interfaces):
         fds = [fd for one in interfaces for fd in one.fds]
         if len(fds) > _MOST_DESCRIPTORS:
@@ -153,13 +151,11 @@ def hand_over(plan_id: PlanId, path: str, settings: Settings) -> int:
         with stop_requests(), interruptible(), _listening(path, plan.options.tap_owner) as listener:
             connection, _ = listener.accept()
         with connection:
-            pid, uid, _ = _CREDENTIALS.unpack(
-                connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            )
+            pid, uid = peer_of(connection)
             if uid not in (0, plan.options.tap_owner):
-                raise Refused(f"user {uid} asked for the taps of {plan_id}, which are not for him (--tap-owner)")
+                raise Refused(f"user {uid} may not receive the taps of {plan_id} (see --tap-owner)")
             socket.send_fds(connection, [json.dumps([_description(one) for one in interfaces]).encode()], fds)
-    return int(pid)
+    return pid
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Who serves the guest of a wiring: one server at most, known by a file that it locks as long as it serves.
 
 STATE-DIR/dhcp/ID.json     which processes these are, and whether to start them again
-STATE-DIR/dhcp/ID.log      what a server says that serves by itself
+STATE-DIR/dhcp/ID.log      the log of a background server
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def only_server(plan_id: PlanId, store: StateStore) -> Iterator[RecordFile]:
     try:
         if not locked_within(fd, _LOOKED_WITHIN):
             pid = next((process.pid for process in _serving(fd, path).processes), 0)
-            raise Refused(f"{plan_id} is served already, by {server_words(pid)}")
+            raise Refused(f"{plan_id} is already served by {server_words(pid)}")
         _kill(_read(fd, path))
         try:
             yield RecordFile(fd)
@@ -102,7 +102,7 @@ def only_server(plan_id: PlanId, store: StateStore) -> Iterator[RecordFile]:
 
 def server_words(pid: int) -> str:
     """Return what to call a server that ``server_of`` has found."""
-    return f"process {pid}" if pid else "a process that cannot be seen from here"
+    return f"process {pid}" if pid else "a process not visible from this PID namespace"
 
 
 def stop_server(plan_id: PlanId, store: StateStore) -> bool:
@@ -113,7 +113,7 @@ def stop_server(plan_id: PlanId, store: StateStore) -> bool:
         return False
     try:
         if not _ended(fd, path):
-            raise HostError(f"what serves {plan_id} does not end: a process that has {shown_path(path)} locked")
+            raise HostError(f"the server of {plan_id} does not stop: a process has {shown_path(path)} locked")
         with suppress(FileNotFoundError):
             os.unlink(path)
     finally:
@@ -154,7 +154,7 @@ def server_of(plan_id: PlanId, store: StateStore) -> int | None:
 
 
 def is_to_serve_again(plan_id: PlanId, store: StateStore) -> bool:
-    """Say whether a server that served by itself was killed; what is damaged says nothing."""
+    """Say whether a background server was killed; a damaged record says nothing."""
     path = store.server_file(plan_id)
     try:
         fd = _open(path)

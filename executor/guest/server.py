@@ -32,7 +32,7 @@ _STARTED = b"started, version"
 _START_WITHIN = 10.0
 _LOOK_EVERY = 2.0
 _RESTARTS, _WITHIN = 5, 60.0
-# What dnsmasq says of a guest that has booted anew, and calls itself otherwise: its address is leased to what it was.
+# What dnsmasq says of a guest that has rebooted under another identity: its address is leased to the old one.
 _LEASED_TO_ANOTHER = b"no addresses available"
 _FORGETS_EVERY = 1.0
 _ARGUMENTS = ("--keep-in-foreground", "--log-facility=-", "--user=nobody", "--pid-file", "--conf-file=-")
@@ -60,8 +60,8 @@ def nics_to_serve(plan: Plan) -> tuple[GuestNic, ...]:
     """Return the interfaces whose guest has addresses. Raises Refused if the wiring is not made for that."""
     if not plan.options.serve_dhcp:
         raise Refused(
-            f"{plan.id} was wired without --serve-dhcp, so the pod network may serve its guest as well: "
-            f"tear it down (podwire teardown {plan.id}) and apply it with that"
+            f"{plan.id} was wired without --serve-dhcp, so the pod network may serve its guest as well: tear it down "
+            f"(podwire teardown {plan.id}) and apply it again with --serve-dhcp"
         )
     found = tuple(nic for nic in guest_nics(plan) if nic.guest.addresses and not nic.interface.pci_address)
     if not found:
@@ -129,7 +129,7 @@ class _Dnsmasq:
         self.start()
 
     def forget(self) -> None:
-        """Start it anew, without the leases that it remembers. A guest asks again; if it is too soon, for its next."""
+        """Restart it, without the leases that it remembers. A guest asks again; if it is too soon, for its next."""
         if time.monotonic() >= self._started + _FORGETS_EVERY:
             self.end()
             self.start()
@@ -172,7 +172,9 @@ class Server:
         advertiser.open()
         stack.callback(advertiser.close)
         self._advertisers[advertiser.fileno()] = advertiser
-        problems += tuple(f"{one} does not answer: the guest is told of it when it does" for one in advertiser.missing)
+        problems += tuple(
+            f"router {one} has not answered yet; it will be advertised as soon as it does" for one in advertiser.missing
+        )
         return Served(nic.name, addresses, tuple(map(str, advertiser.known)), problems)
 
     def _keeps_routers_out(self, nic: GuestNic) -> bool:
@@ -196,14 +198,17 @@ class Server:
                     changed()
             for advertiser in self._advertisers.values():
                 for router in advertiser.advertise_in_time():
-                    self._log(f"{router} answers now, and the guest of {advertiser.nic.name} is told of it\n".encode())
+                    self._log(
+                        f"router {router} answers now, and is advertised to the guest of "
+                        f"{advertiser.nic.name}\n".encode()
+                    )
 
     def _again(self, fd: int) -> bool:
         """Read what a dnsmasq says; say whether it had to be started again."""
         server = self._servers.pop(fd)
         before = server.child.pid
         if not server.read():
-            self._log(f"dnsmasq for {server.nic.name} ended, and is started again\n".encode())
+            self._log(f"dnsmasq for {server.nic.name} ended, and is restarted\n".encode())
             server.start_again()
         elif server.refuses:
             server.forget()

@@ -87,7 +87,7 @@ def _section(operation: _Operation) -> _Section:
         began=moment(operation.start),
         took=f"{counted(len(operation.records), 'command')} in {_took(operation.length * 1000)}",
         places=", ".join(sorted({record.netns or "the host" for record in operation.records})),
-        requested_by=first.requested_by or "nobody knows whom",
+        requested_by=first.requested_by or "unknown",
         rows=tuple(_row(record, operation) for record in operation.records),
     )
 

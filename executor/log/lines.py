@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import UTC, datetime
 
 from executor.state.journal import LogRecord
+from planner.text.shell import line_with_input
 
 _LATEST = 253_402_300_799.0
 
@@ -13,13 +13,9 @@ _LATEST = 253_402_300_799.0
 def shell_line(record: LogRecord) -> str:
     """Return the command with its ``nsenter`` prefix and its standard input, as one line (nsenter(1))."""
     prefix = [] if record.netns is None else ["nsenter", f"--net={record.netns}"]
-    line = shlex.join([*prefix, *record.argv])
-    if record.stdin is None:
-        return line
-    lines = " ".join(shlex.quote(text) for text in record.stdin.splitlines())
-    return f"printf '%s\\n' {lines} | {line}"
+    return line_with_input([*prefix, *record.argv], record.stdin)
 
 
 def moment(seconds: float) -> str:
-    """Return a time as it is the same for everybody who reads of it: UTC, with milliseconds."""
+    """Return a time in UTC, with milliseconds: the same for every reader."""
     return f"{datetime.fromtimestamp(min(max(seconds, 0.0), _LATEST), UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"

@@ -24,7 +24,7 @@ def render_log_script(records: Iterable[LogRecord]) -> str:
     for record in records:
         if operation != record.operation:
             operation = record.operation
-            blocks.append(f"\n{_comment(f'--- {record.verb} {record.id}, asked for by: {record.requested_by}')}")
+            blocks.append(f"\n{_comment(f'--- {record.verb} {record.id}, requested by: {record.requested_by}')}")
         blocks.append(_lines(record))
     return "".join(blocks)
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 
-from executor.errors import HostError, NamespaceGone
+from executor.errors import HostError, NamespaceGone, NamespaceHidden, NoThreads, is_shortage
 from executor.netns.handle import NoHandles, open_by_cookie
 from executor.netns.namespace import Namespace
 from executor.process.others import OpenFiles
@@ -18,7 +17,7 @@ from planner.text.values import NetnsPath
 
 # <linux/proc_ns.h>: the number of the first process namespace, which the kernel has always given it.
 _FIRST_PROCESS_NAMESPACE = "pid:[4026531836]"
-# Whoever runs podwire in another process namespace may vouch for it, by its name (``pid:[4026532281]``), that no
+# A user who runs podwire in another PID namespace may vouch for it, by its name (``pid:[4026532281]``), that no
 # namespace which was wired from there lives outside.
 _VOUCHED = "PODWIRE_PID_NAMESPACE"
 # 100,000 mounts, as many as a namespace may have (sysctl fs.mount-max), take some 15 MB.
@@ -29,10 +28,12 @@ def find_namespace(path: NetnsPath, cookie: int, inode: int = 0) -> Namespace:
     """Open the namespace with this cookie: at ``path``, or wherever it lives now, which its ``path`` then says.
 
     ``inode`` is its number, 0 if that was not recorded. Raises NamespaceGone if it is proven that there is none,
-    HostError if it is not there and nothing is proven.
+    NamespaceHidden if it is not there and nothing is proven, NoThreads or OSError if too little is left to look with.
     """
     try:
         return _if_it_is(Namespace.open(path), cookie)
+    except NoThreads:
+        raise
     except HostError as error:
         problem = str(error)
     known = _by_handle(path, cookie, inode)
@@ -49,9 +50,9 @@ def find_namespace(path: NetnsPath, cookie: int, inode: int = 0) -> Namespace:
         raise _gone(path)
     if known is not None:
         return known
-    raise HostError(
-        f"{problem}, and from here it cannot be seen whether it is gone or lives elsewhere, so the record is kept:"
-        " try again as root of the whole machine, in its first process namespace"
+    raise NamespaceHidden(
+        f"{problem}, and podwire cannot tell from here whether the namespace is gone or has moved, so the record is "
+        "kept; run podwire as root in the host's initial PID namespace"
     )
 
 
@@ -94,14 +95,20 @@ class _Search:
         for name, path, stays in self._places():
             if path == own or name in others or not self._may_be(name):
                 continue
-            with suppress(HostError, ValueError):
+            try:
                 namespace = Namespace.open(NetnsPath(path))
+            except NoThreads:
+                raise
+            except (NamespaceGone, ValueError):
+                if stays:  # else a process has just ended; what hides the path of a mount need not be there
+                    hidden.add(name)
+            except HostError:
+                hidden.add(name)
+            else:
                 if namespace.cookie == self.cookie:
                     return namespace
                 others.add(f"net:[{namespace.inode}]")
                 namespace.close()
-            if stays:  # else a process has just ended; whatever else is at the path of a mount hides it
-                hidden.add(name)
         self.saw_all = self.saw_all and hidden <= others
         return None
 
@@ -124,8 +131,7 @@ class _Search:
                     looked_at.add(mounts)
                     if files.is_over():
                         break
-                    with suppress(OSError):  # it ended while we looked
-                        yield from _mounted(pid, f"/proc/{pid}/root")
+                    yield from _mounted_of(pid)
             for number, target in files.of(int(pid)):
                 yield target, f"/proc/{pid}/fd/{number}", False
         self.saw_all = self.saw_all and files.saw_all
@@ -137,7 +143,9 @@ class _Search:
         except PermissionError:
             self.saw_all = False
             return
-        except OSError:
+        except OSError as error:
+            if is_shortage(error):
+                raise
             return  # it ended while we looked
         for entry in entries:
             place = path.format(entry)
@@ -156,6 +164,15 @@ def _mounted(pid: str, root: str) -> Iterator[tuple[str, str, bool]]:
     for words in _mounts(pid):
         if words[3].startswith("net:[") and "nsfs" in words[words.index("-") :]:
             yield words[3], root + words[4], True
+
+
+def _mounted_of(pid: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield what ``_mounted`` does of another process, nothing if that has ended meanwhile."""
+    try:
+        yield from _mounted(pid, f"/proc/{pid}/root")
+    except OSError as error:
+        if is_shortage(error):
+            raise
 
 
 def _mounts(pid: str) -> list[list[str]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 _AT_SYMLINK_FOLLOW = 0x400
 _AT_FDCWD = -100
-_CLONE_NEWNET = 0x4000_0000
+CLONE_NEWNET = 0x4000_0000
 _CAP_SYS_ADMIN = 21
 # <linux/proc_ns.h>: the number of the first user namespace, which the kernel has always given it.
 _FIRST_USER_NAMESPACE = "user:[4026531837]"
@@ -31,13 +31,13 @@ class NoHandles(Exception):
 def open_by_cookie(cookie: int, inode: int) -> int | None:
     """Return a descriptor of the namespace with this cookie and inode number, None if there is none any more.
 
-    Raises NoHandles if that cannot be known; the kernel hides namespaces from whoever has no rights in them.
+    Raises NoHandles if that cannot be known; the kernel hides namespaces from processes without rights in them.
     """
     handle_type = _handle_type()
     if handle_type is None or not inode or not _sees_every_namespace():
         raise NoHandles
     handle = ctypes.create_string_buffer(
-        _HEAD.pack(_NSFS.size, handle_type) + _NSFS.pack(cookie, _CLONE_NEWNET, inode), _HEAD.size + _NSFS.size
+        _HEAD.pack(_NSFS.size, handle_type) + _NSFS.pack(cookie, CLONE_NEWNET, inode), _HEAD.size + _NSFS.size
     )
     own = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -66,7 +66,7 @@ def _handle_type() -> int | None:
     if length != _NSFS.size:
         return None
     _, kind, inode = _NSFS.unpack_from(handle.raw, _HEAD.size)
-    known = (kind, inode) == (_CLONE_NEWNET, Path(_OWN).stat().st_ino)
+    known = (kind, inode) == (CLONE_NEWNET, Path(_OWN).stat().st_ino)
     return int(handle_type) if known else None
 
 

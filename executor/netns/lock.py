@@ -76,7 +76,7 @@ class LockFile:
             lock = cls(path, _open(path))
             try:
                 lock._wait(seconds, what, check)
-                if os.fstat(lock.fd).st_nlink:  # else whoever had it has removed the file while we waited
+                if os.fstat(lock.fd).st_nlink:  # else the previous holder has removed the file while we waited
                     return lock
             except BaseException:
                 os.close(lock.fd)
@@ -85,7 +85,7 @@ class LockFile:
 
     def _wait(self, seconds: float, what: str, check: Callable[[], None]) -> None:
         if not locked_within(self.fd, seconds, check):
-            raise Locked(f"{what} is being changed by {_holder(self.fd)}: try again when that has ended")
+            raise Locked(f"{what} is in use by {_holder(self.fd)}; try again when it has finished")
 
     def __enter__(self) -> Self:
         return self
@@ -131,7 +131,8 @@ def run_dir() -> Path:
             directory.chmod(0o700)
     else:
         raise HostError(
-            f"the folder of locks {shown_path(directory)} has to be a directory that is ours alone (mode 0700)"
+            f"the lock directory {shown_path(directory)} must be a directory owned by this user, mode 0700, that no "
+            "other user can replace"
         )
     return directory
 
@@ -143,7 +144,7 @@ def _made(directory: Path) -> os.stat_result:
             directory.mkdir(mode=0o700)
         return directory.lstat()
     except OSError as error:
-        raise HostError(f"the folder of locks {shown_path(directory)} cannot be made: {error.strerror}") from None
+        raise HostError(f"the lock directory {shown_path(directory)} cannot be created: {error.strerror}") from None
 
 
 def _open(path: Path) -> int:
@@ -171,14 +172,14 @@ def _holder(fd: int) -> str:
             return f"process {pid} ({command_name(pid)})"
     for pid, taken_by in holders.items():
         parent = f"process {taken_by}" if taken_by else "a process"
-        return f"process {pid} ({command_name(pid)}), left running by {parent} that is gone"
-    return "a process that cannot be seen from here"
+        return f"process {pid} ({command_name(pid)}), left running by {parent}, which is gone"
+    return "a process not visible from this PID namespace"
 
 
 def _processes_with_lock(file: os.stat_result, name: str) -> Iterator[tuple[int, int]]:
     """Yield each process that has a flock on ``file``, called ``name``, by a descriptor, and the one that took it."""
     for pid, number, target in OpenFiles().of_all():
-        if name in target:  # whoever is asked for its files by stat(2) may be made to wait (FUSE)
+        if name in target:  # a stat(2) of its files may be made to wait (FUSE)
             with suppress(OSError):  # closed while we looked
                 yield from ((pid, taker) for taker in _takers(Path(f"/proc/{pid}"), number, file))
 

@@ -1,7 +1,7 @@
 """A network namespace, opened: what it is, a thread inside it, and the lock that keeps two changes apart.
 
 Programs are started with its descriptor (``nsenter --net=/proc/self/fd/N``), so that they go where podwire looked,
-whatever happens to the path meanwhile; and with that of the lock, so that they hold the lock too.
+whatever happens to the path in the meantime; and with that of the lock, so that they hold the lock too.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from executor.errors import HostError, NamespaceGone
-from executor.netns.handle import libc
+from executor.errors import HostError, NamespaceGone, is_shortage
+from executor.netns.handle import CLONE_NEWNET, libc
 from executor.process.background import Task, in_background
 from planner.text.values import NetnsPath
 
@@ -32,7 +32,6 @@ T = TypeVar("T")
 
 # <linux/nsfs.h>, <linux/sched.h> and <asm-generic/socket.h>; Python 3.11 names none of them.
 _NS_GET_NSTYPE = 0xB703
-_CLONE_NEWNET = 0x40000000
 _SO_NETNS_COOKIE = 71
 # <linux/sockios.h>, and struct ifreq of <linux/if.h>: a name, a number, and what is left of the union.
 _SIOCGIFINDEX = 0x8933
@@ -69,7 +68,8 @@ class Namespace:
     def open(cls, path: NetnsPath) -> Self:
         """Open the namespace at ``path`` and read its cookie inside (getsockopt(2), SO_NETNS_COOKIE, Linux 5.14).
 
-        Raises NamespaceGone if nothing is there, HostError if it is no network namespace or cannot be entered.
+        Raises NamespaceGone if nothing is there, HostError if it is no network namespace or cannot be entered, OSError
+        if there are too few descriptors.
         """
         return cls.taken_over(path, _open_namespace(path))
 
@@ -158,10 +158,10 @@ class Namespace:
         """Keep every other podwire out of this namespace, by whatever path it comes.
 
         Waits up to ``timeout`` seconds, 0 for not at all; then raises Locked, which says who has it, or earlier what
-        ``check`` raises, which is called now and then. Programs that were started in it meanwhile hold the lock with
+        ``check`` raises, which is called now and then. Programs that were started in it hold the lock with
         us: it lasts until the last of them has ended, whether we leave here, crash or are killed.
         """
-        from executor.netns.lock import LockFile  # noqa: PLC0415  whoever only looks locks nothing
+        from executor.netns.lock import LockFile  # noqa: PLC0415  reading locks nothing
 
         self._lock = LockFile.take(f"netns-{self.cookie}", timeout, self.path, check=check)
         try:
@@ -175,7 +175,7 @@ class Namespace:
         """Move the calling thread, and it alone, into the namespace, and out again: it ends some time after that."""
         own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if libc().setns(self.fd, _CLONE_NEWNET) != 0:
+            if libc().setns(self.fd, CLONE_NEWNET) != 0:
                 code = ctypes.get_errno()
                 why = "that needs CAP_SYS_ADMIN" if code == errno.EPERM else os.strerror(code)
                 raise HostError(f"{self.path} cannot be entered: {why}")
@@ -184,7 +184,7 @@ class Namespace:
                 yield
             finally:
                 self._inside.discard(_thread.get_ident())
-                libc().setns(own, _CLONE_NEWNET)
+                libc().setns(own, CLONE_NEWNET)
         finally:
             os.close(own)
 
@@ -198,12 +198,14 @@ def _open_namespace(path: NetnsPath) -> int:
         opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         name = path.rpartition("/")[2]
-        hint = f"; that of process {name} is --pid {name}" if name.isdecimal() else ""
+        hint = f"; for the namespace of process {name} use --pid {name}" if name.isdecimal() else ""
         raise NamespaceGone(f"there is no network namespace at {path}{hint}") from None
     except PermissionError:
         needed = "CAP_SYS_PTRACE, or root" if path.startswith("/proc/") else "root"
         raise HostError(f"{path} cannot be opened: that needs {needed}") from None
     except OSError as error:
+        if is_shortage(error):
+            raise
         raise HostError(f"{path} cannot be opened: {error.strerror}") from None
     try:
         if not _is_network_namespace(opened):
@@ -216,7 +218,7 @@ def _open_namespace(path: NetnsPath) -> int:
 def _is_network_namespace(fd: int) -> bool:
     """Ask what kind of namespace ``fd`` is (ioctl_nsfs(2)); files of other file systems do not know the question."""
     try:
-        return fcntl.ioctl(fd, _NS_GET_NSTYPE) == _CLONE_NEWNET
+        return fcntl.ioctl(fd, _NS_GET_NSTYPE) == CLONE_NEWNET
     except OSError:
         return False
 
@@ -229,6 +231,8 @@ def _cookie_of(inside: _socket.socket) -> int:
     try:
         packed = inside.getsockopt(_socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
     except OSError as error:
-        raise HostError(f"the kernel does not tell namespaces apart ({error.strerror}): Linux 5.14 does") from None
+        raise HostError(
+            f"this kernel cannot tell namespaces apart ({error.strerror}): Linux 5.14 or later is needed"
+        ) from None
     cookie: int = struct.unpack("=Q", packed)[0]
     return cookie

@@ -74,5 +74,7 @@ def netns_and_id(netns: str, plan_id: str | None) -> tuple[NetnsPath, PlanId]:
     """Return the namespace that is to be wired, and under which id. Raises InvalidInput."""
     path = resolve_netns(netns)
     if path.startswith(_WHOEVER_LOOKS):
-        raise InvalidInput(f"netns: {path} is another one for each process: name it by a number (/proc/4242/ns/net)")
+        raise InvalidInput(
+            f"netns: {path} means a different namespace to each process: give a number (/proc/4242/ns/net)"
+        )
     return path, default_id(path) if plan_id is None else parse_id(plan_id)

@@ -46,7 +46,7 @@ class EbtablesSave:
     """``ebtables-save`` on its way beside other questions, where there is a table that it could print."""
 
     def __init__(self, namespace: Namespace, timeout: float, *, must_work: bool = False) -> None:
-        """Begin to look. What keeps it from that is told by ``result``.
+        """Begin to read. ``result`` reports what prevents it.
 
         With ``must_work`` it is asked where there is nothing to print, too, unless it has answered this process before:
         who will need it learns now if it fails.

@@ -59,7 +59,7 @@ def _names(folder: str) -> list[str]:
 
 
 def _target(link: str) -> str:
-    """Return the last part of if a link leads, "" if it is not there."""
+    """Return the last component of a link's target, "" if there is no such link."""
     try:
         return os.path.basename(os.readlink(link))
     except OSError:

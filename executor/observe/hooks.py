@@ -53,7 +53,7 @@ def read_qdiscs() -> tuple[ResourceFact, ...]:
             try:
                 name = InterfaceName(_socket.if_indextoname(index))
                 found.append(ResourceFact(IngressQdisc(name), QdiscState(Keyword(kind.decode()))))
-            except (OSError, ValueError):  # it went meanwhile, or has a name that podwire never touches
+            except (OSError, ValueError):  # it is gone by now, or has a name that podwire never touches
                 continue
     return tuple(found)
 

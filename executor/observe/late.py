@@ -2,7 +2,8 @@
 
 It looks at ``accept_dad`` then (duplicate address detection), so nobody may set that back earlier; until then the
 address is tentative, and no source for a route. It enters the address's group then even if the link has gone down
-meanwhile, and never leaves that again. And it makes the address's local entry, which cannot be taken away earlier.
+in the meantime, and never leaves that again. And it makes the address's local entry, which cannot be taken away
+earlier.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def read_ipv6_mtus() -> dict[str, str]:
 def _of_links(setting: str) -> dict[str, str]:
     found = {}
     for path in _CONF.glob(f"*/{setting}"):
-        with suppress(OSError):  # a link may go meanwhile
+        with suppress(OSError):  # a link may be gone by now
             found[path.parent.name] = path.read_text("utf-8").strip()
     return found
 

@@ -30,7 +30,8 @@ def dump(protocol: int, kind: int, request: bytes) -> list[bytes]:
     """Return the body of each message that the kernel answers to a dump request of ``kind``.
 
     A dump that the kernel calls interrupted, since something changed
-    meanwhile, is asked for again, a few times. Raises HostError if it never comes whole, OSError if it is refused.
+    in the meantime, is asked for again, a few times. Raises HostError if it never comes whole, OSError if it is
+    refused.
     """
     for _ in range(_TRIES):
         found = _dump_once(protocol, kind, request)

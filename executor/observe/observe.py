@@ -58,7 +58,7 @@ _OWNED = re.compile(r'"info_kind":"tun","info_data":\{[^{}]*"(?:user|group)":')
 _MANAGED = '"mngtmpaddr"'
 _CONF = "/proc/sys/net/{}/conf"
 _LINK_SYSCTLS = ("accept_dad", "accept_ra")
-# Of IPv4 only a link of which accept_local is set is told: podwire sets it, and hardly anybody else.
+# Of IPv4 only a link of which accept_local is set is included: podwire sets it, and hardly anybody else.
 _ACCEPT_LOCAL, _RP_FILTER = "accept_local", "rp_filter"
 # Told only if it is set: plans of earlier versions, which did not look, keep their digest.
 _KEEP = "keep_addr_on_down"
@@ -129,14 +129,14 @@ class Observation:
             close_begun(self._rules)
 
     def _look_inside(self, needs_rules: bool) -> _Rest:  # noqa: FBT001
-        """Have the rules looked at, and return what podwire reads itself; runs inside, while ``ip`` is at work."""
+        """Start reading the rules, and return what podwire reads itself; runs inside, while ``ip`` is at work."""
         if self._rules is None:
             self._rules = Task(lambda: EbtablesSave(self._namespace, self._timeout, must_work=needs_rules))
             self._rules.run()
         return _read_sysctls(), read_qdiscs(), read_netfilter_hooks(), read_address_makers(), read_groups()
 
     def _read_network(self) -> NamespaceFacts:
-        """Return all but the rules, which another program tells meanwhile."""
+        """Return all but the rules, which another program reads at the same time."""
         session, inside = self._session, self._inside
         assert session is not None and inside is not None  # noqa: S101, PT018  called once
         session.answer()
@@ -237,7 +237,7 @@ def _answer(reply: CommandResult, question: str) -> str:
 def _with_text(
     routes4: str, routes6: str, namespace: Namespace, session: IpBatch, timeout: float
 ) -> tuple[str, str, str]:
-    """Return the routes of both families and the same as text: only there it is said that a metric is locked.
+    """Return the routes of both families and the same as text: only that says that a metric is locked.
 
     Both are asked for again if a route came or went between the two: the kernel enters the local route of an IPv6
     address by and by.
@@ -276,7 +276,7 @@ def _read_sysctls() -> dict[str, str]:
 def _read_into(found: dict[str, str], key: str) -> None:
     try:
         fd = os.open(f"/proc/sys/{key}", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:  # a link may go while it is looked at; br_netfilter may not be loaded
+    except FileNotFoundError:  # a link may go while it is read; br_netfilter may not be loaded
         return
     try:
         found[key] = os.read(fd, _MOST_OF_SYSCTL).decode("ascii").strip()

@@ -1,6 +1,6 @@
-"""abandon: what podwire made for an id goes, and it is forgotten, where the way back is lost or leads nowhere.
+"""abandon: what podwire made for an id is removed, with its record, if a rollback is impossible.
 
-For a caller that deletes the namespace next, as a container runtime does, and must not be kept from that for ever.
+For a caller that deletes the namespace next, as a container runtime does, and must not be kept from that forever.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from executor.netns.namespace import Namespace
 from executor.operations.calico_gateway import give_back_gateway
 from executor.operations.operation import Operation, open_operation
 from executor.operations.outcome import Outcome
-from executor.operations.plan import beside
+from executor.operations.plan import beside, lost_beside
 from executor.settings import Settings
 from executor.state.events import Began, Ended
 from executor.state.journal import note_end
@@ -43,7 +43,7 @@ def abandon(
     Of what was there before only that comes back which the hints' result says. Raises HostError.
     """
     removed: tuple[str, ...] = ()
-    with suppress(HostError):  # a server ends by itself when what it serves is gone
+    with suppress(HostError):  # a server ends on its own when what it serves is gone
         stop_server(plan_id, settings.store)
     if opening is not None:
         with suppress(NamespaceGone), open_operation(settings, opening, plan_id) as operation:
@@ -51,15 +51,18 @@ def abandon(
     settings.store.end(plan_id, lambda: note_end(settings.store.journal_path(plan_id), "abandoned"))
     give_back_gateway(plan_id, settings)
     gone = f", and {', '.join(removed)} removed" if removed else ""
-    return Outcome("abandoned", plan_id, len(removed), sentence=f"forgotten{gone}: what it was before is not known")
+    return Outcome(
+        "abandoned", plan_id, len(removed), sentence=f"record removed{gone}: the original state is not known"
+    )
 
 
 def _remove(plan_id: PlanId, hints: Hints, operation: Operation) -> tuple[str, ...]:
     """Remove what there is, give back what was there; return what was removed."""
     netns, settings = operation.namespace.path, operation.settings
     render = settings.templates.commands
-    is_alone = not beside(plan_id, operation.namespace, settings)
-    changes = remnants(plan_id, hints.links, operation.observe(), netns, alone=is_alone)
+    facts, others = operation.observe(), beside(plan_id, operation.namespace, settings)
+    is_alone = not (others or lost_beside(plan_id, others, facts, operation.namespace, settings))
+    changes = remnants(plan_id, hints.links, facts, netns, alone=is_alone)
     if not changes:
         return ()
     operation.emit(Began("abandon", plan_id, netns, settings.requested_by))

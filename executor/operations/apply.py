@@ -30,7 +30,7 @@ from executor.settings import Settings
 from executor.state.document import AtomicWrite, written_ahead
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.record import APPLYING, WIRED, WiringRecord
-from executor.state.status import is_gone, is_half_done, open_recorded, recover_first
+from executor.state.status import is_gone, is_half_done, open_recorded, recover_first, refuse_lost
 from planner.changes.change import Change, pending
 from planner.changes.lookup import Lookup
 from planner.cni.result import CniResult
@@ -47,14 +47,14 @@ from planner.plan.sharing import alone, inherited_from
 from planner.text.values import NetnsPath, PlanId
 from planner.wiring.base import wiring_named
 
-# The kernel may finish an address while a plan is being made: then it is made again, but not for ever.
+# The kernel may finish an address while a plan is being made: then it is made again, but not endlessly.
 _TRIES = 3
 
 
 def apply(plan: Plan, settings: Settings, *, confirm_within: float | None = None) -> Outcome:
     """Carry out ``plan``, which is refused if the namespace is not what it was made from.
 
-    With ``confirm_within`` seconds it is rolled back by itself after that time, unless it is confirmed.
+    With ``confirm_within`` seconds it is rolled back automatically after that time, unless it is confirmed.
     Raises Refused or HostError with nothing changed, RolledBack if it failed, RollbackIncomplete if that failed too.
     """
     started = time.monotonic()
@@ -96,7 +96,7 @@ def refuse_unfit(plan: Plan, settings: Settings) -> None:
 
 def _refuse_reverse(plan: Plan) -> None:
     if plan.is_reverse:
-        raise Refused(f"this plan is the reverse of {plan.id}: podwire teardown {plan.id} rolls it back")
+        raise Refused(f"this plan is the reverse of {plan.id}: to roll back, run podwire teardown {plan.id}")
 
 
 def _record_and_run(
@@ -148,7 +148,7 @@ def wire(
         recorded = recorded_plans(plan_id, operation.namespace, settings)
         own = next((plan for plan in recorded if plan.id == plan_id), None)
         facts = operation.observe()
-        if not (pci_devices(facts) or (own and own.facts.elsewhere)):  # else other namespaces are looked at as well
+        if not (pci_devices(facts) or (own and own.facts.elsewhere)):  # else other namespaces are read as well
             if own is None:
                 operation.expect(wiring_named(options.wiring).programs)
             plan = plan_observed(
@@ -194,7 +194,7 @@ def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
     with open_operation(settings, partial(open_recorded, entry), entry.id) as operation:
         now = settings.store.load(entry.id)
         if now is None or not is_half_done(now) or not now.is_of(operation.namespace.cookie, boot_id()):
-            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # whoever was at it has finished while we waited
+            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # the other process has finished while we waited
         plan = plan_of(now, operation.namespace.path, settings.templates)
         operation.enter_others(plan)
         operation.remember(now, plan)
@@ -210,7 +210,7 @@ def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
 
 def _unchanged(plan: Plan) -> Outcome:
     """Return how an operation has ended that had nothing to do."""
-    return Outcome("unchanged", plan.id, sentence=f"{plan.netns} is wired as wanted already")
+    return Outcome("unchanged", plan.id, sentence=f"{plan.netns} is already wired as requested")
 
 
 def _wired(plan: Plan, commands: int, started: float) -> Outcome:
@@ -233,7 +233,8 @@ def refuse_other_wirings(
 ) -> None:
     """Refuse an id that is wired already, or a namespace in which others are wired than when the plan was made.
 
-    ``forget`` is called if the id was that of a namespace which is gone.
+    ``forget`` is called if the id was that of a namespace which is gone. An id whose entry is lost is in use: its copy
+    would not be the last any more that its journal has.
     """
     others = []
     for entry in settings.store.concerning(plan.id, namespace.cookie):
@@ -245,8 +246,9 @@ def refuse_other_wirings(
         if entry.status != WIRED:
             raise recover_first(entry.id)
         if entry.id == plan.id:
-            raise Refused(f"{entry.id} is wired already: podwire teardown {entry.id} first")
+            raise Refused(f"{entry.id} is already wired: run podwire teardown {entry.id} first")
         others.append(plan_of(entry, namespace.path, settings.templates))
+    refuse_lost(plan.id, settings.store)
     _refuse_if_unknown_to(plan, others)
 
 
@@ -255,9 +257,9 @@ def _refuse_if_unknown_to(plan: Plan, others: Sequence[Plan]) -> None:
     for other in others:
         taken = {one.link for one in other.interfaces} & {one.link for one in plan.interfaces}
         if taken:
-            raise Refused(f"{min(taken)} is wired already, as {other.id}: podwire teardown {other.id} first")
+            raise Refused(f"{min(taken)} is already wired, as {other.id}: run podwire teardown {other.id} first")
     if plan.inherited != inherited_from(others, plan.changes, plan.netns):
-        raise StalePlan(f"the plan is stale: what is wired in {plan.netns} is not what it was; plan again")
+        raise StalePlan(f"the plan is stale: the wirings in {plan.netns} have changed; create a new plan")
 
 
 def refuse_unreadable(plan: Plan, facts: NamespaceFacts) -> None:
@@ -272,17 +274,17 @@ def refuse_stale(plan: Plan, facts: NamespaceFacts) -> None:
         refuse_unreadable(plan, facts)
     if not facts.is_like(plan.facts):
         found = next(differences(plan.facts, facts), "its facts differ")
-        raise StalePlan(f"the plan is stale: {found}; plan again")
+        raise StalePlan(f"the plan is stale: {found}; create a new plan")
     lookup = Lookup(facts)
     for change in plan.changes:
         seen = lookup.at(change.netns).state_of(change.resource, change.known_state)
         if not equivalent(seen, change.before) and change.netns == plan.netns:
             raise StalePlan(
-                f"the plan does not fit its own facts: {change.resource} is not in its state before; plan again"
+                f"the plan contradicts its own facts: {change.resource} is not in its state before; create a new plan"
             )
         if not equivalent(seen, change.before):
             where = f"in {change.netns}" if change.netns else "on the host"
-            raise StalePlan(f"the plan is stale: {change.resource} {where} is not as it was; plan again")
+            raise StalePlan(f"the plan is stale: {change.resource} {where} is not as it was; create a new plan")
 
 
 def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, wired: AtomicWrite, operation: Operation) -> None:
@@ -302,16 +304,16 @@ def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, wired: Atomic
     except SHORTAGES as error:
         failure = Failure(shortage(error))
     if failure is not None:
-        raise _take_back(plan, failure, operation)
+        raise _roll_back(plan, failure, operation)
 
 
 def verify_applied(changes: Sequence[Change], operation: Operation) -> Failure | None:
     """Return which change did not have its effect although no command failed, or None."""
     left = pending(changes, operation.observe())
-    return Failure(f"{left[0].resource} is not as it should be after its command") if left else None
+    return Failure(f"{left[0].resource} is not in the expected state after its command") if left else None
 
 
-def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack | RollbackIncomplete:
+def _roll_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack | RollbackIncomplete:
     """Roll back what was done, and return what to raise."""
     operation.best_effort = True
     plan = alone(plan, beside(plan.id, operation.namespace, operation.settings), operation.settings.templates)

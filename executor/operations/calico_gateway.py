@@ -39,7 +39,7 @@ _IFNAME = "eth0"
 
 @frozen
 class Conflist:
-    """A network configuration list: what all plugins are told, and each one's own part."""
+    """A network configuration list: what all plugins get, and each one's own part."""
 
     common: dict[str, Any]
     plugins: tuple[dict[str, Any], ...]
@@ -82,7 +82,7 @@ def dummy_gateway(
 ) -> Iterator[tuple[IpAddress | None, Settings]]:
     """Yield the dummy gateway for a wiring that is to be applied, the one that it has or one that the plugins give.
 
-    The id is owned meanwhile, as the settings say that are yielded with it. A gateway belongs to the state entry of
+    The id is owned until then, as the yielded settings say. A gateway belongs to the state entry of
     its wiring, wired or half done; if there is none in the end, it is given back. Raises HostError if a plugin fails,
     RolledBack if a signal came and all was given back, RollbackIncomplete if it could not be given back.
     """
@@ -119,7 +119,7 @@ def give_back_orphan(plan_id: PlanId, settings: Settings) -> Outcome:
     with stop_requests(), own(plan_id, settings) as owning:
         if not _give_back_orphan(plan_id, owning):
             return Outcome("nothing", plan_id, sentence=MEANWHILE)
-    return Outcome("restored", plan_id, sentence="its dummy gateway, which no wiring had, was given back")
+    return Outcome("restored", plan_id, sentence="its dummy gateway, which no wiring used, was given back")
 
 
 def _give_back_orphan(plan_id: PlanId, settings: Settings) -> bool:
@@ -138,8 +138,8 @@ def give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
         problems = _release(plan_id, owning)
     if problems:
         raise RollbackIncomplete(
-            f"the dummy gateway of {plan_id} could not be given back ({'; '.join(problems)}):"
-            f" podwire recover {plan_id} tries again"
+            f"the dummy gateway of {plan_id} could not be given back ({'; '.join(problems)}): run podwire recover "
+            f"{plan_id} to try again"
         )
 
 
@@ -151,12 +151,14 @@ def _acquire(conflist: Conflist, plan_id: PlanId, settings: Settings, stop: Stop
     """
     store = settings.store
     if store.load_dummy(plan_id) is not None:
-        raise Refused(f"{plan_id} has half a dummy gateway from before: podwire recover {plan_id} first")
+        raise Refused(f"{plan_id} has an unfinished dummy gateway from before: run podwire recover {plan_id} first")
     path = dummy_netns(plan_id)
     if os.path.lexists(path):
-        raise Refused(f"{path} is there already, and podwire has not made it: the dummy gateway would be in it")
+        raise Refused(
+            f"{path} already exists and was not created by podwire, which needs the name for the dummy gateway"
+        )
     for plugin in conflist.plugins:
-        _call("ADD", plan_id, conflist, plugin, {})  # one that is missing is said before anything is done
+        _call("ADD", plan_id, conflist, plugin, {})  # a missing one is reported before anything is done
     stop.check()
     store.save_dummy(plan_id, conflist.to_json())
     with _runner(plan_id, settings, "apply") as run:
@@ -263,7 +265,7 @@ def _result(text: str, plugin: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise HostError(f"the CNI plugin {plugin['type']} answered no JSON object: {shown(text)}")
+        raise HostError(f"the CNI plugin {plugin['type']} did not answer with a JSON object: {shown(text)}")
     return found
 
 

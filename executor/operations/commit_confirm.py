@@ -1,4 +1,4 @@
-"""``apply --confirm-within``: a change that nobody confirms in time is rolled back by itself.
+"""``apply --confirm-within``: a change that nobody confirms in time is rolled back automatically.
 
 A process of its own waits for that, started before the first command, in a session of its own: it outlives the
 terminal and the podwire that applied. It knows the wiring that it watches by a token in the state entry.
@@ -78,7 +78,7 @@ def start_watcher(entry: WiringRecord, seconds: float, settings: Settings) -> No
             check=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        raise HostError(f"the process that would take the change back cannot be started: {error}") from None
+        raise HostError(f"cannot start the background process that would roll the change back: {error}") from None
 
 
 def confirm(plan_id: PlanId, settings: Settings) -> bool:
@@ -103,13 +103,13 @@ def main(job: str) -> None:
         # Nobody listens here, and nobody else would try again: whatever it is that goes wrong. Meanwhile list shows the
         # wiring as half done, and recover may be quicker.
         with suppress(Exception):
-            _take_back(words)
+            _roll_back(words)
             return
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _take_back(words: dict[str, Any]) -> None:
+def _roll_back(words: dict[str, Any]) -> None:
     settings = Settings(
         store=StateStore(words["state_dir"]),
         timeout=words["timeout"],

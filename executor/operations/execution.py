@@ -55,7 +55,7 @@ def refuse_strangers(command: Command, numbers: Mapping[str, int], namespace: Na
     for name in command.links:
         seen, now = numbers.get(name), namespace.link_number(name)
         if seen and now and seen != now:
-            raise HostError(f"{name} is another link now, it was renamed or replaced meanwhile: it is left alone")
+            raise HostError(f"{name} is now another link, renamed or replaced in the meantime: it is left alone")
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""gc: forgetting what belongs to namespaces that are gone, and saying what may have stayed on the host of theirs."""
+"""gc: removing the records of namespaces that are gone, and reporting what may be left of them on the host."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from planner.text.values import PlanId
 
 
 def collect(entry: WiringRecord, settings: Settings) -> Outcome:
-    """Forget a wiring whose namespace is gone; its note says where to look for what the CNI plugin may have left.
+    """Remove the record of a wiring whose namespace is gone; its note says where the CNI plugin may have left rules.
 
-    A plugin looks for the addresses to unmasquerade on the pod's interface. While that was wired it had none, so that a
-    DEL succeeded and left its rules. A namespace that is still there is kept (``unchanged``).
+    A plugin removes the rules of the addresses that it finds on the pod's interface. It finds none while a bridge
+    wiring has moved them to the VM, or once the namespace is deleted: DEL then succeeds and leaves its rules. A
+    namespace that still exists is kept (``unchanged``).
     """
     if not is_gone(entry):
-        return Outcome("unchanged", entry.id, sentence="its namespace is there, so it is kept")
+        return Outcome("unchanged", entry.id, sentence="its namespace still exists, so it is kept")
     outcome = restore(entry, settings, "gc")
     if outcome.what != "gone":
         return outcome
     notes = (*outcome.notes, *_host_rules(entry))
-    return evolve(outcome, notes=notes, sentence="forgotten, its namespace is gone")
+    return evolve(outcome, notes=notes, sentence="record removed: its namespace no longer exists")
 
 
 def ids_to_collect(store: StateStore) -> tuple[PlanId, ...]:
@@ -61,16 +62,14 @@ def preview_collect(plan_id: PlanId, settings: Settings) -> Outcome | None:
         return Outcome("nothing", plan_id, sentence="its dummy gateway, which no wiring has, would be given back")
     entry = recorded(plan_id, settings.store)
     if entry is not None and is_gone(entry):
-        return Outcome("nothing", plan_id, sentence="it would be forgotten: its namespace is gone")
+        return Outcome("nothing", plan_id, sentence="its record would be removed: its namespace no longer exists")
     if plan_id in half_written(settings.store):
-        return Outcome(
-            "nothing", plan_id, sentence="what a podwire that was killed has left of its files would be removed"
-        )
+        return Outcome("nothing", plan_id, sentence="files that a killed podwire left half written would be removed")
     return None
 
 
 def collect_all(settings: Settings) -> tuple[Outcome, ...]:
-    """Do that for every id; return what was forgotten, and those that ``failed`` to be read."""
+    """Do that for every id; return what was removed, and those that ``failed``."""
     outcomes = []
     for plan_id in ids_to_collect(settings.store):
         try:
@@ -88,7 +87,7 @@ def _host_rules(entry: WiringRecord) -> tuple[str, ...]:
     if not addresses:
         return ()
     note = (
-        "it was still wired when its namespace went, so the CNI plugin's DEL may have left rules on the host: "
-        f"look for {', '.join(addresses)} in iptables-save -t nat and nft list ruleset"
+        "its namespace was deleted while still wired, so the CNI plugin's DEL may have left rules on the host: check "
+        f"`iptables-save -t nat` and `nft list ruleset` for {', '.join(addresses)}"
     )
     return (note,)

@@ -81,7 +81,7 @@ def put_back(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
     if entry is None:
         return moved
     how = _HOW[condition(entry)].format(id=plan_id)
-    return (*moved, f"its state entry is back, from the copy in its journal: {how}")
+    return (*moved, f"its state entry was restored from the copy in the journal: {how}")
 
 
 def _whole(plan_id: PlanId, settings: Settings) -> WiringRecord | None:

@@ -1,4 +1,4 @@
-"""One namespace while it is being changed: locked, with an open ``ip``, a journal, and whoever listens."""
+"""One namespace while it is being changed: locked, with an open ``ip``, a journal, and listeners."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Operation:
         """
         starting, self._starting = self._starting, None
         if starting is not None:
-            with suppress(HostError, *SHORTAGES):  # it is said when it is their turn
+            with suppress(HostError, *SHORTAGES):  # it is reported when it is their turn
                 starting.result()
         looking, self._looking = self._looking, None
         if looking is not None:
@@ -191,7 +191,7 @@ class Operation:
 
         def end(at: int, command: Command, job: Execution) -> bool:
             if failures and job.withdraw():
-                self.emit(Ran(first + at, command, CommandResult(_NOT_RUN, "", "not run: one before it failed", 0.0)))
+                self.emit(Ran(first + at, command, CommandResult(_NOT_RUN, "", "not run: an earlier one failed", 0.0)))
                 return False
             reply = self._end(first + at, command, job)
             if not reply.ok:
@@ -249,7 +249,7 @@ class Operation:
     def _run_side_by_side(
         self, commands: Sequence[Command], begin: Begin, end: End, awaited: Container[int] = ()
     ) -> None:
-        """Run commands; when none is left that changes rules, these are looked at meanwhile.
+        """Run commands; when none is left that changes rules, these are read at the same time.
 
         While others are waited for, programs are started that will get their input later.
         """
@@ -267,13 +267,13 @@ class Operation:
             goes_on = end(at, command, job)
             on_rules.discard(at)
             if goes_on and some_change_rules and not on_rules and self._rules_ahead is None:
-                with suppress(HostError):  # no more threads: they are looked at later
+                with suppress(HostError):  # no more threads: they are read later
                     self._rules_ahead = EbtablesSave.begin(self.namespace, self.settings.timeout)
             return goes_on
 
         def start_next() -> None:
             if later:
-                with suppress(HostError, *SHORTAGES):  # it is said when it is its turn
+                with suppress(HostError, *SHORTAGES):  # it is reported when it is its turn
                     self._prestarted.start_for(later.popleft())
 
         self.cancel_prefetch(rules=some_change_rules)
@@ -381,7 +381,7 @@ def open_operation(settings: Settings, opening: Callable[[], Namespace], plan_id
     """
     with (
         opening() as namespace,
-        stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would be told "nothing changed"
+        stop_requests() as stop,  # also while what is below is closed: a Ctrl-C then would report "nothing changed"
         own(plan_id, settings) as owning,
         namespace.lock(settings.lock_timeout, check=stop.check),
         Journal.open(settings.store.journal_path(plan_id)) as journal,

@@ -9,10 +9,11 @@ from planner.text.values import PlanId
 
 @frozen
 class Outcome:
-    """``what``: wired, unchanged, restored, repaired, mended, served, gone or nothing.
+    """The result of an operation, for a program and for a person.
 
-    ``commands`` is how many were run, in ``seconds``. ``sentence`` says the same to a person; ``notes`` are
-    further sentences.
+    ``what``: wired, unchanged, restored, repaired, mended, served, gone, nothing, abandoned (the record was removed
+    without a complete rollback) or failed (only in what ``gc`` returns). ``commands`` is how many were run, in
+    ``seconds``. ``sentence`` says the same to a person; ``notes`` are further sentences.
     """
 
     what: str
@@ -32,4 +33,4 @@ class Preview:
 
 
 GONE = "its namespace is gone, so nothing is left to roll back"
-MEANWHILE = "another podwire has seen to it meanwhile"
+MEANWHILE = "another podwire process has already handled it"

@@ -44,7 +44,7 @@ def own(plan_id: PlanId, settings: Settings) -> Iterator[Settings]:
         yield settings
         return
     settings.store.prepare()
-    what = f"another podwire is working under the id {plan_id}: it"
+    what = f"id {plan_id}"
     with LockFile.take(_name(plan_id, settings.store), settings.lock_timeout, what, check=check_stop) as lock:
         _require_descriptors()
         yield evolve(settings, owned=Owned(plan_id, lock.fd))
@@ -62,5 +62,5 @@ def _name(plan_id: PlanId, store: StateStore) -> str:
     try:
         found = os.stat(store.directory)
     except OSError as error:
-        raise HostError(f"the state directory cannot be looked at: {error.strerror}") from None
+        raise HostError(f"the state directory cannot be read: {error.strerror}") from None
     return f"id-{found.st_dev:x}-{found.st_ino:x}-{plan_id}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from planner.options import PlanOptions
 from planner.plan.plan import Plan, moved_to, plan_from_json
 from planner.plan.render import Templates
 from planner.planning import make_plan
-from planner.text.values import NetnsPath, PlanId
+from planner.text.values import Alias, NetnsPath, PlanId
 
 if TYPE_CHECKING:
     from executor.state.record import WiringRecord
@@ -57,7 +58,7 @@ def plan_observed(
 ) -> Plan:
     """Return what ``plan_from_facts`` does; a refusal names the state entry of the id if that is lost.
 
-    It can be put back. Only then is the journal read: whoever wires an id anew is not kept waiting for that.
+    It can be put back. Only then is the journal read: wiring a new id need not wait for that.
     """
     templates = settings.templates
     try:
@@ -82,7 +83,7 @@ def plan_from_facts(
     templates: Templates,
     recorded: tuple[Plan, ...] = (),
 ) -> Plan:
-    """Return what wires the links of ``result`` in a namespace that was observed: the host is not looked at."""
+    """Return what wires the links of ``result`` in a namespace that was observed: the host is not read."""
     return make_plan(
         result,
         facts,
@@ -99,8 +100,8 @@ def refuse_the_hosts(namespace: Namespace, settings: Settings) -> None:
     """Raise Refused for the network that the host itself lives in, by whatever path, unless that is allowed."""
     if namespace.is_of_the_host and not settings.allow_host_netns:
         raise Refused(
-            f"{namespace.path} is the host's own network namespace (podwire's, or that of process 1), not a pod's:"
-            " --allow-host-netns wires it all the same"
+            f"{namespace.path} is the host's own network namespace (podwire's, or that of process 1), not a pod's: "
+            "--allow-host-netns wires it anyway"
         )
 
 
@@ -112,7 +113,7 @@ def plan_of(entry: WiringRecord, netns: NetnsPath, templates: Templates) -> Plan
 def beside(plan_id: PlanId, namespace: Namespace, settings: Settings) -> tuple[Plan, ...]:
     """Return the plans of other ids in a namespace, half done or not: what it has once they hold as well.
 
-    One that is damaged is left out: it must keep nobody from going.
+    One that is damaged is left out: it must keep nobody from going (``lost_beside``).
     """
     found = []
     for entry in settings.store.beside(plan_id, namespace.cookie):
@@ -120,6 +121,24 @@ def beside(plan_id: PlanId, namespace: Namespace, settings: Settings) -> tuple[P
             with suppress(PodwireError):
                 found.append(plan_of(entry, namespace.path, settings.templates))
     return tuple(found)
+
+
+def lost_beside(
+    plan_id: PlanId, known: Iterable[Plan], facts: NamespaceFacts, namespace: Namespace, settings: Settings
+) -> tuple[Plan, ...]:
+    """Return the plans of those that have links in ``facts`` and are not ``known``: their entries are damaged or lost.
+
+    Their journals have copies; one without a copy is left out.
+    """
+    owners = {owner for link in facts.links if (owner := Alias.owner_in(link.alias))}
+    unknown = owners - {plan_id, *(plan.id for plan in known)}
+    if not unknown:
+        return ()
+    from executor.state.copies import copy_of_entry  # noqa: PLC0415  seldom needed
+
+    copies = (copy_of_entry(owner, settings.store) for owner in sorted(unknown))
+    there = (copy for copy in copies if copy is not None and copy.is_of(namespace.cookie, boot_id()))
+    return tuple(plan_of(copy, namespace.path, settings.templates) for copy in there)
 
 
 def recorded_plans(plan_id: PlanId, namespace: Namespace, settings: Settings) -> tuple[Plan, ...]:

@@ -58,7 +58,7 @@ def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = Fals
     entry = _half_done(plan_id, settings.store)
     if isinstance(entry, Outcome):
         return evolve(entry, sentence=_what_is_done_again(plan_id, settings.store) or entry.sentence)
-    with suppress(NamespaceGone):  # it may go while it is looked at, with the last process in it
+    with suppress(NamespaceGone):  # it may go while it is read, with the last process in it
         if not is_gone(entry):
             goes_on = forward and entry.status == APPLYING
             return Preview(_way_on(entry, settings)) if goes_on else preview_of(entry, settings)
@@ -66,11 +66,11 @@ def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = Fals
 
 
 def _what_comes_first(plan_id: PlanId, settings: Settings) -> str:
-    """Return what would be done before anything is looked at in the namespace, "" for nothing."""
+    """Return what would be done before the namespace is read, "" for nothing."""
     if has_orphan(plan_id, settings.store):
-        return "its dummy gateway, which no wiring has, would be given back"
+        return "its dummy gateway, which no wiring uses, would be given back"
     if missing_copy(plan_id, settings) is not None:
-        return "its state entry would be put back, from the copy in its journal"
+        return "its state entry would be restored from the copy in the journal"
     return ""
 
 
@@ -86,7 +86,7 @@ def ids_to_recover(store: StateStore) -> tuple[PlanId, ...]:
     """Return the ids that are half done, have but a dummy gateway, or whose guest is not served since that was killed.
 
     And those that lost a virtual function to the host, or whose entry is lost. One whose entry is damaged may be half
-    done: that is said when its turn comes.
+    done: that is reported when its turn comes.
     """
     return (
         *(plan_id for plan_id in store.dummy_ids() if has_orphan(plan_id, store)),
@@ -150,7 +150,7 @@ def _half_done(plan_id: PlanId, store: StateStore) -> WiringRecord | Outcome:
     if entry is not None and is_half_done(entry):
         return entry
     refuse_unknown(plan_id, store)
-    return Outcome("nothing", plan_id, sentence="it is not half done, so there is nothing to do")
+    return Outcome("nothing", plan_id, sentence="nothing to recover: it is not half done")
 
 
 def _way_on(entry: WiringRecord, settings: Settings) -> Plan:

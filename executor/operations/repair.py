@@ -51,20 +51,20 @@ class Drift:
 
 
 def check(plan_id: PlanId, settings: Settings) -> Drift:
-    """Compare the wiring of an id with what is there. Raises InvalidInput, Refused, NamespaceGone, HostError."""
+    """Compare the wiring of an id with the current state. Raises InvalidInput, Refused, NamespaceGone, HostError."""
     return drift_of(wired_entry(plan_id, settings.store), settings)
 
 
 def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
-    """Compare a wiring with what is there. Raises Refused if it is half done, NamespaceGone."""
+    """Compare a wiring with the current state. Raises Refused if it is half done, NamespaceGone."""
     if entry.status != WIRED:
-        raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
+        raise Refused(f"{entry.id} is half done: run podwire recover {entry.id} first")
     if is_gone(entry):
-        raise NamespaceGone(f"the namespace of {entry.id} is gone: podwire gc forgets it")
+        raise NamespaceGone(f"the namespace of {entry.id} is gone: podwire gc removes its record")
     found = look(entry, settings)
     plan, facts, gone = found.plan, found.facts, lost_links(found.plan.changes, found.facts)
     notes = (
-        *(f"{old} is called {new} now: it is followed under that name (no drift)" for old, new in found.names.items()),
+        *(f"{old} is now called {new}, and followed under that name (no drift)" for old, new in found.names.items()),
         *(f"{link} was deleted, or moved to another namespace: nothing of it can be repaired here" for link in gone),
         *moved_by_nature(plan, facts),
     )
@@ -94,7 +94,7 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
         operation.emit(Began("check --fix", entry.id, plan.netns, settings.requested_by))
         failure = _carry_out(plan, operation)
         if failure is not None:
-            raise _take_back(plan, failure, operation)
+            raise _roll_back(plan, failure, operation)
         operation.emit(Ended("repaired", ""))
     return Outcome("repaired", entry.id, len(plan.commands), time.monotonic() - started, sentence="repaired")
 
@@ -107,13 +107,15 @@ def _repair_plan(plan: Plan, facts: NamespaceFacts, settings: Settings) -> Plan:
 
 def _refuse_gone(plan: Plan, facts: NamespaceFacts) -> None:
     if gone := lost_links(plan.changes, facts):
-        raise Refused(f"{', '.join(gone)} of {plan.id} is gone, which no command repairs: podwire teardown {plan.id}")
+        raise Refused(
+            f"{', '.join(gone)} of {plan.id} is gone, which no command can repair: run podwire teardown {plan.id}"
+        )
 
 
 def _refuse_held_taps(plan: Plan, operation: Operation) -> None:
     """Refuse a repair that would take a running VM's tap away."""
     for holder in tap_holders(destroyed_taps(plan.changes), operation.namespace):
-        raise Refused(f"{holder}, which would lose its network: nothing was repaired; end that first")
+        raise Refused(f"{holder}, which would lose its network: nothing was repaired; stop it first")
 
 
 def _carry_out(plan: Plan, operation: Operation) -> Failure | None:
@@ -125,7 +127,7 @@ def _carry_out(plan: Plan, operation: Operation) -> Failure | None:
         return Failure(shortage(error))
 
 
-def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack | RollbackIncomplete:
+def _roll_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack | RollbackIncomplete:
     operation.best_effort = True
     operation.emit(RollingBack(failure.why))
     templates, observed = operation.settings.templates, operation.observed
@@ -135,6 +137,6 @@ def _take_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack
     if left:
         names = ", ".join(str(change.resource) for change in left)
         return RollbackIncomplete(
-            f"{failure.why}; and the repair could not be rolled back completely ({names}): look again"
+            f"{failure.why}; and the repair could not be rolled back completely ({names}): check again"
         )
-    return RolledBack(f"{failure.why}; the repair was rolled back, {plan.netns} is as drifted as it was")
+    return RolledBack(f"{failure.why}; the repair was rolled back, {plan.netns} has drifted as before")

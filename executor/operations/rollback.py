@@ -24,13 +24,13 @@ from executor.operations.execution import Failure, check_programs
 from executor.operations.operation import Operation, open_operation
 from executor.operations.outcome import GONE, MEANWHILE, Outcome
 from executor.operations.ownership import own
-from executor.operations.plan import beside, plan_of
+from executor.operations.plan import beside, lost_beside, plan_of
 from executor.operations.signals import stop_requests
 from executor.settings import Settings
 from executor.state.document import written_ahead
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.journal import note_end
-from executor.state.record import TEARING_DOWN, WiringRecord
+from executor.state.record import TEARING_DOWN, WIRED, WiringRecord
 from executor.state.status import is_gone, is_half_done, open_recorded
 from executor.taps.holders import tap_holders
 from executor.taps.vfio import refuse_held
@@ -56,7 +56,7 @@ RECOVER = "recover"
 
 @frozen
 class RollbackResult:
-    """What was run, what is still not as it was, what others did meanwhile, and what of that is gone (sentences)."""
+    """What was run, what is still not as it was, what others did in the meantime, what of that is gone (sentences)."""
 
     commands: int
     problems: tuple[str, ...]
@@ -89,17 +89,19 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
         if now is None or (unconfirmed is not None and now.confirm_token != unconfirmed):
             return Outcome("nothing", entry.id, sentence=MEANWHILE)
         if verb == RECOVER and not is_half_done(now):
-            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # whoever was at it has finished while we waited
+            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # the other process has finished while we waited
         if not now.is_of(operation.namespace.cookie, boot_id()):
             return Outcome("nothing", entry.id, sentence=MEANWHILE)  # the id is another wiring's by now
         entry, netns = now, operation.namespace.path
         (tearing_down,) = settings.store.atomic_writes(entry, TEARING_DOWN)
         with written_ahead(tearing_down) as wait_for_disk:
             others = beside(entry.id, operation.namespace, settings)
-            plan = alone(plan_of(entry, netns, settings.templates), others, settings.templates)
-            operation.enter_others(plan, may_be_gone=True)
-            operation.remember(entry, plan)
+            whole = plan_of(entry, netns, settings.templates)
+            operation.enter_others(whole, may_be_gone=True)
+            operation.remember(entry, whole)
             facts = operation.observe()
+            others += lost_beside(entry.id, others, facts, operation.namespace, settings)
+            plan = alone(whole, others, settings.templates)
             check_programs(plan.reverse_commands)
             if not settings.force:
                 refuse_held(plan, facts)
@@ -107,17 +109,20 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
             operation.stop.check()
             tearing_down.commit()
         followed = follow(plan, entry.links, facts)
+        missing = _missing(followed.plan, followed.facts) if entry.status == WIRED else ()
         holders = (*_stop_serving(entry.id, settings), *_tap_holders(followed.plan, operation))
         began = Began(verb, entry.id, netns, settings.requested_by)
         way = roll_back_and_delete(plan, lambda: facts, began, Ended("restored", ""), operation)
         if way.problems:
             raise RollbackIncomplete(half_done(plan, way))
         _give_back_gateway(entry.id, operation.settings)
-    notes = tuple(dict.fromkeys((*holders, *_notes(followed.plan, others, followed.facts), *way.differs, *way.went)))
+    notes = tuple(
+        dict.fromkeys((*holders, *_notes(followed.plan, others, followed.facts, missing), *way.differs, *way.went))
+    )
     since = " the wiring" if verb == RECOVER else ""
     differs = way.differs or lost_links(followed.plan.changes, followed.facts)
     how = (
-        f"differs from before{since}, and not by podwire"
+        "differs from its original state because of changes made outside podwire"
         if differs
         else f"is as it was before{since}{_but_for(others)}"
     )
@@ -127,14 +132,14 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
 def roll_back_and_delete(
     plan: Plan, look: Callable[[], NamespaceFacts], began: Began | RollingBack, ended: Ended, operation: Operation
 ) -> RollbackResult:
-    """Bring everything that ``plan`` changed back and, if it is, forget the plan; ``look`` tells what is there now.
+    """Bring everything that ``plan`` changed back and, if it is, forget the plan; ``look`` returns the current state.
 
     Whatever keeps it from that (a signal, a program that vanished, a full disk) is a problem like any other.
     """
     try:
         operation.emit(began)
         way = _go_back(plan, look(), operation)
-        operation.best_effort = True  # how it ended is told, even if it cannot be written down
+        operation.best_effort = True  # how it ended is reported, even if it cannot be recorded
         if not way.problems:
             operation.settings.store.end(plan.id, lambda: operation.emit(ended))
     except (ExecutorError, PlannerError) as error:
@@ -150,12 +155,12 @@ def roll_back_and_delete(
 def _stop_serving(plan_id: PlanId, settings: Settings) -> tuple[str, ...]:
     """End who serves the guest, and say so; what is in the place of its record keeps nothing from being rolled back.
 
-    A server ends by itself when what it serves is gone.
+    A server ends on its own when what it serves is gone.
     """
     try:
-        return ("its guest is not served any more",) if stop_server(plan_id, settings.store) else ()
+        return ("stopped serving its guest",) if stop_server(plan_id, settings.store) else ()
     except HostError as error:
-        return (f"{error}, so whoever serves its guest was not ended",)
+        return (f"the server of its guest could not be stopped: {error}",)
 
 
 def _give_back_gateway(plan_id: PlanId, settings: Settings) -> None:
@@ -243,7 +248,7 @@ def _differences(plan: Plan, now: NamespaceFacts, names: Names) -> tuple[str, ..
     there = {old: new for old, new in names.items() if plan.facts.link(old) is not None}
     before = renamed(plan.facts, there) if there else plan.facts
     wired = [there.get(interface.link, interface.link) for interface in plan.interfaces]
-    return (*(f"{old} is called {new} now" for old, new in there.items()), *remains(before, now, wired))
+    return (*(f"{old} is now called {new}" for old, new in there.items()), *remains(before, now, wired))
 
 
 def way_back(entry: WiringRecord, settings: Settings) -> Plan:
@@ -251,12 +256,14 @@ def way_back(entry: WiringRecord, settings: Settings) -> Plan:
     found = look(entry, settings)
     facts = found.facts
     with open_recorded(entry) as namespace:
-        plan = alone(found.plan, beside(entry.id, namespace, settings), settings.templates)
+        others = beside(entry.id, namespace, settings)
+        others += lost_beside(entry.id, others, facts, namespace, settings)
+    plan = alone(found.plan, others, settings.templates)
     return left_to_restore(plan, facts, entry.observed(plan.facts.observed_at), settings.templates)
 
 
 def look(entry: WiringRecord, settings: Settings) -> Followed:
-    """Return the plan of an entry, in the names that its links have now, these names, and what is there.
+    """Return the plan of an entry, in the names that its links have now, these names, and the current facts.
 
     Raises NamespaceGone, HostError.
     """
@@ -267,7 +274,7 @@ def look(entry: WiringRecord, settings: Settings) -> Followed:
 
 
 def left_to_restore(plan: Plan, facts: NamespaceFacts, observed: Instant, templates: Templates) -> Plan:
-    """Return the plan that rolls ``plan`` back from what is there now: what is already as it was is not in it.
+    """Return the plan that rolls ``plan`` back from the current state: what is already as it was is not in it.
 
     ``observed`` is when the lifetimes in ``plan`` were what it says.
     """
@@ -282,8 +289,8 @@ def _changes_left(found: Followed, observed: Instant) -> tuple[Change, ...]:
 
 def half_done(plan: Plan, way: RollbackResult) -> str:
     """Return the sentence that says what is left, what others did that perhaps keeps it from coming, and what to do."""
-    problems = "; ".join((*way.problems, *(f"meanwhile {difference}" for difference in way.differs)))
-    return f"{plan.id} could not be rolled back completely ({problems}): podwire recover {plan.id} tries again"
+    problems = "; ".join((*way.problems, *(f"in the meantime {difference}" for difference in way.differs)))
+    return f"{plan.id} could not be rolled back completely ({problems}): run podwire recover {plan.id} to try again"
 
 
 def _restore_elsewhere(entry: WiringRecord, settings: Settings, verb: str) -> None:
@@ -323,13 +330,24 @@ def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
 
 
 def _but_for(others: tuple[Plan, ...]) -> str:
-    return f", but for what is wired there as {', '.join(other.id for other in others)}" if others else ""
+    return f", except for what is wired there as {', '.join(other.id for other in others)}" if others else ""
 
 
-def _notes(plan: Plan, others: tuple[Plan, ...], facts: NamespaceFacts) -> tuple[str, ...]:
+def _missing(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
+    """Return a sentence for each link that was made for ``plan`` and is not there any more."""
+    made = (change for change in plan.changes if kind_of(change.resource).is_made_link and change.after is not None)
+    return tuple(
+        f"{change.resource.name} no longer existed: it was deleted, or moved to another namespace"
+        for change in made
+        if (there := facts.of(change.netns)) is not None and there.link(change.resource.name) is None
+    )
+
+
+def _notes(plan: Plan, others: tuple[Plan, ...], facts: NamespaceFacts, missing: tuple[str, ...]) -> tuple[str, ...]:
     """Return what could not come back, and what was left alone: rules of others in the chains that came with ours."""
     devices = lost_devices(plan.changes, facts).values()
-    lost = [f"{link} is gone, and all that it had with it" for link in lost_links(plan.changes, facts)]
+    lost = [f"{link} is gone with everything that was on it" for link in lost_links(plan.changes, facts)]
+    lost += missing
     lost += [
         f"{change.resource} was not restored: it comes with {brings}"
         for change in plan.changes
@@ -337,7 +355,7 @@ def _notes(plan: Plan, others: tuple[Plan, ...], facts: NamespaceFacts) -> tuple
         and (brings := kind_of(change.resource).returns_with(change.resource, change.before)) != "its address"
     ]
     strangers = _left_alone(plan, facts)
-    for other in others:  # what each of the wirings takes for a stranger's is none of theirs
+    for other in others:  # what another wiring made is not foreign
         known = set(_left_alone(other, facts))
         strangers = [note for note in strangers if note in known]
     return (*devices, *lost, *strangers)

@@ -1,9 +1,9 @@
 """Commands in order, but side by side if they touch nothing in common: the kernel waits long for some of them.
 
-There is a lane for each program, and one more for what ``ip`` does behind the removal of a link, for which the kernel
+There is a lane for each program, and one more for what ``ip`` does after the removal of a link, for which the kernel
 takes 40 ms. Commands of one lane run one after the other: the next one begins when the last has ended or, if neither
-minds (planner.kinds.kind, ``goes_ahead``), is sent behind it. A command waits for those before it in other lanes with
-which it conflicts.
+minds (planner.kinds.kind, ``goes_ahead``), is sent right after it. A command waits for those before it in other lanes
+with which it conflicts.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Begin = Callable[[int, Command], Execution | None]
 # Collects the job of the command at a position, which has ended; says whether others are still to be begun.
 End = Callable[[int, Command, Execution], bool]
 
-# The lane of what ``ip`` does behind something slow.
+# The lane of what ``ip`` does after something slow.
 BESIDE = "ip, beside"
-# So many commands of a lane are under way at most: whoever asks podwire to stop waits for all of them.
+# At most this many commands of a lane are under way: a request to stop waits for all of them.
 _MOST_UNDER_WAY = 64
 
 
@@ -36,7 +36,7 @@ def run_scheduled(
 ) -> None:
     """Run all commands until ``end`` says no or one of the two raises; what is under way then is waited for.
 
-    What stands at the positions ``awaited`` is answered before the next of its lane begins. ``idle`` is called before
+    What is at the positions ``awaited`` is answered before the next of its lane begins. ``idle`` is called before
     each wait.
     """
     order = _Order(commands, awaited)
@@ -137,7 +137,7 @@ class _Order:
 def conflict(one: Command, other: Command) -> bool:
     """Say whether two commands have to run in their order: they touch something in common, or carry out one change.
 
-    What a command touches is said by the kinds of its changes; one that says nothing touches everything.
+    The kinds of its changes say what a command touches; one that says nothing touches everything.
     """
     if one.touches is None or other.touches is None or not one.touches.isdisjoint(other.touches):
         return True

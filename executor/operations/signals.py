@@ -1,4 +1,4 @@
-"""Being told to stop while changing something: noted, and acted upon between two commands."""
+"""Requests to stop while something is being changed: noted, and acted upon between two commands."""
 
 from __future__ import annotations
 

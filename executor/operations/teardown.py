@@ -22,7 +22,7 @@ from planner.errors import InvalidInput, PodwireError
 from planner.plan.plan import Plan
 from planner.text.values import NetnsPath, PlanId
 
-_ALREADY = "it is torn down already"
+_ALREADY = "already torn down"
 
 
 Agree = Callable[[Plan, tuple[str, ...]], None]
@@ -39,7 +39,7 @@ def teardown(plan_id: PlanId, settings: Settings, *, agree: Agree | None = None)
         if has_orphan(plan_id, settings.store):
             return give_back_orphan(plan_id, settings)
         refuse_unknown(plan_id, settings.store)
-        with own(plan_id, settings):  # whoever rolls it back just now first deletes the entry, then says so
+        with own(plan_id, settings):  # a process that rolls it back just now first deletes the entry, then says so
             refuse_lost(plan_id, settings.store)
         return Outcome("nothing", plan_id, sentence=_ALREADY)
     if agree is not None and not is_gone(entry):
@@ -55,7 +55,7 @@ def preview_teardown(plan_id: PlanId, settings: Settings) -> Preview | Outcome:
         refuse_unknown(plan_id, settings.store)
         refuse_lost(plan_id, settings.store)
         return Outcome("nothing", plan_id, sentence=_ALREADY)
-    with suppress(NamespaceGone):  # it may go while it is looked at, with the last process in it
+    with suppress(NamespaceGone):  # it may go while it is read, with the last process in it
         if not is_gone(entry):
             return preview_of(entry, settings)
     return Outcome("gone", plan_id, sentence=GONE)

@@ -6,20 +6,20 @@ import _thread
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from executor.errors import HostError
+from executor.errors import NoThreads
 
 T = TypeVar("T")
 
 
 def start_thread(work: Callable[[], object]) -> None:
-    """Call ``work``, which must not raise, on a thread of its own. Raises HostError if there can be no more threads.
+    """Call ``work``, which must not raise, on a thread of its own. Raises NoThreads.
 
     ``_thread``: a threading.Thread costs twice as much, since it waits for its start as well.
     """
     try:
         _thread.start_new_thread(work, ())
     except RuntimeError:  # clone(2): EAGAIN
-        raise HostError("there is not enough memory for another thread, or there are too many") from None
+        raise NoThreads("there is not enough memory for another thread, or there are too many") from None
 
 
 class Task(Generic[T]):
@@ -37,7 +37,7 @@ class Task(Generic[T]):
         """Call the function; once."""
         try:
             self._results.append(self._function())
-        except BaseException as error:  # noqa: BLE001  raised again by whoever waits
+        except BaseException as error:  # noqa: BLE001  raised again by the waiting thread
             self._error = error
         finally:
             self._ended.release()
@@ -56,7 +56,7 @@ class Task(Generic[T]):
 
 
 def in_background(function: Callable[[], T]) -> Task[T]:
-    """Begin to call ``function`` on a thread of its own. Raises HostError if there can be no more threads."""
+    """Begin to call ``function`` on a thread of its own. Raises NoThreads."""
     task = Task(function)
     start_thread(task.run)
     return task

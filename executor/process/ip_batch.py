@@ -1,6 +1,6 @@
 """One ``ip`` kept open inside a namespace: a command costs a line and its answer, not a process (ip(8), ``-batch``).
 
-``ip`` answers line by line, its errors in the same pipe, and does not say where an answer ends. So behind every command
+``ip`` answers line by line, its errors in the same pipe, and does not say where an answer ends. So after every command
 goes a line that must fail: the answer is all that comes before that failure.
 
     link set eth0 mtu 1400         line 1, answers nothing
@@ -81,16 +81,16 @@ class IpBatch:
         """Run several commands, each sent without waiting for the one before, and return their answers in order.
 
         A failed command does not keep the later ones from being run. One that ends ``ip`` (an argument that it cannot
-        parse, any failure of ``ip neighbour add``) has that exit status; those behind it are sent to a new one.
+        parse, any failure of ``ip neighbour add``) has that exit status; those after it are sent to a new one.
 
         Raises ExecutorError before anything is run if a word is not safe, HostError if ``ip`` cannot be started,
-        TimedOut if one took too long: it was killed then, and those behind it were not run.
+        TimedOut if one took too long: it was killed then, and those after it were not run.
         """
         self.begin(*argvs)
         return self.finish()
 
     def begin(self, *argvs: Sequence[str]) -> None:
-        """Send commands behind those that were begun, without waiting for their answers.
+        """Send commands after those that were begun, without waiting for their answers.
 
         These are for ``finish``, or ``answer`` by ``answer``. Raises as ``run_many`` does.
         """
@@ -128,7 +128,7 @@ class IpBatch:
     def answer(self) -> CommandResult:
         """Return what the first command that was begun answered, waiting for it. Raises as ``run_many`` does.
 
-        If it ended ``ip``, or did not end in time, those behind it were not run, and are sent to a new one by the next
+        If it ended ``ip``, or did not end in time, those after it were not run, and are sent to a new one by the next
         call, unless they are taken back before.
         """
         try:
@@ -144,7 +144,7 @@ class IpBatch:
             self._batch = None
             text = end.answer
             if end.status < 0 or not text:  # what a killed one said before is not why
-                text = [*text, f"ip ended by itself, with status {end.status}\n"]
+                text = [*text, f"ip ended unexpectedly, with status {end.status}\n"]
             return self._answered(text, end.status or 1, sent=0)
         except Late as late:
             self._sent = 0
@@ -201,7 +201,7 @@ class IpBatch:
         self._sent += len(sent)
 
     def _answered(self, answer: list[str], rc: int, *, sent: int) -> CommandResult:
-        """Return the reply to the first command; ``sent`` of those behind it are under way."""
+        """Return the reply to the first command; ``sent`` of those after it are under way."""
         self._lines.popleft()
         self._sent = sent
         asked, self._asked = self._asked, time.monotonic()

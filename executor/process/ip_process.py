@@ -18,7 +18,7 @@ _DELETES_GROUP = re.compile(r"link del(?:ete)? .*\bgroup ")
 _CREATES_LINK = re.compile(r"(?:link|tuntap) add ")
 _VALUES = re.compile(r"\b(proto|scope|tos)(?:col)? (\S)")
 
-# How long it may take to end when told to.
+# How long it may take to end when asked to.
 _CLOSING = 2.0
 
 # What is written ahead must fit into the pipe (64 KiB), and no honest answer is larger than this.
@@ -127,7 +127,7 @@ class IpProcess:
         return len(line) + len(self._marker_line) + 1
 
     def write(self, lines: Sequence[str]) -> None:
-        """Send ``lines``, each with a marker behind it; they fit into the pipe, so that this never blocks."""
+        """Send ``lines``, each followed by a marker; they fit into the pipe, so that this never blocks."""
         if not lines:
             return
         for line in lines:
@@ -171,7 +171,7 @@ class IpProcess:
         return f"Command failed -:{2 * self._answered + 2}\n"
 
     def ended(self) -> bool:
-        """Say whether ``ip`` was told to end, or has ended, which it should not by itself."""
+        """Say whether ``ip`` was asked to end, or has ended, which it should not on its own."""
         return self._input < 0 or self._child.wait(0)
 
     def end(self) -> None:
@@ -184,7 +184,7 @@ class IpProcess:
         """Tell ``ip`` that there is no more to do, and collect it."""
         self.end()
         if self._child.wait(_CLOSING):
-            with suppress(HostError):  # it has done all that it was told to
+            with suppress(HostError):  # it has done everything that was sent to it
                 self._reap()
         else:
             self._child.kill()

@@ -14,7 +14,7 @@ from planner.text.values import PlanId
 
 T = TypeVar("T")
 
-# Up to so many are done one after the other, and stop in the middle of one if they are told to.
+# Up to so many are done one after the other, and stop in the middle of one on request.
 _FEW = 8
 
 

@@ -18,7 +18,7 @@ class MemoryFile:
         self.fd = os.memfd_create(name)
 
     def write(self, text: str) -> None:
-        """Write ``text`` for whoever reads the file from its beginning."""
+        """Write ``text`` for a process that reads the file from its beginning."""
         os.pwrite(self.fd, text.encode(), 0)
 
     def read(self) -> str:

@@ -1,4 +1,4 @@
-"""What other processes have open, looked at within bounds: one with a million files must not keep podwire busy."""
+"""What other processes have open, read within bounds: one with a million files must not keep podwire busy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
+
+from executor.errors import is_shortage
 
 # A look takes some 2 µs a file; on a host with 1000 processes it is over after 50 ms.
 _MOST_OF_ONE = 65_536
@@ -21,7 +23,7 @@ class OpenFiles:
         self.saw_all = True
 
     def is_over(self) -> bool:
-        """Say whether the time is over; what was still to be looked at is left out then."""
+        """Say whether the time is over; what was still to be read is left out then."""
         over = time.monotonic() > self._deadline
         self.saw_all = self.saw_all and not over
         return over
@@ -44,8 +46,8 @@ class OpenFiles:
                 self.saw_all = self.saw_all and next(entries, None) is None
         except PermissionError:
             self.saw_all = False
-        except OSError:
-            return  # it ended while we looked
+        except OSError as error:  # else it ended while we looked
+            self.saw_all = self.saw_all and not is_shortage(error)
 
 
 def _how_many(pid: str) -> int:

@@ -21,12 +21,12 @@ class CommandResult(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Say whether the command did what it was told to."""
+        """Say whether the command succeeded."""
         return self.rc == 0
 
 
 def is_interrupted(reply: CommandResult) -> bool:
-    """Say whether a dump is not whole, since something changed meanwhile (NLM_F_DUMP_INTR, netlink(7)).
+    """Say whether a dump is not whole, since something changed in the meantime (NLM_F_DUMP_INTR, netlink(7)).
 
     ``ip`` and ``tc`` say so on standard error only, and end with 0 (iproute2, lib/libnetlink.c).
     """

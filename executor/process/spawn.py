@@ -36,7 +36,8 @@ _PACKAGES = {
     "sysctl": "procps",
 }
 
-# What Python ignores, so that its children would (and SIGCHLD, which whoever started podwire may have ignored).
+# What Python ignores, so that its children would (and SIGCHLD, which the process that started podwire may have
+# ignored).
 _NOT_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
 
 # The nice value of what is started ahead.
@@ -49,7 +50,7 @@ _DYING = 2.0
 def find_program(name: str) -> str:
     """Return the path of the program called ``name``, looking in PATH and then where Debian keeps such programs.
 
-    Passed over are relative folders, and what somebody else could have put there. Raises HostError, which names the
+    Relative directories, and what another user could have put there, are ignored. Raises HostError, which names the
     package that it comes in.
     """
     path = _path()
@@ -59,12 +60,12 @@ def find_program(name: str) -> str:
     return found
 
 
-# By name and PATH: an operation asks a dozen times, and each time some ten places would be looked at.
+# By name and PATH: an operation asks a dozen times, and each time some ten places would be checked.
 _found_before: dict[tuple[str, str], str] = {}
 
 
 def forget_programs() -> None:
-    """Look anew for every program: this process is where other files are at the same paths (mount_namespaces(7))."""
+    """Look up every program again: this process is where other files are at the same paths (mount_namespaces(7))."""
     _found_before.clear()
     _safe_path.cache_clear()
 
@@ -80,7 +81,7 @@ def _look_for(name: str) -> str:
     if found is None:
         package = "iptables" if name.startswith("ebtables") else _PACKAGES.get(name, name)
         weak = next(_programs(name), None)
-        passed = f"; {shown_path(weak)} is passed over: somebody else could have put it there" if weak else ""
+        passed = f"; {shown_path(weak)} was ignored: another user could have put it there" if weak else ""
         raise HostError(f"the program {name} is not installed: on Debian it comes with the package {package}{passed}")
     return found
 
@@ -226,7 +227,7 @@ def _spawn(program: list[str], streams: Sequence[int], kept: Iterable[int]) -> i
     process group of its own, so that Ctrl-C does not reach it and all that it starts can be killed.
     """
     if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
-        raise HostError("this process ignores SIGCHLD, so that nobody would learn how a program ended")
+        raise HostError("this process ignores SIGCHLD, so podwire could not learn how a program ended")
     try:
         with _above_streams(streams) as copies:
             return spawn(

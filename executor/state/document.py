@@ -46,7 +46,7 @@ def refuse_foreign(found: os.stat_result, what: str) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise HostError(f"{what} is not a regular file")
     if not is_ours(found):
-        raise HostError(f"{what} belongs to somebody else (user {found.st_uid})")
+        raise HostError(f"{what} belongs to another user ({found.st_uid})")
 
 
 def read_document(path: Path, what: str, most: int = MAX_BYTES) -> bytes | None:
@@ -171,7 +171,7 @@ def written_ahead(*writes: AtomicWrite) -> Iterator[Callable[[], None]]:
     Yields what waits for that and raises what ``write`` did; to be called before they are committed. What is not
     committed is removed when this is left.
     """
-    from executor.process.background import Task, start_thread  # noqa: PLC0415  whoever only reads starts none
+    from executor.process.background import Task, start_thread  # noqa: PLC0415  reading starts none
 
     def write_all() -> None:
         for each in writes:

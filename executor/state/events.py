@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # reading the log would load the template engine
 
 
 class Began(NamedTuple):
-    """An operation on a namespace begins; ``verb`` is apply, teardown or recover, ``asked`` what the user said.
+    """An operation on a namespace begins; ``verb`` is apply, teardown, … and ``requested_by`` the command line.
 
     ``record`` is the state entry of what is being wired, as JSON: the journal has a copy of it then.
     """
@@ -26,7 +26,7 @@ class Began(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A command is about to run; ``number`` counts from 1 within the operation. Whoever objects (raises) stops it."""
+    """A command is about to run; ``number`` counts from 1 within the operation. A listener that raises stops it."""
 
     number: int
     command: Command

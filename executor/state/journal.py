@@ -20,7 +20,7 @@ from executor.state.document import MOST_OF_ENTRY, open_ours, refuse_foreign
 from executor.state.events import Began, Ended, Event, Ran, RollingBack, Running
 from executor.state.rotation import MOST_BYTES, rotate, with_older
 from planner.errors import InvalidInput
-from planner.text.document import MAX_BYTES, Node
+from planner.text.document import MAX_BYTES, Node, no_constant
 from planner.text.values import PlanId, shown_path
 
 _KEPT_OUTPUT = 64 * 1024
@@ -60,7 +60,7 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open (make) the journal at ``path``; a full one is put behind the older ones. Raises HostError."""
+        """Open (make) the journal at ``path``; a full one is put after the older ones. Raises HostError."""
         # O_NONBLOCK: a pipe in its place would wait for a reader, forever.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         try:
@@ -141,7 +141,7 @@ def _as_json(event: Event) -> dict[str, Any]:
 
 
 class Reader:
-    """What the lines of a journal say, one after the other; what is no line of podwire's is passed over."""
+    """What the lines of a journal say, one after the other; what is not a line of podwire's is skipped."""
 
     def __init__(self, plan_id: PlanId) -> None:
         self._id = plan_id
@@ -230,14 +230,10 @@ def _objects(file: BinaryIO, *, is_growing: bool) -> Iterator[Node]:
             return
         if is_whole:  # else it is the rest of one that is too long
             with suppress(ValueError, RecursionError):
-                value = json.loads(line.decode("utf-8", "replace"), parse_constant=_no_constant)
+                value = json.loads(line.decode("utf-8", "replace"), parse_constant=no_constant)
                 if isinstance(value, dict) and "event" in value:
                     yield Node(value, "journal")
         is_whole = line.endswith(b"\n")
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is not a number")
 
 
 def _started(node: Node, plan_id: PlanId, operation: _Operation) -> LogRecord:
@@ -263,10 +259,10 @@ def _finished(record: LogRecord, node: Node) -> LogRecord:
 
 
 def read_logs(paths: dict[PlanId, Path], unreadable: Callable[[HostError], None] | None = None) -> list[LogRecord]:
-    """Return the commands of several journals in the order of time. Lines that are not podwire's are passed over.
+    """Return the commands of several journals in the order of time. Lines that are not podwire's are skipped.
 
-    A journal that cannot be read is told to ``unreadable``, and keeps none of the others from being read; without that
-    it raises HostError.
+    A journal that cannot be read is reported to ``unreadable``, and keeps none of the others from being read; without
+    that it raises HostError.
     """
     found: list[LogRecord] = []
     for plan_id, path in paths.items():

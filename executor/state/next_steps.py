@@ -12,7 +12,7 @@ _STEP = re.compile(r"\bpodwire (?:apply|teardown|recover|list|log|check|confirm|
 
 
 def with_state_dir(sentence: object, directory: str | None) -> str:
-    """Return a sentence whose next steps name ``directory``, unless it is what they look into by themselves."""
+    """Return a sentence whose next steps name ``directory``, unless they use it by default."""
     if directory in (None, os.environ.get("PODWIRE_STATE_DIR") or DEFAULT_STATE_DIR):
         return str(sentence)
     return _STEP.sub(lambda step: f"{step[0]} --state-dir {shlex.quote(directory)}", str(sentence))

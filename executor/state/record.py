@@ -82,13 +82,13 @@ def entry_of(node: Node, plan_id: PlanId) -> WiringRecord:
     if version.integer() != _ENTRY_VERSION:
         raise version.error(f"this podwire reads entries of version {_ENTRY_VERSION} only")
     if status.text() not in _STATUSES:
-        raise status.error(f"{shown(status.value)} is none of {', '.join(_STATUSES)}")
+        raise status.error(f"{shown(status.value)} is not one of {', '.join(_STATUSES)}")
     if node.field("id").text() != plan_id:
-        raise InvalidInput(f"{node.path}.id: it is not the id that the file is named after")
+        raise InvalidInput(f"{node.path}.id: does not match the name of the file")
     plan = node.field("plan")
     for key, wanted in (("id", plan_id), ("netns", node.field("netns").value)) if plan.has("id") else ():
         if plan.field(key).value != wanted:
-            raise plan.error(f"it is another wiring's: its {key} is {shown(plan.field(key).value)}")
+            raise plan.error(f"it belongs to another wiring: its {key} is {shown(plan.field(key).value)}")
     return WiringRecord(
         id=plan_id,
         netns=node.field("netns").parse(NetnsPath),

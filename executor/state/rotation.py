@@ -1,4 +1,4 @@
-"""Keeping journals bounded: a full one is put behind the older ones, and read together with them."""
+"""Keeping journals bounded: a full one is put after the older ones, and read together with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KEPT = 4
 def rotate(path: Path) -> None:
     """Rename a journal to ``NAME.1``, ``NAME.1`` to ``NAME.2`` and so on; the oldest is replaced.
 
-    Whoever reads meanwhile sees a file under its old or its new name. Raises OSError if it cannot be renamed.
+    A reader at the same time sees a file under its old or its new name. Raises OSError if it cannot be renamed.
     """
     for number in range(_KEPT - 1, 0, -1):
         with suppress(FileNotFoundError):
@@ -25,7 +25,7 @@ def rotate(path: Path) -> None:
 def with_older(path: Path) -> list[Path]:
     """Return a journal's files that are there, the oldest first."""
     files = [*(_numbered(path, number) for number in range(_KEPT, 0, -1)), path]
-    return [file for file in files if os.path.lexists(file)]  # what is no file is refused, not passed over
+    return [file for file in files if os.path.lexists(file)]  # what is not a file is refused, not skipped
 
 
 def _numbered(path: Path, number: int) -> Path:

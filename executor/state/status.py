@@ -126,7 +126,7 @@ def confirm_by(entry: WiringRecord) -> float | None:
 
 def recover_first(plan_id: PlanId) -> Refused:
     """Return what to raise where something is wanted of a wiring that only a whole one has."""
-    return Refused(f"{plan_id} is half done: podwire recover {plan_id} first")
+    return Refused(f"{plan_id} is half done: run podwire recover {plan_id} first")
 
 
 def recorded(plan_id: PlanId, store: StateStore) -> WiringRecord | None:
@@ -134,7 +134,9 @@ def recorded(plan_id: PlanId, store: StateStore) -> WiringRecord | None:
     try:
         return store.load(plan_id)
     except InvalidInput as error:
-        raise InvalidInput(f"{error} (podwire recover {plan_id} puts its copy back, if the journal has one)") from None
+        raise InvalidInput(
+            f"{error} (podwire recover {plan_id} restores the copy in the journal, if there is one)"
+        ) from None
 
 
 def refuse_unknown(plan_id: PlanId, store: StateStore) -> None:
@@ -151,7 +153,9 @@ def refuse_lost(plan_id: PlanId, store: StateStore) -> None:
 
 def is_lost(plan_id: PlanId, store: StateStore) -> bool:
     """Say whether an id without an entry is wired by its journal, in a namespace that is not gone."""
-    from executor.state.copies import copy_of_entry  # noqa: PLC0415  most ids have an entry
+    if store.has_ended(plan_id):
+        return False
+    from executor.state.copies import copy_of_entry  # noqa: PLC0415  most ids have an entry, or an end
 
     copy = copy_of_entry(plan_id, store)
     return copy is not None and not is_gone(copy)
@@ -160,7 +164,8 @@ def is_lost(plan_id: PlanId, store: StateStore) -> bool:
 def lost(plan_id: PlanId) -> Refused:
     """Return what to raise, or to say, of an id whose entry is lost."""
     return Refused(
-        f"the state entry of {plan_id} is lost, and its journal has no end of the wiring: podwire recover {plan_id}"
+        f"the state entry of {plan_id} is lost, but its journal does not say that the wiring ended: run podwire "
+        f"recover {plan_id}"
     )
 
 
@@ -170,7 +175,7 @@ def wired_entry(plan_id: PlanId, store: StateStore) -> WiringRecord:
     if entry is None:
         refuse_unknown(plan_id, store)
         refuse_lost(plan_id, store)
-        raise Refused(f"{plan_id} is not wired any more: podwire log {plan_id} shows what was done")
+        raise Refused(f"{plan_id} is no longer wired: podwire log {plan_id} shows what was done")
     return entry
 
 

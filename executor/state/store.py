@@ -19,6 +19,7 @@ from pathlib import Path
 from executor.errors import HostError
 from executor.state.document import MOST_OF_ENTRY, AtomicWrite, delete_document, open_ours, read_document
 from executor.state.next_steps import DEFAULT_STATE_DIR
+from executor.state.rotation import with_older
 from executor.trust.files import is_ours_alone, weak_spot
 from planner.errors import InvalidInput, PodwireError
 from planner.text.document import MAX_BYTES, Node, load_json
@@ -36,7 +37,7 @@ _ROOM = 4096
 # An entry begins with all but its plan; thousands of links fit into this.
 _MOST_OF_HEAD = 256 * 1024
 _PLAN = b',"plan":'
-# How operations end behind which nothing is wired any more; a line that says so is no longer than this.
+# How operations end after which nothing is wired any more; a line that says so is no longer than this.
 OVER = ("restored", "taken back", "abandoned", "gone")
 _LAST_LINE = 4096
 # Device, inode, size, and when it was changed.
@@ -93,7 +94,7 @@ class StateStore:
         return (self.directory, *parts)
 
     def _check_once(self) -> None:
-        """Look, before anything is read, whether what is there is ours. Raises HostError."""
+        """Check, before anything is read, that what is there is ours. Raises HostError."""
         if not self._is_safe:
             self.check()
             self._is_safe = True
@@ -106,7 +107,7 @@ class StateStore:
 
     def atomic_writes(self, entry: WiringRecord, *statuses: str) -> tuple[AtomicWrite, ...]:
         """Return what saves an entry in two steps, for each of ``statuses``; nothing is written yet."""
-        from executor.state.record import TEARING_DOWN, document_head  # noqa: PLC0415  whoever has an entry has it
+        from executor.state.record import TEARING_DOWN, document_head  # noqa: PLC0415  code that has an entry has it
 
         plan = functools.cache(lambda: _as_json(entry.plan.value))  # most of it, and the same in all
 
@@ -168,7 +169,7 @@ class StateStore:
         A host may have hundreds, and one of them that is damaged is no reason not to wire another namespace. Raises
         InvalidInput or HostError if one of these cannot be read.
         """
-        from executor.netns.namespace import boot_id  # noqa: PLC0415  whoever names a cookie has it
+        from executor.netns.namespace import boot_id  # noqa: PLC0415  code that has a cookie has it
 
         for other in self.ids():
             head = None if other == plan_id else self._head(other)
@@ -178,7 +179,7 @@ class StateStore:
                 entry = self.load(other)
             except PodwireError:
                 if head is not None and head.boot_id != boot_id():
-                    continue  # cookies begin anew with each boot
+                    continue  # cookies start over with each boot
                 raise
             if entry is not None and (other == plan_id or entry.cookie == cookie):
                 yield entry
@@ -249,11 +250,15 @@ class StateStore:
     def unended_ids(self) -> tuple[PlanId, ...]:
         """Return the ids without an entry whose journal does not end with that nothing is wired any more, sorted.
 
-        Of each its last line is looked at, no more: there may be very many. Some may have ended all the same.
+        Only the last line of each is read: there may be very many. Some may have ended all the same.
         """
         there = set(self.ids())
         ids = (one for one in self.journalled_ids() if one not in there)
-        return tuple(one for one in ids if not _has_ended(self.journal_path(one)))
+        return tuple(one for one in ids if not self.has_ended(one))
+
+    def has_ended(self, plan_id: PlanId) -> bool:
+        """Say whether the last line of an id's journal tells of an end, or there is no line that can be read."""
+        return _has_ended(self.journal_path(plan_id))
 
     def _path(self, plan_id: PlanId) -> Path:
         return self.wirings / f"{plan_id}.json"
@@ -270,7 +275,10 @@ def _has_ended(journal: Path) -> bool:
         if fd is None:
             return True
         with open(fd, "rb") as file:
-            file.seek(max(0, os.fstat(fd).st_size - _LAST_LINE))
+            size = os.fstat(fd).st_size
+            if size == 0:  # nothing was done yet under this id, or the journal was full and has begun anew
+                return with_older(journal) == [journal]
+            file.seek(max(0, size - _LAST_LINE))
             last = file.read(_LAST_LINE).rstrip(b"\n").rpartition(b"\n")[2]
     except (HostError, OSError):
         return True
@@ -302,7 +310,7 @@ def _ids_in(directory: Path, suffix: str) -> tuple[PlanId, ...]:
 
 
 def _make(directory: Path) -> None:
-    """Make a directory for us alone; those on the way to it are as whoever made the first would make them."""
+    """Make a directory for us alone; those above it get the usual modes."""
     missing = [parent for parent in directory.parents if not os.path.lexists(parent)]
     for parent in reversed(missing):
         parent.mkdir(mode=0o755, exist_ok=True)
@@ -321,7 +329,7 @@ def _check_directory(directory: Path) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise HostError(f"{called} is not a directory")
     if not is_ours_alone(found):
-        raise HostError(f"{called} belongs to, or can be written by, somebody else")
+        raise HostError(f"{called} is owned or writable by another user")
 
 
 def _check_way(directory: Path) -> None:
@@ -333,10 +341,10 @@ def _check_way(directory: Path) -> None:
         raise HostError(f"{called} cannot be used: {error.strerror}") from None
     if weak is not None:
         place = shown_path(weak)
-        raise HostError(f"{called} is not safe: {place} belongs to, or can be written by, somebody else")
+        raise HostError(f"{called} is not safe: {place} is owned or writable by another user")
 
 
 def _as_json(document: object) -> str:
-    import json  # noqa: PLC0415  whoever only looks writes none
+    import json  # noqa: PLC0415  reading writes none
 
     return json.dumps(document, separators=(",", ":"))

@@ -11,10 +11,9 @@ from executor.state.record import WiringRecord
 from planner.changes.change import lost_devices
 from planner.errors import Refused
 from planner.facts.model import FunctionFact, NamespaceFacts
+from planner.kinds.vf_setting import VFIO
 from planner.plan.plan import Plan
 from planner.text.document import Node
-
-_VFIO = "vfio-pci"
 
 
 def vfio_holders(plan: Plan, facts: NamespaceFacts) -> tuple[str, ...]:
@@ -42,15 +41,13 @@ def came_back(entry: WiringRecord) -> tuple[str, ...]:
         return ()
     there = read_functions()
     found = ((address, there[address]) for address in handed if address in there)
-    return tuple(
-        address for address, has in found if has["driver"] != _VFIO and (has["interface"] or not has["driver"])
-    )
+    return tuple(address for address, has in found if has["driver"] != VFIO and (has["interface"] or not has["driver"]))
 
 
 def refuse_held(plan: Plan, facts: NamespaceFacts) -> None:
     """Raise Refused if a process has a function open that is to be rolled back."""
     if held := vfio_holders(plan, facts):
-        raise Refused(f"{'; '.join(held)}: end the VM first, or give --force to take it from under it")
+        raise Refused(f"{'; '.join(held)}: stop the VM first, or use --force to reclaim the device while it is running")
 
 
 def _handed(plan: Plan, facts: NamespaceFacts) -> Iterator[FunctionFact]:
@@ -59,7 +56,7 @@ def _handed(plan: Plan, facts: NamespaceFacts) -> Iterator[FunctionFact]:
     addresses = {interface.pci_address for interface in plan.interfaces if interface.pci_address} - lost.keys()
     host = facts.of(None)
     for function in () if host is None else host.functions:
-        if function.address in addresses and function.driver == _VFIO:
+        if function.address in addresses and function.driver == VFIO:
             yield function
 
 

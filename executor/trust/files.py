@@ -84,7 +84,7 @@ def _outside() -> int | None:
 
 @contextmanager
 def for_us_alone() -> Iterator[None]:
-    """Have files and sockets that are made meanwhile be for nobody else to read or write; not for several threads."""
+    """Create files and sockets inside for nobody else to read or write; not for several threads."""
     before = os.umask(0o177)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What podwire makes is for nobody else to write, whatever the umask of whoever started it."""
+"""Nobody else can write to what podwire makes, whatever umask it was started with."""
 
 from __future__ import annotations
 

@@ -109,10 +109,11 @@ def pending(changes: Iterable[Change], facts: NamespaceFacts) -> tuple[Change, .
         seen = lookup.at(change.netns).state_of(change.resource, change.known_state)
         if isinstance(seen, Foreign) and change.after is not None:
             raise Refused(
-                f"link {seen.name} is there and is not podwire's: rename or remove it, or wire another namespace"
+                f"a link named {seen.name} already exists and was not created by podwire: rename or remove it"
             )
         if not (equivalent(seen, change.after) or change.happens_by_itself or isinstance(seen, Foreign)):
-            # What only changes with its link (a MAC, a sysctl) is still to be done if that is gone: it will be said.
+            # What only changes with its link (a MAC, a sysctl) is still to be done if that is gone: it will be
+            # reported.
             found.append(change if seen in (None, UNREADABLE) else evolve(change, before=seen))
     return _refined(tuple(found), lookup)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -12,9 +12,10 @@ from planner.facts.model import LinkFact, NamespaceFacts
 from planner.kinds.kind import kind_of
 from planner.plan.plan import Plan
 from planner.text.frozen import frozen
-from planner.text.values import InterfaceName, Label, SysctlKey
+from planner.text.values import InterfaceName, Label, MacAddress, SysctlKey
 
 Names = Mapping[str, InterfaceName]
+_Drawn = Collection[tuple[str, MacAddress | None]]
 
 
 @frozen
@@ -36,13 +37,14 @@ def follow(plan: Plan, indexes: Mapping[str, int], facts: NamespaceFacts) -> Fol
     names: dict[str, InterfaceName] = dict(_made_links(plan, facts))
     strangers = set()
     by_index = {link.index: link for link in facts.links if link.index}
+    drawn = _drawn_macs(plan)
     for name in sorted(wanted & indexes.keys()):
-        there, now = facts.link(name), by_index.get(indexes[name])
-        if there is not None and (there.index in (0, indexes[name]) or _is_its_device(there, name, plan)):
-            continue
-        if now is not None and _is_the_same(now, name, plan):
+        there, index = facts.link(name), indexes[name]
+        candidates = filter(None, (there, by_index.get(index), *facts.links))
+        now = next((one for one in candidates if _is_the_same(one, name, index, plan, drawn)), None)
+        if now is not None and now.name != name:
             names[name] = now.name
-        elif there is not None:
+        elif now is None and there is not None:
             strangers.add(name)
     followed = plan if not names else _renamed_plan(plan, names)
     return Followed(followed, _without(facts, strangers - set(names.values())), names)
@@ -69,13 +71,37 @@ def _is_its_device(link: LinkFact, name: str, plan: Plan) -> bool:
     return before is not None and link.parent_device is not None and link.parent_device == before.parent_device
 
 
-def _is_the_same(link: LinkFact, name: str, plan: Plan) -> bool:
-    """Say whether a link has what the wired one had, beside its index, which one from another namespace may bring."""
+def _is_the_same(link: LinkFact, name: str, index: int, plan: Plan, drawn: _Drawn) -> bool:
+    """Say whether a link is the one that was called ``name`` and had this ``index`` when the plan was applied.
+
+    One with the MAC that was ``drawn`` for it is. An index, which others may bring from another namespace, or a MAC,
+    which CNI may give again, takes the other end of the link as well; one of that index and name may be anything as
+    long as no other end is known.
+    """
     before = plan.facts.link(name)
     if before is None or before.type != link.type:
         return False
-    states = (state for change in plan.changes if name in change.links for state in (change.before, change.after))
-    return link.mac in {before.mac, *(getattr(state, "mac", None) for state in states)}
+    if (name, link.mac) in drawn or _is_its_device(link, name, plan):
+        return True
+    has_index, has_mac = link.index in (0, index), link.mac == before.mac
+    if has_index and has_mac:
+        return True
+    if before.other_end and link.other_end:
+        return (has_index or has_mac) and before.other_end == link.other_end
+    return has_index and link.name == name
+
+
+def _drawn_macs(plan: Plan) -> _Drawn:
+    """Return which links got a MAC from podwire, and which: it has drawn them, so nothing else has one of them.
+
+    One that was moved to another namespace and back keeps it, but may have another index.
+    """
+    return {
+        (name, mac)
+        for change in plan.changes
+        if (mac := getattr(change.after, "mac", None)) is not None and change.netns == plan.netns
+        for name in change.links
+    }
 
 
 def _renamed_plan(plan: Plan, names: Names) -> Plan:
@@ -97,7 +123,7 @@ def _renamed_plan(plan: Plan, names: Names) -> Plan:
 
 
 def renamed(value: Any, names: Names) -> Any:
-    """Return a resource, a state or facts with new names of links, wherever they stand in it.
+    """Return a resource, a state or facts with new names of links, wherever they are in it.
 
     What a class with ``BY_NAME`` holds matches links by the name that it was given, and keeps it.
     """

@@ -24,7 +24,7 @@ class Observed:
         """Return the state in which ``resource`` is, None if it is not there, UNREADABLE if nobody can tell.
 
         ``like`` is the state that podwire knows it in: of a created link and of the ebtables rules only what podwire
-        gave to them is looked at. What podwire cannot have made, under the name of what it makes, is Foreign.
+        gave to them is checked. What podwire cannot have made, under the name of what it makes, is Foreign.
         """
         return kind_of(resource).observe(self, resource, like)
 

@@ -86,8 +86,8 @@ def _link_of(ip: CniIp, result: CniResult, facts: NamespaceFacts) -> LinkFact | 
 def _needed(gateway: IpAddress | None, link: LinkFact) -> IpAddress:
     if gateway is None:
         raise Refused(
-            f"Calico holds the default route of {link.name}: a dummy gateway is needed "
-            "(--dummy-gateway, --dummy-result or --dummy-conflist)"
+            f"the default route of {link.name} is Calico's: a dummy gateway is needed (--dummy-gateway, --dummy-result "
+            "or --dummy-conflist)"
         )
     return gateway
 

@@ -9,13 +9,13 @@ from planner.text.values import shown
 FAMILY_KEYS = ("ip4", "ip6")
 LIST_KEYS = ("ips", "interfaces")
 _MESSAGE = 300
-_PLAN = "this is a plan of podwire: podwire apply and podwire show take it, as an argument of their own"
+_PLAN = "this is a podwire plan; pass it to podwire apply or podwire show"
 _OTHER_DOCUMENTS = {
-    "links": "this is what podwire facts prints, for --facts",
+    "links": "this is the output of podwire facts; pass it with --facts",
     "result": "the result is in its 'result'; pass that",
-    "plugins": "this is a list of network configurations, not what a plugin answered to ADD",
-    "type": "this is a network configuration, not what a plugin answered to ADD",
-    "supportedVersions": "this is what a plugin answered to VERSION, not to ADD",
+    "plugins": "this is a list of network configurations, not a plugin's answer to ADD",
+    "type": "this is a network configuration, not a plugin's answer to ADD",
+    "supportedVersions": "this is a plugin's answer to VERSION, not to ADD",
 }
 
 
@@ -44,9 +44,9 @@ def other_than_a_plan(value: object) -> str:
     """Return what a document is that was given as a plan and is none, and what takes it."""
     keys = value.keys() if isinstance(value, dict) else ()
     if "facts_digest" not in keys and {"cniVersion", *FAMILY_KEYS, *LIST_KEYS} & {*keys}:
-        return "this is what a CNI plugin answered, not a plan: podwire plan and podwire apply take it by --result"
+        return "this is a CNI result, not a plan; pass it to podwire plan or apply with --result"
     if "links" in keys:
-        return "this is what podwire facts prints, not a plan: podwire plan takes it by --facts"
+        return "this is the output of podwire facts, not a plan; pass it to podwire plan with --facts"
     return "this is not a plan that podwire wrote"
 
 

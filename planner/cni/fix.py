@@ -50,13 +50,13 @@ def passed_over(result: CniResult, facts: NamespaceFacts, sandbox: str) -> dict[
         if interface.sandbox is None:
             continue
         if interface.name == _LOOPBACK:
-            why[index] = "lo of the result is passed over: it is the namespace's own"
+            why[index] = "ignoring lo from the CNI result: it belongs to the namespace itself"
         elif interface.socket_path is not None:
-            why[index] = f"{interface.name} of the result is passed over: it is a socket, which the VMM opens itself"
+            why[index] = f"ignoring {interface.name} from the CNI result: it is a socket, which the VMM opens itself"
         elif interface.sandbox not in ours:
-            why[index] = f"{interface.name} of the result is passed over: it is in another sandbox"
+            why[index] = f"ignoring {interface.name} from the CNI result: it is in another sandbox"
         elif interface.pci_id is not None and facts.link(interface.name) is None:
-            why[index] = f"{interface.name} of the result is passed over: it is a device without a link"
+            why[index] = f"ignoring {interface.name} from the CNI result: it is a device without a link"
     return why
 
 
@@ -109,7 +109,7 @@ def _carrier(result: CniResult, position: int, facts: NamespaceFacts) -> LinkFac
 
 
 def _mismatch(address: IpInterface, own: InterfaceName | None, facts: NamespaceFacts) -> str:
-    """Return why an address of the result is no link's, or not that of its ``own`` link; and what is there."""
+    """Return why an address of the result is no link's, or not that of its ``own`` link; and what the link has."""
     carriers = facts.carriers(address)
     if own is not None and carriers and facts.link(carriers[0]):
         return f"{own} does not carry {address.with_prefixlen}, which is {carriers[0]}'s ({_addresses_on(own, facts)})"

@@ -30,7 +30,7 @@ def container_interfaces(result: CniResult) -> tuple[CniInterface, ...]:
     names = [result.interfaces[index].name for index in inside]
     for name in names:
         if names.count(name) > 1:
-            raise InvalidInput(f"result.interfaces: {name} is there twice with a sandbox")
+            raise InvalidInput(f"result.interfaces: {name} appears twice with a sandbox")
     return tuple(result.interfaces[index] for index in sorted(inside, key=lambda index: first_ip.get(index, -1)))
 
 

@@ -21,12 +21,12 @@ def merge_results(results: Sequence[CniResult]) -> CniResult:
     InvalidInput if there is none, or two name one link.
     """
     if not results:
-        raise InvalidInput("result: there is none")
+        raise InvalidInput("result: none was given")
     if len(results) == 1:
         return results[0]
     names = [interface.name for result in results for interface in result.sandboxed_interfaces()]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InvalidInput(f"result: {', '.join(twice)} is an interface of several results")
+        raise InvalidInput(f"result: {', '.join(twice)} appears in several results")
     offsets = accumulate((len(result.interfaces) for result in results), initial=0)
     return CniResult(
         version=max((result.version for result in results), key=VERSIONS.index),

@@ -89,7 +89,7 @@ class CniRoute:
 
 @frozen
 class CniDns:
-    """What a resolver in the sandbox is to be told, as in resolv.conf(5)."""
+    """The configuration of a resolver in the sandbox, as in resolv.conf(5)."""
 
     nameservers: tuple[IpAddress, ...] = ()
     domain: DomainName | None = None
@@ -244,9 +244,12 @@ def _read_place(node: Node, places: list[int | None]) -> int | None:
     if index == -1:
         return None
     if index >= len(places):
-        raise node.error(f"{index} is not the index of an interface, of which there are {len(places)}")
+        raise node.error(
+            f"interface index {index} is out of range: the result has {len(places)} "
+            f"interface{'' if len(places) == 1 else 's'}"
+        )
     if places[index] is None:
-        raise node.error(f"{index} is the index of a note of the AWS plugin, not of an interface")
+        raise node.error(f"index {index} refers to an AWS plugin bookkeeping entry, not an interface")
     return places[index]
 
 
@@ -304,7 +307,7 @@ def _nameserver(text: str) -> IpAddress:
 
 def _dns_option(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", text):
-        raise ValueError(f"{shown(text)} is not an option of a resolver")
+        raise ValueError(f"{shown(text)} is not a resolver option")
     return text
 
 

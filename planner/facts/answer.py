@@ -38,7 +38,7 @@ def read_answer(text: str, what: str) -> Node:
 def each_object(text: str, what: str) -> Iterator[Node]:
     """Yield the objects in the list that ``what`` answered, empty ones left out; no answer is an empty list.
 
-    One after the other: there may be very many routes. Raises InvalidInput, perhaps only behind the first of them.
+    One after the other: there may be very many routes. Raises InvalidInput, perhaps only after the first of them.
     """
     begin = _BEGIN.match(text)
     if begin is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from planner.errors import InvalidInput
 from planner.kinds.ebtables import ACCEPT, Chain, EbtablesFacts
@@ -26,17 +26,14 @@ def read_save(save: str, chains: Node | None) -> EbtablesFacts:
     Raises InvalidInput for text that ebtables-save does not print.
     """
     policies, rules = _filter_table(save)
-    if chains is None:
-        kept = {
-            name for name in policies if policies[name] != ACCEPT or any(r.startswith(f"-A {name} ") for r in rules)
-        }
-        table = bool(policies)
-    else:
-        kept = {name for name in policies if name in _existing_chains(chains)}
-        table = bool(policies)
-    found = tuple(Chain(name=name, policy=policies[name]) for name in policies if name in kept)
-    odd = () if chains is None else tuple(name for name in policies if name in _odd_chains(chains))
-    return EbtablesFacts(table=table, chains=found, rules=rules, odd_chains=odd)
+    kept = policies.keys() - _hidden(policies, rules) if chains is None else _existing_chains(chains)
+    odd = set() if chains is None else _odd_chains(chains)
+    return EbtablesFacts(
+        table=bool(policies),
+        chains=tuple(Chain(name=name, policy=policy) for name, policy in policies.items() if name in kept),
+        rules=rules,
+        odd_chains=tuple(name for name in policies if name in odd),
+    )
 
 
 def hides_a_chain(save: str) -> bool:
@@ -44,11 +41,13 @@ def hides_a_chain(save: str) -> bool:
 
     A chain with rules exists; an untouched namespace prints nothing.
     """
-    policies, rules = _filter_table(save)
-    return any(
-        policy == ACCEPT and not any(rule.startswith(f"-A {name} ") for rule in rules)
-        for name, policy in policies.items()
-    )
+    return bool(_hidden(*_filter_table(save)))
+
+
+def _hidden(policies: Mapping[Keyword, Keyword], rules: Iterable[str]) -> set[Keyword]:
+    """Return the chains of which only nft tells whether they exist."""
+    with_rules = {rule.split(" ", 2)[1] for rule in rules if rule.startswith("-A ")}
+    return {name for name, policy in policies.items() if policy == ACCEPT and name not in with_rules}
 
 
 def _filter_table(save: str) -> tuple[dict[Keyword, Keyword], tuple[str, ...]]:

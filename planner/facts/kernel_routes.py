@@ -1,4 +1,4 @@
-"""Which routes the kernel makes by itself when a link gets an address, and removes with it."""
+"""Which routes the kernel makes on its own when a link gets an address, and removes with it."""
 
 from __future__ import annotations
 
@@ -168,9 +168,9 @@ def _has_prefix_route(address: Address, primary: Address) -> bool:
 
 
 def comes_late(route: Route, address: Address) -> bool:
-    """Say whether the kernel makes a route some time after its address: it can't go again just behind that.
+    """Say whether the kernel makes a route some time after its address: it can't go again right after that.
 
-    IPv6's local entry, and just behind it the route to a peer, are made from a work queue, once the address is no
+    IPv6's local entry, and right after it the route to a peer, are made from a work queue, once the address is no
     longer probed for (addrconf.c, __ipv6_ifa_notify).
     """
     if route.dst.version != 6:
@@ -216,7 +216,7 @@ def absent_local_routes(
 
     IPv6 makes the multicast prefix with the first address, and an address's own once it is not probed for any more.
     On a link that is down there is the entry of the address itself alone, and none of an IPv6 one that was kept
-    meanwhile.
+    in the meantime.
     """
     there = {_local_key(route) for route in routes if route.table == LOCAL_TABLE}
     knows_ipv6 = any(route.table == LOCAL_TABLE and route.dst.version == 6 for route in routes)

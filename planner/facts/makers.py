@@ -105,7 +105,7 @@ def with_route_makers(
     def is_learnt(fact: RouteFact) -> bool:
         if fact.state.learnt:
             return is_brought(fact.resource)
-        # What was advertised for ever has no lifetime to tell it by, and stays nevertheless when its address goes.
+        # What was advertised without end has no lifetime to tell it by, and stays nevertheless when its address goes.
         return fact.resource in made and fact.resource not in lasting
 
     def is_brought(route: Route) -> bool:
@@ -124,10 +124,10 @@ def with_route_makers(
 
 
 def with_hidden(routes: Iterable[RouteFact], table: str | None) -> tuple[RouteFact, ...]:
-    """Return the routes; IPv6 ones with several ways between which others stand are marked: ``ip`` shows none of those.
+    """Return the routes; IPv6 ones with several ways and others listed in between are marked: ``ip`` hides those.
 
     Nor does it show the preference of any way but the first. The kernel leaves out as many as a route has ways,
-    whatever stands there (rt6_dump_route).
+    whatever is listed there (rt6_dump_route).
     """
     all_routes = tuple(routes)
     if table is None or not any(_has_ways(fact) for fact in all_routes):

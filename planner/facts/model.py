@@ -58,7 +58,9 @@ class LinkFact:
     ``ipv6_mtu`` is that of IPv6, if the link is down and it is another than ``mtu``.
     ``conf`` are the sysctls in which the link of a PCI device differs from the namespace's default.
     ``index`` is the kernel's number of it, which it keeps when it is renamed; 0 in facts of an earlier version.
-    ``parent_device`` is a PCI address where ``parent_bus`` is ``pci``; ``carrier`` moves by itself.
+    ``other_end`` is that of what it hangs on, in whichever namespace that is: the other end of a veth, or what a
+    macvlan is made on; 0 without one.
+    ``parent_device`` is a PCI address where ``parent_bus`` is ``pci``; ``carrier`` moves on its own.
     """
 
     name: InterfaceName
@@ -78,6 +80,7 @@ class LinkFact:
     device: BridgeDevice | TapDevice | None = None
     carrier: bool = False
     index: int = 0
+    other_end: int = 0
     xdp: Keyword | None = None
     queue_length: int | None = None
     conf: tuple[ConfValue, ...] = ()
@@ -303,7 +306,7 @@ class NamespaceFacts:
         return self.sysctl(f"net/ipv6/conf/{link}/accept_dad") is not None
 
     def is_like(self, other: NamespaceFacts) -> bool:
-        """Say whether both have the same digest. Most often they are equal but for the time: then nothing is hashed."""
+        """Say whether both have the same digest. Usually they are equal except for the time: then nothing is hashed."""
         return evolve(self, observed_at=other.observed_at) == other or self.digest() == other.digest()
 
     def digest(self) -> str:
@@ -323,7 +326,7 @@ def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
 
 
 def _canonical(facts: NamespaceFacts) -> dict[str, Any]:
-    """Return the facts less what changes by itself (docs/kernel.md): timers, carrier, lifetimes, order of routes."""
+    """Return the facts less what changes on its own (docs/kernel.md): timers, carrier, lifetimes, order of routes."""
     # Left out if there are none, so that plans of earlier versions keep their digest.
     further = {
         "others": [_settled_json(fact) for fact in facts.others],
@@ -357,13 +360,14 @@ def _in_order(facts: tuple[RouteFact, ...] | tuple[NeighbourFact, ...]) -> list[
 
 
 def link_words(link: LinkFact) -> dict[str, Any]:
-    """Return a link less what moves by itself, for comparing."""
+    """Return a link less what moves on its own, for comparing."""
     found: dict[str, Any] = to_json(link)
     found.pop("carrier", None)
     found.pop("index", None)
+    found.pop("other_end", None)
     found.pop("queue_length", None)
     if isinstance(link.device, TapDevice):
-        found["device"]["vnet_hdr"] = False  # whoever opens a tap decides on that
+        found["device"]["vnet_hdr"] = False  # the program that opens a tap decides on that
     return found
 
 

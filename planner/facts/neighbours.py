@@ -48,7 +48,7 @@ def read_neighbour(
     if kept == "NOARP" and (link in bare or mac == _made_mac(address, broadcasts)):
         if _MANAGED not in flags:
             return None
-        kept = None  # whoever set the flag left the rest to the kernel
+        kept = None  # the one who set the flag left the rest to the kernel
     is_asked_for = kept is None and _MANAGED in flags
     state = NeighbourState(
         lladdr=None if is_asked_for else node.maybe("lladdr", lambda item: item.parse(MacAddress)),

@@ -1,6 +1,6 @@
 """What podwire cannot read stays opaque: it is somebody else's, and no reason not to work beside it.
 
-Whoever plans refuses what a plan would touch of it, by name. Rolling back never looks at it.
+Planning refuses what a plan would touch of it, by name. Rolling back ignores it.
 """
 
 from __future__ import annotations

@@ -68,6 +68,7 @@ def read_link(node: Node) -> LinkFact:
         device=_device(kind, info.optional("info_data", lambda found: found, Node({}, info.path))),
         carrier="LOWER_UP" in flags,
         index=node.optional("ifindex", Node.integer, 0),
+        other_end=node.optional("link_index", Node.integer, 0),
         xdp=node.maybe("xdp", _xdp_mode),
         queue_length=node.optional("txqlen", Node.integer, 0),  # left out if it is 0
     )

@@ -63,7 +63,7 @@ _alike: dict[tuple[str, str], _Alike] = {}
 def read_routes(routes4: str, routes6: str, text: str | None, readable: Readable) -> tuple[RouteFact, ...]:
     """Return the routes in the answers of both families, in the kernel's order; InvalidInput if one is no JSON.
 
-    ``text`` is the same without ``-j`` (or None): only there it is said that a metric is locked.
+    ``text`` is the same without ``-j`` (or None): only that says that a metric is locked.
     """
     families = ((routes4, "0.0.0.0/0"), (routes6, "::/0"))
     told: Iterator[str] = iter(())
@@ -84,7 +84,7 @@ def read_routes(routes4: str, routes6: str, text: str | None, readable: Readable
 
 
 def _read(default: str, node: Node) -> RouteFact:
-    """Return the route in ``node``; one that is like another but for its destination is not read from there again."""
+    """Return the route in ``node``; one that differs from another only by its destination is not read again."""
     if not isinstance(node.value, dict):
         return _route(node, default)
     key = (default, repr(node.value | {"dst": ""}))
@@ -208,7 +208,7 @@ def _metrics(words: list[str]) -> tuple[RouteMetric, ...]:
 
 
 def _shown(words: list[str]) -> Iterator[tuple[str, str, bool, str]]:
-    """Yield each metric in the text form: its name and value, whether it is locked, and the word behind these."""
+    """Yield each metric in the text form: its name and value, whether it is locked, and the word after these."""
     padded = [*words, "", ""]
     for index, word in enumerate(words[:-1]):
         if word in _METRICS and words[index - 1] not in ("dev", "table", "proto", "scope"):

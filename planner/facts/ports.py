@@ -20,7 +20,7 @@ def with_entries(
 ) -> tuple[LinkFact, ...]:
     """Return the links, each with what its bridge keeps of it among its settings as a port (bridge(8)).
 
-    ``nodes`` are what ``ip`` told of the links: a port that is another's backup is forgotten there as it leaves.
+    ``nodes`` are what ``ip`` says of the links: a port that is another's backup is forgotten there as it leaves.
     ``with_neighbours`` are the links for which somebody set neighbours: a bridge that has its MAC from a port loses
     them, since it changes as the port leaves.
     """

@@ -27,9 +27,9 @@ def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
         if before == after:
             continue
         if after is None:
-            yield f"{subject} was there when the plan was made and is not any more"
+            yield f"{subject} existed when the plan was made but no longer does"
         elif before is None:
-            yield f"{subject} is there and was not when the plan was made"
+            yield f"{subject} did not exist when the plan was made"
         else:
             was, now_is = changed_words(before, after), changed_words(after, before)
             yield f"{subject} was {was} when the plan was made and is {now_is} now"
@@ -40,7 +40,7 @@ def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
 
 
 def remains(before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str]) -> Iterator[str]:
-    """Yield a sentence for each thing that differs; what the kernel or the network makes by itself is left out.
+    """Yield a sentence for each thing that differs; what the kernel or the network makes on its own is left out.
 
     Beside other wirings in the namespace only the links that were ``wired`` are compared: the rest may be theirs.
     """
@@ -54,7 +54,7 @@ def remains(before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str])
     for subject in [*then, *(subject for subject in there if subject not in then)]:
         old, new = then.get(subject), there.get(subject)
         if old is None:
-            yield f"left alone, since it is not podwire's: {subject}"
+            yield f"left alone because podwire did not create it: {subject}"
         elif new is None:
             yield f"{subject} is gone"
         elif old != new:
@@ -69,7 +69,7 @@ def _overtaken(before: NamespaceFacts, now: NamespaceFacts) -> Iterator[str]:
     for where, address in first.items():
         other = others.get(where, address)
         if other != address and address in there:
-            yield f"{address} is behind {other} now, which is the source of what goes to {address.subnet}"
+            yield f"{address} now comes after {other}, which is the source address of packets to {address.subnet}"
 
 
 def _primaries(facts: NamespaceFacts) -> dict[tuple[Any, Any], Address]:
@@ -97,15 +97,15 @@ def went_along(
     ours = {str(resource) for resource in plan_has} | {f"link {name}" for name in there} | {_OWN_OF_LO} | first.keys()
     for subject in old:
         if subject not in new and subject not in ours:
-            yield f"{subject} is gone, which others added meanwhile: the kernel removed it with what was rolled back"
+            yield f"{subject}, added by others in the meantime, was removed by the kernel with what was rolled back"
 
 
 def _rules(before: EbtablesFacts, now: EbtablesFacts) -> Iterator[str]:
-    """Yield a sentence for each rule and chain of ebtables that differs, if both times they could be looked at."""
+    """Yield a sentence for each rule and chain of ebtables that differs, if they could be read both times."""
     if before.problem or now.problem:
         return
     came, went = Counter(now.rules) - Counter(before.rules), Counter(before.rules) - Counter(now.rules)
-    yield from (f"left alone, since it is not podwire's: ebtables rule {shown(rule, 200)}" for rule in came)
+    yield from (f"left alone because podwire did not create it: ebtables rule {shown(rule, 200)}" for rule in came)
     yield from (f"the ebtables rule {shown(rule, 200)} is gone" for rule in went)
     if not came and not went and before.rules != now.rules:
         yield "the ebtables rules are in another order"
@@ -114,7 +114,7 @@ def _rules(before: EbtablesFacts, now: EbtablesFacts) -> Iterator[str]:
     for name, policy in there.items():
         comes_with_rules = name in (INPUT, FORWARD, OUTPUT) and policy == ACCEPT
         if name not in then and not comes_with_rules:
-            yield f"left alone, since it is not podwire's: ebtables chain {name} with the policy {policy}"
+            yield f"left alone because podwire did not create it: ebtables chain {name} with the policy {policy}"
         elif then.get(name, policy) != policy:
             yield f"the policy of the ebtables chain {name} was {then[name]} and is {policy}"
 

@@ -1,7 +1,7 @@
 """Routing policy (ip-rule(8)): which tables the kernel asks for the gateway of a route that is added.
 
 That lookup has no source, no mark, no protocol and no port, is root's and the namespace's own (fib_semantics.c,
-fib_check_nh_v4_gw). What can be said against it beforehand is left out; what podwire cannot read decides, unseen.
+fib_check_nh_v4_gw). What is known not to match is left out; what podwire cannot read decides, unseen.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _rule(node: Node) -> PolicyRule | None:
 
 
 def _fits_in_all_else(node: Node) -> bool:
-    """Say whether a lookup for a gateway fits what a rule selects by, but for destination and link."""
+    """Say whether a lookup for a gateway fits what a rule selects by, except for destination and link."""
     source = _network(node, "src")
     if source is not None and _NOBODY not in source:
         return False

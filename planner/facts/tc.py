@@ -64,7 +64,7 @@ def _rule(value: Any) -> FilterRule:
 
 
 def _program(options: dict[str, Any]) -> Bytecode | None:
-    """Return the program of a bpf filter that decides by itself, None if it is one of eBPF."""
+    """Return the program of a bpf filter that decides on its own, None if it is one of eBPF."""
     try:
         found = options["bytecode"]["insns"] if options.get("direct-action") else ()
         return Bytecode.of((one["code"], one["jt"], one["jf"], one["k"]) for one in found)

@@ -1,6 +1,6 @@
 """Ways to show a plan; each reads the same list of changes and commands, and computes nothing about wiring.
 
-Those in daily use are here, the others in ``markdown``, ``html`` and ``svg``; each is loaded by whoever wants it.
+Those in daily use are here, the others in ``markdown``, ``html`` and ``svg``; each is loaded only where it is used.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Commands that stand alone in a POSIX shell, one physical line each."""
+"""Commands that work on their own in a POSIX shell, one physical line each."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator
 
 from planner.plan.plan import Plan
 from planner.plan.render import Command
+from planner.text.shell import line_with_input
 from planner.text.values import NetnsPath
 
 
@@ -23,7 +23,7 @@ def shell_lines(commands: Iterable[Command]) -> str:
 def shell_pieces(commands: Iterable[Command]) -> Iterator[str]:
     """Yield commands as lines of a POSIX shell, piece by piece.
 
-    What must not run if the command before it failed stands in its line, behind ``&&``.
+    What must not run if the command before it failed is on the same line, after ``&&``.
     """
     last: Command | None = None
     for command in commands:
@@ -43,8 +43,4 @@ def nsenter(netns: NetnsPath | None) -> tuple[str, ...]:
 
 def shell_line(command: Command) -> str:
     """Return one command as a line of a POSIX shell."""
-    line = shlex.join((*nsenter(command.netns), *command.argv))
-    if command.stdin is None:
-        return line
-    lines = " ".join(shlex.quote(text) for text in command.stdin.splitlines())
-    return f"printf '%s\\n' {lines} | {line}"
+    return line_with_input((*nsenter(command.netns), *command.argv), command.stdin)

@@ -15,7 +15,7 @@ from planner.kinds.shown import counted
 from planner.plan.render import Command
 
 # What repairing adds is gone, what it removes has come.
-_DRIFT = {"+": ("-", "is gone"), "-": ("+", "is there, and was not applied"), "~": ("~", "")}
+_DRIFT = {"+": ("-", "is gone"), "-": ("+", "exists, but was not applied"), "~": ("~", "")}
 
 
 def render_drift(
@@ -72,7 +72,7 @@ def _repair_lines(index: int, commands: Sequence[Command], style: Style) -> list
             head, words = paint(style.faint, "      repair  "), [shlex.quote(word) for word in command.argv]
             lines += continued(head, words, style.width, hang=18)
             lines += [piece for line in input_lines(command) for piece in fit(f"{'':<14}{line}", style.width)]
-    return lines or [paint(style.faint, "      no command repairs this by itself: tear down and apply again")]
+    return lines or [paint(style.faint, "      no command repairs this: tear down and apply again")]
 
 
 def _next(commands: Sequence[Command], gone: Sequence[str], plan_id: str, *, is_fixing: bool) -> str:

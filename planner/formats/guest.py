@@ -1,4 +1,4 @@
-"""What a guest must be told of its interfaces, as words."""
+"""The guest's configuration of its interfaces, as text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _dns(dns: GuestDns) -> list[str]:
 
 
 def told_lines(plan: Plan) -> list[str]:
-    """Return what the guest must be told, a line each, for every interface of a plan; then the plan's notes."""
+    """Return the guest's configuration, line by line, for every interface of a plan; then the plan's notes."""
     lines = []
     for interface, guest in zip(plan.interfaces, guests(plan), strict=True):
         words = [f"mac {guest.mac}, mtu {guest.mtu}"]

@@ -78,7 +78,7 @@ def _interface(interface: VmInterface) -> str:
 
 
 def _guest(interface: VmInterface, guest: Guest) -> str:
-    """Return what the guest must be told of an interface, as a list."""
+    """Return the guest's configuration of an interface, as a list."""
     told = [f"- {what}: {code(', '.join(words))}" for what, words in guest_words(guest).items()]
     return "\n".join([f"Its guest is told of {code(interface.name)}:", *told]) if told else ""
 

@@ -37,7 +37,7 @@ def plan_pieces(
     if form == "json":
         return chain(indented(plan_document(plan)), "\n")
     if form == "commands":
-        from planner.formats.commands import shell_pieces  # noqa: PLC0415  each is loaded by whoever wants it
+        from planner.formats.commands import shell_pieces  # noqa: PLC0415  each is loaded only where it is used
 
         return shell_pieces(plan.commands)
     if form == "script":
@@ -45,6 +45,6 @@ def plan_pieces(
 
         return script_pieces(plan, templates)
     if form not in PLAN_FORMATS:
-        raise InvalidInput(f"format: {shown(form)} is none of {', '.join(PLAN_FORMATS)}")
+        raise InvalidInput(f"format: {shown(form)} is not one of {', '.join(PLAN_FORMATS)}")
     render = getattr(import_module(f"planner.formats.{form}"), f"render_{form}")
     return [render(plan, pages()) if form == "html" else render(plan)]

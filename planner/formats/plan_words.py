@@ -6,7 +6,7 @@ from planner.plan.plan import Plan
 from planner.plan.render import Command
 from planner.wiring.base import wiring_named
 
-NOTHING = "nothing to do: the namespace is as wanted"
+NOTHING = "nothing to do: the namespace is already as requested"
 
 
 def title_of(plan: Plan) -> str:

@@ -1,4 +1,4 @@
-"""A bash script that does what a plan does, by itself: it checks first, and rolls back if a command fails."""
+"""A bash script that does what a plan does, on its own: it checks first, and rolls back if a command fails."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ for ((i = 1; i <= {count}; i++)); do
   "before_$i" || {{ printf 'refused: %s is not as it was when the plan was made\\n' "${{what[i]}}" >&2; exit 1; }}
 done
 
-take_back() {{
+roll_back() {{
   local i left=0
   trap '' HUP INT TERM
   printf 'failed: %s; rolling back\\n' "$2" >&2
@@ -45,12 +45,12 @@ take_back() {{
   exit $((left ? 4 : 3))
 }}
 reached=0
-trap 'take_back "$reached" "interrupted"' HUP INT TERM
+trap 'roll_back "$reached" "interrupted"' HUP INT TERM
 
 # run LAST-CHANGE LINE: runs a line of the plan.
 run() {{
   reached=$1
-  eval "$2" || take_back "$1" "$2"
+  eval "$2" || roll_back "$1" "$2"
 }}
 
 """

@@ -25,9 +25,9 @@ _WORDS_WIDTH = 52
 _INDENT = 7
 # On a terminal that is narrower than this, reasons have lines of their own.
 _NARROW = 120
-# So many changes in a row of which the same is said are said in one.
+# This many changes in a row with the same words become one.
 _MANY = 3
-# What a guest is told of one kind is on one line if that is no longer than this.
+# A guest's settings of one kind are on one line if that is no longer than this.
 _TOLD_WIDTH = 100
 # Of a command that does more than this, the changes say why.
 _MOST_REASONS = 3
@@ -45,7 +45,7 @@ def text_lines(plan: Plan, *, style: Style = PLAIN) -> Iterator[str]:
     yield f"{paint(style.strong, title)} · {plan.netns} · {kind}"
     yield ""
     if not plan.changes:
-        yield "  nothing to do: the namespace is as wanted"
+        yield "  nothing to do: the namespace is already as requested"
         return
     yield from _change_lines(plan, style)
     yield from _command_lines(plan, style)
@@ -88,7 +88,7 @@ def reason_of(change: Change, plan: Plan) -> str:
 
 
 def _change_lines(plan: Plan, style: Style) -> Iterator[str]:
-    """Yield the changes, a line each and more if it takes more; what several in a row have in common is said once."""
+    """Yield the changes, a line or more each; what several in a row have in common is printed once."""
     width = max(len(subject_of(change)) for change in plan.changes)
     is_narrow = style.width is not None and style.width < _NARROW
     for reason, run in groupby(plan.changes, key=lambda change: reason_of(change, plan)):
@@ -104,12 +104,12 @@ def _change_lines(plan: Plan, style: Style) -> Iterator[str]:
 
 
 def _folded(subjects: list[str]) -> list[list[str]]:
-    """Return the subjects of which the same is said: many of them together, few each by itself."""
+    """Return the subjects that share their words: many of them together, few one by one."""
     return [subjects] if len(subjects) >= _MANY else [[subject] for subject in subjects]
 
 
 def _painted(head: str, texts: list[str], reason: str, marks: tuple[str, str], style: Style) -> list[str]:
-    """Return the lines of one change: all of what is said in its colour, the reason beside the first, or below."""
+    """Return the lines of one change: all of its words in its colour, the reason next to the first, or below."""
     hang = len(head) + 4
     first, *more = (line for text in texts for line in fit(f"{'':<{hang}}{text}", style.width, hang=hang))
     said = f"{head}  {first[hang:]}"
@@ -163,7 +163,7 @@ def _why(command: Command, plan: Plan, said: set[int]) -> str:
 
 
 def _vm_lines(plan: Plan, style: Style, *, brief: bool = False) -> Iterator[str]:
-    """Yield what the VM opens, and what its guest must be told unless it is to be ``brief``."""
+    """Yield what the VM opens, and its guest's configuration unless it is to be ``brief``."""
     for interface, guest in zip(plan.interfaces, guests(plan), strict=True):
         name = paint(style.strong, interface.device)
         how = f"is given {name} ({interface.link})" if interface.pci_address else f"opens {name}"

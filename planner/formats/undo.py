@@ -66,7 +66,7 @@ def pairs_of(plan: Plan) -> tuple[Pair, ...]:
 def _groups(count: int, commands: Sequence[Command]) -> list[set[int]]:
     """Return the indexes of the changes, those together that one command carries out, in the order of the commands.
 
-    What has commands between those of a group is in it too; what happens by itself is behind the change before it.
+    What has commands between those of a group is in it too; what happens on its own comes after the change before it.
     """
     first, last = dict[int, int](), dict[int, int]()
     for number, command in enumerate(commands):

@@ -1,1 +1,1 @@
-"""What a VM must be told of its network."""
+"""What a VM needs to know of its network."""

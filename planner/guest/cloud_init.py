@@ -60,7 +60,7 @@ def _text(document: dict[str, Any], nics: Sequence[GuestNic]) -> GuestText:
             f"a network configuration has no neighbours: {one} is in --format user-data" for one in nic.guest.neighbours
         )
         notes += (
-            f"cloud-init has one default route: {nic.name} is not told {route}"
+            f"cloud-init has one default route: {route} is left out for {nic.name}"
             for route in nic.guest.routes
             if route.dst.prefixlen == 0 and route is not nic.default(route.dst.version)
         )

@@ -52,7 +52,9 @@ def dnsmasq(nics: Sequence[GuestNic]) -> GuestText:
     notes: list[str] = []
     for number, nic in enumerate(nics):
         if nic.interface.pci_address:
-            notes.append(f"{nic.name} is a device of the VM's own: no server of this namespace reaches it")
+            notes.append(
+                f"{nic.name} is a PCI device passed to the VM, so no DHCP server in this namespace can reach it"
+            )
             continue
         if nic.guest.addresses:
             lines += [f"# {nic.name}", *_serve(nic, f"nic{number}")]
@@ -61,7 +63,7 @@ def dnsmasq(nics: Sequence[GuestNic]) -> GuestText:
 
 
 def _serve(nic: GuestNic, tag: str) -> Iterator[str]:
-    """Yield what is said of one interface.
+    """Yield the lines of one interface.
 
     A lease lies in no subnet of the server's, so each is a network that is shared with the link. It never ends: the
     address is the pod's, and nobody else gets it.
@@ -85,7 +87,8 @@ def _serve(nic: GuestNic, tag: str) -> Iterator[str]:
 def _options(nic: GuestNic, start: str) -> Iterator[str]:
     """Yield the options of DHCPv4 that are no lists.
 
-    The empty router is said as such, or dnsmasq would name itself; one that is in no subnet is for classless routes.
+    The empty router is given explicitly, or dnsmasq would name itself; one that is in no subnet is for classless
+    routes.
     """
     address, gateway = nic.addresses(4)[0], nic.gateway(4)
     yield f"{start},option:netmask,{address.netmask}"
@@ -137,11 +140,11 @@ def left_out(nic: GuestNic) -> Iterator[str]:
 def _unsaid(nic: GuestNic) -> Iterator[str]:
     """Yield what DHCP cannot say of an interface."""
     if not nic.guest.addresses:
-        yield f"{nic.name} has no address, so that nothing is leased there"
+        yield f"{nic.name} has no address, so nothing is leased to it"
         return
     for version, name in ((4, "IPv4"), (6, "IPv6")):
         for address in nic.addresses(version)[1:]:
-            yield f"DHCP leases one {name} address: {nic.name} is not told {address}"
+            yield f"DHCP leases one {name} address: {address} is left out for {nic.name}"
     if nic.addresses(6):
         yield (
             f"IPv6 routes and subnets come by router advertisements, which dnsmasq cannot send in the gateway's name "
@@ -156,6 +159,6 @@ def _unsaid(nic: GuestNic) -> Iterator[str]:
 
 def _unsaid_of_route(route: GuestRoute, nic: GuestNic) -> Iterator[str]:
     if route.dst.version == 4 and route.dst.prefixlen == 0 and route is not nic.default(4):
-        yield f"DHCP carries one default route: {nic.name} is not told {route}"
+        yield f"DHCP carries one default route: {route} is left out for {nic.name}"
     elif route.dst.version == 4 and (route.metric or route.mtu):
-        yield f"DHCP carries neither metrics nor MTUs of routes: {nic.name} is told {route.dst} without"
+        yield f"DHCP carries neither metrics nor MTUs of routes: {nic.name} gets {route.dst} without them"

@@ -1,4 +1,4 @@
-"""What a guest, its server or its VMM is told, in the format that it reads: one function a format."""
+"""The configuration of a guest, its server or its VMM, in the format that it reads: one function per format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from planner.text.values import shown
 
 
 def _json(nics: Sequence[GuestNic]) -> GuestText:
-    """Return the interfaces as they are in a plan, with all that the guest is told."""
+    """Return the interfaces as they are in a plan, with the guest's whole configuration."""
     interfaces = tuple(evolve(nic.interface, guest=nic.guest) for nic in nics)
     return GuestText(json.dumps(to_json(interfaces), indent=1) + "\n")
 
@@ -53,7 +53,7 @@ def guest_nics(plan: Plan, only: str | None = None) -> tuple[GuestNic, ...]:
 
 
 def guest_text(nics: Sequence[GuestNic], form: str) -> GuestText:
-    """Return what is told of interfaces in a format. Raises InvalidInput for an unknown one."""
+    """Return the configuration of interfaces in a format. Raises InvalidInput for an unknown one."""
     if form not in _FORMATS:
-        raise InvalidInput(f"format: {shown(form)} is none of {', '.join(_FORMATS)}")
+        raise InvalidInput(f"format: {shown(form)} is not one of {', '.join(_FORMATS)}")
     return _FORMATS[form](nics)

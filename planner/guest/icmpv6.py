@@ -35,7 +35,7 @@ _MOST_OF_RESOLVER = 1024  # so that an option fits into any frame
 
 @frozen
 class Received:
-    """An ICMPv6 message that came: its type, who sent it, and its body behind the checksum."""
+    """An ICMPv6 message that came: its type, who sent it, and its body after the checksum."""
 
     type: int
     source_mac: MacAddress

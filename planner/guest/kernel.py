@@ -44,15 +44,15 @@ def _unsaid(nic: GuestNic) -> Iterator[str]:
     if not ipv4:
         yield f"{nic.name} has no IPv4 address, and ip= knows no other"
     for address in (*ipv4[1:], *nic.addresses(6)):
-        yield f"ip= sets one IPv4 address: {nic.name} is not told {address}"
+        yield f"ip= sets one IPv4 address: {address} is left out for {nic.name}"
     gateway = nic.gateway(4)
     if ipv4 and gateway and gateway not in ipv4[0].network:
         yield f"ip= cannot reach {gateway}, the gateway of {nic.name}: it is not in the subnet of {ipv4[0]}"
     for route in nic.guest.routes:
         if route not in (nic.default(4), nic.default(6)) or route.dst.version == 6 or route.via is None:
-            yield f"ip= sets a default route by a gateway only: {nic.name} is not told {route}"
+            yield f"ip= sets a default route by a gateway only: {route} is left out for {nic.name}"
     if nic.guest.mtu != ETHERNET_MTU:
-        yield f"ip= cannot set the MTU of {nic.guest.mtu} on {nic.name}: let the VMM tell it (host_mtu)"
+        yield f"ip= cannot set the MTU of {nic.guest.mtu} on {nic.name}: let the VMM set it (host_mtu)"
     yield from nic.unsaid_neighbours("ip=")
     yield from _unsaid_dns(nic)
 

@@ -1,4 +1,4 @@
-"""What libvirt is told: the part of a domain's XML that is about the network.
+"""For libvirt: the network part of a domain's XML.
 
 Source: libvirt's formatdomain, "Generic ethernet connection" and "Host device assignment".
 """

@@ -1,4 +1,4 @@
-"""What a guest must be told of one of its interfaces."""
+"""A guest's configuration of one of its interfaces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from ipaddress import IPv6Interface
 from planner.text.frozen import frozen
 from planner.text.values import DomainName, IpAddress, IpInterface, IpNetwork, MacAddress
 
-# If a server on the bridge answers from; no guest has it, each makes its own from its MAC or at random.
+# The address that a DHCPv6 server on the bridge answers from. No guest has it: each makes its own from its MAC or at
+# random.
 SERVER_LINK_LOCAL = IPv6Interface("fe80::5a54/64")
 
 
@@ -42,7 +43,7 @@ class GuestNeighbour:
 
 @frozen
 class GuestDns:
-    """What the guest's resolver is to be told (resolv.conf(5)); a nameserver has no zone, which would be the pod's."""
+    """The guest's resolver configuration (resolv.conf(5)); a nameserver has no zone, which would be the pod's."""
 
     nameservers: tuple[IpAddress, ...]
     search: tuple[DomainName, ...]

@@ -1,7 +1,7 @@
 """What guests need, computed: whatever the pod's links had, by the facts, and what the CNI result adds.
 
-It comes from the facts, since a result often says less than what is there (Calico's has no routes) or otherwise (ptp's
-says a /24 that is not on the link). What router advertisements bring the guest hears by itself.
+It comes from the facts, since a result often says less than the pod has (Calico's has no routes) or something else
+(ptp's says a /24 that is not on the link). The guest receives router advertisements itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def guests_of(
 ) -> tuple[Guest, ...]:
     """Return what the guest needs for each link, which comes with the guest's MAC and MTU.
 
-    ``result`` is a fixed one. Of equal routes by several links only the first is told: that is the one the pod used.
+    ``result`` is a fixed one. Of equal routes by several links only the first is used, as the pod did.
     """
     moving: dict[InterfaceName, list[RouteFact]] = {}
     for fact in filter(moves_to_guest, explicit_routes(facts)):
@@ -84,7 +84,7 @@ class _PodLink:
 
     @property
     def told(self) -> tuple[AddressFact, ...]:
-        """Return the link's addresses but for what the guest makes by itself; IPv4 first."""
+        """Return the link's addresses except those that the guest makes itself; IPv4 first."""
         found = self.facts.addresses_of(self.link.name)
         mine = [f for f in found if not f.state.learnt and not is_ipv6_link_local(f.resource.address)]
         return tuple(sorted(mine, key=lambda fact: fact.resource.address.version))
@@ -134,7 +134,7 @@ def _routes(
 ) -> Iterator[GuestRoute]:
     """Yield the routes of a link that no address brings along: the pod's, to peers, and those only the result knows.
 
-    What is in ``told`` has been told already; what is yielded is added to it.
+    What is in ``told`` has been yielded already; what is yielded is added to it.
     """
     subnets = [address.network for address in addresses]
     is_far = functools.cache(lambda via: not is_ipv6_link_local(via) and not any(via in subnet for subnet in subnets))

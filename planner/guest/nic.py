@@ -1,4 +1,4 @@
-"""An interface of the VM as the formats see it: what it is called, what to open for it, and what its guest is told."""
+"""An interface of the VM as the formats see it: its name, what to open for it, and its guest's configuration."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ class GuestNic:
         """Yield that ``how`` carries no neighbours, for each that the guest needs."""
         for neighbour in self.guest.neighbours:
             yield (
-                f"{how} cannot set a neighbour, and without it that address is not reached: in the guest run "
-                f"ip neigh replace {neighbour.address} lladdr {neighbour.lladdr} dev {self.name} nud permanent"
+                f"{how} cannot set neighbours, and without this one the address is unreachable: in the guest, run ip "
+                f"neigh replace {neighbour.address} lladdr {neighbour.lladdr} dev {self.name} nud permanent"
             )
 
 

@@ -1,4 +1,4 @@
-"""What virtual machine monitors are told of the taps: QEMU's arguments, and parts of the configuration of others.
+"""For virtual machine monitors: QEMU's arguments, and parts of the configuration of others.
 
 Sources: qemu-system(1), docs of virtio-net-pci; Firecracker's API specification (firecracker.yaml, NetworkInterface);
 Cloud Hypervisor's (cloud-hypervisor.yaml, NetConfig).

@@ -50,7 +50,7 @@ class Kept:
 class AddressState:
     """An address less its identity. Lifetimes are seconds, None is forever.
 
-    ``tentative``: whether the kernel still probes for duplicates (it does for ever without a carrier), ``duplicate``:
+    ``tentative``: whether the kernel still probes for duplicates (without a carrier it never stops), ``duplicate``:
     it has found one. ``learnt``: made from a router advertisement, which will bring it back. ``absent_routes``: the
     prefix routes that the kernel makes with the address but that somebody had removed, so that they have to go again
     (ptp does that).
@@ -94,7 +94,7 @@ class AddressState:
 
     @property
     def canonical(self) -> AddressState:
-        """Return this without what ticks or ends by itself: two observations of one address are then equal.
+        """Return this without what ticks or ends on its own: two observations of one address are then equal.
 
         Nor with how it is brought back.
         """
@@ -189,7 +189,7 @@ def _shown(resource: Address) -> str:
 
 
 def _runs_alone(change: ChangeLike) -> bool:
-    """Say whether nothing else may be done meanwhile: not while addresses go.
+    """Say whether nothing else may run at the same time: not while addresses go.
 
     IPv6 tells its neighbours of each within milliseconds, and is silent only if the link-local address has gone as well
     by then (tests/executor/test_frames.py heard it one time in three).

@@ -1,6 +1,6 @@
 """Programs of classic BPF, by which a tc filter decides on a frame (tc-bpf(8), <linux/filter.h>).
 
-They see what u32 does not: what is behind options of an IPv4 header and behind extension headers of IPv6.
+They see what u32 does not: what comes after options of an IPv4 header and after extension headers of IPv6.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from planner.text.frozen import frozen
 from planner.text.values import Token
 
 # What a program of a filter with "direct-action" returns (<linux/pkt_cls.h>): to the link's own stack; away with it;
-# the next filter decides. A load from behind the end of a frame returns 0, so such a frame goes to the stack.
+# the next filter decides. A load from beyond the end of a frame returns 0, so such a frame goes to the stack.
 TO_STACK, DROP, GO_ON = 0, 2, 0xFFFF_FFFF
 
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30

@@ -40,7 +40,7 @@ def _observe(seen: Seen, resource: Driver, _like: Any) -> DriverState | None:
 
 def _lost(change: ChangeLike, seen: Seen) -> str | None:
     address = change.resource.address
-    return None if address in seen.functions else f"{address} is gone, and all that it had with it"
+    return None if address in seen.functions else f"{address} is gone with everything that was on it"
 
 
 def _looks(resource: Driver, state: DriverState) -> Iterator[Look]:

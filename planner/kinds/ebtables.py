@@ -227,13 +227,15 @@ def _words(change: ChangeLike) -> list[str]:
 
 
 def _rule_words(rule: DropRule) -> str:
-    way = "comes in by {}" if rule.in_link else "leaves by {}"
+    way = "arriving on {}" if rule.in_link else "leaving through {}"
     if rule.icmpv6_type is not None:
-        return f"no {rule.icmpv6_type.replace('-', ' ')} {way}"
+        return f"drop {rule.icmpv6_type.replace('-', ' ')}s {way}"
     if rule.udp_port is not None:
         dhcp = "DHCPv6" if rule.protocol == _IPV6 else "DHCP"
-        return f"no {dhcp} {'answer' if rule.in_link else 'request'} {way}"
-    return "nothing from {} reaches the bridge itself" if rule.in_link else "nothing of the bridge itself leaves by {}"
+        return f"drop {dhcp} {'answers' if rule.in_link else 'requests'} {way}"
+    return (
+        "drop frames from {} to the bridge itself" if rule.in_link else "drop frames from the bridge itself out of {}"
+    )
 
 
 def _drift(change: ChangeLike) -> list[str]:
@@ -280,7 +282,7 @@ def _has_copies(state: RulesState, facts: Any) -> bool:
 
 def _left_alone(state: RulesState, facts: Any) -> Iterable[str]:
     for rule in foreign_rules(state, facts.ebtables):
-        yield f"left alone, since it is not podwire's: ebtables rule {shown(rule, 200)}"
+        yield f"left alone because podwire did not create it: ebtables rule {shown(rule, 200)}"
 
 
 EBTABLES = register(
@@ -302,7 +304,7 @@ EBTABLES = register(
         joined=_joined,
         has_copies=_has_copies,
         remarks=_remarks,
-        # ``--init-table`` behind a failed restore would take a stranger's rules along.
+        # ``--init-table`` after a failed restore would remove the rules of others too.
         stops_at_failure=True,
     )
 )

@@ -57,7 +57,7 @@ else:  # to make a protocol takes as long as to make several classes of values, 
 
 
 class Unreadable:
-    """The state of what could not be looked at: it it is unknown, not even absent."""
+    """The state of what could not be read: it is unknown, not even absent."""
 
 
 UNREADABLE = Unreadable()
@@ -92,7 +92,7 @@ def _as_it_is(changes: tuple[Any, ...], _: Seen) -> tuple[Any, ...]:
 
 @frozen(kw_only=True, eq=False)
 class Kind:
-    """A kind of resource. What has no default here must be said by each kind.
+    """A kind of resource. What has no default here must be given by each kind.
 
     ``name`` is its tag in JSON, ``template`` the file in ``templates/`` that turns a change of it into commands.
     """
@@ -127,7 +127,7 @@ class Kind:
     # A key under which neighbouring changes are made at once, by the template's block ``together``; None is alone.
     together: Callable[[ChangeLike], Hashable | None] = lambda _: None
     # There may be very many resources of which one word differs, and filling in a template costs more than replacing
-    # that: what all of these have in common, also in what they touch, and the word; a resource that stands for them,
+    # that: what all of these have in common, also in what they touch, and the word; a resource that represents them,
     # and its word.
     shape: Callable[[Resource], tuple[Hashable, str] | None] = lambda _: None
     stand_in: Callable[[Resource], tuple[Resource, str]] = lambda resource: (resource, str(resource))
@@ -135,7 +135,7 @@ class Kind:
     runs_alone: Callable[[ChangeLike], bool] = lambda _: False
     # Whether a change only makes something, or sets what is to be set before that goes up: see planner.plan.render.
     only_makes: Callable[[ChangeLike], bool] = lambda _: False
-    # Changes of this kind, rewritten for what is there now, whoever made it.
+    # Changes of this kind, rewritten for the current state, whatever made it.
     refine: Callable[[tuple[Any, ...], Seen], tuple[Any, ...]] = _as_it_is
     # Sentences on what others have that a change leaves alone, from its ``after`` and the facts.
     left_alone: Callable[[State, Any], Iterable[str]] = lambda _state, _facts: ()
@@ -147,7 +147,7 @@ class Kind:
     has_copies: Callable[[State, Any], bool] = lambda _state, _facts: False
     # What is to be remarked of a change beside what a picture shows of it: a subject, words and the reason.
     remarks: Callable[[ChangeLike], Iterable[tuple[str, str, str]]] = _nothing
-    # With what a state that "comes back" by itself returns.
+    # With what a state that "comes back" on its own returns.
     returns_with: Callable[[Resource, State], str] = lambda _, __: "the next router advertisement"
     # Resources of this kind and their states in the answers of a namespace (planner.facts.parse.ProbeOutput).
     read: Callable[[Any], Iterable[tuple[Resource, State]]] = _no_read
@@ -161,8 +161,8 @@ class Kind:
     is_made_link: bool = False
     # Whether the rest of a change's commands must not run after one of them failed.
     stops_at_failure: bool = False
-    # Whether what comes behind a change may be sent before that was answered: it does no harm if the change failed.
-    # Behind what makes a link it would, where that is somebody else's of the name.
+    # Whether what comes after a change may be sent before that was answered: it does no harm if the change failed.
+    # After a change that makes a link it would, if another link has the name.
     goes_ahead: bool = False
     # Whether the kernel takes its time over a change, so that what does not depend on it is better made beside it.
     is_slow: Callable[[ChangeLike], bool] = lambda _: False
@@ -194,7 +194,7 @@ def kind_of(resource: Resource) -> Kind:
 
 def kinds() -> Sequence[Kind]:
     """Return all kinds."""
-    from planner.kinds import load_all  # noqa: PLC0415  whoever has resources has loaded their kinds
+    from planner.kinds import load_all  # noqa: PLC0415  code that has resources has loaded their kinds
 
     load_all()
     return tuple(_BY_NAME.values())
@@ -211,17 +211,17 @@ def resource_from_json(node: Node) -> Resource:
     name = tag.text()
     kind = _BY_NAME.get(name) or next((each for each in kinds() if each.name == name), None)
     if kind is None:
-        raise tag.error(f"one of {', '.join(sorted(_BY_NAME))} is wanted, not {shown(tag.value)}")
+        raise tag.error(f"expected one of {', '.join(sorted(_BY_NAME))}, not {shown(tag.value)}")
     return from_json(kind.resource, node)
 
 
 def canonical(state: State) -> Any:
-    """Return ``state`` without what moves by itself (lifetimes), so that two observations compare equal."""
+    """Return ``state`` without what moves on its own (lifetimes), so that two observations compare equal."""
     return getattr(state, "canonical", state)
 
 
 def equivalent(one: State, other: State) -> bool:
-    """Say whether two states of one resource are equal but for what moves by itself."""
+    """Say whether two states of one resource are equal except for what moves on its own."""
     return bool(canonical(one) == canonical(other))
 
 

@@ -13,7 +13,7 @@ from planner.kinds.kind import ChangeLike, Foreign, Kind, Look, Seen, Touches, l
 from planner.kinds.shown import differences
 from planner.kinds.sysctl import LinkSysctl
 from planner.text.frozen import frozen
-from planner.text.values import Alias, InterfaceName, IpInterface, Keyword, MacAddress, NetnsPath, PlanId
+from planner.text.values import Alias, InterfaceName, IpInterface, Keyword, LinkAlias, MacAddress, NetnsPath, PlanId
 
 # The lowest MTU with which a link has an IPv6 device (RFC 8200, section 5).
 IPV6_MIN_MTU = 1280
@@ -55,14 +55,15 @@ class VethDevice:
 class LinkState:
     """A link that podwire creates, whole: all of it appears with the link and dies with it.
 
-    ``addresses`` and ``sysctls`` are those that podwire gives to it; what others add is not compared.
+    ``addresses`` and ``sysctls`` are those that podwire gives to it; what others add is not compared. ``alias`` names
+    the wiring, unless somebody gave it another.
     """
 
     device: BridgeDevice | TapDevice | VethDevice
     mac: MacAddress
     mtu: int
     up: bool
-    alias: Alias | None = None
+    alias: LinkAlias | None = None
     group: int = 0
     addrgenmode: Keyword | None = None
     master: InterfaceName | None = None
@@ -88,7 +89,7 @@ def _observe(seen: Seen, resource: Link, like: LinkState) -> LinkState | Foreign
     # Of a pair only this end is seen from here.
     device = like.device if isinstance(like.device, VethDevice) and link.type == "veth" else link.device
     if isinstance(device, TapDevice) and isinstance(like.device, TapDevice):
-        device = evolve(device, vnet_hdr=like.device.vnet_hdr)  # whoever opened it last decides on that (tun.c)
+        device = evolve(device, vnet_hdr=like.device.vnet_hdr)  # the last program to open it decides that (tun.c)
     if device is None or link.mac is None or not _could_be_ours(link, device, like):
         return Foreign(resource.name)
     return evolve(
@@ -97,7 +98,7 @@ def _observe(seen: Seen, resource: Link, like: LinkState) -> LinkState | Foreign
         mac=link.mac,
         mtu=link.mtu,
         up=link.up,
-        alias=None if link.alias is None else Alias(link.alias),
+        alias=None if link.alias is None else LinkAlias(link.alias),
         group=int(link.group) if link.group.isdecimal() else 0,
         addrgenmode=like.addrgenmode and link.addrgenmode,
         master=link.master,
@@ -107,8 +108,15 @@ def _observe(seen: Seen, resource: Link, like: LinkState) -> LinkState | Foreign
 
 
 def _could_be_ours(link: Any, device: Any, like: LinkState) -> bool:
-    """Say whether podwire can have made ``link`` to become ``like``: its type, and its alias or (killed early) none."""
-    return type(device) is type(like.device) and link.alias in (None, like.alias)
+    """Say whether podwire made ``link`` to become ``like``: it has its alias or the MAC that was drawn for it.
+
+    Killed before it gave them, it has left a link that nobody has done anything with.
+    """
+    if type(device) is not type(like.device):
+        return False
+    is_marked = link.mac == like.mac or (like.alias is not None and link.alias == like.alias)
+    is_fresh = link.alias is None and not link.up and link.master is None and link.group == "default"
+    return is_marked or (is_fresh and device == like.device)
 
 
 def _words(change: ChangeLike) -> list[str]:
@@ -138,7 +146,7 @@ def _device_words(state: LinkState) -> list[str]:
 
 
 def _looks(resource: Link, _state: Any) -> Iterator[Look]:
-    # A link that is to appear must not be there at all, whoever made it; one that is to go must be the one we know.
+    # A link that is to appear must not exist at all, whatever made it; one that is to go must be the one we know.
     yield ["ip", "-o", "link", "show", "dev", resource.name], f"^ [0-9]+: {re.escape(resource.name)}[:@]"
 
 
@@ -157,8 +165,8 @@ def _namespaces(change: ChangeLike) -> Iterator[NetnsPath]:
 
 def _owners(change: ChangeLike) -> Iterator[PlanId]:
     for state in (change.before, change.after):
-        if state is not None and state.alias is not None:
-            yield state.alias.owner
+        if state is not None and (owner := Alias.owner_in(state.alias)):
+            yield owner
 
 
 def _features(change: ChangeLike) -> tuple[str, ...]:
@@ -167,7 +175,7 @@ def _features(change: ChangeLike) -> tuple[str, ...]:
 
 
 def destroyed_taps(changes: Iterable[ChangeLike]) -> tuple[InterfaceName, ...]:
-    """Return the taps that ``changes`` remove, if only to make them again: whoever has one open loses it."""
+    """Return the taps that ``changes`` remove, if only to make them again: a program that has one open loses it."""
     return tuple(
         change.resource.name
         for change in changes

@@ -55,7 +55,7 @@ class RouteState:
 
     ``unsupported`` names what podwire could not bring back; a route that has it is never touched.
     ``place``: how many of its ``equals`` (itself among them) come before it, None if it has none or nobody noted it.
-    ``comes_last``: it comes behind them when it is added. ``stays``: it is never removed, but moved there.
+    ``comes_last``: it comes after them when it is added. ``stays``: it is never removed, but moved there.
     ``temporaries``: what it needs while it is added. ``left_over``: those that are still there, since
     that was interrupted, with the route itself or before it (``missing``). ``absent``: it is not there, though the
     kernel makes it; ``stays`` means then that nothing is to be done about it.

@@ -32,7 +32,7 @@ class U32Match:
 
 # Matches every frame.
 EVERY_FRAME = (U32Match(Keyword("0"), Keyword("0")),)
-# UDP to the port of a DHCP server: the words of the IPv4 header and, behind one without options, of the UDP header
+# UDP to the port of a DHCP server: the words of the IPv4 header and, after one without options, of the UDP header
 # (RFC 791, RFC 2131), and of the IPv6 header and what follows it (RFC 8200, RFC 8415).
 DHCP_REQUEST = {
     4: (
@@ -50,7 +50,7 @@ DHCP_REQUEST = {
 class FilterRule:
     """One rule of a filter: what it matches, and the link to which it redirects, or None to let pass.
 
-    A ``program`` decides on each frame by itself. ``others`` is what podwire does not make, in the words of tc: to be
+    A ``program`` decides on each frame on its own. ``others`` is what podwire does not make, in the words of tc: to be
     shown and compared, never to be run.
     """
 

@@ -12,7 +12,7 @@ from planner.kinds.shown import differences
 from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, MacAddress, PciAddress
 
-_VFIO = "vfio-pci"
+VFIO = Keyword("vfio-pci")  # the driver by which a VMM opens a device (kernel, driver-api/vfio.rst)
 
 
 @frozen
@@ -20,7 +20,7 @@ class VfSettingState:
     """The settings of one virtual function; rates in Mbit/s, 0 is unlimited.
 
     ``pinned``: whether podwire pins the MAC. It cannot be observed: some drivers show the MAC that the function has,
-    whoever chose it, and it must be pinned all the same, or the guest would get another one.
+    whatever chose it, and it must be pinned all the same, or the guest would get another one.
     """
 
     mac: MacAddress
@@ -66,15 +66,15 @@ def _lost(change: ChangeLike, seen: Seen) -> str | None:
     resource: VfSetting = change.resource
     function = seen.functions.get(resource.address)
     if function is None:
-        return f"{resource.address} is gone: {resource.pf} has no such virtual function any more"
+        return f"{resource.address} is gone: {resource.pf} no longer has such a virtual function"
     states = [state for state in (change.before, change.after) if state is not None]
     ours = {state.mac for state in states if state.pinned}
-    known = ours if function.driver == _VFIO else {state.mac for state in states}
+    known = ours if function.driver == VFIO else {state.mac for state in states}
     if function.setting is None or function.setting.mac in known:
         return None
     return (
-        f"{resource.address} was given to another meanwhile ({resource.pf} has the MAC {function.setting.mac} for it): "
-        "it was left alone"
+        f"{resource.address} was given to another pod in the meantime ({resource.pf} has the MAC "
+        f"{function.setting.mac} for it): it was left alone"
     )
 
 
@@ -82,7 +82,7 @@ def _words(change: ChangeLike) -> list[str]:
     if change.before is None or change.after is None:
         return [str(change.resource)]
     lines = [line.replace(", was applied as ", " ← ") for line in differences(change.before, change.after)]
-    pinned = "pinned" if change.after.pinned else "not pinned any more"
+    pinned = "pinned" if change.after.pinned else "no longer pinned"
     vlan = f", vlan {change.after.vlan}" if change.after.vlan else ""
     return [
         f"mac {change.after.mac} {pinned}{vlan}",

@@ -10,14 +10,14 @@ from planner.plan.plan import Plan
 
 
 def has_lifetimes(plan: Plan) -> bool:
-    """Say whether anything that a plan takes away would have ended by itself."""
+    """Say whether anything that a plan takes away would have ended on its own."""
     return any(getattr(change.before, "lives_for", None) is not None for change in plan.changes)
 
 
 def age(plan: Plan, facts: NamespaceFacts) -> int:
     """Return the seconds since the facts of ``plan`` were observed, 0 if nothing that it takes away has told that.
 
-    ``facts`` are how it is now. What was renewed meanwhile (router advertisements) tells less than what was not.
+    ``facts`` are how it is now. What was renewed in the meantime (router advertisements) says less than what was not.
     """
     return max([0, *_ages(plan, facts)])
 

@@ -78,7 +78,7 @@ class Plan:
 
 
 def guests(plan: Plan) -> tuple[Guest, ...]:
-    """Return what the guest must be told of each interface, computed if an older podwire stored the plan."""
+    """Return the guest's configuration of each interface, computed if an older podwire stored the plan."""
     told = tuple(one.guest for one in plan.interfaces if one.guest is not None)
     if len(told) == len(plan.interfaces):
         return told
@@ -270,7 +270,7 @@ def _check_checksum(node: Node) -> None:
         # Just short of what load_json takes for too deep.
         raise InvalidInput(f"{node.path} is nested too deeply") from None
     if stored != checksum:
-        raise InvalidInput(f"{node.path}: its checksum is wrong, so it was edited or cut off; plan again")
+        raise InvalidInput(f"{node.path}: checksum mismatch: the file was edited or truncated; create a new plan")
 
 
 def _in_order(plan: Plan, templates: Templates) -> Plan:
@@ -286,9 +286,9 @@ def _has_commands(node: Node, plan: Plan) -> bool:
 def _check_commands(node: Node, plan: Plan) -> None:
     for key, commands in (("commands", plan.commands), ("reverse_commands", plan.reverse_commands)):
         if node.field(key).value != [command_to_json(command) for command in commands]:
-            raise node.field(key).error("they are not what the plan's changes render to; plan again")
+            raise node.field(key).error("they do not match the plan's changes; create a new plan")
     if node.field("facts_digest").text() != plan.facts_digest:
-        raise node.field("facts_digest").error("it is not the digest of the plan's facts; plan again")
+        raise node.field("facts_digest").error("it is not the digest of the plan's facts; create a new plan")
 
 
 def _check_changes(node: Node, plan: Plan) -> None:
@@ -296,11 +296,11 @@ def _check_changes(node: Node, plan: Plan) -> None:
     others = [other.netns for other in plan.facts.elsewhere]
     known = {plan.netns, *others}
     if len(known) != len(others) + 1:
-        raise InvalidInput(f"{node.path}.facts.elsewhere: a namespace is there twice, or it is the plan's")
+        raise InvalidInput(f"{node.path}.facts.elsewhere: a namespace appears twice, or is the plan's own")
     for index, change in enumerate(plan.changes):
         where = f"{node.path}.changes[{index}]"
         if not known.issuperset((change.netns, *kind_of(change.resource).namespaces(change))):
-            nor = ", nor one that its facts tell about" if others else ""
+            nor = ", nor one that its facts cover" if others else ""
             raise InvalidInput(f"{where}.netns: it is not the plan's namespace{nor}")
         if (change.netns, change.resource) in seen:
             raise InvalidInput(f"{where}.resource: {change.resource} is in two changes of the plan")

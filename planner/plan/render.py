@@ -52,7 +52,7 @@ class Command:
     ``changes`` are the indexes of the changes that it carries out. What is previewed, scripted, run, journalled and
     logged are these, one to one. The rest follows from the changes, as their kinds say it (planner.kinds.kind): what
     they touch (None is everything), the features of the host that they need, what a failure stops, whether others may
-    be sent behind it at once, whether it is slow, and the links without which its resources cannot be.
+    be sent right after it, whether it is slow, and the links without which its resources cannot be.
     """
 
     argv: tuple[str, ...]
@@ -138,7 +138,7 @@ class Templates:
             self._environment.get_template(name)
 
     def _commands_of(self, change: Change, index: int) -> tuple[Command, ...]:
-        """Return the commands of a change, if need be from those of another resource of which but one word differs."""
+        """Return the commands of a change, if need be from those of another resource that differs by one word only."""
         kind = kind_of(change.resource)
         shape = kind.shape(change.resource)
         if shape is None:
@@ -186,7 +186,7 @@ class Templates:
         """Return the commands that carry out ``changes`` in order; those that go together are one command.
 
         Links are made first, unless ``made_first`` is False: plans of earlier versions kept to the order throughout.
-        Of very many changes they are rendered when they are looked at, and RenderError raised only then.
+        Of very many changes they are rendered when they are accessed, and RenderError is raised only then.
         """
         wanted = changes if isinstance(changes, Sequence) else tuple(changes)
         if len(wanted) <= _KEPT:
@@ -232,7 +232,7 @@ def _with_includes(text: str, sources: Mapping[str, str]) -> str:
 
 
 def _made_first(changes: Sequence[Change]) -> Iterator[tuple[int, Change]]:
-    """Yield the changes with their numbers, first those that only make something of which none before it knows.
+    """Yield the changes with their numbers, first those that only make something that no earlier one touches.
 
     So the pod is without its network for a shorter time, and one program sets what all that is made needs.
     """
@@ -282,7 +282,7 @@ def _command(words: _Words, change: Change, indexes: tuple[int, ...]) -> Command
 
 
 def _like(command: Command, its_word: str, own_word: str, change: Change, index: int) -> Command:
-    """Return the command of a change that is like that of another one but for a word."""
+    """Return the command of a change that differs from that of another one by one word."""
     return Command(
         tuple([own_word if word == its_word else word for word in command.argv]),
         change.netns,

@@ -84,7 +84,7 @@ def _class_writer(kind: type, writer_of: Callable[[Any], _Write]) -> _Write:
     tag: dict[str, Any] = getattr(kind, "TAG", {})
     if not fields:
         return lambda _: dict(tag)
-    # For a single name attrgetter would return what is there, not a tuple of it.
+    # For a single name attrgetter would return the value, not a tuple of it.
     items_of = operator.attrgetter(*names, names[0])
 
     def write(value: Any) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _union_reader(arms: tuple[Any, ...]) -> _Read:
         tag = node.field(key)
         reader = by_tag.get(tag.text())
         if reader is None:
-            raise tag.error(f"one of {', '.join(sorted(by_tag))} is wanted, not {values.shown(tag.value)}")
+            raise tag.error(f"expected one of {', '.join(sorted(by_tag))}, not {values.shown(tag.value)}")
         return reader(node)
 
     return read

@@ -1,6 +1,6 @@
 """Reading JSON that somebody else wrote: hostile until it is parsed, and every error says where.
 
-``load_json`` turns bytes into plain values, ``Node`` walks them. Nothing behind a ``Node`` is touched by hand.
+``load_json`` turns bytes into plain values, ``Node`` walks them. Nothing inside a ``Node`` is touched by hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # A namespace of 64 links and 10,000 routes is some 3 MB of facts; nothing honest is larger than this.
 MAX_BYTES = 32 * 1024 * 1024
-# Whoever walks a document calls itself for each level; Python's own limit is another one in each version.
+# Code that walks a document calls itself for each level; Python's own limit is another one in each version.
 MAX_LEVELS = 200
 _INFINITE = float("inf")
 
@@ -38,7 +38,7 @@ def load_json(text: bytes | str, what: str, most: int | None = None, *, called: 
         raise InvalidInput(f"{called} is larger than {most // 2**20} MiB")
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
-        value = json.loads(decoded, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        value = json.loads(decoded, object_pairs_hook=_unique_keys, parse_constant=no_constant)
         if "\\u" in decoded:  # only so a lone surrogate can be written in UTF-8
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeError:
@@ -79,7 +79,8 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def _no_constant(name: str) -> object:
+def no_constant(name: str) -> object:
+    """Raise ValueError for ``NaN`` and the like, which Python's json reads and JSON does not have (RFC 8259)."""
     raise ValueError(f"{name} is not a number")
 
 
@@ -140,7 +141,7 @@ class Node:
     def items(self) -> Iterator[Node]:
         """Yield the elements of this list."""
         if not isinstance(self.value, list):
-            raise self.error(f"a list is wanted, not {shown(self.value)}")
+            raise self.error(f"expected a list, not {shown(self.value)}")
         return (self.element(index, item) for index, item in enumerate(self.value))
 
     def each(self, read: Callable[[Node], T]) -> tuple[T, ...]:
@@ -164,7 +165,7 @@ class Node:
     def text(self) -> str:
         """Return this string."""
         if not isinstance(self.value, str):
-            raise self.error(f"a string is wanted, not {shown(self.value)}")
+            raise self.error(f"expected a string, not {shown(self.value)}")
         return self.value
 
     def texts(self) -> tuple[str, ...]:
@@ -174,13 +175,13 @@ class Node:
     def boolean(self) -> bool:
         """Return this true or false."""
         if not isinstance(self.value, bool):
-            raise self.error(f"true or false is wanted, not {shown(self.value)}")
+            raise self.error(f"expected true or false, not {shown(self.value)}")
         return self.value
 
     def integer(self, low: int = 0, high: int = 2**32 - 1) -> int:
         """Return this integer, which must lie between ``low`` and ``high``."""
         if not isinstance(self.value, int) or isinstance(self.value, bool):
-            raise self.error(f"a whole number is wanted, not {shown(self.value)}")
+            raise self.error(f"expected a whole number, not {shown(self.value)}")
         if not low <= self.value <= high:
             raise self.error(f"{shown(self.value)} is not between {low} and {high}")
         return self.value
@@ -188,7 +189,7 @@ class Node:
     def number(self) -> float:
         """Return this number."""
         if not isinstance(self.value, (int, float)) or isinstance(self.value, bool):
-            raise self.error(f"a number is wanted, not {shown(self.value)}")
+            raise self.error(f"expected a number, not {shown(self.value)}")
         try:
             found = float(self.value)
         except OverflowError:
@@ -213,5 +214,5 @@ class Node:
 
     def _object(self) -> dict[str, object]:
         if not isinstance(self.value, dict):
-            raise self.error(f"an object is wanted, not {shown(self.value)}")
+            raise self.error(f"expected an object, not {shown(self.value)}")
         return self.value

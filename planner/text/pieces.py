@@ -104,7 +104,7 @@ def _parts(
     write: Callable[[Any], Iterator[str]],
     margin: str,
 ) -> Iterator[str]:
-    """Yield an object or a list whose elements are written by ``write``, each behind ``inner``."""
+    """Yield an object or a list whose elements are written by ``write``, each after ``inner``."""
     is_object = isinstance(value, dict)
     begin, end = "{}" if is_object else "[]"
     for key, item in value.items() if isinstance(value, dict) else (("", item) for item in value):

@@ -189,7 +189,7 @@ class LinkAlias(Token):
     what = "an alias of one line (1 to 255 characters without controls)"
 
 
-class Alias(Token):
+class Alias(LinkAlias):
     """The alias that podwire gives to the links it creates: ``podwire:ID``."""
 
     __slots__ = ()
@@ -210,6 +210,14 @@ class Alias(Token):
     def owner(self) -> PlanId:
         """Return the id of the wiring."""
         return PlanId(self.removeprefix(_ALIAS_PREFIX))
+
+    @classmethod
+    def owner_in(cls, text: str | None) -> PlanId | None:
+        """Return the id of the wiring that gave a link its alias, which may be anything; None if it is none of ours."""
+        try:
+            return cls(text).owner if text is not None and cls.is_ours(text) else None
+        except ValueError:
+            return None
 
 
 @functools.lru_cache(_REMEMBERED)

@@ -146,7 +146,7 @@ def link_names(
     for option, names in ((_NAME_OPTIONS[prefix], given[prefix]) for prefix in given):
         for position, name in enumerate(names):
             if name in taken:
-                what = "is given twice" if name in names[:position] else "is the name of a link already"
+                what = "is given twice" if name in names[:position] else "is already the name of a link"
                 raise Refused(f"{option}: {name} {what}")
             taken.add(name)
     found = []
@@ -179,7 +179,7 @@ def guest_hardware(
         mac = options.guest_macs[position] if position < len(options.guest_macs) else link.mac
         mtu = options.guest_mtus[position] if position < len(options.guest_mtus) else link.mtu
         if int(mac[:2], 16) & 1 or mac == _NO_MAC:
-            raise Refused(f"--guest-mac: {mac} is not the address of one station, so no VM can have it")
+            raise Refused(f"--guest-mac: {mac} is not a unicast address, so no VM can have it")
         if mac != link.mac and mac in _macs_of_others(link, facts) | {known for _, known, _ in found}:
             raise Refused(f"--guest-mac: {mac} is another link's")
         if mtu > link.mtu:

@@ -41,7 +41,7 @@ class Unfit:
 class Slot:
     """One link to wire, and what is allocated for it: names of links to make, new MACs, an address for a DHCP server.
 
-    ``guest`` is what the guest must be told of it.
+    ``guest`` is the guest's configuration of it.
 
     ``position`` is that of the link among the container links, from 0.
     """
@@ -118,7 +118,7 @@ def wiring_named(name: str) -> Wiring:
             if error.name != module:
                 raise
     if name not in _WIRINGS:
-        raise InvalidInput(f"wiring: {shown(name)} is none of {', '.join(wiring.name for wiring in every_wiring())}")
+        raise InvalidInput(f"wiring: {shown(name)} is not one of {', '.join(wiring.name for wiring in every_wiring())}")
     return _WIRINGS[name]
 
 
@@ -207,7 +207,7 @@ def _container_links(result: CniResult, facts: NamespaceFacts, netns: NetnsPath)
     links = []
     for interface in interfaces:
         if opaque := facts.opaque_on(interface.name):
-            raise Refused(f"{interface.name} has what podwire could not bring back ({opaque[0]}): remove it first")
+            raise Refused(f"{interface.name} has what podwire could not restore ({opaque[0]}): remove it first")
         link = facts.link(interface.name)
         if link is None:
             raise InvalidInput(f"result.interfaces: {interface.name} is not in the namespace")

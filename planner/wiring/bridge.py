@@ -1,7 +1,7 @@
 """Bridge wiring: the VM gets the pod's interface through a tap that is bridged to it.
 
 pod interface ── brX ── tapX ── VM, X being the link's position among the container links. An ordering of changes:
-phases go over all links before the next begins, so that the inverse order is right by itself.
+phases go over all links before the next begins, so that the inverse order is right automatically.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _unfit(link: LinkFact, facts: NamespaceFacts) -> Unfit | None:
     if (kind := _UNBRIDGEABLE.get(link.type)) is not None:
         return Unfit(f"{name} is of type {link.type}: {kind.why}", kind.instead)
     if name.endswith("+"):
-        return Unfit(f"{name} ends in a plus, which ebtables takes for any ending", "rename it")
+        return Unfit(f"{name} ends in a plus, which ebtables takes for a wildcard", "rename it")
     if link.mac is None:
         return Unfit(f"{name} is of type {link.type}, which is no Ethernet: it cannot be a port of a bridge")
     if child := next((other for other in facts.links if other.parent == name), None):
@@ -151,7 +151,7 @@ def _block(request: WiringRequest) -> Change:
     rules = tuple(rule for slot in request.slots for rule in _rules(slot, request))
     there = next((line for line in facts.ebtables.rules if read_rule(line) in rules), None)
     if there is not None:
-        raise Refused(f"the ebtables rule '{there}' is there already and is not podwire's: remove it first")
+        raise Refused(f"the ebtables rule '{there}' already exists and was not created by podwire: remove it first")
     odd = next((rule.chain for rule in rules if rule.chain in facts.ebtables.odd_chains), None)
     if odd is not None:
         raise Refused(
@@ -160,7 +160,7 @@ def _block(request: WiringRequest) -> Change:
         )
     state = new_rules(rules, facts.ebtables)
     served = any(served_families(link.name, facts) for link in request.links)
-    reason = "pod network and bridge are kept apart" + ("; leases come from here only" if served else "")
+    reason = "isolates the bridge from the pod network" + ("; DHCP leases come from here only" if served else "")
     return Change(EbtablesRules(request.tag.id), None, state, reason, request.netns)
 
 
@@ -177,7 +177,7 @@ def _lost(interface: VmInterface, facts: NamespaceFacts) -> str | None:
     tap = facts.link(interface.name)
     if tap is not None and tap.master == interface.bridge:
         return None
-    return f"it is not a port of {interface.bridge} any more"
+    return f"it is no longer a port of {interface.bridge}"
 
 
 BRIDGE = register(

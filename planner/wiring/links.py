@@ -53,7 +53,7 @@ class WiringTag:
 
 
 def set_hardware_addr(
-    link: LinkFact, mac: MacAddress, netns: NetnsPath, reason: str = "the VM takes the old one"
+    link: LinkFact, mac: MacAddress, netns: NetnsPath, reason: str = "the VM takes over the old MAC"
 ) -> tuple[Change, ...]:
     """Return the change that gives ``link`` another MAC; none if it has it.
 
@@ -241,8 +241,8 @@ def _refuse_own(facts: NamespaceFacts) -> None:
         address = fact.resource.address
         if address == _OWN_IPV6 or (address == _OWN and address.network not in there):
             raise Refused(
-                f"{fact.resource}, which is down, could not come back like that, since one comes with going up: remove"
-                " it, or bring lo up"
+                f"{fact.resource}, which is down, could not be restored, since lo gets one by going up: remove it, or "
+                "bring lo up"
             )
 
 
@@ -258,10 +258,10 @@ def _refuse_in_front(lost: Collection[Resource], removed: Collection[Resource], 
         first = next((place for place, route in enumerate(routes) if route in mine), len(routes))
         other = next((route for route in routes[first:] if route not in gone), None)
         if other is not None:
-            raise Refused(f"{routes[first]} could not come back in front of {other}: remove one of them")
+            raise Refused(f"{routes[first]} could not be restored in front of {other}: remove one of them")
         moved = next((route for route in routes if route in mine and route in removed and route not in lost), None)
         if moved is not None:
-            raise Refused(f"{moved} could not come back in its place among equal ones, as lo is down: bring lo up")
+            raise Refused(f"{moved} could not be restored in its place among equal ones, as lo is down: bring lo up")
 
 
 def _with_entries(resources: Collection[Resource], facts: NamespaceFacts) -> set[Resource]:
@@ -279,7 +279,7 @@ def _with_entries(resources: Collection[Resource], facts: NamespaceFacts) -> set
 def _quiet_addresses(facts: NamespaceFacts) -> list[AddressFact]:
     """Return the IPv4 addresses of ``lo`` whose network has no local route: going up makes one that stays for good.
 
-    Those listed behind it as well, or they would change places. In the order in which they can be removed.
+    Those listed after it as well, or they would change places. In the order in which they can be removed.
     """
     there = {fact.resource.dst for fact in facts.routes_of(LOOPBACK) if fact.resource.type == "local"}
     found = [fact for fact in facts.addresses_of(LOOPBACK) if fact.resource.address.version == 4]

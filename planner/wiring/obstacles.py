@@ -28,10 +28,13 @@ def refuse_dead_end(link: LinkFact, facts: NamespaceFacts, netns: NetnsPath) -> 
     is_for_somebody = isinstance(device, TapDevice) and (device.owner, device.owner_group) != (None, None)
     if is_for_somebody and not link.carrier:
         # One that a program has open, or will open as root (slirp4netns, pasta), is a way to somewhere.
-        why = "it is a tap already, made for a program that opens it: give it to the VMM as it is"
+        why = "it is already a tap, created for another program: attach the VMM to it directly"
         raise Refused(f"{link.name} can't be wired: {why}")
     if link.type == "dummy":
-        raise Refused(f"{link.name} can't be wired: what is sent to a dummy goes nowhere, so a VM would reach nobody")
+        raise Refused(
+            f"{link.name} can't be wired: traffic sent to a dummy interface goes nowhere, so the VM would have no "
+            "connectivity"
+        )
     if link.type == "netkit" and (link.mac in (None, _ZERO_MAC) or "NOARP" in link.flags):
         raise Refused(
             f"{link.name} can't be wired: it is a netkit in L3 mode, which carries no Ethernet frames: "
@@ -41,14 +44,14 @@ def refuse_dead_end(link: LinkFact, facts: NamespaceFacts, netns: NetnsPath) -> 
         raise Refused(f"{link.name} can't be wired: its MAC is {link.mac}, which no VM can have: set one first")
     if link.xdp is not None:
         raise Refused(
-            f"{link.name} has an XDP program, and what that lets through can't be told: "
-            f"detach it first ({inside} ip link set dev {name} {link.xdp} off)"
+            f"{link.name} has an XDP program, and podwire cannot tell what it lets through: detach it first ({inside} "
+            f"ip link set dev {name} {link.xdp} off)"
         )
     for found, state in filters_of(link.name, facts):
         if state.redirects_all:
             raise Refused(
-                f"a {found} takes every frame away before the VM sees it, as a runtime that ended leaves it: remove it "
-                f"first ({inside} tc filter del dev {name} {found.direction} pref {found.pref})"
+                f"a {found} redirects every frame away from the VM (probably left behind by another runtime): remove "
+                f"it first ({inside} tc filter del dev {name} {found.direction} pref {found.pref})"
             )
 
 

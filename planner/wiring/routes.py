@@ -1,8 +1,8 @@
 """Which routes go when links are stripped, and in which order, so that each comes back in its place among its equals.
 
 Of routes that are equal in destination, table, tos and metric the kernel uses the first. IPv4 ``prepend`` puts a route
-in front of its equals and ``append`` behind them, IPv6 always appends, and what the kernel makes with an address comes
-behind as well. What has to come before others that stay is therefore added, and then those are moved behind it.
+before its equals and ``append`` after them, IPv6 always appends, and what the kernel makes with an address comes
+last as well. What has to come before others that stay is therefore added, and then those are moved after it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LOCAL = "local"
 class StrippedRoutes:
     """The routes that go with links: ``removed`` by name, in that order.
 
-    ``moved`` are among them and stay, with the place that they have meanwhile; they are moved on the way back.
+    ``moved`` are among them and stay, with the place that they have in the meantime; they are moved in the rollback.
 
     ``separate`` are those that the kernel makes with an address but that can't be left to it: it would put them
     elsewhere among their equals, or take another one away with the address. ``temporaries`` are what some need while
@@ -65,7 +65,7 @@ class StrippedRoutes:
         return Change(route, before, after, reason, netns)
 
     def _noted(self, route: Route) -> dict[str, Any]:
-        """Return what of a route's state is not for its own sake, but for bringing it back: of most nothing."""
+        """Return what of a route's state is not for its own sake, except for bringing it back: of most nothing."""
         found: dict[str, Any] = {}
         if route in self.facts.route_places:
             place, equals = self.facts.route_places[route]
@@ -183,7 +183,7 @@ def _out_of_place(group: list[Route], touched: set[Route], made: set[Route], exp
 
 
 def _tail(group: list[Route], gone: set[Route]) -> set[Route]:
-    """Return those of a group that are added, or moved, behind the others, one after the other.
+    """Return those of a group that are added, or moved, after the others, one after the other.
 
     IPv4 routes in front of the first that stays come back in front, the last of them first.
     """
@@ -195,7 +195,7 @@ def _tail(group: list[Route], gone: set[Route]) -> set[Route]:
 
 
 def _refuse_namesakes(group: list[Route], late: set[Route], gone: set[Route]) -> None:
-    """Raise Refused for an IPv4 route that can't be named, since one like it but for a source is found before it.
+    """Raise Refused for an IPv4 route that can't be named, as one that differs only by its source is found first.
 
     A route without a source can't be told from that by any word of ip-route(8), and the kernel deletes the first.
     """
@@ -207,8 +207,8 @@ def _refuse_namesakes(group: list[Route], late: set[Route], gone: set[Route]) ->
             before.setdefault(evolve(route, source=None), route)
         elif route in before and route in gone:
             raise Refused(
-                f"{route} could not be told from the one with the source {before[route].source}, which comes before"
-                " it: remove one of them"
+                f"{route} could not be told apart from the one with the source {before[route].source}, which comes "
+                "before it: remove one of them"
             )
 
 
@@ -224,7 +224,7 @@ def _ordered(routes: list[RouteFact], late: set[Route], shared: Collection[IpNet
     """Return the routes in an order in which each is removed, and not another, and comes back reachable in its place.
 
     Routes through a gateway go first, local entries last, since others may need them as their source. Of equal IPv4
-    routes the kernel deletes the first that fits: they go as listed, but the last first of those that come behind.
+    routes the kernel deletes the first that fits: they go as listed, but the last first of those that come after.
     Equals stay together whatever they are, or they would not keep their order; only destinations that several routes
     have (``shared``) have any.
     """
@@ -280,11 +280,11 @@ def _check(routes: list[RouteFact]) -> None:
         route = fact.resource
         if route.dst.version == 6 and route.table == LOCAL_TABLE and route.type == _LOCAL and route.metric == 0:
             raise Refused(
-                f"{route} is also on a link that stays, and could not come back in its place: remove one of them"
+                f"{route} is also on a link that stays, and could not be restored in its place: remove one of them"
             )
         refuse_unsupported(fact)
         if route in seen:
-            raise Refused(f"{route} is there twice, with other metrics, so that neither can be told: remove one")
+            raise Refused(f"{route} exists twice with different metrics, so podwire cannot tell them apart: remove one")
         seen.add(route)
 
 
@@ -292,7 +292,7 @@ def refuse_unsupported(fact: AddressFact | RouteFact) -> None:
     """Raise Refused for what could not be added again as it is."""
     what = fact.state.unsupported
     if what:
-        raise Refused(f"{fact.resource} has {what}, which podwire could not bring back: remove it first")
+        raise Refused(f"{fact.resource} has {what}, which podwire could not restore: remove it first")
 
 
 def _reason(fact: RouteFact, names: set[InterfaceName]) -> str:

@@ -76,7 +76,7 @@ def quieten_dad(links: tuple[LinkFact, ...], facts: NamespaceFacts, netns: Netns
             Sysctl(key),
             SysctlState(value),
             SysctlState(ZERO),
-            "at teardown IPv6 addresses then come back without a delay",
+            "lets IPv6 addresses return without delay at teardown",
             netns,
         )
         for key in keys
@@ -123,15 +123,15 @@ def _refuse_asked_for_without_arp(links: tuple[LinkFact, ...], facts: NamespaceF
     for fact in facts.neighbours:
         if fact.resource.link in silent and not fact.resource.proxy and fact.state.state is None:
             raise Refused(
-                f"{fact.resource} is asked for, on a link with 'arp off', and older than that: it could not come back"
-                " like that; remove it first"
+                f"{fact.resource} is managed by the kernel, on a link with 'arp off', and older than that: podwire "
+                "could not restore it in this state; remove it first"
             )
 
 
 def _refuse_of_another_type(neighbours: list[NeighbourFact], facts: NamespaceFacts, stripped: StrippedRoutes) -> None:
     """Raise Refused for an IPv4 entry with which the kernel would note another type of address than it did.
 
-    They come back behind the addresses, and before the routes that go with the links.
+    They come back after the addresses, and before the routes that go with the links.
     """
     found = [fact for fact in neighbours if fact.resource.address.version == 4 and not fact.resource.proxy]
     if not found:
@@ -144,8 +144,8 @@ def _refuse_of_another_type(neighbours: list[NeighbourFact], facts: NamespaceFac
         will_be = address_type(fact.resource.address, then)
         if was != will_be:
             raise Refused(
-                f"{fact.resource} was made when the local table said '{was}' of its address, and would come back as"
-                f" '{will_be}': remove it first"
+                f"{fact.resource} was added when the local table said '{was}' of its address, and would return as "
+                f"'{will_be}': remove it first"
             )
 
 
@@ -159,7 +159,7 @@ def flushed_neighbours(
     """
     ours = {change.resource for change in changes}
     flushed = {change.resource.link: change.netns for change in left if isinstance(change.resource, Mac)}
-    reason = "others set it meanwhile, and the new MAC flushes it"
+    reason = "others set it in the meantime, and the new MAC flushes it"
     return tuple(
         Change(fact.resource, None, fact.state, reason, flushed[fact.resource.link])
         for fact in facts.neighbours
@@ -256,7 +256,7 @@ def _refuse_made_otherwise(fact: AddressFact, facts: NamespaceFacts) -> None:
         return
     refuse_unsupported(fact)
     if STABLE_PRIVACY in state.flags:
-        raise Refused(f"{fact.resource} was generated otherwise than its link does now: remove it first")
+        raise Refused(f"{fact.resource} was generated in another mode than its link has now: remove it first")
     if state.made_by == KERNEL_LL and not (link is not None and link.up and _generation(fact, link)):
         refuse_unsupported(evolve(fact, state=evolve(state, unsupported=f"a mark of who made it ({KERNEL_LL})")))
 
@@ -270,11 +270,13 @@ def _refuse_since_down(fact: AddressFact, facts: NamespaceFacts) -> None:
     if link is None or link.up:
         return
     if fact.resource.address.version == 4 and _AUTOJOIN in fact.state.flags:
-        raise Refused(f"{fact.resource} joins a group, on a link that is down: it could not come back; remove it first")
+        raise Refused(
+            f"{fact.resource} joins a group, on a link that is down: podwire could not restore it; remove it first"
+        )
     if fact.state.kept is not None and link.ipv6_mtu is not None:
         raise Refused(
-            f"{fact.resource} was kept as {link.name} went down, which has another MTU for IPv6 since: both could not"
-            " come back; remove it first"
+            f"{fact.resource} was kept when {link.name} went down, which has had another IPv6 MTU since: podwire could "
+            "not restore both; remove it first"
         )
 
 
@@ -298,7 +300,7 @@ def _refuse_shared(removed: list[AddressFact], facts: NamespaceFacts) -> None:
         if _is_broadcast(fact.resource) != _is_broadcast(other.resource):
             raise Refused(
                 f"{fact.resource} is also on {other.resource.link}, and the broadcast address of one of the two "
-                "prefixes; its local routes could not come back: remove one of them"
+                "prefixes; its local routes could not be restored: remove one of them"
             )
         if any(route.type == "local" for route in other.state.unmade_routes):
             raise Refused(
@@ -327,8 +329,8 @@ def _refuse_without_arp(removed: list[AddressFact], links: tuple[LinkFact, ...])
         if fact.state.tentative or not (link.up or fact.state.unheard):
             why = "still to be probed for" if fact.state.tentative else "older than that, on a link that is down"
             raise Refused(
-                f"{fact.resource} is on a link with 'arp off', and {why}: it could not come back like that; remove it "
-                "first"
+                f"{fact.resource} is on a link with 'arp off', and {why}: podwire could not restore it in this state; "
+                "remove it first"
             )
 
 
@@ -348,8 +350,8 @@ def _refuse_unprobed(removed: list[AddressFact], links: tuple[LinkFact, ...], fa
         values = [facts.sysctl(f"net/ipv6/conf/{name}/accept_dad") for name in (fact.resource.link, *every)]
         if not any(value is None or int(value) > 0 for value in values):
             raise Refused(
-                f"{fact.resource} is tentative, on a link that detects no duplicates any more (accept_dad): it could "
-                "not come back like that; remove it first"
+                f"{fact.resource} is tentative, on a link that no longer detects duplicates (accept_dad): podwire "
+                "could not restore it in this state; remove it first"
             )
 
 

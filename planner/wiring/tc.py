@@ -35,7 +35,7 @@ _FIRST_PREF, _LAST_PREF = 100, 65535
 # The preferences of the tap's filters: those that decide on what the VM asks go before the redirect.
 _DHCP_PREFS = {4: 1, 6: 2}
 _GUARD_PREF, _TAP_PREF = 1, 100
-# What the kernel sets by itself when a qdisc is added to a link without a queue, and never rolls back
+# What the kernel sets on its own when a qdisc is added to a link without a queue, and never rolls back
 # (sch_api.c, qdisc_create); DEFAULT_TX_QUEUE_LEN of <linux/netdevice.h>.
 _DEFAULT_QUEUE = 1000
 _UNFIT = {
@@ -43,7 +43,7 @@ _UNFIT = {
     "ipvlan": "an ipvlan tells frames apart by their IP address, so a VM would not get all that is for it",
     "ipvtap": "an ipvtap is opened by the VMM itself and needs no wiring",
     "loopback": "the loopback link is the namespace's own",
-    "ifb": "an ifb is made for tc itself, and no network is behind it",
+    "ifb": "an ifb is made for tc itself, and leads to no network",
     "bridge": "a bridge has frames of several links, and the VM would be sent what is for others",
 }
 
@@ -181,11 +181,11 @@ def _no_strays(_links: tuple[LinkFact, ...], _facts: NamespaceFacts, _netns: Net
 def _lost(interface: VmInterface, facts: NamespaceFacts) -> str | None:
     tap = facts.link(interface.name)
     if tap is None or not isinstance(tap.device, TapDevice):
-        return "it is not a tap any more"
+        return "it is no longer a tap"
     for link, target in ((interface.link, interface.name), (interface.name, interface.link)):
         rules = (rule for _, state in filters_of(link, facts) for rule in state.rules)
         if not any(rule.redirect == target for rule in rules):
-            return f"the frames of {link} are not redirected to {target} any more"
+            return f"the frames of {link} are no longer redirected to {target}"
     return None
 
 

@@ -94,7 +94,7 @@ def questions(served: Collection[int], server: IPv4Address, *, routers: bool) ->
 
 
 def _untagged() -> Iterator[Line]:
-    """Load the Ethernet type of a frame; one of a VLAN that the guest has by itself is none of the server's."""
+    """Load the Ethernet type of a frame; one of a VLAN that the guest has on its own is none of the server's."""
     yield from (vlan_tag(), if_equal(0, None, "go on"), half(_ETHERTYPE))
 
 

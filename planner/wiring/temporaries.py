@@ -2,7 +2,7 @@
 
 A default route outlives the connected route that made its gateway reachable, and a route in another table the address
 that it has as its source (ip-route(8)). To add such a route again, a host route to the gateway, or a local entry for
-the source, comes just before it and goes just behind it.
+the source, comes right before it and goes right after it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from planner.kinds.route import MAIN_TABLE, UNICAST, NextHop, Route
 from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, IpAddress, IpNetwork, Keyword
 
-# Not the kernel's, nor what ``ip`` gives unasked, so that it is told from others' (ip-route(8), "protocol").
+# Not the kernel's, nor what ``ip`` gives unasked, so that it is distinct from others' (ip-route(8), "protocol").
 _PROTOCOL = Keyword("static")
 _LOCAL = Keyword("local")
 _DEFAULT_TABLE = Keyword("default")
@@ -56,7 +56,7 @@ class Reachability:
         return found
 
     def _is_taken(self, route: Route) -> bool:
-        """Say whether a temporary route would be taken for another, or come behind one that counts."""
+        """Say whether a temporary route would be taken for another, or come after one that counts."""
         found = self._by_dst.get(route.table, {}).get(route.dst, ())
         if route.dst.version == 4:
             return route in found
@@ -65,7 +65,7 @@ class Reachability:
     def _for_source(self, route: Route) -> Iterator[Route]:
         """Yield the local entry of a source that is no address any more, or an address whose entry somebody removed.
 
-        Or whose entry is an equal of the route, which perhaps comes behind it: the address is a broadcast address as
+        Or whose entry is an equal of the route, which perhaps comes after it: the address is a broadcast address as
         well. IPv6 takes the source off such a route.
         """
         source = route.source
@@ -98,7 +98,7 @@ class Reachability:
         if gateway not in self._own or (gateway.version == 4 and not hop.onlink):
             return
         if gateway.version == 4 or not gateway.is_link_local or hop.dev in self._own[gateway]:
-            raise Refused(f"{route} could not be added again, since {gateway} is an address of the pod's own by now")
+            raise Refused(f"{route} could not be added again because {gateway} is now one of the pod's own addresses")
 
     def _is_reached(self, gateway: IpAddress, link: InterfaceName, table: Keyword, route: Route) -> bool:
         """Say whether a lookup finds a gateway on its link: in the route's own table, or else as any packet would."""
@@ -130,9 +130,9 @@ class Reachability:
             if would_help:
                 return False
             there = best or f"the policy rule '{rule}'"
-            raise Refused(f"{route} could not be added again, since {there} is there: remove one of them")
+            raise Refused(f"{route} could not be added again because {there} exists: remove one of them")
         if not would_help:
-            raise Refused(f"{route} could not be added again, since no policy rule leads to {gateway}")
+            raise Refused(f"{route} could not be added again because no policy rule leads to {gateway}")
         return False
 
     def _answer(self, rule: PolicyRule, gateway: IpAddress, link: InterfaceName, own: Route | None) -> Route | None:

@@ -47,7 +47,7 @@ def setup_veth(
     again; Refused if ``name`` is taken inside. Reference: SetupVeth.
     """
     if any(link.name == name for link in inside):
-        raise Refused(f"{name} is in the container's namespace already")
+        raise Refused(f"{name} is already in the container's namespace")
     taken = {link.name for link in outside}
     peer = next((found for _ in range(_TRIES) if (found := random_veth_name(random)) not in taken), None)
     if peer is None:
@@ -107,7 +107,7 @@ def configure_link(link: LinkFact, result: CniResult, netns: NetnsPath) -> tuple
 def _address_state(link: LinkFact, address: IpInterface) -> AddressState:
     """Return the state in which the kernel shows an address that was added without further words."""
     if address.version == 6:
-        # A new address is probed for duplicates, as the kernel does by itself.
+        # A new address is probed for duplicates, as the kernel does on its own.
         return AddressState(scope=_LINK if is_ipv6_link_local(address) else _GLOBAL, tentative=True)
     return AddressState(scope=_GLOBAL, label=Label(link.name))
 

@@ -1,6 +1,6 @@
 """SR-IOV: a virtual function is handed to the VM whole, by vfio-pci, beside whatever wiring the other links have.
 
-Its MAC is pinned at the physical function, on the host; its interface goes with its driver. On the way back it comes
+Its MAC is pinned at the physical function, on the host; its interface goes with its driver. In the rollback it comes
 with that MAC, on the host, and is taken from there. It never gets another MAC, and is never a port of a bridge.
 """
 
@@ -19,14 +19,13 @@ from planner.kinds.driver import Driver, DriverState
 from planner.kinds.kind import kind_of
 from planner.kinds.link_attributes import AddrGenMode
 from planner.kinds.vf_link import VfLink, link_state
-from planner.kinds.vf_setting import VfSetting
+from planner.kinds.vf_setting import VFIO, VfSetting
 from planner.network import VmInterface
 from planner.options import PlanOptions
 from planner.text.frozen import frozen
 from planner.text.values import InterfaceName, Keyword, LinkAlias, MacAddress, NetnsPath, shown
 from planner.wiring.strip import strip_links
 
-VFIO = Keyword("vfio-pci")
 VF = Keyword("vf")
 
 
@@ -77,12 +76,14 @@ def _refuse_unfit(link: LinkFact, function: FunctionFact, facts: NamespaceFacts)
     if link.master is not None:
         raise Refused(f"{link.name}, an SR-IOV virtual function, is a port of {link.master}: take it out first")
     if link.alias is not None and not re.fullmatch(LinkAlias.pattern, link.alias):
-        raise Refused(f"{link.name}, an SR-IOV virtual function, has the alias {shown(link.alias)}: it is no one line")
+        raise Refused(
+            f"{link.name}, an SR-IOV virtual function, has the alias {shown(link.alias)}: which is not a single line"
+        )
     if link.xdp is not None:
-        raise Refused(f"{link.name}, an SR-IOV virtual function, has an XDP program, which would not come back")
+        raise Refused(f"{link.name}, an SR-IOV virtual function, has an XDP program, which could not be restored")
     others = (fact.resource for fact in facts.others if link.name in kind_of(fact.resource).links(fact.resource))
     if other := next(others, None):
-        raise Refused(f"{link.name}, an SR-IOV virtual function, has an {other}, which would not come back")
+        raise Refused(f"{link.name}, an SR-IOV virtual function, has an {other}, which could not be restored")
     if child := next((other for other in facts.links if other.parent == link.name), None):
         raise Refused(f"{link.name}, an SR-IOV virtual function, carries {child.name}: remove {child.name}")
 

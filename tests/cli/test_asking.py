@@ -1,4 +1,4 @@
-"""On a terminal podwire shows what it would do and asks; only "yes" goes on."""
+"""On a terminal podwire shows what it would do and asks; it goes on only after "yes"."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.support.cli import Cli
 from tests.support.dumps import difference, dump
 from tests.support.pods import Pod
 
-QUESTION = 'only "yes" goes on: '
-REFUSAL = "podwire: not confirmed, nothing was changed\n"
+QUESTION = 'Type "yes" to continue: '
+REFUSAL = "podwire: not confirmed; nothing was changed\n"
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def test_yes_goes_on(cli: Cli, pod: Pod, plan: Path) -> None:
     with cli.on_terminal("apply", plan) as terminal:
         shown = terminal.answer(QUESTION, "yes")
         status, said = terminal.end()
-    assert (status, "bridge wiring" in shown, f"do this in {pod.inside.path}? " in shown) == (0, True, True)
+    assert (status, "bridge wiring" in shown, f"Do this in {pod.inside.path}? " in shown) == (0, True, True)
     assert f"wired {name}: " in said
     with cli.on_terminal("teardown", name) as terminal:
         shown = terminal.answer(QUESTION, "yes")
         status, said = terminal.end()
-    assert (status, "teardown" in shown, f"roll this back in {pod.inside.path}? " in shown) == (0, True, True)
+    assert (status, "teardown" in shown, f"Roll this back in {pod.inside.path}? " in shown) == (0, True, True)
     assert "is as it was before" in said
     assert difference(before, dump(pod.inside)) == ""
 
@@ -52,7 +52,7 @@ def test_anything_else_changes_nothing(cli: Cli, pod: Pod, plan: Path, answer: s
 
 @pytest.mark.parametrize(
     ("key", "refusal"),
-    [("\x04", REFUSAL), ("\x03", "podwire: interrupted, nothing was changed\n")],
+    [("\x04", REFUSAL), ("\x03", "podwire: interrupted; nothing was changed\n")],
     ids=["end of input", "interrupt"],
 )
 def test_leaving_the_question_changes_nothing(cli: Cli, pod: Pod, plan: Path, key: str, refusal: str) -> None:
@@ -74,7 +74,7 @@ def test_a_teardown_that_is_not_agreed_to_leaves_it_wired(cli: Cli, pod: Pod, pl
         with cli.on_terminal(*words) as terminal:
             terminal.answer(QUESTION, "no")
             status, said = terminal.end()
-        assert (status, said.endswith("not confirmed, nothing was changed\n")) == (1, True)
+        assert (status, said.endswith("not confirmed; nothing was changed\n")) == (1, True)
     assert difference(wired, dump(pod.inside)) == ""
     assert cli.json("list")[0]["state"] == "wired"
 
@@ -92,4 +92,4 @@ def test_where_there_is_nothing_to_do_nobody_is_asked(cli: Cli, pod: Pod, result
     cli.ok(*arguments, "--yes")
     with cli.on_terminal(*arguments) as terminal:
         status, said = terminal.end()
-    assert (status, said) == (0, f"{pod.inside.name} is wired as wanted already: nothing to do\n")
+    assert (status, said) == (0, f"{pod.inside.name} is already wired as requested: nothing to do\n")

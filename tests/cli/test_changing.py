@@ -59,7 +59,7 @@ def test_a_stored_plan_is_applied_and_rolled_back_exactly(cli: Cli, pod: Pod, pl
     assert first.startswith(f"wired {name}: ")
     assert first.endswith("; the VM opens tap0")
     assert "guest of tap0: addresses 10.1.90.5/24" in told
-    assert last == f"before the CNI plugin's DEL: podwire teardown {name}"
+    assert last == f"before calling the CNI plugin's DEL, run: podwire teardown {name}"
     assert "master br0" in pod.inside.ip("link show eth0")
     assert cli.ok("teardown", name, "--yes").startswith(f"{name}: {pod.inside.path} is as it was before (")
     assert difference(before, dump(pod.inside)) == ""
@@ -70,7 +70,7 @@ def test_a_result_is_planned_and_applied_in_one(cli: Cli, pod: Pod, result: Path
     arguments = ("apply", "--result", result, "--netns", pod.inside.path, "--id", "vm-7", "--yes")
     assert cli.ok(*arguments).startswith("wired vm-7: ")
     assert "alias podwire:vm-7" in pod.inside.ip("link show tap0")
-    assert cli.ok(*arguments) == "vm-7 is wired as wanted already: nothing to do\n"
+    assert cli.ok(*arguments) == "vm-7 is already wired as requested: nothing to do\n"
 
 
 def test_how_it_ended_is_a_document_too(cli: Cli, pod: Pod, plan: Path) -> None:
@@ -102,8 +102,8 @@ def test_teardown_of_what_is_torn_down_is_done(cli: Cli, wired: str) -> None:
     """However often."""
     cli.ok("teardown", wired, "--yes")
     for _ in range(2):
-        assert cli.ok("teardown", wired, "--yes") == f"{wired}: it is torn down already\n"
-    assert cli.ok("teardown", wired, "--dry-run") == f"{wired}: it is torn down already\n"
+        assert cli.ok("teardown", wired, "--yes") == f"{wired}: already torn down\n"
+    assert cli.ok("teardown", wired, "--dry-run") == f"{wired}: already torn down\n"
 
 
 def test_teardown_of_what_was_never_seen_is_refused(cli: Cli) -> None:
@@ -147,13 +147,13 @@ def test_everything_can_be_torn_down_at_once(cli: Cli, pod: Pod, wired: str) -> 
 def test_without_a_terminal_and_without_yes_it_is_refused(cli: Cli, pod: Pod, plan: Path) -> None:
     """Nobody is asked, so nobody can have agreed."""
     before = dump(pod.inside)
-    assert "no terminal to ask on" in cli.refused("apply", plan)
-    assert "no terminal to ask on" in cli.refused("apply", plan, stdin="yes\n")
+    assert "cannot ask for confirmation without a terminal" in cli.refused("apply", plan)
+    assert "cannot ask for confirmation without a terminal" in cli.refused("apply", plan, stdin="yes\n")
     assert difference(before, dump(pod.inside)) == ""
     cli.ok("apply", plan, "--yes")
     pod.settle()
     wired = dump(pod.inside)
-    assert "no terminal to ask on" in cli.refused("teardown", pod.inside.name)
+    assert "cannot ask for confirmation without a terminal" in cli.refused("teardown", pod.inside.name)
     assert difference(wired, dump(pod.inside)) == ""
 
 
@@ -163,7 +163,7 @@ def test_a_stored_reverse_is_refused(cli: Cli, pod: Pod, plan: Path) -> None:
     assert cli.ok("show", back).splitlines()[0].endswith("back to before the wiring")
     before = dump(pod.inside)
     said = cli.refused("apply", back, "--yes")
-    assert f"podwire teardown {pod.inside.name} rolls it back" in said
+    assert said.endswith(f"run podwire teardown {pod.inside.name}")
     assert dump(pod.inside) == before
 
 
@@ -173,7 +173,7 @@ def test_a_stale_plan_is_refused_and_says_what_differs(cli: Cli, pod: Pod, plan:
     before = dump(pod.inside)
     said = cli.refused("apply", plan, "--yes")
     assert "the plan is stale: " in said
-    assert "10.1.90.7/24 on eth0 is there and was not when the plan was made" in said
+    assert "10.1.90.7/24 on eth0 did not exist when the plan was made" in said
     assert difference(before, dump(pod.inside)) == ""
 
 
@@ -182,14 +182,14 @@ def test_a_plan_of_somebody_elses_is_refused(cli: Cli, pod: Pod, plan: Path) -> 
     before = dump(pod.inside)
     for mode in (0o620, 0o602, 0o666):
         plan.chmod(mode)
-        assert "somebody else" in cli.refused("apply", plan, "--yes")
+        assert "another user" in cli.refused("apply", plan, "--yes")
     plan.chmod(0o644)
     try:
         os.chown(plan, 65534, 65534)
     except OSError:
         plan.chmod(0o622)  # in a user namespace root is the only user
     assert "--allow-untrusted-plan" in cli.refused("apply", plan, "--yes")
-    assert "somebody else" in cli.refused("apply", "/dev/stdin", "--yes", through=("sh", "-c", f'"$@" <{plan}', "sh"))
+    assert "another user" in cli.refused("apply", "/dev/stdin", "--yes", through=("sh", "-c", f'"$@" <{plan}', "sh"))
     assert difference(before, dump(pod.inside)) == ""
     assert "bridge wiring" in cli.ok("show", plan)
     cli.ok("apply", plan, "--yes", "--allow-untrusted-plan")
@@ -197,10 +197,10 @@ def test_a_plan_of_somebody_elses_is_refused(cli: Cli, pod: Pod, plan: Path) -> 
 
 def test_what_is_wired_already_is_not_wired_again(cli: Cli, plan: Path, result: Path, wired: str) -> None:
     """Neither by its old plan, nor under another id; each says what to do."""
-    advice = f"podwire teardown {wired} first"
-    assert cli.refused("apply", plan, "--yes") == f"{wired} is wired already: {advice}"
+    advice = f"run podwire teardown {wired} first"
+    assert cli.refused("apply", plan, "--yes") == f"{wired} is already wired: {advice}"
     said = cli.refused("apply", "--result", result, "--netns", wired, "--id", "other", "--yes")
-    assert said == f"eth0 is wired already, as {wired}: {advice}"
+    assert said == f"eth0 is already wired, as {wired}: {advice}"
     assert "not recorded here" in cli.refused(
         "plan", "--result", result, "--netns", wired, "--state-dir", cli.folder / "elsewhere"
     )
@@ -244,7 +244,7 @@ def test_a_plan_that_apply_would_refuse_is_not_shown_first(
     pod.inside.ip("link set eth0 mtu 1500")
     cli.ok("apply", plan, "--yes")
     state = tree(cli.state_dir)
-    assert "is wired already: podwire teardown" in cli.run("apply", plan, *words).err
+    assert "is already wired: run podwire teardown" in cli.run("apply", plan, *words).err
     pod.inside.delete()
     assert "no network namespace at" in cli.run("apply", plan, *words).err
     assert tree(cli.state_dir) == state
@@ -254,7 +254,7 @@ def test_a_plan_that_apply_would_refuse_is_not_shown_first(
 def test_a_format_of_plans_is_for_a_dry_run(cli: Cli, pod: Pod, plan: Path, wired: str, form: str) -> None:
     """What is really done is said as text or JSON; asked for anything else nothing is done."""
     before = dump(pod.inside)
-    refusal = f"--format {form}: it shows what would be run, so it goes with --dry-run"
+    refusal = f"--format {form}: this format is for a plan, so it needs --dry-run"
     for words in (("apply", plan, "--yes"), ("teardown", wired, "--yes"), ("recover", wired)):
         assert cli.refused(*words, "--format", form) == refusal
     assert difference(before, dump(pod.inside)) == ""
@@ -267,8 +267,8 @@ def test_a_format_of_plans_is_for_a_dry_run(cli: Cli, pod: Pod, plan: Path, wire
 def test_where_nothing_would_be_run_a_page_is_empty(cli: Cli, wired: str) -> None:
     """What is said is for people, and so is not in what a shell or a browser gets."""
     for words, said in {
-        ("recover", "--dry-run"): "nothing is half done",
-        ("recover", wired, "--dry-run"): f"{wired}: it is not half done, so there is nothing to do",
+        ("recover", "--dry-run"): "nothing to recover: no wiring is half done",
+        ("recover", wired, "--dry-run"): f"{wired}: nothing to recover: it is not half done",
         ("teardown", "--all", "--dry-run", "--state-dir", str(cli.folder)): "nothing is wired here",
     }.items():
         for form in ("commands", "html"):
@@ -309,7 +309,7 @@ def test_apply_that_fails_and_cannot_be_rolled_back_whole_is_half_done(cli: Cli,
     assert "the table is locked" in said
     assert f"podwire recover {name}" in said
     assert cli.json("list")[0]["state"] == "half-done"
-    assert f"podwire recover {name} first" in cli.refused("apply", shared_table, "--yes")
+    assert f"run podwire recover {name} first" in cli.refused("apply", shared_table, "--yes")
     assert cli.ok("recover").startswith(f"{name}: {pod.inside.path} is as it was before the wiring")
     assert difference(before, dump(pod.inside)) == ""
 

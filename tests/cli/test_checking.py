@@ -92,7 +92,7 @@ def test_what_is_not_wired_cannot_drift(cli: Cli, wired: str) -> None:
     """An id never seen, and one that was rolled back."""
     assert "never wired" in cli.refused("check", "elsewhere")
     cli.ok("teardown", wired, "--yes")
-    assert "not wired any more" in cli.refused("check", wired)
+    assert "no longer wired" in cli.refused("check", wired)
 
 
 def test_a_link_that_is_gone_is_said_and_nothing_is_made_up_of_it(cli: Cli, pod: Pod, wired: str) -> None:

@@ -73,8 +73,8 @@ def test_the_demo_does_what_it_tells(scratch: Path) -> None:
         r"stayed in the pod",
         r"  ok +\d+\.\d ms  ip link set dev eth0 master br0$",
         r"^pod1: /run/netns/pod1 is as it was before \(",
-        r"No line differs: the pod is what it was\.$",
-        r"Nothing of it is left\.$",
+        r"No line differs: the pod is as it was\.$",
+        r"Nothing is left behind\.$",
     ]
     at = 0
     for pattern in wanted:

@@ -55,7 +55,7 @@ def test_teardown_ends_it(cli: Cli, wired: str) -> None:
     serving = processes(cli, wired)
     assert len(serving) == 2
     assert not any(map(ended, [[pid] for pid in serving]))
-    assert f"{wired}: its guest is not served any more" in cli.ok("teardown", wired, "--yes")
+    assert f"{wired}: stopped serving its guest" in cli.ok("teardown", wired, "--yes")
     eventually(lambda: ended(serving), "the end of what served", seconds=20)
     assert not (cli.state_dir / "dhcp" / f"{wired}.json").exists()
 
@@ -63,8 +63,8 @@ def test_teardown_ends_it(cli: Cli, wired: str) -> None:
 def test_there_is_one_server(cli: Cli, wired: str) -> None:
     """A second one is refused, and names the first."""
     cli.ok("dhcp", wired, "--daemon")
-    assert f"{wired} is served already, by process {processes(cli, wired)[0]}" in cli.refused("dhcp", wired)
-    assert f"{wired} is served already" in cli.refused("dhcp", wired, "--daemon")
+    assert f"{wired} is already served by process {processes(cli, wired)[0]}" in cli.refused("dhcp", wired)
+    assert f"{wired} is already served" in cli.refused("dhcp", wired, "--daemon")
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "{}", '{"processes": [{"pid": "x"}]}'], ids=repr)
@@ -73,7 +73,7 @@ def test_a_record_that_names_nobody_keeps_nothing_from_ending(cli: Cli, wired: s
     cli.ok("dhcp", wired, "--daemon")
     pids = processes(cli, wired)
     (cli.state_dir / "dhcp" / f"{wired}.json").write_text(text)
-    assert f"{wired} is served already, by process {pids[0]}" in cli.refused("dhcp", wired, "--daemon")
+    assert f"{wired} is already served by process {pids[0]}" in cli.refused("dhcp", wired, "--daemon")
     cli.ok("teardown", wired, "--yes")
     assert ended(pids)
 
@@ -88,7 +88,7 @@ def test_what_was_killed_is_started_again_by_recover(cli: Cli, wired: str) -> No
     assert cli.ok("recover") == f"{wired}: its guest is served again\n{wired}: eth0 is served 10.1.90.5/24\n"
     eventually(lambda: ended(before), "the end of what it left behind", seconds=20)
     assert not any(map(ended, [[pid] for pid in processes(cli, wired)]))
-    assert cli.ok("recover") == "nothing is half done\n"
+    assert cli.ok("recover") == "nothing to recover: no wiring is half done\n"
 
 
 def test_recoveries_side_by_side_do_not_fail_for_each_other(cli: Cli, wired: str) -> None:
@@ -153,8 +153,8 @@ def test_that_nobody_serves_the_guest_yet_is_said(cli: Cli, pod: Pod) -> None:
     name = pod.inside.name
     serve = f"podwire dhcp {name} --daemon"
     words = ("apply", *cli.wiring(pod), "--serve-dhcp", "--yes")
-    assert f"next, for its guest: {serve}\n" in cli.ok(*words)
-    assert cli.ok(*words).splitlines()[1:] == [f"next, for its guest: {serve}"]
+    assert f"to serve its guest, run: {serve}\n" in cli.ok(*words)
+    assert cli.ok(*words).splitlines()[1:] == [f"to serve its guest, run: {serve}"]
     assert f"its guest is not served: {serve}\n" in cli.ok("show", name)
     assert f"  its guest is not served: {serve}\n" in cli.ok("check", name)
     assert cli.json("check", name)["notes"] == [f"its guest is not served: {serve}"]

@@ -1,11 +1,12 @@
 """What README and docs show is what podwire prints: every `console` block is run, line by line.
 
 A line `…` in a block matches any lines. `PODWIRE_DOCS_UPDATE=1 ./dev test tests/cli/test_docs.py` puts what is
-really printed in the place of what differs; the result is to be reviewed.
+really printed in the place of what is shown, so that a page shows one plan; the result is to be reviewed.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -120,8 +121,10 @@ def test_a_page_shows_what_is_printed(session: Session, page: str) -> None:
         block = []
         for command, shown in parts(found[0]):
             printed = session.run(command)
-            if not matches(shown.rstrip("\n"), printed.rstrip("\n")):
+            differs = not matches(shown.rstrip("\n"), printed.rstrip("\n"))
+            if differs:
                 wrong.append(f"$ {command}\n{printed}\ninstead of\n{shown}")
+            if differs or (UPDATE and ANYTHING not in shown):  # all of it, so that a page shows one plan
                 shown = printed  # noqa: PLW2901 -- what the page should show
             block.append(f"$ {command}\n{shown}")
         return "".join(block)
@@ -219,6 +222,45 @@ def test_every_key_of_the_plugin_is_explained() -> None:
     """In the table of docs/kubernetes.md, and no other."""
     table = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", (ROOT / "docs/kubernetes.md").read_text(), re.MULTILINE)
     assert {key for row in table for key in re.findall(r"\w+", row)} == set(OWN_KEYS)
+
+
+def sentences() -> str:
+    """Return every text of the source, each on a line, with `…` for what is filled in; constants are put in."""
+    found = []
+    for path in (path for top in ("planner", "executor") for path in sorted((ROOT / top).rglob("*.py"))):
+        tree = ast.parse(path.read_text())
+        constants = {
+            target.id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.FormattedValue) else part for part in node.values]
+                found.append(
+                    "".join(
+                        str(
+                            part.value if isinstance(part, ast.Constant) else constants.get(ast.unparse(part), ANYTHING)
+                        )
+                        for part in parts
+                    )
+                )
+    return "\n".join(found)
+
+
+def test_the_messages_of_troubleshooting_are_those_that_there_are() -> None:
+    """Each piece between two `…` is in a sentence of the source."""
+    rows = re.findall(r"^\| (.*?) \| .* \| .* \|$", (ROOT / "docs/troubleshooting.md").read_text(), re.MULTILINE)
+    source = sentences()
+    quoted = [words for row in rows for words in re.findall(r"`([^`]+)`", row)]
+    messages = [words for words in quoted if ANYTHING in words or ": " in words]  # the others are commands
+    assert len(messages) > 30
+    missing = [piece for message in messages for piece in message.split(ANYTHING) if piece.strip() not in source]
+    assert not missing
 
 
 def test_pages_say_nothing_of_this_machine() -> None:

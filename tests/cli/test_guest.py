@@ -53,7 +53,7 @@ def test_dnsmasq_takes_what_has_room(cli: Cli, pod: Pod) -> None:
 def test_cloud_init_has_two_versions(cli: Cli, plan: Path) -> None:
     """And no third; others have none."""
     assert cli.ok("guest", plan, "--format", "cloud-init", "--version", "1").startswith("version: 1\n")
-    assert "'3' is none of 1, 2" in cli.refused("guest", plan, "--format", "cloud-init", "--version", "3")
+    assert "'3' is not one of 1, 2" in cli.refused("guest", plan, "--format", "cloud-init", "--version", "3")
     assert "only cloud-init's" in cli.refused("guest", plan, "--format", "qemu", "--version", "2")
 
 
@@ -78,5 +78,5 @@ def test_the_library_has_it(cli: Cli, plan: Path) -> None:
     """As text and notes."""
     given = podwire.parse_plan(plan.read_text())
     assert podwire.guest(given, "qemu").text == cli.ok("guest", plan, "--format", "qemu")
-    with pytest.raises(podwire.InvalidInput, match="'yaml' is none of json, dnsmasq"):
+    with pytest.raises(podwire.InvalidInput, match="'yaml' is not one of json, dnsmasq"):
         podwire.guest(given, "yaml")

@@ -26,7 +26,7 @@ LOG_KEYS = {"time", "id", "netns", "argv", "stdin", "rc", "stdout", "stderr", "d
 def test_at_first_nothing_is_wired_and_nothing_was_run(cli: Cli) -> None:
     """Both say so, as documents too, and make nothing."""
     assert cli.ok("list") == "nothing is wired here\n"
-    assert cli.ok("log").startswith("nothing was run")
+    assert cli.ok("log").startswith("no matching commands")
     assert (cli.json("list"), cli.json("log")) == ([], [])
     assert cli.ok("log", "--format", "commands") == ""
     assert not cli.state_dir.exists()
@@ -241,7 +241,7 @@ def test_the_log_keeps_what_a_failed_command_said(cli: Cli, pod: Pod, result: Pa
 def test_the_log_of_an_id_that_was_never_used_is_refused(past: tuple[Cli, Pod]) -> None:
     """It may be a slip of the pen."""
     cli, _ = past
-    assert cli.refused("log", "never").startswith("id: nothing was ever run under never")
+    assert cli.refused("log", "never").startswith("id: no command was ever run for never")
 
 
 def test_a_torn_last_line_is_passed_over(past: tuple[Cli, Pod]) -> None:

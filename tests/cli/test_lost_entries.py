@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import MakeNamespace
 from tests.support.cli import Cli, tree
 from tests.support.dumps import Dump, difference, dump
-from tests.support.pods import Pod
+from tests.support.pods import Pod, plain
 
 
 @pytest.fixture
@@ -62,22 +63,25 @@ def test_recover_puts_it_back(cli: Cli, pod: Pod, entry: Path, before: Dump, dam
     said = cli.refused("teardown", name, "--yes")
     assert f"podwire recover {name}" in said or damage in (edit_the_plan, replace_by_a_folder)
     cli.refused("show", name)
-    assert "would be put back" in cli.ok("recover", name, "--dry-run")
+    assert "would be restored" in cli.ok("recover", name, "--dry-run")
     assert tree(cli.state_dir) == there
     assert cli.json("recover", name)["outcome"] == "mended"
     assert difference(wired, dump(pod.inside)) == ""
     assert cli.ok("check", "--all") == f"{name}: no drift\n"
-    assert cli.ok("recover", name) == f"{name}: it is not half done, so there is nothing to do\n"
+    assert cli.ok("recover", name) == f"{name}: nothing to recover: it is not half done\n"
     cli.ok("teardown", name, "--yes")
     assert difference(before, dump(pod.inside)) == ""
-    assert "torn down already" in cli.ok("teardown", name, "--yes")
+    assert "already torn down" in cli.ok("teardown", name, "--yes")
 
 
 def test_what_was_lost_is_never_called_torn_down(cli: Cli, pod: Pod, entry: Path) -> None:
     """Nor not wired: the namespace is as podwire made it."""
     name = pod.inside.name
     entry.unlink()
-    lost = f"the state entry of {name} is lost, and its journal has no end of the wiring: podwire recover {name}"
+    lost = (
+        f"the state entry of {name} is lost, but its journal does not say that the wiring ended: "
+        f"run podwire recover {name}"
+    )
     for verb in ("teardown --yes", "teardown -n", "show", "check", "guest", "confirm"):
         assert cli.refused(*verb.split(), name) == lost
     assert cli.refused("exec", name, "--", "true") == lost
@@ -85,21 +89,38 @@ def test_what_was_lost_is_never_called_torn_down(cli: Cli, pod: Pod, entry: Path
         assert cli.refused(*verb.split(), *cli.wiring(pod)) == lost
 
 
+def test_its_id_is_in_use(cli: Cli, pod: Pod, entry: Path, netns: MakeNamespace, before: Dump) -> None:
+    """For another namespace too: what its journal has of the first would not be the last any more."""
+    entry.unlink()
+    other = plain(netns("host"), netns("other"))
+    untouched = dump(other.inside)
+    result = cli.file("other.json", other.result)
+    said = cli.refused("apply", "--result", result, "--netns", other.inside.name, "--id", pod.inside.name, "--yes")
+    assert f"the state entry of {pod.inside.name} is lost" in said
+    assert difference(untouched, dump(other.inside)) == ""
+    cli.ok("recover")
+    cli.ok("teardown", pod.inside.name, "--yes")
+    assert difference(before, dump(pod.inside)) == ""
+
+
 def test_whoever_asks_for_all_hears_of_what_was_lost(cli: Cli, pod: Pod, entry: Path, before: Dump) -> None:
     """list, check and teardown name it, and say how it comes back; recover puts it back without being told which."""
     name, netns = pod.inside.name, str(pod.inside.path)
     entry.unlink()
-    lost = f"the state entry of {name} is lost, and its journal has no end of the wiring: podwire recover {name}"
+    lost = (
+        f"the state entry of {name} is lost, but its journal does not say that the wiring ended: "
+        f"run podwire recover {name}"
+    )
     for verb in ("list", "list --json", "check --all", "teardown --all --yes", f"teardown --netns {netns} --yes"):
         outcome = cli.run(*verb.split())
         assert outcome.rc == 1, verb
         assert lost in outcome.err, verb
         assert "nothing is wired" not in outcome.out, verb
-    would = f"{name}: its state entry would be put back, from the copy in its journal\n"
+    would = f"{name}: its state entry would be restored from the copy in the journal\n"
     assert cli.ok("recover", "--dry-run") == would
-    assert "its state entry is back" in cli.ok("recover")
+    assert "its state entry was restored" in cli.ok("recover")
     assert cli.json("list")[0]["state"] == "wired"
-    assert cli.ok("recover") == "nothing is half done\n"
+    assert cli.ok("recover") == "nothing to recover: no wiring is half done\n"
     cli.ok("teardown", "--all", "--yes")
     assert difference(before, dump(pod.inside)) == ""
     assert cli.ok("list") == "nothing is wired here\n"
@@ -149,7 +170,7 @@ def test_what_was_forgotten_is_not_put_back(cli: Cli, pod: Pod, entry: Path) -> 
     name = pod.inside.name
     del entry
     cli.ok("teardown", name, "--yes")
-    assert "nothing to do" in cli.ok("recover", name)
+    assert "nothing to recover" in cli.ok("recover", name)
     cli.apply(pod)
     pod.inside.delete()
     cli.ok("gc")
@@ -202,7 +223,7 @@ def test_what_is_in_the_place_of_a_servers_record_blocks_no_way_back(
     said = cli.ok("teardown", pod.inside.name, "--yes")
     assert "is as it was before" in said
     assert f"{record}'" in said
-    assert "so whoever serves its guest was not ended" in said
+    assert "the server of its guest could not be stopped" in said
     assert difference(before, dump(pod.inside)) == ""
     assert cli.json("list") == []
 

@@ -71,7 +71,7 @@ def test_what_a_kill_left_is_half_done(cli: Cli, pod: Pod, half_applied: str, be
     died = {record["argv"][0]: record["duration_ms"] for record in cli.json("log") if record["rc"] is None}
     assert died["ebtables-restore"] is None
     assert " died " in cli.ok("log")
-    advice = f"{half_applied} is half done: podwire recover {half_applied} first"
+    advice = f"{half_applied} is half done: run podwire recover {half_applied} first"
     for verb in ("plan", "apply"):
         assert cli.refused(verb, "--result", cli.folder / "result.json", "--netns", half_applied) == advice
 
@@ -81,8 +81,8 @@ def test_recover_takes_it_back(cli: Cli, pod: Pod, half_applied: str, before: Du
     said = cli.ok("recover", half_applied)
     assert said.startswith(f"{half_applied}: {pod.inside.path} is as it was before the wiring (")
     assert difference(before, dump(pod.inside)) == ""
-    assert cli.ok("recover") == "nothing is half done\n"
-    assert "nothing to do" in cli.ok("recover", half_applied)
+    assert cli.ok("recover") == "nothing to recover: no wiring is half done\n"
+    assert "nothing to recover" in cli.ok("recover", half_applied)
     assert cli.ok("list") == "nothing is wired here\n"
     assert cli.json("log")[-1]["verb"] == "recover"
 
@@ -167,7 +167,7 @@ def test_what_is_half_done_and_lost_is_put_back_and_rolled_back(
     assert "is lost" in cli.refused("teardown", half_torn_down, "--yes")
     said = cli.ok("recover", half_torn_down)
     assert "is as it was before" in said
-    assert "its state entry is back, from the copy in its journal: it is half done" in said
+    assert "its state entry was restored from the copy in the journal: it is half done" in said
     assert difference(before, dump(pod.inside)) == ""
 
 
@@ -176,8 +176,8 @@ def test_recover_leaves_alone_what_is_wired(cli: Cli, pod: Pod, plan: Path) -> N
     cli.ok("apply", plan, "--yes")
     pod.settle()
     wired = dump(pod.inside)
-    assert cli.ok("recover") == "nothing is half done\n"
-    assert "nothing to do" in cli.ok("recover", pod.inside.name, "--forward")
+    assert cli.ok("recover") == "nothing to recover: no wiring is half done\n"
+    assert "nothing to recover" in cli.ok("recover", pod.inside.name, "--forward")
     assert difference(wired, dump(pod.inside)) == ""
     assert cli.refused("recover", "pod9") == "id: pod9 was never wired here; podwire list shows what is"
 
@@ -238,7 +238,7 @@ def test_a_command_that_takes_too_long_is_ended_and_all_is_rolled_back(
 def test_what_is_half_done_is_given_to_no_vm(cli: Cli, request: pytest.FixtureRequest, how: str) -> None:
     """Its tap may not be there, or lead nowhere; what its guest would be told is said with that."""
     name = request.getfixturevalue(how)
-    refusal = f"{name} is half done: podwire recover {name} first"
+    refusal = f"{name} is half done: run podwire recover {name} first"
     for words in (("exec", name, "--", "true"), ("taps", name, "--socket", "taps"), ("dhcp", name)):
         assert cli.refused(*words) == refusal
     outcome = cli.run("guest", name, "--format", "kernel")

@@ -40,7 +40,7 @@ MISSING = {
     "facts": "missing: --netns or --pid",
     "plan": "missing: --result, --netns or --pid",
     "show": "missing: ID|PLAN",
-    "apply": "apply: give either the file of a plan, or --result and --netns",
+    "apply": "apply: give either a plan file, or --result and --netns",
     "teardown": "teardown: give either the ID of a wiring, or --netns, or --all",
     "check": "check: give either the ID of a wiring, or --all",
     "confirm": "missing: ID",
@@ -61,13 +61,16 @@ WRONG = {
     ),
     "an option's value is missing": (["plan", "--result"], "--result: a value is missing (see podwire plan --help)"),
     "a value if there is none": (["list", "--json=yes"], "--json: it takes no value, but was given 'yes'"),
-    "an unknown format": (["log", "--format", "yaml"], "--format: 'yaml' is none of text, commands, "),
-    "a format of another command": (["list", "--format", "script"], "--format: 'script' is none of text, json"),
+    "an unknown format": (["log", "--format", "yaml"], "--format: 'yaml' is not one of text, commands, "),
+    "a format of another command": (["list", "--format", "script"], "--format: 'script' is not one of text, json"),
     "no time": (["facts", "--netns", "pod1", "--timeout", "soon"], "--timeout: 'soon' is not a time (such as 30,"),
     "time that is no number": (["facts", "--netns", "pod1", "--timeout", "nan"], "--timeout: 'nan' is not a time"),
     "time that runs backwards": (["facts", "--netns", "pod1", "--timeout", "-1"], "--timeout: '-1' is not a time"),
     "time without end": (["facts", "--netns", "pod1", "--timeout", "inf"], "--timeout: 'inf' is not a time"),
-    "no time at all": (["facts", "--netns", "pod1", "--timeout", "0"], "--timeout: '0' leaves no time for anything"),
+    "no time at all": (
+        ["facts", "--netns", "pod1", "--timeout", "0"],
+        "--timeout: '0' is not a positive time",
+    ),
     "an abbreviated option": (
         ["plan", "--res", "r", "--netns", "pod1"],
         "'--res' is unknown here: did you mean --result?",
@@ -197,7 +200,7 @@ def test_a_namespace_that_is_needed_is_named_in_two_ways(cli: Cli) -> None:
     """In the line of usage too; and an option alone is no command."""
     assert "(--netns NETNS | --pid PID)" in cli.ok("facts", "--help")
     assert "[--netns NETNS | --pid PID]" in " ".join(cli.ok("log", "--help").split())
-    assert "only what was run in this namespace" in cli.ok("log", "--help")
+    assert "only commands that were run in this namespace" in cli.ok("log", "--help")
     assert "a command is missing: facts, plan, " in cli.run("--json").err
     for words in (("exec", "pod1", "--json", "true"), ("completion", "bash", "--json")):
         assert "'--json' is unknown here" in cli.run(*words).err

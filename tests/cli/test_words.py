@@ -43,7 +43,7 @@ MEANT = {
     ),
     "a wiring to list": (["list", "pod1"], "'pod1' is unknown here: did you mean podwire show 'pod1'?"),
     "a word too many": (["gc", "--force", "pod1"], "'pod1' is unknown here (see podwire gc --help)"),
-    "no file": (["apply", "pod1", "-y"], "there is no file 'pod1': without a stored plan, say --result and --netns"),
+    "no file": (["apply", "pod1", "-y"], "there is no file 'pod1': without a stored plan, use --result and --netns"),
     "neither file nor wiring": (["show", "pod1.plan"], "there is no file 'pod1.plan', and pod1.plan was never wired"),
     "no such help": (["help", "nothing"], "there is no command 'nothing': "),
 }
@@ -61,11 +61,13 @@ def test_documents_are_told_apart(cli: Cli, pod: Pod, result: Path) -> None:
     plan, words = cli.folder / "pod1.plan", ("plan", "--netns", pod.inside.name, "--result")
     cli.ok(*words, result, "-o", plan)
     facts = cli.file("facts.json", cli.ok("facts", "--netns", pod.inside.name))
-    assert cli.refused(*words, plan).startswith("result: this is a plan of podwire: podwire apply and podwire show")
-    assert cli.refused(*words, facts) == "result: this is what podwire facts prints, for --facts"
+    assert cli.refused(*words, plan).startswith(
+        "result: this is a podwire plan; pass it to podwire apply or podwire show"
+    )
+    assert cli.refused(*words, facts) == "result: this is the output of podwire facts; pass it with --facts"
     for command in ("show", "apply"):
-        assert cli.refused(command, result).startswith("plan: this is what a CNI plugin answered, not a plan: ")
-        assert cli.refused(command, facts).startswith("plan: this is what podwire facts prints, not a plan: ")
+        assert cli.refused(command, result).startswith("plan: this is a CNI result, not a plan; ")
+        assert cli.refused(command, facts).startswith("plan: this is the output of podwire facts, not a plan; ")
 
 
 def test_help_is_a_word_too(cli: Cli) -> None:
@@ -119,8 +121,10 @@ def test_a_namespace_is_named_by_a_process(cli: Cli, pod: Pod) -> None:
         process.kill()
     assert links == cli.json("facts", "--netns", pod.inside.name)["links"]
     assert "--pid: not allowed with argument --netns" in cli.refused("facts", "--netns", "pod1", "--pid", "1")
-    assert cli.refused("facts", "--pid", "x") == "--pid: 'x' is not the number of a process (see podwire facts --help)"
-    assert cli.refused("facts", "--netns", "4194303").endswith("; that of process 4194303 is --pid 4194303")
+    assert cli.refused("facts", "--pid", "x") == "--pid: 'x' is not a process ID (see podwire facts --help)"
+    assert cli.refused("facts", "--netns", "4194303").endswith(
+        "; for the namespace of process 4194303 use --pid 4194303"
+    )
 
 
 def test_the_owner_of_taps_may_be_a_name(cli: Cli, pod: Pod, result: Path) -> None:
@@ -132,7 +136,7 @@ def test_the_owner_of_taps_may_be_a_name(cli: Cli, pod: Pod, result: Path) -> No
         cli.refused(*words, "--tap-owner", "nobody-here") == "--tap-owner: there is no user or group nobody-here here"
     )
     facts = cli.file("facts.json", cli.ok("facts", "--netns", pod.inside.name))
-    assert "takes numbers" in cli.refused(*words, "--facts", facts, "--tap-owner", "daemon")
+    assert "give numbers" in cli.refused(*words, "--facts", facts, "--tap-owner", "daemon")
 
 
 def test_the_log_takes_the_times_that_it_prints(cli: Cli, pod: Pod, result: Path) -> None:
@@ -158,7 +162,7 @@ def test_next_steps_work_as_they_are(cli: Cli, pod: Pod, result: Path) -> None:
     assert step is not None
     assert shlex.split(step[1]) == [str(file)]
     said = cli.ok("apply", file, "--yes", "--state-dir", elsewhere)
-    step = re.search(r"^before the CNI plugin's DEL: podwire (.*)$", said, re.MULTILINE)
+    step = re.search(r"^before calling the CNI plugin's DEL, run: podwire (.*)$", said, re.MULTILINE)
     assert step is not None
     assert cli.ok(*shlex.split(step[1]), "--yes").startswith(f"{name}: ")
     assert cli.json("list", "--state-dir", elsewhere) == []
@@ -186,7 +190,7 @@ def test_who_has_a_tap_open_is_said_before_it_goes(cli: Cli, pod: Pod, result: P
         held = open_tap(InterfaceName("tap0"), namespace=namespace)
     try:
         with cli.on_terminal("teardown", name) as terminal:
-            shown = terminal.answer("goes on: ", "no")
+            shown = terminal.answer("to continue: ", "no")
             terminal.end()
     finally:
         for descriptor in held:
@@ -198,13 +202,13 @@ def test_who_has_a_tap_open_is_said_before_it_goes(cli: Cli, pod: Pod, result: P
 def test_times_have_the_same_units_everywhere(cli: Cli) -> None:
     """Seconds, minutes, hours and days; a limit is at most a day."""
     for time in ("1", "1.5", "90s", "2m", "1h", "1.5h"):
-        assert cli.ok("recover", "--lock-timeout", time) == "nothing is half done\n"
+        assert cli.ok("recover", "--lock-timeout", time) == "nothing to recover: no wiring is half done\n"
         if time[-1].isalpha():
             assert cli.json("log", "--since", time) == []
     for time in ("2d", "-1", "1w", "h", "nan", "1e9s"):
         assert "is not a time (such as 30, 1.5, 2m or 1h)" in cli.refused("recover", f"--lock-timeout={time}")
     for time in ("90", "1e300d", "nans", "-1h"):
-        assert "is neither a time ago" in cli.refused("log", f"--since={time}")
+        assert "is neither an age" in cli.refused("log", f"--since={time}")
 
 
 def test_what_is_not_there_is_said_of_a_folder_that_was_named(cli: Cli) -> None:
@@ -212,11 +216,11 @@ def test_what_is_not_there_is_said_of_a_folder_that_was_named(cli: Cli) -> None:
     typo = cli.folder / "typo"
     for words, said in {
         ("list",): "nothing is wired here",
-        ("log",): "nothing was run, or nothing that fits",
-        ("recover",): "nothing is half done",
+        ("log",): "no matching commands",
+        ("recover",): "nothing to recover: no wiring is half done",
         ("teardown", "--all", "--yes"): "nothing is wired here",
         ("check", "--all"): "nothing is wired here",
-        ("gc",): "nothing is to be forgotten: every namespace is there",
+        ("gc",): "nothing to remove: every namespace still exists",
     }.items():
         assert cli.ok(*words) == f"{said}\n"
         assert cli.ok(*words, "--state-dir", typo) == f"{said}: there is no state directory '{typo}'\n"
@@ -228,7 +232,7 @@ def test_a_folder_that_was_removed_under_podwire_is_said_to_be_gone(cli: Cli) ->
     (cli.folder / "here").mkdir()
     through = ("sh", "-c", f'cd {cli.folder}/here && rmdir ../here && exec "$@"', "sh")
     said = cli.refused("list", "--state-dir", "relative", through=through)
-    assert said == "the current directory is gone: change to another one"
+    assert said == "the current directory no longer exists: change to another one"
 
 
 def test_a_mark_at_the_beginning_of_a_document_is_passed_over(cli: Cli, pod: Pod) -> None:
@@ -258,12 +262,12 @@ def test_gc_can_be_looked_at_first(cli: Cli, pod: Pod) -> None:
     """What it would forget is still there then."""
     name = pod.inside.name
     cli.ok("apply", *cli.wiring(pod), "--yes")
-    assert cli.ok("gc", "--dry-run") == "nothing is to be forgotten: every namespace is there\n"
+    assert cli.ok("gc", "--dry-run") == "nothing to remove: every namespace still exists\n"
     pod.inside.delete()
     state = tree(cli.state_dir)
-    assert cli.ok("gc", "-n") == f"{name}: it would be forgotten: its namespace is gone\n"
+    assert cli.ok("gc", "-n") == f"{name}: its record would be removed: its namespace no longer exists\n"
     assert tree(cli.state_dir) == state
-    assert cli.ok("gc").startswith(f"{name}: forgotten, its namespace is gone")
+    assert cli.ok("gc").startswith(f"{name}: record removed: its namespace no longer exists")
 
 
 def test_a_dry_run_can_be_short(cli: Cli, pod: Pod) -> None:
@@ -281,9 +285,9 @@ def test_the_document_of_a_repair_has_what_was_repaired(cli: Cli, pod: Pod) -> N
     pod.inside.ip("link set br0 down")
     assert f"(podwire check {name} --fix)" in cli.run("check", name).out
     with cli.on_terminal("check", name, "--fix") as terminal:
-        assert "--fix)" not in terminal.answer("goes on: ", "no")
+        assert "--fix)" not in terminal.answer("continue: ", "no")
         terminal.end()
-    assert cli.refused("check", name, "--fix").endswith("say --yes, or look first (without --fix)")
+    assert cli.refused("check", name, "--fix").endswith("use --yes, or run without --fix")
     document = cli.json("check", name, "--fix", "--yes")
     assert (document["outcome"], document["drift"], len(document["repaired"])) == ("repaired", [], 1)
 
@@ -298,4 +302,4 @@ def test_a_wiring_is_named_once_in_a_sentence(cli: Cli, pod: Pod) -> None:
         .replace('"status":"wired"', '"status":"applying"')
         .replace('"status": "wired"', '"status": "applying"')
     )
-    assert cli.run("check", "--all").err == f"podwire: {name} is half done: podwire recover {name} first\n"
+    assert cli.run("check", "--all").err == f"podwire: {name} is half done: run podwire recover {name} first\n"

@@ -336,12 +336,12 @@ def test_that_nobody_can_be_heard_is_said_once(own: tuple[Attached, Agent]) -> N
         for _ in range(30):
             waiting = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             waiting.connect(f"{agent.run_dir}/agent.sock")
-        eventually(lambda: "nobody can be heard" in agent.log(), "what it says")
+        eventually(lambda: "cannot accept connections" in agent.log(), "what it says")
         began = turns()
         eventually(lambda: turns() > began + 5, "it tries again")
     resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, limits)
     pod.add()
-    assert agent.log().count("nobody can be heard just now: Too many open files") == 1
+    assert agent.log().count("cannot accept connections: Too many open files") == 1
 
 
 def test_a_second_agent_is_refused(agent: Agent) -> None:

@@ -149,7 +149,7 @@ def test_what_cannot_be_rolled_back_is_tried_again_and_then_abandoned(pod: Attac
     assert entry_of(pod).exists()
     second = pod.trial.delete(env=env)
     assert second.ok
-    assert "forgotten" in second.outcome.err
+    assert "record removed" in second.outcome.err
     assert not entry_of(pod).exists()
     assert "podwire" not in pod.trial.pod.ip("-d link show")
 

@@ -127,6 +127,19 @@ def test_a_repeated_add_answers_as_the_first_did(pod: Attached) -> None:
     assert pod.add() == pod.add()
 
 
+def test_add_abandons_nothing(pod: Attached) -> None:
+    """What a DEL could not roll back yet is kept: the namespace stays, and so does what is known of it."""
+    pod.add()
+    pod.trial.pod.ip("link set eth0 down")
+    assert pod.trial.delete().document()["code"] == 11
+    answer = pod.trial.call("ADD", pod.conf())
+    assert answer.document()["code"] == 11, answer
+    pod.trial.pod.ip("link set eth0 up")
+    state = ("--state-dir", str(pod.state))
+    run([sys.executable, "-m", "executor", "recover", *state], env=dict(os.environ))
+    assert pod.left() == ""
+
+
 def test_another_configuration_for_the_same_attachment_is_refused(pod: Attached) -> None:
     """Nothing is changed under a VM that may run."""
     pod.add()

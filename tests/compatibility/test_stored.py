@@ -143,7 +143,7 @@ def test_the_log_of_an_earlier_version_is_shown(earlier: Earlier) -> None:
 @pytest.mark.parametrize("case", ["to-be-confirmed"])
 def test_what_waits_to_be_confirmed_can_be(earlier: Earlier) -> None:
     """Its token is the one in the state entry."""
-    assert "it stays wired" in earlier.cli.ok("confirm", ID)
+    assert "the wiring is kept" in earlier.cli.ok("confirm", ID)
     entry = json.loads((earlier.cli.state_dir / "wirings" / f"{ID}.json").read_text())
     assert (entry["confirm_by"], entry["confirm_token"]) == (None, None)
 

@@ -21,7 +21,7 @@ from tests.conformance.trial import (
     namespace,
     trial_of,
 )
-from tests.support.dumps import difference, dump
+from tests.support.dumps import dump, lasting_difference
 
 PARAMETERS = "Section 2, Parameters"
 ERRORS = "Section 5, Error"
@@ -256,6 +256,7 @@ def the_addresses_are_there(trial: Trial) -> None:
 def del_takes_back(trial: Trial) -> None:
     """DEL undoes what ADD did, and answers nothing."""
     prev = trial.prepare()
+    trial.pod.settle()
     before = (dump(trial.pod), trial.host.ip("-o link show"))
     added = trial.call("ADD", trial.conf(prev))
     expect(added.ok, "ADD failed", added)
@@ -263,7 +264,7 @@ def del_takes_back(trial: Trial) -> None:
     answer = trial.delete()
     expect(answer.ok, "DEL failed", answer)
     expect(not answer.outcome.out.strip(), "DEL answered something", answer)
-    left = difference(before[0], dump(trial.pod))
+    left = lasting_difference(before[0], trial.pod)
     expect(not left, f"the namespace is not as it was:\n{left}")
     veths = [line.split(": ")[1] for line in trial.host.ip("-o link show type veth").splitlines()]
     expect(all(veth in before[1] for veth in veths), f"left on the host: {veths}")

@@ -144,7 +144,7 @@ def test_a_stored_plan_is_read_as_it_was_written(scene: Scene) -> None:
     with pytest.raises(InvalidInput, match=r"changes\[\d+\]\.netns: it is not the plan's namespace$"):
         parse_plan(json.dumps(without), TEMPLATES)
     other = plan_to_json(evolve(scene.plan, facts=evolve(scene.plan.facts, elsewhere=scene.plan.facts.elsewhere[:1])))
-    with pytest.raises(InvalidInput, match="it is not the plan's namespace, nor one that its facts tell about"):
+    with pytest.raises(InvalidInput, match="it is not the plan's namespace, nor one that its facts cover"):
         parse_plan(json.dumps(other), TEMPLATES)
 
 

@@ -165,7 +165,13 @@ def test_what_is_not_there_in_the_end_is_rolled_back(podwire: Podwire, line: str
     plan = podwire.plan()
 
     program = "ebtables-restore" if "ebtables" in line else "ip"
-    with pytest.raises(RolledBack, match=rf"^{resource} is not as it should be after its command; what was done was"):
+    with pytest.raises(
+        RolledBack,
+        match=(
+            rf"^{resource} is not in the expected state after its "
+            rf"command; what was done was"
+        ),
+    ):
         podwire.apply(plan, after_the_last(program, plan, lambda: inside.run(*line.split())))
 
     assert lasting_difference(before, inside) == ""
@@ -196,7 +202,7 @@ def test_a_strangers_rule_in_our_chain_stays_and_is_reported(podwire: Podwire) -
     outcome = podwire.teardown()
 
     assert outcome.notes == (
-        "left alone, since it is not podwire's: ebtables rule '-A FORWARD -p IPv4 --ip-src 192.0.2.1 -j DROP'",
+        "left alone because podwire did not create it: ebtables rule '-A FORWARD -p IPv4 --ip-src 192.0.2.1 -j DROP'",
     )
     rules = [line for line in inside.run("ebtables-save").out.splitlines() if line.startswith("-A")]
     assert rules == ["-A FORWARD -p IPv4 --ip-src 192.0.2.1 -j DROP"]
@@ -245,8 +251,8 @@ def test_a_namespace_made_again_under_the_name_counts_as_gone(podwire: Podwire, 
 
 WHEN = "when the plan was made"
 STALE = {
-    "a link more": ("ip link add cbr type bridge", f"link cbr is there and was not {WHEN}"),
-    "a link less": ("ip link del spare", f"link spare2 was there {WHEN} and is not any more"),
+    "a link more": ("ip link add cbr type bridge", f"link cbr did not exist {WHEN}"),
+    "a link less": ("ip link del spare", f"link spare2 existed {WHEN} but no longer does"),
     "an MTU": ("ip link set eth0 mtu 1400", f"link eth0 was mtu 1500 {WHEN} and is mtu 1400 now"),
     "a MAC": (
         "ip link set eth0 address 02:00:00:00:00:42",
@@ -260,11 +266,11 @@ STALE = {
     ),
     "an address more": (
         "ip addr add 10.5.0.1/32 dev eth0",
-        f"address 10.5.0.1/32 on eth0 is there and was not {WHEN}",
+        f"address 10.5.0.1/32 on eth0 did not exist {WHEN}",
     ),
     "an address less": (
         "ip addr del fd00:3::7/64 dev eth0",
-        f"address fd00:3::7/64 on eth0 was there {WHEN} and is not any more",
+        f"address fd00:3::7/64 on eth0 existed {WHEN} but no longer does",
     ),
     "a lifetime that ends now": (
         "ip addr change fd00:3::7/64 dev eth0 nodad valid_lft 500 preferred_lft 400",
@@ -276,11 +282,11 @@ STALE = {
     ),
     "a route more": (
         "ip route add 10.9.0.0/16 via 10.1.90.1",
-        f"route 10.9.0.0/16 via 10.1.90.1 dev eth0 is there and was not {WHEN}",
+        f"route 10.9.0.0/16 via 10.1.90.1 dev eth0 did not exist {WHEN}",
     ),
     "a route less": (
         "ip route del default",
-        f"route default via 10.1.90.1 dev eth0 was there {WHEN} and is not any more",
+        f"route default via 10.1.90.1 dev eth0 existed {WHEN} but no longer does",
     ),
     "a route's MTU": (
         "ip route change default via 10.1.90.1 mtu 1400",
@@ -288,7 +294,7 @@ STALE = {
     ),
     "a neighbour more": (
         "ip neigh add 10.1.90.9 lladdr 02:00:00:00:00:09 dev eth0",
-        f"neighbour 10.1.90.9 on eth0 is there and was not {WHEN}",
+        f"neighbour 10.1.90.9 on eth0 did not exist {WHEN}",
     ),
     "an ebtables rule": (
         "ebtables -A FORWARD -j ACCEPT",
@@ -326,7 +332,7 @@ def test_a_stale_plan_is_refused_and_says_what_differs(
     found = str(refused.value)
     assert found.startswith("the plan is stale: ")
     assert sentence in found
-    assert found.endswith("; plan again")
+    assert found.endswith("; create a new plan")
     assert difference(before, dump(podwire.pod.inside)) == ""
     assert podwire.entry is None
 

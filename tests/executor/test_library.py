@@ -94,7 +94,7 @@ def test_what_is_wrong_is_one_error_with_a_sentence(pod: Pod, settings: podwire.
     assert text_of(podwire.plan, "{", pod.inside.name).startswith("result")
     assert text_of(podwire.facts, "no such namespace").startswith("netns: ")
     assert "podw1re" in text_of(podwire.facts, "podw1re")
-    assert text_of(podwire.show, plan, "gif").startswith("format: 'gif' is none of text, ")
+    assert text_of(podwire.show, plan, "gif").startswith("format: 'gif' is not one of text, ")
     assert text_of(podwire.parse_plan, "{}") == "plan: this is not a plan that podwire wrote"
     with pytest.raises(podwire.InvalidInput, match=r"never wired here"):
         podwire.teardown("pod9", settings=settings)

@@ -208,7 +208,7 @@ def test_the_lock_excludes_by_every_path_and_is_given_back(scratch_ns: NetnsPath
     with process_in(scratch_ns) as other, Namespace.open(scratch_ns) as one, Namespace.open(other) as two:
         with (
             one.lock(0),
-            pytest.raises(Locked, match=f"^{other} is being changed by process {os.getpid()} "),
+            pytest.raises(Locked, match=f"^{other} is in use by process {os.getpid()} "),
             two.lock(0),
         ):
             pass
@@ -251,7 +251,7 @@ def test_the_holder_of_the_lock_is_named(scratch_ns: NetnsPath) -> None:
     with another_podwire(scratch_ns) as (process, _), Namespace.open(scratch_ns) as namespace:
         with pytest.raises(Locked) as caught, namespace.lock(0):
             pass
-        assert re.search(rf" is being changed by process {process.pid} \(python[0-9.]*\): try again", str(caught.value))
+        assert re.search(rf" is in use by process {process.pid} \(python[0-9.]*\); try again", str(caught.value))
 
 
 def test_a_program_holds_the_lock_of_a_podwire_that_was_killed(scratch_ns: NetnsPath) -> None:

@@ -103,7 +103,7 @@ def test_it_says_what_recovery_needs(podwire: Podwire) -> None:
 def test_another_wiring_of_the_same_pod_is_other_options(podwire: Podwire) -> None:
     """One id is wired in one way at a time."""
     podwire.apply(podwire.plan(OPTIONS))
-    with pytest.raises(Refused, match=r"^pod1 is wired already with other options: tear it down first"):
+    with pytest.raises(Refused, match=r"^pod1 is already wired with other options: tear it down first"):
         podwire.plan()
 
 
@@ -119,7 +119,7 @@ def test_it_is_named_for_what_another_cannot_serve(netns: MakeNamespace, state_d
 def test_a_name_that_nothing_has_is_refused() -> None:
     """With those that there are; a module that is no wiring is none either."""
     for name in ("nothing", "strip", "base", "_own", "../bridge"):
-        with pytest.raises(InvalidInput, match=r"^wiring: '.*' is none of beside, bridge"):
+        with pytest.raises(InvalidInput, match=r"^wiring: '.*' is not one of beside, bridge"):
             wiring_named(name)
     assert {"beside", "bridge"} <= {wiring.name for wiring in every_wiring()}
 

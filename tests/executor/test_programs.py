@@ -366,7 +366,7 @@ except HostError as error:
     print(error)
 """
     done = in_a_process(script)
-    assert done.stdout == "this process ignores SIGCHLD, so that nobody would learn how a program ended\n"
+    assert done.stdout == "this process ignores SIGCHLD, so podwire could not learn how a program ended\n"
 
 
 def test_a_status_that_somebody_else_took_is_said_to_be_lost() -> None:

@@ -108,7 +108,7 @@ UNRESTORABLE = {
     ),
     "two routes that differ in their metrics only": (
         "ip route append default via 10.1.90.1 mtu 1300",
-        "^route default via 10.1.90.1 dev eth0 is there twice, ",
+        "^route default via 10.1.90.1 dev eth0 exists twice with different metrics, ",
     ),
     "a rule that podwire would add": (
         "ebtables -A INPUT -i eth0 -j DROP",

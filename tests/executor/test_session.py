@@ -228,7 +228,7 @@ def test_an_ip_that_dies_during_a_command_is_said(namespace: Namespace) -> None:
         reply = session.run(ENDLESS)
         killer.join()
     assert reply.rc == -9
-    assert reply.stderr.endswith("ip ended by itself, with status -9\n")  # it may have remarked something before
+    assert reply.stderr.endswith("ip ended unexpectedly, with status -9\n")  # it may have remarked something before
 
 
 def test_a_command_that_takes_too_long_is_killed_and_the_next_one_is_run(namespace: Namespace) -> None:

@@ -38,7 +38,7 @@ def test_what_is_gone_has_a_minus_and_the_commands_that_bring_it_back() -> None:
 def test_what_has_come_has_a_plus() -> None:
     """The address is back on the pod's interface."""
     assert drift(change_of(Address)) == [
-        "  + eth0  address 10.1.90.2/24 is there, and was not applied",
+        "  + eth0  address 10.1.90.2/24 exists, but was not applied",
         "      repair  ip addr del 10.1.90.2/24 dev eth0",
     ]
 
@@ -63,7 +63,7 @@ def test_of_a_link_only_what_differs_is_said() -> None:
         "         mtu 1400, was applied as 1500",
         "         down, was applied as up",
         "         addresses none, was applied as 169.254.254.2/24",
-        "      no command repairs this by itself: tear down and apply again",
+        "      no command repairs this: tear down and apply again",
     ]
 
 

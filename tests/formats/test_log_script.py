@@ -70,7 +70,7 @@ def test_each_command_has_its_time_and_its_id() -> None:
     assert lines[0] == "#!/usr/bin/env bash"
     assert "set -euo pipefail" in lines
     assert lines[-3:-1] == [
-        "# --- apply pod1, asked for by: podwire apply pod1.json --yes",
+        "# --- apply pod1, requested by: podwire apply pod1.json --yes",
         "# 2026-03-04 10:26:40.250 UTC pod1",
     ]
     assert lines[-1].startswith("nsenter --net=/run/netns/pod1 ip link add name br0 type bridge ")

@@ -108,4 +108,4 @@ def test_it_begins_with_a_heading_and_two_lines() -> None:
 def test_nothing_to_do_is_one_sentence() -> None:
     """Without a table, a diagram or commands."""
     text = render_markdown(PLANS["nothing"])
-    assert text.endswith("In <code>/run/netns/pod1</code>: nothing to do: the namespace is as wanted.\n")
+    assert text.endswith("In <code>/run/netns/pod1</code>: nothing to do: the namespace is already as requested.\n")

@@ -116,7 +116,7 @@ def test_the_same_plan_is_the_same_picture() -> None:
 def test_nothing_to_do_is_said() -> None:
     """An empty plan has no lanes."""
     svg = drawn(PLANS["nothing"])
-    assert [text.text for text in svg.iter(f"{SVG}text")][-1] == "nothing to do: the namespace is as wanted"
+    assert [text.text for text in svg.iter(f"{SVG}text")][-1] == "nothing to do: the namespace is already as requested"
 
 
 @pytest.mark.parametrize("font", ["mono", "sans", "bold"])

@@ -142,7 +142,7 @@ def test_a_router_that_comes_later_is_advertised_then(cli: Cli, netns: MakeNames
     cli.ok("apply", *cli.wiring(pod), "--serve-dhcp", "--yes")
     with Port.on_tap(pod.inside, "tap0") as vm:
         said = cli.ok("dhcp", pod.inside.name, "--daemon")
-        assert "fd00:1:90::1 does not answer: the guest is told of it when it does" in said
+        assert "router fd00:1:90::1 has not answered yet; it will be advertised as soon as it does" in said
         vm.send(router_solicitation(MAC, GUEST))
         vm.receive(lambda frame: str(frame) == f"ICMPv6 {SERVER} > ff02::1 router advertisement")
         pod.host.ip(f"-6 addr add fd00:1:90::1/64 dev {pod.host_end()} nodad")

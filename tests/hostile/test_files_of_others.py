@@ -114,7 +114,7 @@ def test_a_state_directory_that_others_can_get_at_is_refused_by_every_command(
         ("confirm", "x"), ("plan", *wiring), ("apply", *wiring, "--yes"), ("teardown", "--netns", "pod", "-y"),
     ):  # fmt: skip
         said = cli.refused(*words, "--state-dir", str(state))
-        assert "somebody else" in said, (words, said)
+        assert "another user" in said, (words, said)
     assert sorted(folder.rglob("*")) == there
     assert difference(before, dump(pod.inside)) == ""
 
@@ -200,10 +200,10 @@ def test_a_conflist_of_somebody_elses_runs_no_plugin(pod: Pod, cli: Cli) -> None
     conflist = cli.file("conflist", {"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "bridge"}]})
     give_away(conflist)
     words = ["apply", *cli.wiring(pod), "--dummy-conflist", conflist, "--yes"]
-    assert "belongs to, or can be written by, somebody else" in cli.refused(*words)
+    assert "is owned or writable by another user" in cli.refused(*words)
     conflist.chmod(0o666)
     os.chown(conflist, 0, 0)
-    assert "belongs to, or can be written by, somebody else" in cli.refused(*words)
+    assert "is owned or writable by another user" in cli.refused(*words)
 
 
 def test_a_plan_is_written_in_the_place_of_a_file_and_never_through_a_link(pod: Pod, cli: Cli, tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_folder_of_programs_that_others_can_write_to_is_passed_over(
     assert not ran.exists()
     monkeypatch.setenv("PATH", environment["PATH"])
     assert which("only-here") is None
-    with pytest.raises(HostError, match=r"not installed: .*'.*evil/open/only-here' is passed over: somebody else"):
+    with pytest.raises(HostError, match=r"not installed: .*'.*evil/open/only-here' was ignored: another user"):
         find_program("only-here")
     handed_on = set(program_environment()["PATH"].split(":"))
     assert handed_on.isdisjoint(

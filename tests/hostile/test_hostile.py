@@ -383,11 +383,17 @@ def test_a_plan_for_another_namespace_is_refused_there(target: Target, place: Pa
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o777])
 def test_a_plan_that_others_can_write_is_refused_unless_told(target: Target, place: Path, mode: int) -> None:
-    """Told so, it goes on to the next question: here, that there is no terminal to ask on."""
+    """Told so, it goes on to the next question: here, that there is cannot ask for confirmation without a terminal."""
     write(place / "f", target.plan)
     (place / "f").chmod(mode)
     refuse(target, ["apply", str(place / "f"), "--yes"], place, {}, "--allow-untrusted-plan")
-    refuse(target, ["apply", str(place / "f"), "--allow-untrusted-plan"], place, {}, "no terminal to ask on")
+    refuse(
+        target,
+        ["apply", str(place / "f"), "--allow-untrusted-plan"],
+        place,
+        {},
+        "cannot ask for confirmation without a terminal",
+    )
 
 
 def test_a_plan_that_belongs_to_somebody_else_is_refused_unless_told(target: Target, place: Path) -> None:
@@ -401,7 +407,13 @@ def test_a_plan_that_belongs_to_somebody_else_is_refused_unless_told(target: Tar
     (place / "mine").symlink_to("f")
     for name in ("f", "mine"):
         refuse(target, ["apply", str(place / name), "--yes"], place, {}, "--allow-untrusted-plan")
-        refuse(target, ["apply", str(place / name), "--allow-untrusted-plan"], place, {}, "no terminal to ask on")
+        refuse(
+            target,
+            ["apply", str(place / name), "--allow-untrusted-plan"],
+            place,
+            {},
+            "cannot ask for confirmation without a terminal",
+        )
 
 
 # --- as processes -----------------------------------------------------------------------------------------------------

@@ -239,7 +239,7 @@ SITUATIONS = {
 
 
 def recorded_again(situation: Situation) -> Plan:
-    """Return the plan of a namespace that is wired as wanted already."""
+    """Return the plan of a namespace that is already wired as requested."""
     first = situation.plan()
     wired = carry_out(first.changes, first.facts)
     return plan_of(wired, situation.result or result_of(first.facts), situation.options, recorded=first)

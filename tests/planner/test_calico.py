@@ -68,7 +68,9 @@ class TestFix:
 
     def test_a_needed_gateway_that_is_not_given_is_refused(self) -> None:
         """The sentence names the link and the three ways to give one."""
-        with pytest.raises(Refused, match=r"default route of eth0: a dummy gateway is needed \(--dummy-gateway, "):
+        with pytest.raises(
+            Refused, match=r"default route of eth0 is Calico's: a dummy gateway is needed \(--dummy-gateway, "
+        ):
             fix_calico_networking(GIVEN, self.FACTS, dummy_gateway=None)
 
     def test_a_gateway_of_the_other_family_is_refused(self) -> None:

@@ -387,7 +387,7 @@ class TestAnswers:
         ("key", "text", "message"),
         [
             ("links", "Cannot open netlink socket", "ip link did not answer in JSON: 'Cannot open netlink socket'"),
-            ("links", '{"a": 1}', "ip link: a list is wanted, not an object"),
+            ("links", '{"a": 1}', "ip link: expected a list, not an object"),
             ("links", "[" * 5000, None),
         ],
     )
@@ -405,7 +405,7 @@ class TestAnswers:
             ("addresses", '[{"addr_info": []}]', None, "ip addr[0]: 'ifname' is missing"),
             ("addresses", '[{"ifname": "eth0", "addr_info": [{}, {"local": 1}]}]', "eth0", "ip addr[0].addr_info[1]"),
             ("routes4", '[{"dst": "300.0.0.0"}]', None, "ip route[0].dst: "),
-            ("routes6", '[{"dst": 7, "dev": "eth0"}]', "eth0", "ip route[0].dst: a string is wanted, not 7"),
+            ("routes6", '[{"dst": 7, "dev": "eth0"}]', "eth0", "ip route[0].dst: expected a string, not 7"),
             ("routes4", '[{"dst": 7, "nexthops": [{"dev": "a b"}, {"dev": "eth0"}]}]', "eth0", "ip route[0].dst: "),
             ("neighbours", '[{"dev": "eth0", "state": ["PERMANENT"]}]', "eth0", "ip neigh[0]: 'dst' is missing"),
             ("proxies", '[{"dst": "10.0.0.1"}]', None, "ip neigh proxy[0]: 'dev' is missing"),
@@ -442,7 +442,7 @@ class TestAnswers:
         links = [one | ({"master": "AWS(Test)"} if one["ifname"] == "eth0" else {}) for one in found]
         facts = facts_of("neighbours", links=json.dumps(links))
         assert facts.link("eth0") is not None
-        with pytest.raises(Refused, match=r"^eth0 has what podwire could not bring back .*AWS"):
+        with pytest.raises(Refused, match=r"^eth0 has what podwire could not restore .*AWS"):
             plan_of(facts, ETH0_ONLY)
 
     def test_the_real_namespaces_can_be_planned(self) -> None:

@@ -205,7 +205,9 @@ class TestReading:
         assert result.ips[0].interface == 1
 
     def test_an_address_on_an_aws_note_is_refused(self) -> None:
-        assert refusal(with_value(AWS, "ips.0.interface", 0)).startswith("result.ips[0].interface: 0 is the index of a")
+        assert refusal(with_value(AWS, "ips.0.interface", 0)).startswith(
+            "result.ips[0].interface: index 0 refers to an AWS plugin bookkeeping entry"
+        )
 
     def test_no_index_and_minus_one_are_no_interface(self) -> None:
         assert [ip.interface for ip in read(MANY).ips] == [3, 0, None, None]
@@ -314,17 +316,17 @@ class TestOtherDocuments:
             ),
             pytest.param(
                 {"cniVersion": "0.4.0", "name": "dbnet", "plugins": []},
-                "this is a list of network configurations, not what a plugin answered to ADD",
+                "this is a list of network configurations, not a plugin's answer to ADD",
                 id="configuration-list",
             ),
             pytest.param(
                 {"cniVersion": "0.4.0", "name": "dbnet", "type": "bridge", "dns": {}},
-                "this is a network configuration, not what a plugin answered to ADD",
+                "this is a network configuration, not a plugin's answer to ADD",
                 id="configuration",
             ),
             pytest.param(
                 {"cniVersion": "1.0.0", "supportedVersions": ["1.0.0"]},
-                "this is what a plugin answered to VERSION, not to ADD",
+                "this is a plugin's answer to VERSION, not to ADD",
                 id="version-answer",
             ),
         ],
@@ -362,7 +364,7 @@ class TestRefusal:
                 PTP_1_0_0,
                 "ips.0.interface",
                 2,
-                "result.ips[0].interface: 2 is not the index of an interface, of which there are 2",
+                "result.ips[0].interface: interface index 2 is out of range: the result has 2 interfaces",
                 id="index-past-the-end",
             ),
             pytest.param(
@@ -399,10 +401,8 @@ class TestRefusal:
             pytest.param(
                 SRIOV_1_1_0, "routes.0.scope", 256, "result.routes[0].scope: 256 is not between 0 and 255", id="scope"
             ),
-            pytest.param(BRIDGE, "dns", [], "result.dns: an object is wanted, not a list", id="resolver-list"),
-            pytest.param(
-                BRIDGE, "interfaces", [None], "result.interfaces[0]: an object is wanted, not null", id="null"
-            ),
+            pytest.param(BRIDGE, "dns", [], "result.dns: expected an object, not a list", id="resolver-list"),
+            pytest.param(BRIDGE, "interfaces", [None], "result.interfaces[0]: expected an object, not null", id="null"),
         ],
     )
     def test_says_where_and_what(self, sample: Json, path: str, value: object, message: str) -> None:

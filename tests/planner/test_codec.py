@@ -82,11 +82,11 @@ class TestRefusal:
             (Mac, {"kind": "mac"}, "it: 'link' is missing"),
             (Mac, {"kind": "mac", "link": None}, "it: 'link' is missing"),
             (Mac, {"kind": "mac", "link": "eth0", "x": 1}, "it: the key 'x' is unknown"),
-            (Mac, {"kind": "mac", "link": 7}, "it.link: a string is wanted, not 7"),
-            (Mac, [], "it: an object is wanted, not a list"),
-            (PlanOptions, {"tap_queues": "4"}, "it.tap_queues: a whole number is wanted, not '4'"),
-            (PlanOptions, {"tap_vnet_hdr": 1}, "it.tap_vnet_hdr: true or false is wanted, not 1"),
-            (PlanOptions, {"dhcp_addresses": "10.0.0.1/8"}, "it.dhcp_addresses: a list is wanted, not '10.0.0.1/8'"),
+            (Mac, {"kind": "mac", "link": 7}, "it.link: expected a string, not 7"),
+            (Mac, [], "it: expected an object, not a list"),
+            (PlanOptions, {"tap_queues": "4"}, "it.tap_queues: expected a whole number, not '4'"),
+            (PlanOptions, {"tap_vnet_hdr": 1}, "it.tap_vnet_hdr: expected true or false, not 1"),
+            (PlanOptions, {"dhcp_addresses": "10.0.0.1/8"}, "it.dhcp_addresses: expected a list, not '10.0.0.1/8'"),
             (Allocation, {"macs": ["x"], "group": 1}, "it.macs[0]: 'x' is not a MAC address"),
             (Allocation, {"macs": [], "group": 2**32}, "it.group: 4294967296 is not between 0 and 4294967295"),
             (resource_from_json, {"link": "eth0"}, "it: 'kind' is missing"),
@@ -99,5 +99,7 @@ class TestRefusal:
     def test_an_unknown_tag_lists_those_that_there_are(self) -> None:
         """Of a kind that nobody knows it is said which ones somebody does."""
         said = refusal(resource_from_json, {"kind": "policer"})
-        assert said.startswith("it.kind: one of address, addrgenmode, admin, driver, ebtables, filter, link, mac, ")
+        assert said.startswith(
+            "it.kind: expected one of address, addrgenmode, admin, driver, ebtables, filter, link, mac, "
+        )
         assert said.endswith(", not 'policer'")

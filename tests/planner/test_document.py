@@ -130,32 +130,32 @@ class TestWalking:
             ),
             pytest.param(lambda node: node.only("name"), "plan: the key 'ips' is unknown", id="unknown-key"),
             pytest.param(
-                lambda node: node.field("name").items(), "plan.name: a list is wanted, not 'eth0'", id="no-list"
+                lambda node: node.field("name").items(), "plan.name: expected a list, not 'eth0'", id="no-list"
             ),
             pytest.param(
-                lambda node: node.field("name").field("x"), "plan.name: an object is wanted, not 'eth0'", id="no-object"
+                lambda node: node.field("name").field("x"), "plan.name: expected an object, not 'eth0'", id="no-object"
             ),
             pytest.param(
-                lambda node: node.field("ips").text(), "plan.ips: a string is wanted, not a list", id="no-text"
+                lambda node: node.field("ips").text(), "plan.ips: expected a string, not a list", id="no-text"
             ),
             pytest.param(
                 lambda node: node.field("flag").integer(),
-                "plan.flag: a whole number is wanted, not true",
+                "plan.flag: expected a whole number, not true",
                 id="true-is-no-1",
             ),
             pytest.param(
                 lambda node: node.field("ratio").integer(),
-                "plan.ratio: a whole number is wanted, not 1.5",
+                "plan.ratio: expected a whole number, not 1.5",
                 id="fraction",
             ),
             pytest.param(
                 lambda node: node.field("flag").number(),
-                "plan.flag: a number is wanted, not true",
+                "plan.flag: expected a number, not true",
                 id="true-is-no-number",
             ),
             pytest.param(
                 lambda node: node.field("name").boolean(),
-                "plan.name: true or false is wanted, not 'eth0'",
+                "plan.name: expected true or false, not 'eth0'",
                 id="no-boolean",
             ),
             pytest.param(

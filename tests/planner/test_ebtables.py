@@ -174,7 +174,7 @@ class TestObserved:
     def test_a_rule_like_ours_that_stands_there_is_refused_by_name(self) -> None:
         """Equal rules could not be told apart when ours are taken away."""
         facts = namespace(veth(), address("10.1.90.5/24"), ebtables(LINES[0], chains={"INPUT": "ACCEPT"}))
-        with pytest.raises(Refused, match="the ebtables rule '-A INPUT -i eth0 -j DROP' is there already"):
+        with pytest.raises(Refused, match="the ebtables rule '-A INPUT -i eth0 -j DROP' already exists"):
             plan_of(facts)
 
 

@@ -92,7 +92,9 @@ class TestFarEnd:
         if is_ours:
             assert pending([far], facts) == ()
         else:
-            with pytest.raises(Refused, match=f"link {far.resource.name} is there and is not podwire's"):
+            with pytest.raises(
+                Refused, match=f"a link named {far.resource.name} already exists and was not created by podwire"
+            ):
                 pending([far], facts)
 
     def test_it_is_put_right(self) -> None:
@@ -127,7 +129,7 @@ class TestStored:
     def test_it_reaches_no_further(self, changes: tuple[Change, ...], others: tuple[Elsewhere, ...]) -> None:
         """By a change, or by a pair's far end."""
         found = refusal(plan_to_json(plan_with(*changes, others=others)))
-        assert found.endswith(".netns: it is not the plan's namespace, nor one that its facts tell about")
+        assert found.endswith(".netns: it is not the plan's namespace, nor one that its facts cover")
 
     def test_a_resource_twice_in_one_namespace_is_refused(self) -> None:
         """Wherever that is."""
@@ -141,8 +143,8 @@ class TestStored:
             (lambda other: other.update(cookie=0), "plan.facts.elsewhere[0].cookie"),
             (lambda other: other.pop("facts"), "'facts' is missing"),
             (lambda other: other.update(netns="../x"), "plan.facts.elsewhere[0].netns"),
-            (lambda other: other.update(netns=NETNS), "a namespace is there twice, or it is the plan's"),
-            (lambda other: other.update(netns=None), "a namespace is there twice, or it is the plan's"),
+            (lambda other: other.update(netns=NETNS), "a namespace appears twice, or is the plan's own"),
+            (lambda other: other.update(netns=None), "a namespace appears twice, or is the plan's own"),
             (lambda other: other.update(path="/"), "'path'"),
             (lambda other: other["facts"].update(elsewhere=[copy.deepcopy(other)]), "has no elsewhere of its own"),
         ],

@@ -178,7 +178,7 @@ class TestPassedOver:
         """The loopback plugin's result has it, with 127.0.0.1."""
         assert self.over(CniInterface(InterfaceName("lo"), sandbox=NETNS)) == (
             ["eth0"],
-            ["lo of the result is passed over: it is the namespace's own"],
+            ["ignoring lo from the CNI result: it belongs to the namespace itself"],
         )
 
     def test_a_socket_and_a_device_without_a_link(self) -> None:
@@ -188,15 +188,15 @@ class TestPassedOver:
         assert self.over(socket, device) == (
             ["eth0"],
             [
-                "net1 of the result is passed over: it is a socket, which the VMM opens itself",
-                "net2 of the result is passed over: it is a device without a link",
+                "ignoring net1 from the CNI result: it is a socket, which the VMM opens itself",
+                "ignoring net2 from the CNI result: it is a device without a link",
             ],
         )
 
     @pytest.mark.parametrize("netns", [NETNS, "/var/run/netns/pod1", "/proc/42/ns/net"])
     def test_another_sandbox(self, netns: str) -> None:
         """Firecracker's convention: the interface in the VM is in a sandbox that is an id. Paths have several names."""
-        said = ["tap0 of the result is passed over: it is in another sandbox"]
+        said = ["ignoring tap0 from the CNI result: it is in another sandbox"]
         vm = CniInterface(InterfaceName("tap0"), sandbox="fc-1234")
         assert self.over(vm, netns=netns) == (["eth0"], said)
 

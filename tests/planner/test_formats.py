@@ -153,11 +153,11 @@ class TestText:
 
     def test_a_reason_that_does_not_fit_beside_is_below(self) -> None:
         """Whole, and not torn between what is said of the change."""
-        reason = "pod network and bridge are kept apart; leases come from here only"
+        reason = "isolates the bridge from the pod network; DHCP leases come from here only"
         plan = plan_named("plain", reverse=False)
         for width in (120, 125):
             text = render_text(plan, style=Style(width=width))
-            assert re.search(rf"\n +no DHCP request leaves by eth0\n +{reason}\n", text), text
+            assert re.search(rf"\n +drop DHCP requests leaving through eth0\n +{reason}\n", text), text
         assert re.search(rf"\n  [+] rules  .* {reason}\n", render_text(plan, style=Style(width=140)))
 
     def test_the_whole_line_of_a_change_is_coloured(self) -> None:

@@ -226,7 +226,7 @@ def test_one_that_was_given_to_another_is_lost(plan: Plan) -> None:
     """The MAC that the physical function has for it says so; nothing of it is brought back then."""
     given = evolve(FUNCTION, setting=VfSettingState(MacAddress("02:00:00:00:00:99")), driver=Keyword("vfio-pci"))
     facts = NamespaceFacts(FACTS_VERSION, elsewhere=pod(given).elsewhere)
-    assert "was given to another meanwhile" in lost_devices(plan.changes, facts)[ADDRESS]
+    assert "was given to another pod in the meantime" in lost_devices(plan.changes, facts)[ADDRESS]
     assert without_lost_links(inverse(plan.changes), facts) == ()
 
 

@@ -108,7 +108,7 @@ class TestDnsmasq:
         (nic,) = guest_nics(plan_of(DUAL_STACK))
         told_of_wire = guest_text([evolve(nic, guest=evolve(nic.guest, addresses=(), routes=()))], "dnsmasq")
         assert not any(line.startswith("interface=") for line in told_of_wire.text.splitlines())
-        assert told_of_wire.notes == ("eth0 has no address, so that nothing is leased there",)
+        assert told_of_wire.notes == ("eth0 has no address, so nothing is leased to it",)
 
     @pytest.mark.parametrize("many", [30, 31, 200])
     def test_routes_that_have_no_room_are_counted(self, many: int) -> None:

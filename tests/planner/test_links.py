@@ -56,7 +56,7 @@ class TestContainerLinks:
     def test_one_name_twice_in_the_sandbox_is_refused(self) -> None:
         """Two interfaces of one name cannot be in one namespace."""
         given = result({"eth0": []})
-        with pytest.raises(InvalidInput, match=r"^result\.interfaces: eth0 is there twice with a sandbox$"):
+        with pytest.raises(InvalidInput, match=r"^result\.interfaces: eth0 appears twice with a sandbox$"):
             container_interfaces(evolve(given, interfaces=given.interfaces * 2))
 
     def test_one_name_on_both_sides_is_fine(self) -> None:

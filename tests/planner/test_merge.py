@@ -67,7 +67,7 @@ def test_a_result_that_names_no_link_may_be_among_them() -> None:
 
 def test_one_link_in_two_results_is_refused() -> None:
     """They are not of one pod, or one was given twice."""
-    with pytest.raises(InvalidInput, match="result: eth0 is an interface of several results"):
+    with pytest.raises(InvalidInput, match="result: eth0 appears in several results"):
         merged(BRIDGE, BRIDGE)
 
 

@@ -46,7 +46,7 @@ OWNED = TapDevice(owner=107, owner_group=None, multi_queue=False, vnet_hdr=False
 @pytest.mark.parametrize(
     ("link", "words"),
     [
-        pytest.param(evolve(of_type("tun"), carrier=False, device=OWNED), "it is a tap already", id="a plugin's tap"),
+        pytest.param(evolve(of_type("tun"), carrier=False, device=OWNED), "it is already a tap", id="a plugin's tap"),
         pytest.param(of_type("dummy"), "goes nowhere", id="dummy"),
         pytest.param(evolve(of_type("netkit"), mac=None), "netkit in L3 mode", id="netkit without a MAC"),
         pytest.param(

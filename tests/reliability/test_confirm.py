@@ -50,7 +50,7 @@ def test_what_nobody_confirms_is_rolled_back(make_trial: MakeTrial) -> None:
     assert "nobody confirmed within 1.5 s" in records[-1]["asked"]
     late = trial.podwire("confirm", trial.id)
     assert late.rc == 1, late
-    assert "any more" in late.err
+    assert "no longer wired" in late.err
     assert late.err.count("\n") == 1
 
 
@@ -58,7 +58,7 @@ def test_what_is_confirmed_stays(trial: Trial) -> None:
     """Also after the time; to confirm it once more is no harm. The process that waited ends, and does nothing."""
     assert apply(trial, "1").rc == 0
     assert len(watchers(trial)) == 1
-    assert "it stays wired" in trial.ok("confirm", trial.id)
+    assert "the wiring is kept" in trial.ok("confirm", trial.id)
     assert "not waiting" in trial.ok("confirm", trial.id)
     eventually(lambda: not watchers(trial), "the end of the one that waits", seconds=20)
     assert trial.state() == "wired"

@@ -138,7 +138,7 @@ def test_what_a_kill_during_a_plugin_leaves_is_found(gateway: Gateway, step: str
     words = (verb, gateway.trial.id, "--yes") if verb == "teardown" else (verb,)
     outcome = gateway.trial.podwire(*words, env=gateway.env)
     assert outcome.rc == 0, outcome
-    assert "its dummy gateway, which no wiring had, was given back" in outcome.out
+    assert "its dummy gateway, which no wiring used, was given back" in outcome.out
     assert gateway.left() == []
     assert gateway.trial.changed() == ""
 
@@ -151,7 +151,7 @@ def test_a_recovery_from_cron_takes_nothing_from_an_apply_that_runs(gateway: Gat
         for words in (("recover",), ("gc",), ("teardown", gateway.trial.id, "--yes")):
             outcome = gateway.trial.podwire(*words, "--lock-timeout", "0.1", env=gateway.env)
             assert outcome.rc == 1, outcome
-            assert f"is being changed by process {process.pid} (" in outcome.err
+            assert f"is in use by process {process.pid} (" in outcome.err
         (gateway.folder / "released").touch()
         assert ended(process).rc == 0
     assert gateway.trial.podwire("teardown", gateway.trial.id, "--yes", env=gateway.env).rc == 0
@@ -167,7 +167,7 @@ def test_the_gateway_of_a_wiring_whose_entry_is_lost_is_left_to_it(gateway: Gate
     for words in (("gc",), ("teardown", trial.id, "--yes"), ("teardown", "--all", "--yes"), ("recover", "--dry-run")):
         trial.podwire(*words, env=gateway.env)
         assert (gateway.left(), trial.changed()) == (there, wired), words
-    assert "its state entry is back" in trial.podwire("recover", env=gateway.env).out
+    assert "its state entry was restored" in trial.podwire("recover", env=gateway.env).out
     assert (gateway.left(), trial.changed()) == (there, wired)
     assert trial.podwire("teardown", trial.id, "--yes", env=gateway.env).rc == 0
     assert gateway.left() == []
@@ -198,7 +198,7 @@ def test_what_a_killed_podwire_half_wrote_goes_with_gc(trial: Trial) -> None:
     for path in (wirings / f".{trial.id}.json.4242.1", wirings / ".other.json.4242", locks / "netns-7"):
         path.write_text("half")
     (wirings / "note.txt").write_text("whole")
-    assert "nothing is to be forgotten" in trial.ok("gc", env={"PODWIRE_RUN_DIR": str(locks)})
+    assert "nothing to remove" in trial.ok("gc", env={"PODWIRE_RUN_DIR": str(locks)})
     assert sorted(path.name for path in wirings.iterdir()) == ["note.txt", f"{trial.id}.json"]
     assert list(locks.iterdir()) == []
     assert trial.teardown().rc == 0
@@ -211,7 +211,7 @@ def test_a_namespace_that_is_there_already_is_not_taken(gateway: Gateway) -> Non
     try:
         outcome = gateway.apply()
         assert outcome.rc == 1, outcome
-        assert f"{path} is there already" in outcome.err
+        assert f"{path} already exists" in outcome.err
         assert path.exists()
     finally:
         run(["ip", "netns", "del", path.name])

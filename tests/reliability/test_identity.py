@@ -114,7 +114,7 @@ def test_a_namespace_that_lives_elsewhere_is_rolled_back_there(trial: Trial, los
             spoil(trial)
         host = dump(trial.pod.host) if lose is by_a_link_that_moves else None
         assert trial.state() == "wired"
-        assert "nothing is to be forgotten" in trial.ok("gc")
+        assert "nothing to remove" in trial.ok("gc")
         assert "no drift" in trial.ok("check", trial.id)
         said = trial.ok("teardown", trial.id, "--yes")
         assert "nothing is left to roll back" not in said
@@ -178,7 +178,7 @@ def test_without_handles_a_hidden_mount_is_kept(trial: Trial) -> None:
     run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"])
     try:
         assert "the record is kept" in trial.cli.refused("teardown", trial.id, "--yes")
-        assert "nothing is to be forgotten" in trial.ok("gc")
+        assert "nothing to remove" in trial.ok("gc")
         assert trial.state() == "wired"
     finally:
         run(["umount", "/run/netns"])
@@ -193,7 +193,7 @@ def test_what_cannot_be_proven_is_not_gone(trial: Trial) -> None:
     of_an_earlier_podwire(trial)
     alone = {sandbox.VOUCHED: ""}
     assert json.loads(trial.ok("list", "--json", env=alone))[0]["state"] == "wired"
-    assert "nothing is to be forgotten" in trial.ok("gc", env=alone)
+    assert "nothing to remove" in trial.ok("gc", env=alone)
     assert "the record is kept" in trial.cli.refused("teardown", trial.id, "--yes", env=alone)
     assert trial.state() == "gone"
     assert "gone" in trial.ok("teardown", trial.id, "--yes")
@@ -240,7 +240,7 @@ def test_a_folder_of_locks_that_others_can_get_at_is_refused(trial: Trial, spoil
         folder.touch()
     outcome = trial.apply(env={"PODWIRE_RUN_DIR": str(folder)})
     assert (outcome.rc, outcome.err.count("\n")) == (1, 1), outcome
-    assert "folder of locks" in outcome.err
+    assert "lock directory" in outcome.err
     assert trial.changed() == ""
 
 

@@ -118,7 +118,7 @@ def test_a_signal_in_the_middle_of_all_begins_no_other(make_trial: MakeTrial, fa
 def test_an_interrupt_at_the_second_question_of_all_ends_it(make_trial: MakeTrial) -> None:
     """What was torn down is not called unchanged."""
     trials, env = three(make_trial)
-    question = 'only "yes" goes on: '
+    question = 'Type "yes" to continue: '
     with trials[0].cli.on_terminal("teardown", "--all", env=env) as terminal:
         terminal.answer(question, "yes")
         terminal.type(question, "\x03")
@@ -142,7 +142,7 @@ def test_a_signal_ends_the_waiting_for_a_lock(trial: Trial, faults: Faults) -> N
             second.send_signal(signal.SIGTERM)
             outcome = ended(second)
         assert outcome.rc == 1, outcome
-        assert sentence(outcome) == "interrupted by SIGTERM, nothing was changed"
+        assert sentence(outcome) == "interrupted by SIGTERM; nothing was changed"
         faults.release()
         assert ended(first).rc == 0
     assert trial.teardown().rc == 0

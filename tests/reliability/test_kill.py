@@ -69,7 +69,7 @@ def see_that_it_is_refused(trial: Trial) -> None:
     ):
         outcome = trial.podwire(*words)
         assert (outcome.rc, outcome.err.count("\n")) == (1, 1), outcome
-        assert f"podwire recover {trial.id} first" in outcome.err
+        assert f"run podwire recover {trial.id} first" in outcome.err
     assert dump(trial.pod.inside).lines() == before
 
 
@@ -234,7 +234,9 @@ def test_what_a_killed_podwire_left_running_is_waited_for(trial: Trial, faults: 
     outcome = trial.podwire("recover", "--lock-timeout", "0.2")
     assert outcome.rc == 1, outcome
     assert re.search(
-        r"is being changed by process \d+ \(.+\), left running by (a )?process( \d+)? that is gone", outcome.err
+        r"is in use by process \d+ \(.+\), left running by (a )?process( \d+)?, which "
+        r"is gone",
+        outcome.err,
     )
     faults.release()
     trial.ok("recover")

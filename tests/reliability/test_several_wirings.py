@@ -117,7 +117,7 @@ def test_any_order_there_and_back(wirings: Wirings, there: tuple[str, ...], back
         left = back[number:]
         said = wirings.cli.ok("teardown", link, "--yes").splitlines()
         assert len(said) == 1, "rules of the other wirings are not a stranger's"
-        assert ("but for what is wired there as" in said[0]) == bool(left)
+        assert ("except for what is wired there as" in said[0]) == bool(left)
         for wired in left:
             wirings.see_that_it_works(wired)
     wirings.see_that_all_is_back()
@@ -153,7 +153,7 @@ def test_a_stored_plan_says_what_it_shares_and_reads_back(wirings: Wirings) -> N
     """A note names the other; the state entry of the second knows how everything was before the first."""
     wirings.apply("eth0")
     text = wirings.cli.ok("plan", *wirings.words("net1"))
-    assert "eth0 is wired here as well; whichever is torn down last brings back " in text
+    assert "eth0 is also wired in this namespace; the last one torn down restores " in text
     plan = wirings.cli.file("net1.plan", wirings.cli.ok("plan", *wirings.words("net1"), "--json"))
     wirings.cli.ok("apply", plan, "--yes")
     wirings.teardown("eth0")
@@ -178,7 +178,7 @@ def test_a_link_is_wired_once(wirings: Wirings) -> None:
     wirings.apply("eth0")
     result = wirings.cli.file("again.json", of_link(wirings.pod, "eth0").result)
     words = ("--result", result, "--netns", wirings.pod.inside.name, "--id", "again")
-    sentence = "eth0 is wired already, as eth0: podwire teardown eth0 first"
+    sentence = "eth0 is already wired, as eth0: run podwire teardown eth0 first"
     assert wirings.cli.refused("plan", *words) == sentence
     nameless = {"cniVersion": "0.3.1", "interfaces": [], "ips": [{"version": "4", "address": "10.1.90.5/24"}]}
     file = wirings.cli.file("nameless.json", nameless)
@@ -265,4 +265,25 @@ def test_the_last_one_killed_brings_all_back(wirings: Wirings, faults: Faults) -
             break
         wirings.cli.ok("recover", "net1")
         wirings.see_that_all_is_back()
+    wirings.see_that_all_is_back()
+
+
+def damage(path: Path) -> None:
+    """As a disk would leave it."""
+    path.write_text(path.read_text()[:100])
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, damage])
+def test_what_a_lost_wiring_needs_too_stays(wirings: Wirings, lose: Any) -> None:
+    """Its links are there, and its journal has a copy of its entry."""
+    wirings.pod.inside.ip("link set lo down")
+    wirings.before = dump(wirings.pod.inside)
+    for link in LINKS[:2]:
+        wirings.apply(link)
+    lose(wirings.cli.state_dir / "wirings" / "eth0.json")
+    wirings.teardown("net1")
+    assert "UP" in wirings.pod.inside.ip("-br link show dev lo")
+    wirings.cli.ok("recover", "eth0")
+    wirings.see_that_it_works("eth0")
+    wirings.teardown("eth0")
     wirings.see_that_all_is_back()

@@ -205,3 +205,30 @@ def test_an_ebtables_save_that_prints_nothing_is_not_believed(
         trial.ok("recover")
     assert trial.state() is None
     assert trial.changed() == ""
+
+
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+def test_a_runtime_that_has_too_few_threads_is_told_to_try_again(trial: Trial, verb: str) -> None:
+    """That a namespace cannot be looked into does not mean that nobody can find it: nothing is forgotten."""
+    wired = call_plugin(trial, "ADD")
+    assert wired.rc == 0, wired
+    outcome = call_plugin(trial, verb, FEW_THREADS.format(most=0))
+    assert outcome.rc == 1, outcome
+    assert json.loads(outcome.out)["code"] in (11, 103), outcome
+    (row,) = trial.cli.json("list")
+    assert row["state"] == "wired"
+    assert call_plugin(trial, "DEL").rc == 0
+    assert trial.changed() == ""
+
+
+def call_plugin(trial: Trial, verb: str, first: str = "") -> Outcome:
+    """Call podwire-cni for the pod, in a process in which the code `first` is run first."""
+    argv = [sys.executable, "-c", f"{first}\nimport sys; from executor.cni import main; sys.exit(main())"]
+    conf: dict[str, object] = {"cniVersion": "1.1.0", "name": "pods", "type": "podwire-cni"}
+    conf |= {"stateDir": str(trial.state_dir), "prevResult": trial.pod.result | {"cniVersion": "1.1.0"}}
+    names = {"CNI_COMMAND": verb}
+    if verb == "GC":
+        conf["cni.dev/valid-attachments"] = []
+    else:
+        names |= {"CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0", "CNI_NETNS": str(trial.pod.inside.path)}
+    return run(argv, stdin=json.dumps(conf), env=trial.cli.environment | names, check=False)

@@ -73,7 +73,7 @@ def test_an_address_that_others_put_in_front_is_said(trial: Trial) -> None:
     outcome = trial.teardown()
     assert outcome.rc == 0, outcome
     trial.see_the_truth(outcome)
-    assert f"address {own} on eth0 is behind address {other} on eth0 now" in outcome.out
+    assert f"address {own} on eth0 now comes after address {other} on eth0" in outcome.out
     assert f"{own} scope global secondary" in inside.ip("addr show dev eth0")
 
 
@@ -83,7 +83,7 @@ def test_a_link_that_others_set_down_is_said_beside_what_could_not_come_back(tri
     trial.pod.inside.ip("link set eth0 down")
     outcome = trial.teardown()
     assert outcome.rc == 4, outcome
-    assert "meanwhile link eth0 was flags ['BROADCAST', 'MULTICAST', 'UP'] and is flags" in outcome.err
+    assert "in the meantime link eth0 was flags ['BROADCAST', 'MULTICAST', 'UP'] and is flags" in outcome.err
     trial.pod.inside.ip("link set eth0 up")
     recovered = trial.podwire("recover")
     assert recovered.rc == 0, recovered
@@ -142,13 +142,13 @@ def test_check_says_that_a_link_was_renamed(trial: Trial) -> None:
     renamed(trial, "eth0", "eth0-nic")
     outcome = trial.podwire("check", trial.id)
     assert outcome.rc == 0, outcome
-    assert "eth0 is called eth0-nic now" in outcome.out
+    assert "eth0 is now called eth0-nic" in outcome.out
     assert trial.podwire("check", trial.id, "--fix", "--yes").rc == 0
     outcome = trial.teardown()
     assert outcome.rc == 0, outcome
     trial.see_the_truth(outcome)
     assert [line.removeprefix(f"{trial.id}: ") for line in outcome.out.splitlines()[1:]] == [
-        "eth0 is called eth0-nic now",
+        "eth0 is now called eth0-nic",
         "link eth0-nic was altnames unset and is altnames ['other-name']",
     ]
 
@@ -167,7 +167,7 @@ def test_check_says_that_a_link_is_gone_and_fix_what_it_cannot_do(trial: Trial, 
     fix = trial.podwire("check", trial.id, "--fix", "--yes")
     assert (fix.rc, fix.err.count("\n")) == (1, 1), fix
     assert "eth0 of" in fix.err
-    assert "is gone, which no command repairs" in fix.err
+    assert "is gone, which no command can repair" in fix.err
     outcome = trial.teardown()
     assert outcome.rc == 0, outcome
     assert "eth0 is gone" in outcome.out

@@ -69,7 +69,7 @@ def test_09_a_route_that_could_not_come_back(netns: MakeNamespace, cli: Cli) -> 
     with unchanged(pod.inside):
         sentence = cli.refused("apply", *cli.wiring(pod), "--yes")
     assert "192.0.2.0/24" in sentence
-    assert sentence.endswith("has an encapsulation, which podwire could not bring back: remove it first")
+    assert sentence.endswith("has an encapsulation, which podwire could not restore: remove it first")
 
 
 # --- 10 ---------------------------------------------------------------------------------------------------------------

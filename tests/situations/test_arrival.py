@@ -38,7 +38,7 @@ def test_26_a_redirect_that_was_left(left: Pod, cli: Cli, wiring: str) -> None:
     words = ("apply", *cli.wiring(left), "--wiring", wiring, "--yes")
     with unchanged(left.inside):
         sentence = cli.refused(*words)
-    assert sentence.startswith("a tc filter at the ingress of eth0 (pref 49152) takes every frame away")
+    assert sentence.startswith("a tc filter at the ingress of eth0 (pref 49152) redirects every frame away")
     run(["sh", "-c", sentence.rsplit("(", 1)[1].removesuffix(")")])
     cli.ok(*words)
     cli.teardown(left)
@@ -109,15 +109,14 @@ def test_27_a_plugin_s_tap(netns: MakeNamespace, cli: Cli) -> None:
     with unchanged(inside):
         said = cli.refused("apply", *cli.wiring(Pod(netns("host"), inside, result)), "--yes")
     assert (
-        said
-        == "net1 can't be wired: it is a tap already, made for a program that opens it: give it to the VMM as it is"
+        said == "net1 can't be wired: it is already a tap, created for another program: attach the VMM to it directly"
     )
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"type": "dummy"}, "what is sent to a dummy goes nowhere"),
+        ({"type": "dummy"}, "traffic sent to a dummy interface goes nowhere"),
         ({"type": "netkit", "flags": ["NOARP", "UP"]}, "it is a netkit in L3 mode"),
         ({"mac": "00:00:00:00:00:00"}, "its MAC is 00:00:00:00:00:00"),
     ],
@@ -138,7 +137,7 @@ def test_27_an_xdp_program(pod: Pod, cli: Cli) -> None:
     before = pod.inside.ip("-d link show dev eth0")
     said = cli.refused("apply", *cli.wiring(pod), "--yes")
     detach = f"nsenter --net={pod.inside.path} ip link set dev eth0 xdpgeneric off"
-    assert said == f"eth0 has an XDP program, and what that lets through can't be told: detach it first ({detach})"
+    assert said == f"eth0 has an XDP program, and podwire cannot tell what it lets through: detach it first ({detach})"
     assert pod.inside.ip("-d link show dev eth0") == before
     run(["sh", "-c", detach])
     with cli.wired(pod):

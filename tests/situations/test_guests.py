@@ -84,7 +84,7 @@ def test_23_what_is_no_link_of_the_pod_is_passed_over_and_said(pod: Pod, cli: Cl
     whole = Pod(pod.host, pod.inside, result)
     text = cli.ok("plan", *cli.wiring(whole))
     for name in ("lo", "vhost0", "tap0"):
-        assert f"  {name} of the result is passed over: " in text
+        assert f"  ignoring {name} from the CNI result: " in text
     with cli.wired(whole) as network:
         assert [one["link"] for one in network["interfaces"]] == ["eth0"]
 
@@ -255,4 +255,4 @@ def test_28_a_link_is_wired_once(netns: MakeNamespace, cli: Cli) -> None:
     cli.apply(Pod(pod.host, pod.inside, only_eth0))
     with unchanged(pod.inside):
         sentence = cli.refused("plan", *cli.wiring(pod), "--id", "both")
-    assert sentence == f"eth0 is wired already, as {name}: podwire teardown {name} first"
+    assert sentence == f"eth0 is already wired, as {name}: run podwire teardown {name} first"

@@ -73,9 +73,9 @@ def test_12_names_and_the_guest_s_hardware_as_asked_for(pod: Pod, cli: Cli) -> N
         vm.send(arp_request(mac, "10.1.90.5", "10.1.90.1"))
         assert vm.receive(lambda frame: str(frame).startswith("ARP 10.1.90.1 is at ")).dst == mac
     for option, value, sentence in (
-        ("--tap-name", "eth0", "--tap-name: eth0 is the name of a link already"),
+        ("--tap-name", "eth0", "--tap-name: eth0 is already the name of a link"),
         ("--tap-name", "a b", "--tap-name: 'a b' is not an interface name"),
-        ("--guest-mac", "01:00:5e:00:00:01", "--guest-mac: 01:00:5e:00:00:01 is not the address of one station"),
+        ("--guest-mac", "01:00:5e:00:00:01", "--guest-mac: 01:00:5e:00:00:01 is not a unicast address"),
         ("--guest-mtu", "1501", "--guest-mtu: 1501 is more than the 1500 of eth0"),
         ("--guest-mtu", "67", "--guest-mtu: '67' is not a number from 68 to 65535"),
     ):
@@ -86,7 +86,7 @@ def test_12_ours_is_wired_as_wanted(pod: Pod, cli: Cli) -> None:
     """Nothing to do, said by plan and by apply."""
     cli.apply(pod)
     with unchanged(pod.inside):
-        assert cli.ok("apply", *cli.wiring(pod)) == f"{pod.inside.name} is wired as wanted already: nothing to do\n"
+        assert cli.ok("apply", *cli.wiring(pod)) == f"{pod.inside.name} is already wired as requested: nothing to do\n"
         assert cli.run("plan", *cli.wiring(pod), "--detailed-exitcode").rc == 0
         assert cli.plan(pod)["commands"] == []
 
@@ -96,7 +96,7 @@ def test_12_ours_with_other_options(pod: Pod, cli: Cli) -> None:
     cli.apply(pod)
     name = pod.inside.name
     assert cli.refused("plan", *cli.wiring(pod), "--tap-queues", "2") == (
-        f"{name} is wired already with other options: tear it down first (podwire teardown {name})"
+        f"{name} is already wired with other options: tear it down first (podwire teardown {name})"
     )
 
 
@@ -107,7 +107,7 @@ def test_12_ours_without_its_state(pod: Pod, cli: Cli, tmp_path: Path) -> None:
     elsewhere = evolve(cli, folder=tmp_path / "elsewhere")
     with unchanged(pod.inside):
         sentence = elsewhere.refused("apply", *elsewhere.wiring(pod), "--yes")
-    assert sentence.startswith("br0 was made by podwire ")
+    assert sentence.startswith("br0 was created by podwire ")
     assert f"podwire:{pod.inside.name}" in sentence
     assert "--state-dir" in sentence
 
@@ -201,7 +201,7 @@ def test_14_another_one_between_plan_and_apply(pod: Pod, cli: Cli) -> None:
     with unchanged(another):
         sentence = cli.refused("apply", plan, "--yes")
     assert sentence.startswith("the plan is stale: ")
-    assert sentence.endswith("; plan again")
+    assert sentence.endswith("; create a new plan")
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["gone", "another in its place"])
@@ -215,7 +215,7 @@ def test_14_gone_between_apply_and_teardown(pod: Pod, cli: Cli, *, again: bool) 
         Namespace.create(name).ip("link set lo up")
     assert cli.ok("teardown", name, "--yes") == f"{name}: its namespace is gone, so nothing is left to roll back\n"
     assert cli.json("list") == []
-    assert cli.ok("teardown", name, "--yes") == f"{name}: it is torn down already\n"
+    assert cli.ok("teardown", name, "--yes") == f"{name}: already torn down\n"
     if again:
         assert "LOOPBACK,UP" in Namespace(name).ip("link show dev lo")
 
@@ -338,7 +338,7 @@ def test_16_two_applies_at_once(pod: Pod, cli: Cli, tmp_path: Path, *, shared: b
     assert sorted(outcome.rc for outcome in outcomes) == [0, 1]
     (refused,) = (outcome for outcome in outcomes if outcome.rc == 1)
     sentence = sentence_of(refused)
-    assert sentence.startswith((f"{pod.inside.name} is wired already: ", "the plan is stale: "))
+    assert sentence.startswith((f"{pod.inside.name} is already wired: ", "the plan is stale: "))
     winner = cli if shared or outcomes[0].rc == 0 else other
     winner.teardown(pod)
     assert difference(before, dump(pod.inside)) == ""
@@ -353,9 +353,7 @@ def test_16_one_that_does_not_want_to_wait(pod: Pod, cli: Cli) -> None:
     finally:
         holder.kill()
         holder.wait()
-    assert sentence == (
-        f"{pod.inside.path} is being changed by process {holder.pid} (sleep): try again when that has ended"
-    )
+    assert sentence == (f"{pod.inside.path} is in use by process {holder.pid} (sleep); try again when it has finished")
 
 
 # --- 17 ---------------------------------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ def test_03_calico_without_a_gateway_to_use(netns: MakeNamespace, cli: Cli) -> N
     pod = calico(netns("host"), netns("pod"))
     sentence = cli.refused("plan", *cli.wiring(pod), "--calico-subnet", "24")
     assert sentence == (
-        "Calico holds the default route of eth0: a dummy gateway is needed "
+        "the default route of eth0 is Calico's: a dummy gateway is needed "
         "(--dummy-gateway, --dummy-result or --dummy-conflist)"
     )
 

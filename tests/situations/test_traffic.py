@@ -167,7 +167,7 @@ def test_22_a_rule_that_came_while_wired(pod: Pod, cli: Cli) -> None:
     cli.apply(pod)
     pod.inside.run("ebtables", "-A", "FORWARD", "-p", "ARP", "-j", "ACCEPT")
     text = cli.ok("teardown", pod.inside.name, "--yes")
-    assert "left alone, since it is not podwire's: ebtables rule '-A FORWARD -p ARP -j ACCEPT'" in text
+    assert "left alone because podwire did not create it: ebtables rule '-A FORWARD -p ARP -j ACCEPT'" in text
     assert rules_of(pod) == [":INPUT ACCEPT", ":FORWARD ACCEPT", ":OUTPUT ACCEPT", "-A FORWARD -p ARP -j ACCEPT"]
 
 

@@ -6,7 +6,7 @@ cli.refused("teardown", "pod2")     # the one sentence that it says
 with cli.wired(pod) as network:     # apply, plan once more, and at the end teardown, back to the same dump
     network["interfaces"][0]["name"]
 with cli.on_terminal("teardown", "pod1") as terminal:
-    terminal.answer("goes on: ", "yes")
+    terminal.answer("to continue: ", "yes")
 
 A run costs what podwire does, and not the start of Python, unless it goes `through` another program or is `started`.
 """

@@ -7,25 +7,25 @@ here.
 from __future__ import annotations
 
 COMMANDS = {
-    "facts": "print what is in a namespace, as JSON",
-    "plan": "show what would be done; touches nothing",
-    "show": "show a stored plan, or its reverse",
-    "guest": "print what the guest, its DHCP server or its VMM is to be told",
-    "apply": "wire a namespace as a plan says",
+    "facts": "print a namespace's state as JSON",
+    "plan": "show what would be done, without changing anything",
+    "show": "show a wiring, or a stored plan",
+    "guest": "print configuration for the guest, its DHCP server or its VMM",
+    "apply": "wire a namespace, by a stored plan or a CNI result",
     "dhcp": "serve the guest its addresses and routes",
-    "exec": "run a VMM in the namespace, with the taps open",
-    "taps": "hand the open taps to a runtime, over a socket",
-    "teardown": "undo a wiring, exactly",
+    "exec": "run a VMM in the namespace with the taps open",
+    "taps": "pass the open taps to a runtime over a socket",
+    "teardown": "roll back a wiring exactly",
     "list": "show what is wired here",
     "log": "show the commands that were run",
-    "recover": "roll back what a crash left half done, or finish it",
-    "check": "show whether a wiring still is what was applied",
-    "confirm": "keep what was applied with --confirm-within",
-    "gc": "forget what belongs to namespaces that are gone",
-    "agent": "stay, and do the work of podwire-cni at once",
-    "completion": "print what makes a shell complete podwire's words",
+    "recover": "roll back or complete an interrupted operation",
+    "check": "check whether a wiring still matches what was applied",
+    "confirm": "keep a wiring applied with --confirm-within",
+    "gc": "remove records of namespaces that no longer exist",
+    "agent": "run the daemon that serves podwire-cni",
+    "completion": "print a shell completion script",
 }
-# Those after which something may have changed that nobody said.
+# Those that may have changed something even if nothing was reported.
 CHANGING = ("apply", "teardown", "recover", "check", "gc")
 # What is not for people: shells ask it.
 HIDDEN = {"complete": "print the candidates for the last word"}

@@ -13,8 +13,8 @@ PODWIRE_RUN_DIR=/run/other podwire agent"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command; what a request is to do is said by the request."""
-    parser.add_argument("-v", "--verbose", action="store_true", help="say how each request went")
+    """Add the options of the command; each request says what is to be done."""
+    parser.add_argument("-v", "--verbose", action="store_true", help="log the result of each request")
     add_common(parser, has_state=False)
 
 

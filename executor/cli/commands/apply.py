@@ -30,16 +30,16 @@ podwire apply --result result.json --netns pod1 --yes"""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("plan", nargs="?", metavar="PLAN", help="the file of a stored plan")
+    parser.add_argument("plan", nargs="?", metavar="PLAN", help="a stored plan file")
     add_wiring(parser, required=False)
     text = "get Calico's dummy gateway from the CNI plugins of a conflist; teardown gives it back"
     parser.add_argument("--dummy-conflist", metavar="FILE", help=text)
-    text = "roll it back by itself after that time (such as 60s), unless podwire confirm ID comes first"
+    text = "roll back automatically after this time (such as 60s) unless podwire confirm ID is run first"
     parser.add_argument("--confirm-within", type=some_seconds, metavar="SECONDS", help=text)
     add_yes(parser)
     add_dry_run(parser)
     add_summary(parser)
-    text = "take a plan or conflist that belongs to, or can be written by, somebody else"
+    text = "accept a plan or conflist that another user owns or can write"
     parser.add_argument("--allow-untrusted-plan", action="store_true", help=text)
     add_talk(parser)
     add_common(parser, PLAN_FORMATS)
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_preview_format(arguments)
     settings = settings_of(arguments)
     if (arguments.plan is None) == (arguments.result is None):
-        raise InvalidInput("apply: give either the file of a plan, or --result and --netns")
+        raise InvalidInput("apply: give either a plan file, or --result and --netns")
     if arguments.plan is not None:
         plan = _stored_plan(arguments)
         with stop_requests():
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
                 refuse_unfit(plan, settings)
             return _apply(plan, arguments, settings)
     if arguments.netns is None:
-        raise InvalidInput("apply: --result needs --netns, the namespace that it is the result of")
+        raise InvalidInput("apply: --result needs --netns, the namespace that the result is of")
     result = read_result(arguments)
     with stop_requests(), dummy_gateway_of(arguments, settings) as (gateway, owning):
         if arguments.yes and not arguments.dry_run:
@@ -89,7 +89,7 @@ def _stored_plan(arguments: argparse.Namespace) -> Plan:
         if getattr(arguments, option):
             raise InvalidInput(f"apply: --{option.replace('_', '-')} is part of a stored plan; give it to podwire plan")
     if "/" not in arguments.plan and arguments.plan != "-" and not os.path.lexists(arguments.plan):
-        raise InvalidInput(f"there is no file {shown(arguments.plan)}: without a stored plan, say --result and --netns")
+        raise InvalidInput(f"there is no file {shown(arguments.plan)}: without a stored plan, use --result and --netns")
     text = read_file(arguments.plan, "plan", trusted=not arguments.allow_untrusted_plan)
     return parse_plan(text, load_templates(), called=document_name(arguments.plan))
 
@@ -130,11 +130,11 @@ def _words(plan: Plan, outcome: Outcome, arguments: argparse.Namespace) -> str:
     from planner.network import devices_words
 
     serve = unserved(plan, store_of(arguments))
-    following = f"next, for its guest: {serve}\n" if serve else ""
+    following = [f"to serve its guest, run: {serve}"] if serve else []
     if outcome.what == "unchanged":
-        return f"{plan.id} is wired as wanted already: nothing to do\n{following}"
+        return "\n".join([f"{plan.id} is already wired as requested: nothing to do", *following, ""])
     lines = [f"wired {plan.id}: {ran_words(outcome)}; the VM {devices_words(plan.interfaces)}", *told_lines(plan)]
     if arguments.confirm_within is not None:
-        lines.append(f"within {arguments.confirm_within:g} s, or it is rolled back: podwire confirm {plan.id}")
-    lines.append(f"before the CNI plugin's DEL: podwire teardown {plan.id}")
-    return following + "".join(f"{line}\n" for line in lines)
+        lines.append(f"run podwire confirm {plan.id} within {arguments.confirm_within:g} s, or it will be rolled back")
+    lines += [*following, f"before calling the CNI plugin's DEL, run: podwire teardown {plan.id}", ""]
+    return "\n".join(lines)

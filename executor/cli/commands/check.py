@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", nargs="?", metavar="ID", help="the wiring")
     parser.add_argument("--all", action="store_true", help="every wiring of the state directory")
-    parser.add_argument("--fix", action="store_true", help="repair what drifted, after showing it")
+    parser.add_argument("--fix", action="store_true", help="repair what has drifted, after showing it")
     add_yes(parser)
     add_quiet(parser)
     add_common(parser, ("text", "json", "prometheus"))
@@ -110,7 +110,7 @@ def _fix(drift: Drift, arguments: argparse.Namespace, settings: Settings) -> int
 
     plan = drift.plan
     if not arguments.yes and not drift.gone:
-        ask(_text(drift, arguments, is_fixing=True), f"repair this in {plan.netns}", look="without --fix")
+        ask(_text(drift, arguments, is_fixing=True), f"Repair this in {plan.netns}", look="run without --fix")
     outcome = repair(wired_entry(plan.id, settings.store), settings)
     if arguments.format == "json":
         document = _document(drift, arguments)

@@ -34,5 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         put_done(json_text({"id": str(plan_id), "outcome": "confirmed" if was_waiting else "nothing"}))
     elif not (arguments.quiet and was_waiting):
-        put_done(f"{plan_id}: {'confirmed, it stays wired' if was_waiting else 'it was not waiting to be confirmed'}\n")
+        what = "confirmed; the wiring is kept" if was_waiting else "it was not waiting to be confirmed"
+        put_done(f"{plan_id}: {what}\n")
     return 0

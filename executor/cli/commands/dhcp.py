@@ -18,7 +18,7 @@ podwire dhcp pod1 --daemon"""
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", metavar="ID", help="a wiring that was made with --serve-dhcp")
-    text = "serve by a process of its own, until teardown; recover starts it again"
+    text = "run in the background until teardown; podwire recover restarts it"
     parser.add_argument("--daemon", action="store_true", help=text)
     add_common(parser)
     add_limits(parser)

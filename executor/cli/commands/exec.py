@@ -20,7 +20,10 @@ podwire exec pod1 --user 1000:1000 -- cloud-hypervisor --net fd={fd0},mac={mac0}
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", metavar="ID", help="the wiring")
-    text = "what to run, behind --; {fd0} {tap0} {mac0} {mtu0} {queues0} are filled in, {fd1} … for the next interface"
+    text = (
+        "command to run, after --; {fd0} {tap0} {mac0} {mtu0} {queues0} become the first "
+        "interface's values, {fd1} … the next's"
+    )
     parser.add_argument("program", nargs="+", metavar="PROGRAM", help=text)
     text = "run it as this user, by name or number"
     parser.add_argument("--user", metavar="USER[:GROUP]", help=text)

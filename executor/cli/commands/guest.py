@@ -1,4 +1,4 @@
-"""guest: what a VM's guest, its DHCP server and its VMM are to be told."""
+"""guest: the configuration for a VM's guest, its DHCP server and its VMM."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ qemu-system-x86_64 ... $(podwire guest pod1 --format qemu)"""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("what", metavar="ID|PLAN", help="a wiring, or the file of a stored plan, - for standard input")
+    parser.add_argument("what", metavar="ID|PLAN", help="a wiring, or a stored plan file (- for standard input)")
     text = "only this interface: the pod's link or the tap (default: all)"
     parser.add_argument("--interface", metavar="X", help=text)
-    text = "of cloud-init's network configuration: 1 or 2 (default 2)"
+    text = "version of the cloud-init network configuration: 1 or 2 (default 2)"
     parser.add_argument("--version", dest="config_version", type=OneOf(("1", "2")), metavar="N", help=text)
     add_common(parser, FORMATS)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print it; what the format cannot say is said on standard error."""
+    """Print it; what the format cannot express is reported on standard error."""
     from executor.cli.output import complain, put_document
     from planner.guest.formats import guest_nics, guest_text
 

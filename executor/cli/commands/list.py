@@ -20,19 +20,19 @@ podwire list --json"""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    text = "wide: also which tap is for which link, with the guest's MAC; json: as --json"
+    text = "wide: also show the kind of wiring, taps, links and guest MACs; json: same as --json"
     parser.add_argument("-o", "--output", type=OneOf(("wide", "json")), metavar="HOW", help=text)
     add_common(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what is wired here; an entry that cannot be read, or is lost, is said, and hides no other."""
+    """Print what is wired here; an entry that cannot be read, or is lost, is reported, and hides no other."""
     from executor.cli.exit_status import exit_status
     from executor.cli.output import complain, put
     from executor.cli.printing import print_json
     from executor.cli.settings import nothing_there, require_owner, store_of
 
-    require_owner(arguments, "what is wired")
+    require_owner(arguments)
     found = _wirings(store_of(arguments))
     if "json" in (arguments.format, arguments.output):
         print_json([_row(wiring) for wiring in found])

@@ -31,20 +31,22 @@ podwire log --failed --format html > log.html"""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("id", nargs="?", metavar="ID", help="only of this wiring")
-    text = "only since then: as long ago as 90s, 30m, 2h or 1d, or a date (2026-11-24, 2026-11-24T09:30)"
+    parser.add_argument("id", nargs="?", metavar="ID", help="only commands of this wiring")
+    text = "only commands since WHEN: an age (90s, 30m, 2h, 1d) or a date (2026-11-24, 2026-11-24T09:30)"
     parser.add_argument("--since", type=moment, metavar="WHEN", help=text)
-    add_netns(parser, required=False, what="only what was run in this namespace")
-    parser.add_argument("--failed", action="store_true", help="only what failed, or was not seen to end")
-    parser.add_argument("--tail", type=_count, metavar="N", help="only the last N")
-    parser.add_argument("--follow", action="store_true", help="go on with what is run from now on")
-    parser.add_argument("--reverse", action="store_true", help="the newest first")
+    add_netns(parser, required=False, what="only commands that were run in this namespace")
+    parser.add_argument(
+        "--failed", action="store_true", help="only commands that failed, or whose end podwire did not see"
+    )
+    parser.add_argument("--tail", type=_count, metavar="N", help="only the last N commands")
+    parser.add_argument("--follow", action="store_true", help="keep printing new commands as they finish")
+    parser.add_argument("--reverse", action="store_true", help="newest first")
     add_common(parser, _FORMATS)
 
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < _MANY_DIGITS):
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number of commands")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a valid number of commands")
     return int(text)
 
 
@@ -56,11 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
     from executor.state.journal import read_logs
     from planner.errors import InvalidInput
 
-    require_owner(arguments, "what was run")
+    require_owner(arguments)
     store = store_of(arguments)
     if arguments.follow:
         if arguments.reverse or arguments.format not in ("text", "commands"):
-            raise InvalidInput("--follow: it prints as text or as commands, the newest last")
+            raise InvalidInput("--follow: works only with the formats text and commands, oldest first")
         return _follow(arguments, store)
     problems: list[PodwireError] = []
     paths = {plan_id: store.journal_path(plan_id) for plan_id in _ids(arguments, store)}
@@ -94,7 +96,7 @@ def _ids(arguments: argparse.Namespace, store: StateStore) -> tuple[PlanId, ...]
         return ids
     wanted = id_meant(arguments.id, store)
     if wanted not in ids and not arguments.follow:
-        raise InvalidInput(f"id: nothing was ever run under {wanted}; podwire list shows what is wired")
+        raise InvalidInput(f"id: no command was ever run for {wanted}; podwire list shows what is wired")
     return (wanted,)
 
 
@@ -171,7 +173,7 @@ def _print(records: Sequence[LogRecord], arguments: argparse.Namespace) -> None:
 
         put_document([render_log_html(records, load_pages())])
     elif not records:
-        put(nothing_there("nothing was run, or nothing that fits", arguments) + "\n")
+        put(nothing_there("no matching commands", arguments) + "\n")
     else:
         from executor.cli.pager import put_long
 

@@ -15,7 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add_wiring(parser, required=True)
     parser.add_argument("--facts", metavar="FILE", help="plan from captured facts, without root or the namespace")
-    parser.add_argument("-o", "--output", metavar="PLAN", help="also write the plan to a file, for apply")
+    parser.add_argument("-o", "--output", metavar="PLAN", help="also write the plan to a file, for podwire apply")
     add_summary(parser)
     text = "exit with 2 if there are changes, 0 if there are none"
     parser.add_argument("--detailed-exitcode", action="store_true", help=text)

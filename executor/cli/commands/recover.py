@@ -19,7 +19,7 @@ podwire recover pod1 --forward"""
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", nargs="?", metavar="ID", help="only this wiring (default: all that are half done)")
-    parser.add_argument("--forward", action="store_true", help="finish what was begun instead of rolling it back")
+    parser.add_argument("--forward", action="store_true", help="complete what was begun instead of rolling it back")
     add_dry_run(parser)
     add_summary(parser)
     parser.add_argument("-y", "--yes", action="store_true", help="as of other commands; recover does not ask")
@@ -48,5 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         return recover(plan_id, settings, forward=arguments.forward)
 
     return report.of_each(
-        named or ids_to_recover(settings.store), work, nothing=nothing_there("nothing is half done", arguments)
+        named or ids_to_recover(settings.store),
+        work,
+        nothing=nothing_there("nothing to recover: no wiring is half done", arguments),
     )

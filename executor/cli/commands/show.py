@@ -20,9 +20,9 @@ podwire show pod1.plan --format html > pod1.html"""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    text = "a wiring, of which is shown how it is now, or the file of a stored plan, - for standard input"
+    text = "a wiring (shows its current state) or a stored plan file (- for standard input)"
     parser.add_argument("plan", metavar="ID|PLAN", help=text)
-    parser.add_argument("--reverse", action="store_true", help="show what rolls it back")
+    parser.add_argument("--reverse", action="store_true", help="show the commands that undo it")
     add_summary(parser)
     add_common(parser, PLAN_FORMATS)
     add_limits(parser)

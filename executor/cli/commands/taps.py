@@ -12,13 +12,13 @@ EXAMPLES = "podwire taps pod1 --socket /run/vm1/taps.sock"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("id", metavar="ID", help="the wiring")
-    text = "where to wait for the runtime; root and the user of --tap-owner may connect"
+    text = "socket to listen on; only root and the --tap-owner user may connect"
     parser.add_argument("--socket", required=True, metavar="PATH", help=text)
     add_common(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Hand the taps over to whoever connects first, and say who that was."""
+    """Pass the taps to the first process that connects, and say which that was."""
     from executor.cli.output import put_done
     from executor.cli.printing import json_text
     from executor.cli.settings import id_meant, store_of

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from executor.operations.outcome import Outcome, Preview
     from planner.text.values import PlanId
 
-# The kernel takes links away one after the other, whoever asks; more of them only wait for each other.
+# The kernel takes links away one after the other, whatever asks; more of them only wait for each other.
 _AT_ONCE = 4
 
 EXAMPLES = """\
