@@ -102,20 +102,10 @@ def _ids(arguments: argparse.Namespace, store: StateStore) -> tuple[PlanId, ...]
 
 def _follow(arguments: argparse.Namespace, store: StateStore) -> int:
     """Print what there is, then what comes, until somebody interrupts. A command is printed when it has ended."""
-    import signal
     import time
 
     from executor.cli.output import complain
     from executor.log.follow import FollowedJournals
-
-    stopped: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        # An exception could come where none can be raised (a destructor), and be lost; the second time it is for a
-        # reader that takes nothing any more.
-        if stopped:
-            signal.default_int_handler(number, _frame)
-        stopped.append(number)
 
     def unreadable(problem: PodwireError) -> None:
         if arguments.id is not None:
@@ -127,7 +117,7 @@ def _follow(arguments: argparse.Namespace, store: StateStore) -> int:
     said: set[str] = set()
     journals = FollowedJournals(lambda: {one: store.journal_path(one) for one in _ids(arguments, store)})
     tail, operation = arguments.tail, ""
-    signal.signal(signal.SIGINT, stop)
+    stopped = _interrupts()
     try:
         while not stopped:
             new = _wanted(journals.new(unreadable), arguments)
@@ -139,6 +129,23 @@ def _follow(arguments: argparse.Namespace, store: StateStore) -> int:
     except KeyboardInterrupt:
         pass
     return 0
+
+
+def _interrupts() -> list[int]:
+    """Return the list to which SIGINT adds its number, instead of raising KeyboardInterrupt at once."""
+    import signal
+
+    stopped: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        # An exception could come where none can be raised (a destructor), and be lost; the second time it is for a
+        # reader that takes nothing any more.
+        if stopped:
+            signal.default_int_handler(number, _frame)
+        stopped.append(number)
+
+    signal.signal(signal.SIGINT, stop)
+    return stopped
 
 
 def _print_more(records: Sequence[LogRecord], arguments: argparse.Namespace, operation: str) -> None:
