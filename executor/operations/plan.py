@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from executor.netns.namespace import Namespace, boot_id
 from executor.observe.elsewhere import with_elsewhere, with_functions
 from executor.observe.observe import observe_once
@@ -15,13 +17,15 @@ from planner.cni.result import CniResult
 from planner.errors import PodwireError, Refused
 from planner.facts.model import NamespaceFacts
 from planner.options import PlanOptions
-from planner.plan.plan import Plan, moved_to, plan_from_json
+from planner.plan.plan import Plan, moved_to, plan_from_json, plan_to_json
 from planner.plan.render import Templates
 from planner.planning import make_plan
+from planner.text.document import Node
 from planner.text.values import Alias, NetnsPath, PlanId
 
 if TYPE_CHECKING:
     from executor.state.record import WiringRecord
+    from planner.changes.follow import Followed
 
 
 def plan_namespace(
@@ -108,6 +112,19 @@ def refuse_the_hosts(namespace: Namespace, settings: Settings) -> None:
 def plan_of(entry: WiringRecord, netns: NetnsPath, templates: Templates) -> Plan:
     """Return the plan that an entry holds, for its namespace as ``netns`` leads to it now."""
     return moved_to(plan_from_json(entry.plan, templates), netns, templates)
+
+
+def knowing_names(entry: WiringRecord, followed: Followed, templates: Templates) -> WiringRecord:
+    """Return an entry that also tells of what is made under the names that its links have now.
+
+    What matches a link by its name alone (the rules of ebtables) is found by that, whatever the link is called later.
+    """
+    if not followed.names:
+        return entry
+    plan = plan_from_json(entry.plan, templates)
+    pairs = zip(plan.changes, followed.plan.changes, strict=True)
+    changes = tuple(change.knowing(now) for change, now in pairs)
+    return entry._replace(plan=Node(plan_to_json(evolve(plan, changes=changes)), "plan"))
 
 
 def beside(plan_id: PlanId, namespace: Namespace, settings: Settings) -> tuple[Plan, ...]:

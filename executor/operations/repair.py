@@ -13,7 +13,7 @@ from executor.operations.apply import refuse_unreadable, verify_applied
 from executor.operations.execution import Failure, check_programs
 from executor.operations.operation import Operation, open_operation
 from executor.operations.outcome import Outcome
-from executor.operations.plan import plan_of
+from executor.operations.plan import knowing_names, plan_of
 from executor.operations.rollback import left_to_restore, look
 from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
@@ -64,7 +64,7 @@ def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
     found = look(entry, settings)
     plan, facts, gone = found.plan, found.facts, lost_links(found.plan.changes, found.facts)
     notes = (
-        *(f"{old} is called {new} now: it is followed under that name (no drift)" for old, new in found.names.items()),
+        *(f"{old} is called {new} now: it is followed under that name" for old, new in found.names.items()),
         *(f"{link} was deleted, or moved to another namespace: nothing of it can be repaired here" for link in gone),
         *moved_by_nature(plan, facts),
     )
@@ -84,13 +84,14 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
         recorded = plan_of(now, operation.namespace.path, settings.templates)
         operation.enter_others(recorded)
         followed = follow(recorded, now.links, operation.observe())
-        recorded, facts = followed.plan, followed.facts
-        _refuse_gone(recorded, facts)
-        plan = _repair_plan(recorded, facts, settings)
+        _refuse_gone(followed.plan, followed.facts)
+        plan = _repair_plan(followed.plan, followed.facts, settings)
         if not plan.changes:
             return Outcome("unchanged", entry.id, sentence=_NOTHING_LEFT)
         _refuse_held_taps(plan, operation)
         check_programs((*plan.commands, *plan.reverse_commands))
+        if followed.names:
+            settings.store.save(knowing_names(now, followed, settings.templates))
         operation.emit(Began("check --fix", entry.id, plan.netns, settings.requested_by))
         failure = _carry_out(plan, operation)
         if failure is not None:
