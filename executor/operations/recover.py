@@ -8,7 +8,7 @@ from attrs import evolve
 
 from executor.errors import NamespaceGone
 from executor.guest.record import is_served, is_to_serve_again
-from executor.operations.apply import roll_forward
+from executor.operations.apply import changes_left, roll_forward
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.mend import lost_ids, missing_copy, put_back
 from executor.operations.outcome import GONE, MEANWHILE, Outcome
@@ -18,7 +18,6 @@ from executor.state.record import APPLYING, WIRED, WiringRecord
 from executor.state.status import is_gone, is_half_done, refuse_unknown, wired_entry
 from executor.state.store import StateStore
 from executor.taps.vfio import came_back
-from planner.changes.change import pending
 from planner.errors import PodwireError
 from planner.plan.plan import Plan, with_changes
 from planner.text.values import PlanId
@@ -153,4 +152,4 @@ def _half_done(plan_id: PlanId, store: StateStore) -> WiringRecord | Outcome:
 
 def _way_on(entry: WiringRecord, settings: Settings) -> Plan:
     found = look(entry, settings)
-    return with_changes(found.plan, pending(found.plan.changes, found.facts), settings.templates)
+    return with_changes(found.plan, changes_left(found), settings.templates)

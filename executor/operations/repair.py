@@ -119,7 +119,7 @@ def _refuse_held_taps(plan: Plan, operation: Operation) -> None:
 
 def _carry_out(plan: Plan, operation: Operation) -> Failure | None:
     try:
-        return operation.run(plan.commands) or verify_applied(plan.changes, operation)
+        return operation.run(plan.commands) or verify_applied(plan, operation)
     except (ExecutorError, PlannerError) as error:
         return Failure(str(error))
     except SHORTAGES as error:

@@ -8,9 +8,12 @@ import pytest
 
 from tests.reliability.conftest import MakeTrial
 from tests.reliability.helpers_faults import Faults
+from tests.reliability.helpers_kill import Work, killed_at
 from tests.reliability.helpers_trial import Trial
+from tests.support import eventually
+from tests.support.cli import ended
 from tests.support.frames import arp_request
-from tests.support.pods import HOST_MAC, dual_stack, two_links
+from tests.support.pods import HOST_MAC, dual_stack, only, two_links
 from tests.support.ports import Port
 
 BRIDGE_ADDRESS = "169.254.254.2"
@@ -19,6 +22,12 @@ BRIDGE_ADDRESS = "169.254.254.2"
 def renamed(trial: Trial, old: str, new: str) -> None:
     """Rename a link without setting it down, so that its routes stay (Linux 6.2)."""
     trial.pod.inside.ip(f"link set dev {old} name {new}")
+
+
+def change_names(trial: Trial) -> None:
+    """Let eth0 and net1 have each other's name."""
+    for old, new in (("eth0", "other"), ("net1", "eth0"), ("other", "net1")):
+        renamed(trial, old, new)
 
 
 def rules(trial: Trial) -> set[str]:
@@ -94,13 +103,11 @@ def test_two_links_that_have_changed_names_stay_apart(make_trial: MakeTrial) -> 
     """The rules of both are there, whichever is called what: nothing is to be repaired."""
     trial = make_trial(two_links)
     assert trial.apply().rc == 0
-    for old, new in (("eth0", "other"), ("net1", "eth0"), ("other", "net1")):
-        renamed(trial, old, new)
+    change_names(trial)
     outcome = trial.podwire("check", trial.id)
     assert outcome.rc == 0, outcome
     assert trial.teardown().rc == 0
-    for old, new in (("eth0", "other"), ("net1", "eth0"), ("other", "net1")):
-        renamed(trial, old, new)
+    change_names(trial)
     assert trial.changed() == ""
 
 
@@ -126,8 +133,7 @@ def test_the_rules_of_another_wiring_in_the_namespace_are_left_alone(make_trial:
         ips = [ip | {"interface": 0} for ip in trial.pod.result["ips"] if ip["interface"] == number]
         file = trial.cli.file(f"{link}.json", trial.pod.result | {"interfaces": [one], "ips": ips, "routes": []})
         trial.ok("apply", "--result", file, "--netns", trial.id, "--id", link, "--yes")
-    for old, new in (("eth0", "other"), ("net1", "eth0"), ("other", "net1")):
-        renamed(trial, old, new)
+    change_names(trial)
     for link in ("eth0", "net1"):
         outcome = trial.podwire("check", link)
         assert outcome.rc == 0, outcome
@@ -137,3 +143,123 @@ def test_the_rules_of_another_wiring_in_the_namespace_are_left_alone(make_trial:
     outcome = trial.podwire("teardown", "net1", "--yes")
     assert (outcome.rc, "left alone" in outcome.out) == (0, False), outcome
     assert rules(trial) == set()
+
+
+# --- an apply that is carried on --------------------------------------------------------------------------------------
+
+
+def test_forward_follows_the_link_under_the_name_that_it_has_now(make_trial: MakeTrial, faults: Faults) -> None:
+    """The pod's other link got its name after podwire was killed, and is not touched. The preview shows the same."""
+    trial = make_trial(only(two_links, "eth0"))
+    other = trial.pod.inside.ip("-d addr show dev net1").replace("net1", "NAME")
+    assert killed_at(Work(trial, "apply"), "after", 9, faults)
+    change_names(trial)
+    shown = trial.ok("recover", trial.id, "--forward", "--dry-run", "--format", "commands")
+    assert "dev eth0" not in shown
+    trial.ok("recover", trial.id, "--forward")
+    assert "master br0" in trial.pod.inside.ip("link show dev net1")
+    assert "no drift" in trial.ok("check", trial.id)
+    assert trial.pod.inside.ip("-d addr show dev eth0").replace("eth0", "NAME") == other
+    change_names(trial)
+    assert trial.podwire("check", trial.id).rc == 2
+    assert trial.teardown().rc == 0
+    assert trial.changed() == ""
+
+
+@pytest.mark.parametrize("number", [2, 9])
+def test_forward_refuses_where_a_stranger_has_the_name(trial: Trial, faults: Faults, number: int) -> None:
+    """The link was deleted: nothing is changed, and the way back is named and works."""
+    assert killed_at(Work(trial, "apply"), "after", number, faults)
+    trial.pod.inside.ip("link del dev eth0")
+    trial.pod.inside.ip("link add eth0 address 02:ff:ff:ff:ff:01 type veth peer name x")
+    trial.pod.inside.ip("link set dev eth0 up")
+    trial.pod.inside.ip("addr add 10.1.90.99/24 dev eth0")
+    stranger = trial.pod.inside.ip("-d addr show dev eth0") + trial.pod.inside.ip("route show dev eth0")
+    for more in ((), ("--dry-run",)):
+        said = trial.cli.refused("recover", trial.id, "--forward", *more)
+        assert said.startswith(f"eth0 of {trial.id} was deleted, or moved to another namespace")
+        assert f"podwire recover {trial.id}" in said
+    assert trial.state() == "half-done"
+    assert "eth0 is gone" in trial.ok("recover", trial.id)
+    assert trial.pod.inside.ip("-d addr show dev eth0") + trial.pod.inside.ip("route show dev eth0") == stranger
+    assert trial.state() is None
+
+
+# --- links that are set down ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wiring", ["bridge", "tc"])
+def test_a_wired_link_that_is_down_is_drift(trial: Trial, wiring: str) -> None:
+    """The VM hears nothing then, though the link was up before and no change says that it is. The repair sets it up."""
+    words = ("apply", "--result", trial.result, "--netns", trial.id, "--wiring", wiring, "--yes")
+    trial.ok(*words)
+    trial.pod.inside.ip("link set eth0 down")
+    outcome = trial.podwire("check", trial.id)
+    assert outcome.rc == 2, outcome
+    assert "eth0  down, was applied as up" in outcome.out
+    again = trial.podwire(*words)
+    assert (again.rc, again.err.count("\n")) == (1, 1), again
+    assert "is not as it was applied any more" in again.err
+    trial.ok("check", trial.id, "--fix", "--yes")
+    assert "no drift" in trial.ok("check", trial.id)
+    assert "state UP" in trial.pod.inside.ip("link show dev eth0")
+    trial.ok(*words)
+
+
+@pytest.mark.parametrize("number", [5, 99], ids=["in the middle", "at the end"])
+def test_an_apply_is_not_done_while_the_link_is_down(trial: Trial, faults: Faults, number: int) -> None:
+    """Somebody set it down meanwhile. What cannot come back on a link that is down does when it is up."""
+    number = min(number, len(trial.commands()))
+    faults.plan(number, "wait")
+    with trial.started("apply", trial.plan, "--yes", env=faults.env) as process:
+        eventually(lambda: faults.waiting, "the command", seconds=20)
+        trial.pod.inside.ip("link set eth0 down")
+        faults.release()
+        outcome = ended(process)
+    assert outcome.rc == 4, outcome
+    assert "meanwhile link eth0 was flags" in outcome.err
+    trial.pod.inside.ip("link set eth0 up")
+    trial.ok("recover")
+    assert trial.changed() == ""
+
+
+def test_an_apply_that_is_carried_on_sets_the_link_up(trial: Trial, faults: Faults) -> None:
+    """It went down after podwire was killed. The preview shows it."""
+    assert killed_at(Work(trial, "apply"), "after", 12, faults)
+    trial.pod.inside.ip("link set eth0 down")
+    up = "ip link set dev eth0 up"
+    assert up in trial.ok("recover", trial.id, "--forward", "--dry-run", "--format", "commands")
+    trial.ok("recover", trial.id, "--forward")
+    assert "no drift" in trial.ok("check", trial.id)
+
+
+# --- what is added to links -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["10.1.90.5/24", "10.1.90.99/24", "fd00:1:90::99/64"])
+def test_a_route_goes_before_the_address_that_it_hangs_on(make_trial: MakeTrial, address: str) -> None:
+    """Whichever of the two the pod had before: with an address the kernel takes its routes."""
+    trial = make_trial(dual_stack)
+    assert trial.apply().rc == 0
+    gateway = "fd00:1:90::1" if ":" in address else "10.1.90.1"
+    trial.pod.inside.ip(f"addr add {address} dev eth0")
+    trial.pod.inside.ip(f"route add default via {gateway} dev eth0")
+    assert trial.podwire("check", trial.id).rc == 2
+    trial.ok("check", trial.id, "--fix", "--yes")
+    assert "no drift" in trial.ok("check", trial.id)
+    assert trial.teardown().rc == 0
+    assert trial.changed() == ""
+
+
+def test_a_repair_of_what_was_added_that_fails_is_rolled_back(make_trial: MakeTrial, faults: Faults) -> None:
+    """The address is there again before the route that needs it."""
+    trial = make_trial(dual_stack)
+    assert trial.apply().rc == 0
+    trial.pod.inside.ip("addr add 10.1.90.99/24 dev eth0")
+    trial.pod.inside.ip("route add default via 10.1.90.1 dev eth0")
+    trial.pod.inside.ip("link set tap0 down")
+    drifted = trial.pod.inside.ip("addr show dev eth0") + trial.pod.inside.ip("route")
+    faults.plan(3, "fail")
+    outcome = trial.podwire("check", trial.id, "--fix", "--yes", env=faults.env)
+    assert outcome.rc == 3, outcome
+    assert trial.pod.inside.ip("addr show dev eth0") + trial.pod.inside.ip("route") == drifted
