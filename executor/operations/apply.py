@@ -30,7 +30,7 @@ from executor.settings import Settings
 from executor.state.document import AtomicWrite, written_ahead
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.record import APPLYING, WIRED, WiringRecord
-from executor.state.status import is_gone, is_half_done, open_recorded, refuse_lost
+from executor.state.status import is_gone, is_half_done, open_recorded, refuse_half_done, refuse_lost
 from planner.changes.change import Change, lost_links
 from planner.changes.follow import Followed, follow
 from planner.changes.lookup import Lookup
@@ -240,8 +240,7 @@ def refuse_other_wirings(plan: Plan, operation: Operation) -> None:
         if entry.id == plan.id and is_gone(entry):
             operation.settings.store.delete(entry.id)
             continue
-        if entry.status != WIRED:
-            raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
+        refuse_half_done(entry)
         if entry.id == plan.id:
             raise Refused(f"{entry.id} is wired already: podwire teardown {entry.id} first")
         others.append(plan_of(entry, operation.namespace.path, operation.settings.templates))

@@ -164,9 +164,8 @@ def recorded_plans(plan_id: PlanId, namespace: Namespace, settings: Settings) ->
     for entry in settings.store.concerning(plan_id, namespace.cookie):
         if not entry.is_of(namespace.cookie, boot_id()):
             continue
-        from executor.state.record import WIRED  # noqa: PLC0415  there is an entry, so it is loaded
+        from executor.state.status import refuse_half_done  # noqa: PLC0415  there is an entry
 
-        if entry.status != WIRED:
-            raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
+        refuse_half_done(entry)
         found.append(plan_of(entry, namespace.path, settings.templates))
     return tuple(found)

@@ -7,7 +7,7 @@ from functools import partial
 
 from attrs import evolve
 
-from executor.errors import SHORTAGES, ExecutorError, NamespaceGone, RollbackIncomplete, RolledBack, shortage
+from executor.errors import SHORTAGES, ExecutorError, RollbackIncomplete, RolledBack, shortage
 from executor.netns.namespace import boot_id
 from executor.operations.apply import refuse_unreadable, verify_applied
 from executor.operations.execution import Failure, check_programs
@@ -17,8 +17,8 @@ from executor.operations.plan import knowing_names, plan_of
 from executor.operations.rollback import left_to_restore, look
 from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
-from executor.state.record import WIRED, WiringRecord
-from executor.state.status import is_gone, open_recorded, wired_entry
+from executor.state.record import WiringRecord
+from executor.state.status import is_half_done, open_recorded, refuse_gone, refuse_half_done, wired_entry
 from executor.taps.holders import tap_holders
 from planner.changes.change import lost_links, without_lost_links
 from planner.changes.follow import follow
@@ -57,10 +57,8 @@ def check(plan_id: PlanId, settings: Settings) -> Drift:
 
 def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
     """Compare a wiring with what is there. Raises Refused if it is half done, NamespaceGone."""
-    if entry.status != WIRED:
-        raise Refused(f"{entry.id} is half done: podwire recover {entry.id} first")
-    if is_gone(entry):
-        raise NamespaceGone(f"the namespace of {entry.id} is gone: podwire gc forgets it")
+    refuse_half_done(entry)
+    refuse_gone(entry)
     found = look(entry, settings)
     plan, facts, gone = found.plan, found.facts, lost_links(found.plan.changes, found.facts)
     notes = (
@@ -79,7 +77,7 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
     started = time.monotonic()
     with open_operation(settings, partial(open_recorded, entry), entry.id) as operation:
         now = settings.store.load(entry.id)
-        if now is None or now.status != WIRED or not now.is_of(operation.namespace.cookie, boot_id()):
+        if now is None or is_half_done(now) or not now.is_of(operation.namespace.cookie, boot_id()):
             return Outcome("nothing", entry.id, sentence=_NOTHING_LEFT)
         recorded = plan_of(now, operation.namespace.path, settings.templates)
         operation.enter_others(recorded)
