@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from attrs import evolve
 
 from executor.netns.lock import remove_unused_locks
@@ -15,7 +17,7 @@ from executor.state.record import WiringRecord
 from executor.state.status import is_gone, recorded
 from executor.state.store import StateStore
 from planner.cni.result import CniResult
-from planner.errors import PodwireError
+from planner.errors import InvalidInput, PodwireError
 from planner.text.values import PlanId
 
 
@@ -28,11 +30,11 @@ def collect(entry: WiringRecord, settings: Settings) -> Outcome:
     """
     if not is_gone(entry):
         return Outcome("unchanged", entry.id, sentence="its namespace still exists, so it is kept")
+    rules = _host_rules(entry)  # before the record goes: an error afterwards would be about what no longer exists
     outcome = restore(entry, settings, "gc")
     if outcome.what != "gone":
         return outcome
-    notes = (*outcome.notes, *_host_rules(entry))
-    return evolve(outcome, notes=notes, sentence="record removed: its namespace no longer exists")
+    return evolve(outcome, notes=(*outcome.notes, *rules), sentence="record removed: its namespace no longer exists")
 
 
 def ids_to_collect(store: StateStore) -> tuple[PlanId, ...]:
@@ -71,7 +73,9 @@ def collect_all(settings: Settings) -> tuple[Outcome, ...]:
 
 
 def _host_rules(entry: WiringRecord) -> tuple[str, ...]:
-    addresses = [str(ip.address.ip) for ip in CniResult.parse(entry.plan.field("result")).ips]
+    addresses = []
+    with suppress(InvalidInput):  # a record that is damaged there is forgotten all the same
+        addresses = [str(ip.address.ip) for ip in CniResult.parse(entry.plan.field("result")).ips]
     if not addresses:
         return ()
     note = (

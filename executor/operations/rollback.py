@@ -46,7 +46,7 @@ from planner.kinds.neighbour import Neighbour
 from planner.kinds.route import Route
 from planner.plan.plan import Plan, changes_back, with_changes
 from planner.plan.render import Command, Templates
-from planner.plan.sharing import alone
+from planner.plan.sharing import alone, inherited
 from planner.text.frozen import frozen
 from planner.text.values import LOOPBACK, PlanId
 from planner.wiring.strip import flushed_neighbours
@@ -248,7 +248,8 @@ def _differences(plan: Plan, now: NamespaceFacts, names: Names) -> tuple[str, ..
     there = {old: new for old, new in names.items() if plan.facts.link(old) is not None}
     before = renamed(plan.facts, there) if there else plan.facts
     wired = [there.get(interface.link, interface.link) for interface in plan.interfaces]
-    return (*(f"{old} is now called {new}" for old, new in there.items()), *remains(before, now, wired))
+    shared = [change.resource for change in inherited(plan)]
+    return (*(f"{old} is now called {new}" for old, new in there.items()), *remains(before, now, wired, shared))
 
 
 def way_back(entry: WiringRecord, settings: Settings) -> Plan:

@@ -94,8 +94,25 @@ def is_half_done(entry: WiringRecord) -> bool:
 
     What is overdue is being rolled back right now, or the process that would have done so was killed.
     """
+    return entry.status != WIRED or is_overdue(entry)
+
+
+def is_overdue(entry: WiringRecord) -> bool:
+    """Say whether the time to confirm a wiring is over, and nobody did."""
     confirm_by = entry.to_be_confirmed
-    return entry.status != WIRED or (confirm_by is not None and confirm_by.elapsed > 0)
+    return confirm_by is not None and confirm_by.elapsed > 0
+
+
+def refuse_half_done(entry: WiringRecord) -> None:
+    """Raise Refused for a wiring that was left between its ends: nobody can say of it that it is wired."""
+    if is_half_done(entry):
+        raise Refused(f"{entry.id} is half done: run podwire recover {entry.id} first")
+
+
+def refuse_gone(entry: WiringRecord) -> None:
+    """Raise NamespaceGone for a wiring whose namespace is proven to be gone."""
+    if is_gone(entry):
+        raise NamespaceGone(f"the namespace of {entry.id} is gone: podwire gc removes its record")
 
 
 def recorded(plan_id: PlanId, store: StateStore) -> WiringRecord | None:

@@ -125,7 +125,7 @@ def _renamed_plan(plan: Plan, names: Names) -> Plan:
 def renamed(value: Any, names: Names) -> Any:
     """Return a resource, a state or facts with new names of links, wherever they are in it.
 
-    What a class with ``BY_NAME`` holds matches links by the name that it was given, and keeps it.
+    What matches links by a name, and keeps that when the link gets another, says by itself what becomes of it.
     """
     if isinstance(value, InterfaceName):
         return names.get(value, value)
@@ -136,9 +136,11 @@ def renamed(value: Any, names: Names) -> Any:
         return SysctlKey("/".join(names.get(word, word) for word in value.split("/")))
     if isinstance(value, tuple):
         return tuple(renamed(item, names) for item in value)
-    if attrs.has(type(value)) and not getattr(value, "BY_NAME", False):
+    if hasattr(value, "under_names"):
+        value = value.under_names(names)
+    elif attrs.has(type(value)):
         fields = attrs.fields(type(value))
-        return evolve(value, **{f.name: renamed(getattr(value, f.name), names) for f in fields if f.init})
+        value = evolve(value, **{f.name: renamed(getattr(value, f.name), names) for f in fields if f.init})
     return value
 
 

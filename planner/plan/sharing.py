@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from attrs import evolve
 
 from planner.changes.change import Change
-from planner.kinds.kind import kind_of
+from planner.changes.lookup import Lookup
+from planner.kinds.kind import equivalent, kind_of
 from planner.plan.plan import Plan, with_changes
 from planner.plan.render import Templates
 from planner.text.values import NetnsPath
@@ -52,6 +53,17 @@ def alone(plan: Plan, others: Iterable[Plan], templates: Templates) -> Plan:
         if change.netns != plan.netns or change.resource not in kept
     )
     return with_changes(evolve(plan, inherited=()), changes, templates)
+
+
+def inherited(plan: Plan) -> tuple[Change, ...]:
+    """Return what of ``plan``, as ``alone`` returns it, others had changed before: its facts say how that was then."""
+    shared = tuple(_shared(plan))
+    if not shared:
+        return ()
+    seen = Lookup(plan.facts).at(plan.netns)
+    return tuple(
+        change for change in shared if not equivalent(seen.state_of(change.resource, change.known_state), change.before)
+    )
 
 
 def _shared(plan: Plan) -> Iterator[Change]:

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     report = Report(arguments, settings.templates, several=True)
 
-    nothing = "nothing to remove: every namespace still exists"
+    nothing = "nothing to remove: no namespace is known to be gone"
     status = report.of_each(ids_to_collect(settings.store), partial(collect_id, settings=settings), nothing=nothing)
     remove_unused_locks()
     return status
