@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from attrs import evolve
 
+from executor.errors import NamespaceGone, NamespaceHidden
 from executor.netns.lock import remove_unused_locks
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.outcome import Outcome
@@ -14,7 +15,7 @@ from executor.operations.rollback import restore
 from executor.settings import Settings
 from executor.state.half_written import delete_half_written, half_written
 from executor.state.record import WiringRecord
-from executor.state.status import is_gone, recorded
+from executor.state.status import open_recorded, recorded
 from executor.state.store import StateStore
 from planner.cni.result import CniResult
 from planner.errors import InvalidInput, PodwireError
@@ -25,10 +26,19 @@ def collect(entry: WiringRecord, settings: Settings) -> Outcome:
     """Forget a wiring whose namespace is gone; its note says where to look for what the CNI plugin may have left.
 
     A plugin looks for the addresses to unmasquerade on the pod's interface. While that was wired it had none, so that a
-    DEL succeeded and left its rules. A namespace that is still there is kept (``unchanged``).
+    DEL succeeded and left its rules. What is of a namespace that is still there, or may be, is kept (``unchanged``).
+    Raises HostError if too little is left to look for it with.
     """
-    if not is_gone(entry):
-        return Outcome("unchanged", entry.id, sentence="its namespace is there, so it is kept")
+    try:
+        open_recorded(entry).close()
+    except NamespaceGone:
+        return _forget(entry, settings)
+    except NamespaceHidden:
+        return Outcome("unchanged", entry.id, sentence="nothing proves that its namespace is gone, so it is kept")
+    return Outcome("unchanged", entry.id, sentence="its namespace is there, so it is kept")
+
+
+def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
     rules = _host_rules(entry)  # before it is forgotten: what fails then fails for something that is not there any more
     outcome = restore(entry, settings, "gc")
     if outcome.what != "gone":
