@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from attrs import evolve
 
+from executor.errors import NamespaceGone, NamespaceHidden
 from executor.netns.lock import remove_unused_locks
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.outcome import Outcome
@@ -14,7 +15,7 @@ from executor.operations.rollback import restore
 from executor.settings import Settings
 from executor.state.half_written import delete_half_written, half_written
 from executor.state.record import WiringRecord
-from executor.state.status import is_gone, recorded
+from executor.state.status import open_recorded, recorded
 from executor.state.store import StateStore
 from planner.cni.result import CniResult
 from planner.errors import InvalidInput, PodwireError
@@ -26,10 +27,18 @@ def collect(entry: WiringRecord, settings: Settings) -> Outcome:
 
     A plugin removes the rules of the addresses that it finds on the pod's interface. It finds none while a bridge
     wiring has moved them to the VM, or once the namespace is deleted: DEL then succeeds and leaves its rules. A
-    namespace that still exists is kept (``unchanged``).
+    namespace that still exists, or may, is kept (``unchanged``). Raises HostError if too little is left to look with.
     """
-    if not is_gone(entry):
-        return Outcome("unchanged", entry.id, sentence="its namespace still exists, so it is kept")
+    try:
+        open_recorded(entry).close()
+    except NamespaceGone:
+        return _forget(entry, settings)
+    except NamespaceHidden:
+        return Outcome("unchanged", entry.id, sentence="nothing proves that its namespace is gone, so it is kept")
+    return Outcome("unchanged", entry.id, sentence="its namespace still exists, so it is kept")
+
+
+def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
     rules = _host_rules(entry)  # before the record goes: an error afterwards would be about what no longer exists
     outcome = restore(entry, settings, "gc")
     if outcome.what != "gone":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from attrs import evolve
@@ -15,7 +15,7 @@ from planner.kinds.kind import canonical, kind_of
 from planner.kinds.route import KERNEL
 from planner.kinds.tc_filter import FilterState
 from planner.text.codec import to_json
-from planner.text.values import Alias, shown
+from planner.text.values import Alias, InterfaceName, shown
 
 _OWN_OF_LO = "address ::1/128 on lo"  # which the kernel gives it when it goes up
 
@@ -40,24 +40,41 @@ def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
         yield "equal routes are in another order than when the plan was made"
 
 
+def without_other_wirings(
+    before: NamespaceFacts,
+    now: NamespaceFacts,
+    wired: Collection[str],
+    shared: Collection[Any],
+    names: Mapping[str, InterfaceName],
+) -> tuple[NamespaceFacts, NamespaceFacts]:
+    """Return what to compare where other wirings were there before one that ``wired`` links, and none is any more.
+
+    They have told themselves what their links are like, and what they changed for all wirings, the ``shared``
+    resources, is as it was before them. ``names`` are those that links have now, by those of before.
+    """
+    if any(Alias.is_ours(link.alias) for link in now.links):
+        return before, now
+    theirs = _of_other_wirings(before, shared) - set(wired)
+    rules = _without_rules(before, theirs)
+    return evolve(_without_links(before, theirs), ebtables=rules), _without_links(
+        now, {names.get(n, n) for n in theirs}
+    )
+
+
 def remains(
     before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str], shared: Collection[Any] = ()
 ) -> Iterator[str]:
     """Yield a sentence for each thing that differs; what the kernel or the network makes on its own is left out.
 
-    Beside other wirings in the namespace only the links that were ``wired`` are compared: the rest may be theirs. Those
-    that were there ``before`` and went since have told themselves what their links are like; what they changed for all
-    wirings, the ``shared`` resources, is as it was before them.
+    Beside other wirings in the namespace only the links that were ``wired`` are compared: the rest may be theirs.
+    Resources that are ``shared`` are brought back by whoever is last.
     """
     links = {link.name for link in before.links} & {link.name for link in now.links}
     if any(Alias.is_ours(link.alias) for link in now.links):
         links &= set(wired)
         before, now = _only(before, links), _only(now, links)
     else:
-        theirs = _of_other_wirings(before, shared) - set(wired)
-        links -= theirs
-        yield from _rules(_without_rules(before, theirs), now.ebtables)
-        before, now = _without_links(before, theirs), _without_links(now, theirs)
+        yield from _rules(before.ebtables, now.ebtables)
     then, there = _by_subject(before, links), _by_subject(now, links)
     same = {str(resource) for resource in shared}
     for subject in [*then, *(subject for subject in there if subject not in then)]:

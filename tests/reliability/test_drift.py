@@ -166,6 +166,21 @@ def test_forward_follows_the_link_under_the_name_that_it_has_now(make_trial: Mak
     assert trial.changed() == ""
 
 
+def test_a_link_of_others_under_the_name_of_a_wired_one_is_said_as_it_is(make_trial: MakeTrial) -> None:
+    """What each of the two had it has: nothing else differs but what they are called."""
+    trial = make_trial(only(two_links, "eth0"))
+    assert trial.apply().rc == 0
+    change_names(trial)
+    said, *more = trial.ok("teardown", trial.id, "--yes").splitlines()
+    assert "differs from its original state because of changes made outside podwire" in said
+    assert {line.removeprefix(f"{trial.id}: ") for line in more} == {
+        "eth0 is called net1 now",
+        "net1 is called eth0 now",
+    }
+    change_names(trial)
+    assert trial.changed() == ""
+
+
 @pytest.mark.parametrize("number", [2, 9])
 def test_forward_refuses_where_a_stranger_has_the_name(trial: Trial, faults: Faults, number: int) -> None:
     """The link was deleted: nothing is changed, and the way back is named and works."""

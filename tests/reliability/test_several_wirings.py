@@ -140,7 +140,7 @@ def test_the_last_says_what_others_did_whichever_it_is(
     first = "net1" if last == "eth0" else "eth0"
     assert "is as it was before, except for what is wired there" in wirings.cli.ok("teardown", first, "--yes")
     said, *more = wirings.cli.ok("teardown", last, "--yes").splitlines()
-    assert "differs from before, and not by podwire" in said
+    assert "differs from its original state because of changes made outside podwire" in said
     assert [line.removeprefix(f"{last}: ") for line in more] == [
         "left alone, since it is not podwire's: ebtables rule '-A FORWARD -p 0x88cd -j DROP'",
         "the ebtables rule '-A FORWARD -p LLDP -j DROP' is gone",
