@@ -174,8 +174,8 @@ def test_a_link_of_others_under_the_name_of_a_wired_one_is_said_as_it_is(make_tr
     said, *more = trial.ok("teardown", trial.id, "--yes").splitlines()
     assert "differs from its original state because of changes made outside podwire" in said
     assert {line.removeprefix(f"{trial.id}: ") for line in more} == {
-        "eth0 is called net1 now",
-        "net1 is called eth0 now",
+        "eth0 is now called net1",
+        "net1 is now called eth0",
     }
     change_names(trial)
     assert trial.changed() == ""

@@ -142,7 +142,7 @@ def test_the_last_says_what_others_did_whichever_it_is(
     said, *more = wirings.cli.ok("teardown", last, "--yes").splitlines()
     assert "differs from its original state because of changes made outside podwire" in said
     assert [line.removeprefix(f"{last}: ") for line in more] == [
-        "left alone, since it is not podwire's: ebtables rule '-A FORWARD -p 0x88cd -j DROP'",
+        "left alone because podwire did not create it: ebtables rule '-A FORWARD -p 0x88cd -j DROP'",
         "the ebtables rule '-A FORWARD -p LLDP -j DROP' is gone",
         "address 10.1.92.5/24 on net2 is gone",
     ]
