@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from planner.changes.change import pending
 from planner.cni.calico import DEFAULT_SUBNET, calico_notes, fix_calico_networking
 from planner.cni.fix import passed_over, validate_and_fix_cni_result
 from planner.cni.links import container_interfaces
 from planner.cni.result import CniResult
+from planner.drift import unfinished
 from planner.errors import Refused
 from planner.facts.model import NamespaceFacts
 from planner.network import VmInterface
@@ -115,9 +115,8 @@ def _again(
     same = (wanted.result, _bare(wanted)) == (recorded.result, _bare(recorded))
     if wanted.changes != recorded.changes and not same:
         raise Refused(another)
-    drifted = pending(recorded.changes, facts)
-    if drifted:
-        names = ", ".join(str(change.resource) for change in drifted[:3])
+    if left := unfinished(recorded, facts):
+        names = ", ".join(str(change.resource) for change in left[:3])
         raise Refused(f"{recorded.id} is already wired but has drifted ({names}): {again}")
     return with_changes(recorded, (), templates)
 

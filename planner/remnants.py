@@ -1,8 +1,8 @@
 """What a wiring has left in a namespace, found by its marks alone: for when nothing recorded of it can be read.
 
-A link carries podwire's alias with the id. A tc filter redirects to such a link, and a rule of ebtables is of a form
-that podwire makes and names the link that was wired. What the link had before, the CNI result says; it is given back
-as far as that goes.
+A link carries podwire's alias with the id. A tc filter redirects to such a link, or is one of podwire's programs, and a
+rule of ebtables is of a form that podwire makes and names the link that was wired. What the link had before, the CNI
+result says; it is given back as far as that goes.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from planner.text.values import (
 )
 from planner.wiring.bridge import BRIDGE_NETFILTER_FAMILIES
 from planner.wiring.strip import NONE, ZERO
+from planner.wiring.tc import every_guard
 
 _GONE = "no rollback information is left"
 _BACK = "the CNI result says so"
@@ -60,10 +61,11 @@ def remnants(
     ports = {link.name for link in facts.links if link.master in made}
     free = {link.name for link in facts.links if link.master is None}  # a port of another bridge is another wiring's
     wired = ({*links} & free | ports) - made.keys()
+    nobodys = {*links} - {link.name for link in facts.links}  # renamed meanwhile: its rules match by the old name
     removed = (
         *_filters(wired, made, facts),
         *((Link(link.name), state) for link in made.values() if (state := _state(link, alias))),
-        *_rules(plan_id, wired, facts, alone=alone),
+        *_rules(plan_id, wired | nobodys, facts, alone=alone),
     )
     changes = tuple(Change(resource, state, None, _GONE, netns) for resource, state in removed)
     bridges = {link.name for link in facts.links if link.type == "bridge"}
@@ -82,12 +84,13 @@ def _bridge_netfilter(facts: NamespaceFacts, netns: NetnsPath) -> Iterator[Chang
 def _filters(
     wired: Collection[InterfaceName], made: Collection[InterfaceName], facts: NamespaceFacts
 ) -> Iterator[tuple[TcFilter | IngressQdisc, FilterState | QdiscState]]:
-    """Yield the filters that redirect to a link of ours, and the qdisc if it was for nothing else."""
+    """Yield the filters that redirect to a link of ours, or guard it, and the qdisc if it was for nothing else."""
+    guards = every_guard()
     found = [(fact.resource, fact.state) for fact in facts.others if isinstance(fact.resource, TcFilter)]
     ours = [
         (resource, state)
         for resource, state in found
-        if resource.link in wired and isinstance(state, FilterState) and _leads_to(state, made)
+        if resource.link in wired and isinstance(state, FilterState) and (_leads_to(state, made) or state in guards)
     ]
     yield from ours
     busy = {resource.link for resource, state in found if (resource, state) not in ours}

@@ -19,6 +19,7 @@ from executor.operations.operation import Operation, open_operation
 from executor.operations.outcome import MEANWHILE, Outcome
 from executor.operations.plan import (
     beside,
+    knowing_names,
     plan_namespace,
     plan_observed,
     plan_of,
@@ -30,10 +31,12 @@ from executor.settings import Settings
 from executor.state.document import AtomicWrite, written_ahead
 from executor.state.events import Began, Ended, RollingBack
 from executor.state.record import APPLYING, WIRED, WiringRecord
-from executor.state.status import is_gone, is_half_done, open_recorded, recover_first, refuse_lost
-from planner.changes.change import Change, pending
+from executor.state.status import is_gone, is_half_done, open_recorded, refuse_half_done, refuse_lost
+from planner.changes.change import Change, lost_links
+from planner.changes.follow import Followed, follow
 from planner.changes.lookup import Lookup
 from planner.cni.result import CniResult
+from planner.drift import unfinished
 from planner.errors import PlannerError, Refused, StalePlan
 from planner.facts.model import NamespaceFacts
 from planner.facts.remains import differences
@@ -198,14 +201,31 @@ def roll_forward(entry: WiringRecord, settings: Settings) -> Outcome:
         plan = plan_of(now, operation.namespace.path, settings.templates)
         operation.enter_others(plan)
         operation.remember(now, plan)
-        facts = operation.observe()
-        refuse_unreadable(plan, facts)
-        left = settings.templates.commands(pending(plan.changes, facts))
+        followed = follow(plan, now.links, operation.observe())
+        left = settings.templates.commands(changes_left(followed))
         check_programs(left)
-        (wired,) = settings.store.atomic_writes(now, WIRED)
-        with wired:
-            _carry_out(plan, left, "recover", wired, operation)
+        now = knowing_names(now, followed, settings.templates)
+        applying, wired = settings.store.atomic_writes(now, APPLYING, WIRED)
+        with applying, wired:
+            if followed.names:
+                applying.commit()
+            _carry_out(plan, left, "recover", wired, operation, followed.plan)
     return _wired(plan, len(left), started)
+
+
+def changes_left(found: Followed) -> tuple[Change, ...]:
+    """Return the changes that carry an apply which was killed on to its end.
+
+    Raises Refused if a link of it is not there any more, whatever has its name by now.
+    """
+    plan, facts = found.plan, found.facts
+    if gone := lost_links(plan.changes, facts):
+        raise Refused(
+            f"{', '.join(gone)} of {plan.id} was deleted, or moved to another namespace, so its apply cannot be"
+            f" finished: podwire recover {plan.id} rolls back what is left of it"
+        )
+    refuse_unreadable(plan, facts)
+    return unfinished(plan, facts)
 
 
 def _unchanged(plan: Plan) -> Outcome:
@@ -243,8 +263,7 @@ def refuse_other_wirings(
         if entry.id == plan.id and is_gone(entry):
             forget(entry.id)
             continue
-        if entry.status != WIRED:
-            raise recover_first(entry.id)
+        refuse_half_done(entry)
         if entry.id == plan.id:
             raise Refused(f"{entry.id} is already wired: run podwire teardown {entry.id} first")
         others.append(plan_of(entry, namespace.path, settings.templates))
@@ -287,14 +306,22 @@ def refuse_stale(plan: Plan, facts: NamespaceFacts) -> None:
             raise StalePlan(f"the plan is stale: {change.resource} {where} is not as it was; create a new plan")
 
 
-def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, wired: AtomicWrite, operation: Operation) -> None:
+def _carry_out(
+    plan: Plan,
+    commands: Sequence[Command],
+    verb: str,
+    wired: AtomicWrite,
+    operation: Operation,
+    followed: Plan | None = None,
+) -> None:
     """Run the commands, look whether they did what they should, and write down, by ``wired``, that they did.
 
-    If anything fails all of the plan is rolled back, and RolledBack or RollbackIncomplete raised.
+    ``followed`` is the plan in the names that its links have now, if that is another one. If anything fails all of
+    the plan is rolled back, and RolledBack or RollbackIncomplete raised.
     """
     try:
         operation.emit(Began(verb, plan.id, plan.netns, operation.settings.requested_by, wired.text()))
-        failure = operation.run(commands) or verify_applied(plan.changes, operation)
+        failure = operation.run(commands) or verify_applied(followed or plan, operation)
         if failure is None:
             operation.session.end()
             wired.commit()
@@ -307,10 +334,10 @@ def _carry_out(plan: Plan, commands: Sequence[Command], verb: str, wired: Atomic
         raise _roll_back(plan, failure, operation)
 
 
-def verify_applied(changes: Sequence[Change], operation: Operation) -> Failure | None:
-    """Return which change did not have its effect although no command failed, or None."""
-    left = pending(changes, operation.observe())
-    return Failure(f"{left[0].resource} is not in the expected state after its command") if left else None
+def verify_applied(plan: Plan, operation: Operation) -> Failure | None:
+    """Return what is not in the expected state although no command failed, or None."""
+    left = unfinished(plan, operation.observe())
+    return Failure(f"{left[0].resource} is not in the expected state after all commands") if left else None
 
 
 def _roll_back(plan: Plan, failure: Failure, operation: Operation) -> RolledBack | RollbackIncomplete:

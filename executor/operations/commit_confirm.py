@@ -21,7 +21,7 @@ from executor.settings import Settings
 from executor.state.copies import CONFIRMED
 from executor.state.journal import note_end
 from executor.state.record import WIRED, WiringRecord
-from executor.state.status import wired_entry
+from executor.state.status import refuse_gone, refuse_half_done, wired_entry
 from executor.state.store import StateStore
 from executor.trust.privileges import hand_on
 from planner.text.values import PlanId
@@ -82,9 +82,15 @@ def start_watcher(entry: WiringRecord, seconds: float, settings: Settings) -> No
 
 
 def confirm(plan_id: PlanId, settings: Settings) -> bool:
-    """Keep the wiring of an id; say whether it had been waiting for that. Raises InvalidInput or Refused if none is."""
+    """Keep the wiring of an id; say whether it had been waiting for that.
+
+    Raises InvalidInput or Refused if none is there, or none that is wired: one that is half done or overdue is to be
+    rolled back. NamespaceGone.
+    """
     with own(plan_id, settings):
         entry = wired_entry(plan_id, settings.store)
+        refuse_half_done(entry)
+        refuse_gone(entry)
         if entry.confirm_token is None:
             return False
         settings.store.save(entry._replace(confirm_token=None, confirm_by=None, confirm_uptime=None))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from attrs import evolve
 
+from executor.errors import NamespaceGone, NamespaceHidden
 from executor.netns.lock import remove_unused_locks
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.outcome import Outcome
@@ -12,10 +15,10 @@ from executor.operations.rollback import restore
 from executor.settings import Settings
 from executor.state.half_written import delete_half_written, half_written
 from executor.state.record import WiringRecord
-from executor.state.status import is_gone, recorded
+from executor.state.status import is_gone, open_recorded, recorded
 from executor.state.store import StateStore
 from planner.cni.result import CniResult
-from planner.errors import PodwireError
+from planner.errors import InvalidInput, PodwireError
 from planner.text.values import PlanId
 
 
@@ -24,15 +27,23 @@ def collect(entry: WiringRecord, settings: Settings) -> Outcome:
 
     A plugin removes the rules of the addresses that it finds on the pod's interface. It finds none while a bridge
     wiring has moved them to the VM, or once the namespace is deleted: DEL then succeeds and leaves its rules. A
-    namespace that still exists is kept (``unchanged``).
+    namespace that still exists, or may, is kept (``unchanged``). Raises HostError if too little is left to look with.
     """
-    if not is_gone(entry):
-        return Outcome("unchanged", entry.id, sentence="its namespace still exists, so it is kept")
+    try:
+        open_recorded(entry).close()
+    except NamespaceGone:
+        return _forget(entry, settings)
+    except NamespaceHidden:
+        return Outcome("unchanged", entry.id, sentence="nothing proves that its namespace is gone, so it is kept")
+    return Outcome("unchanged", entry.id, sentence="its namespace still exists, so it is kept")
+
+
+def _forget(entry: WiringRecord, settings: Settings) -> Outcome:
+    rules = _host_rules(entry)  # before the record goes: an error afterwards would be about what no longer exists
     outcome = restore(entry, settings, "gc")
     if outcome.what != "gone":
         return outcome
-    notes = (*outcome.notes, *_host_rules(entry))
-    return evolve(outcome, notes=notes, sentence="record removed: its namespace no longer exists")
+    return evolve(outcome, notes=(*outcome.notes, *rules), sentence="record removed: its namespace no longer exists")
 
 
 def ids_to_collect(store: StateStore) -> tuple[PlanId, ...]:
@@ -83,7 +94,9 @@ def collect_all(settings: Settings) -> tuple[Outcome, ...]:
 
 
 def _host_rules(entry: WiringRecord) -> tuple[str, ...]:
-    addresses = [str(ip.address.ip) for ip in CniResult.parse(entry.plan.field("result")).ips]
+    addresses = []
+    with suppress(InvalidInput):  # a record that is damaged there is forgotten all the same
+        addresses = [str(ip.address.ip) for ip in CniResult.parse(entry.plan.field("result")).ips]
     if not addresses:
         return ()
     note = (

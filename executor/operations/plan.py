@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from executor.netns.namespace import Namespace, boot_id
 from executor.observe.elsewhere import with_elsewhere, with_functions
 from executor.observe.observe import observe_once
@@ -15,13 +17,15 @@ from planner.cni.result import CniResult
 from planner.errors import PodwireError, Refused
 from planner.facts.model import NamespaceFacts
 from planner.options import PlanOptions
-from planner.plan.plan import Plan, moved_to, plan_from_json
+from planner.plan.plan import Plan, moved_to, plan_from_json, plan_to_json
 from planner.plan.render import Templates
 from planner.planning import make_plan
+from planner.text.document import Node
 from planner.text.values import Alias, NetnsPath, PlanId
 
 if TYPE_CHECKING:
     from executor.state.record import WiringRecord
+    from planner.changes.follow import Followed
 
 
 def plan_namespace(
@@ -110,6 +114,19 @@ def plan_of(entry: WiringRecord, netns: NetnsPath, templates: Templates) -> Plan
     return moved_to(plan_from_json(entry.plan, templates), netns, templates)
 
 
+def knowing_names(entry: WiringRecord, followed: Followed, templates: Templates) -> WiringRecord:
+    """Return an entry that also tells of what is made under the names that its links have now.
+
+    What matches a link by its name alone (the rules of ebtables) is found by that, whatever the link is called later.
+    """
+    if not followed.names:
+        return entry
+    plan = plan_from_json(entry.plan, templates)
+    pairs = zip(plan.changes, followed.plan.changes, strict=True)
+    changes = tuple(change.knowing(now) for change, now in pairs)
+    return entry._replace(plan=Node(plan_to_json(evolve(plan, changes=changes)), "plan"))
+
+
 def beside(plan_id: PlanId, namespace: Namespace, settings: Settings) -> tuple[Plan, ...]:
     """Return the plans of other ids in a namespace, half done or not: what it has once they hold as well.
 
@@ -147,11 +164,8 @@ def recorded_plans(plan_id: PlanId, namespace: Namespace, settings: Settings) ->
     for entry in settings.store.concerning(plan_id, namespace.cookie):
         if not entry.is_of(namespace.cookie, boot_id()):
             continue
-        from executor.state.record import WIRED  # noqa: PLC0415  there is an entry, so it is loaded
+        from executor.state.status import refuse_half_done  # noqa: PLC0415  there is an entry
 
-        if entry.status != WIRED:
-            from executor.state.status import recover_first  # noqa: PLC0415  the same
-
-            raise recover_first(entry.id)
+        refuse_half_done(entry)
         found.append(plan_of(entry, namespace.path, settings.templates))
     return tuple(found)

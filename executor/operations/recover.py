@@ -8,18 +8,17 @@ from attrs import evolve
 
 from executor.errors import NamespaceGone
 from executor.guest.record import is_served, is_to_serve_again
-from executor.operations.apply import roll_forward
+from executor.operations.apply import changes_left, roll_forward
 from executor.operations.calico_gateway import give_back_orphan, has_orphan
 from executor.operations.mend import lost_ids, missing_copy, put_back
 from executor.operations.outcome import GONE, MEANWHILE, Outcome, Preview
 from executor.operations.rollback import RECOVER, look, restore
 from executor.operations.teardown import preview_of
 from executor.settings import Settings
-from executor.state.record import APPLYING, WIRED, WiringRecord
-from executor.state.status import is_gone, is_half_done, refuse_unknown, wired_entry
+from executor.state.record import APPLYING, WiringRecord
+from executor.state.status import is_gone, is_half_done, is_overdue, refuse_unknown, wired_entry
 from executor.state.store import StateStore
 from executor.taps.vfio import came_back
-from planner.changes.change import pending
 from planner.errors import PodwireError
 from planner.plan.plan import Plan, with_changes
 from planner.text.values import PlanId
@@ -45,9 +44,14 @@ def _recovered(plan_id: PlanId, settings: Settings, *, forward: bool) -> Outcome
     entry = _half_done(plan_id, settings.store)
     if isinstance(entry, Outcome):
         return _serve_again(plan_id, settings) or _hand_over_again(plan_id, settings) or entry
-    if forward and entry.status == APPLYING and not is_gone(entry):
+    if forward and _is_carried_on(entry) and not is_gone(entry):
         return roll_forward(entry, settings)
     return restore(entry, settings, RECOVER)
+
+
+def _is_carried_on(entry: WiringRecord) -> bool:
+    """Say whether to finish what is half done is to carry an apply on; what nobody confirmed in time ends otherwise."""
+    return entry.status == APPLYING and not is_overdue(entry)
 
 
 def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = False) -> Preview | Outcome:
@@ -60,7 +64,7 @@ def preview_recover(plan_id: PlanId, settings: Settings, *, forward: bool = Fals
         return evolve(entry, sentence=_what_is_done_again(plan_id, settings.store) or entry.sentence)
     with suppress(NamespaceGone):  # it may go while it is read, with the last process in it
         if not is_gone(entry):
-            goes_on = forward and entry.status == APPLYING
+            goes_on = forward and _is_carried_on(entry)
             return Preview(_way_on(entry, settings)) if goes_on else preview_of(entry, settings)
     return Outcome("gone", plan_id, sentence=GONE)
 
@@ -118,7 +122,7 @@ def _came_back(plan_id: PlanId, store: StateStore) -> tuple[str, ...]:
     """Return the virtual functions of a wiring that the VM should have, and that are at the host."""
     try:
         entry = store.load(plan_id)
-        found = () if entry is None or entry.status != WIRED else came_back(entry)
+        found = () if entry is None or is_half_done(entry) else came_back(entry)
     except PodwireError:
         return ()
     return found if found and entry is not None and not is_gone(entry) else ()
@@ -155,4 +159,4 @@ def _half_done(plan_id: PlanId, store: StateStore) -> WiringRecord | Outcome:
 
 def _way_on(entry: WiringRecord, settings: Settings) -> Plan:
     found = look(entry, settings)
-    return with_changes(found.plan, pending(found.plan.changes, found.facts), settings.templates)
+    return with_changes(found.plan, changes_left(found), settings.templates)

@@ -7,18 +7,18 @@ from functools import partial
 
 from attrs import evolve
 
-from executor.errors import SHORTAGES, ExecutorError, NamespaceGone, RollbackIncomplete, RolledBack, shortage
+from executor.errors import SHORTAGES, ExecutorError, RollbackIncomplete, RolledBack, shortage
 from executor.netns.namespace import boot_id
 from executor.operations.apply import refuse_unreadable, verify_applied
 from executor.operations.execution import Failure, check_programs
 from executor.operations.operation import Operation, open_operation
 from executor.operations.outcome import Outcome
-from executor.operations.plan import plan_of
+from executor.operations.plan import knowing_names, plan_of
 from executor.operations.rollback import left_to_restore, look
 from executor.settings import Settings
 from executor.state.events import Began, Ended, RollingBack
-from executor.state.record import WIRED, WiringRecord
-from executor.state.status import is_gone, open_recorded, wired_entry
+from executor.state.record import WiringRecord
+from executor.state.status import is_half_done, open_recorded, refuse_gone, refuse_half_done, wired_entry
 from executor.taps.holders import tap_holders
 from planner.changes.change import lost_links, without_lost_links
 from planner.changes.follow import follow
@@ -57,14 +57,12 @@ def check(plan_id: PlanId, settings: Settings) -> Drift:
 
 def drift_of(entry: WiringRecord, settings: Settings) -> Drift:
     """Compare a wiring with the current state. Raises Refused if it is half done, NamespaceGone."""
-    if entry.status != WIRED:
-        raise Refused(f"{entry.id} is half done: run podwire recover {entry.id} first")
-    if is_gone(entry):
-        raise NamespaceGone(f"the namespace of {entry.id} is gone: podwire gc removes its record")
+    refuse_half_done(entry)
+    refuse_gone(entry)
     found = look(entry, settings)
     plan, facts, gone = found.plan, found.facts, lost_links(found.plan.changes, found.facts)
     notes = (
-        *(f"{old} is now called {new}, and followed under that name (no drift)" for old, new in found.names.items()),
+        *(f"{old} is now called {new}, and followed under that name" for old, new in found.names.items()),
         *(f"{link} was deleted, or moved to another namespace: nothing of it can be repaired here" for link in gone),
         *moved_by_nature(plan, facts),
     )
@@ -79,18 +77,19 @@ def repair(entry: WiringRecord, settings: Settings) -> Outcome:
     started = time.monotonic()
     with open_operation(settings, partial(open_recorded, entry), entry.id) as operation:
         now = settings.store.load(entry.id)
-        if now is None or now.status != WIRED or not now.is_of(operation.namespace.cookie, boot_id()):
+        if now is None or is_half_done(now) or not now.is_of(operation.namespace.cookie, boot_id()):
             return Outcome("nothing", entry.id, sentence=_NOTHING_LEFT)
         recorded = plan_of(now, operation.namespace.path, settings.templates)
         operation.enter_others(recorded)
         followed = follow(recorded, now.links, operation.observe())
-        recorded, facts = followed.plan, followed.facts
-        _refuse_gone(recorded, facts)
-        plan = _repair_plan(recorded, facts, settings)
+        _refuse_gone(followed.plan, followed.facts)
+        plan = _repair_plan(followed.plan, followed.facts, settings)
         if not plan.changes:
             return Outcome("unchanged", entry.id, sentence=_NOTHING_LEFT)
         _refuse_held_taps(plan, operation)
         check_programs((*plan.commands, *plan.reverse_commands))
+        if followed.names:
+            settings.store.save(knowing_names(now, followed, settings.templates))
         operation.emit(Began("check --fix", entry.id, plan.netns, settings.requested_by))
         failure = _carry_out(plan, operation)
         if failure is not None:
@@ -120,7 +119,7 @@ def _refuse_held_taps(plan: Plan, operation: Operation) -> None:
 
 def _carry_out(plan: Plan, operation: Operation) -> Failure | None:
     try:
-        return operation.run(plan.commands) or verify_applied(plan.changes, operation)
+        return operation.run(plan.commands) or verify_applied(plan, operation)
     except (ExecutorError, PlannerError) as error:
         return Failure(str(error))
     except SHORTAGES as error:

@@ -35,10 +35,10 @@ from executor.state.status import is_gone, is_half_done, open_recorded
 from executor.taps.holders import tap_holders
 from executor.taps.vfio import refuse_held
 from planner.changes.change import Change, lost_devices, lost_links, pending, without_lost_links
-from planner.changes.follow import Followed, Names, follow, renamed
+from planner.changes.follow import Followed, Names, follow, names_now, renamed
 from planner.errors import PlannerError
 from planner.facts.model import NamespaceFacts
-from planner.facts.remains import remains, went_along
+from planner.facts.remains import remains, went_along, without_other_wirings
 from planner.kinds.address import Address, AddressState
 from planner.kinds.kind import kind_of
 from planner.kinds.link_attributes import Mac
@@ -46,7 +46,7 @@ from planner.kinds.neighbour import Neighbour
 from planner.kinds.route import Route
 from planner.plan.plan import Plan, changes_back, with_changes
 from planner.plan.render import Command, Templates
-from planner.plan.sharing import alone
+from planner.plan.sharing import alone, inherited
 from planner.text.frozen import frozen
 from planner.text.values import LOOPBACK, PlanId
 from planner.wiring.strip import flushed_neighbours
@@ -208,7 +208,7 @@ def _go_back(plan: Plan, facts: NamespaceFacts, operation: Operation) -> Rollbac
     if now.ebtables.problem:
         whys.append(now.ebtables.problem)
     links = [interface.link for interface in plan.interfaces]
-    differs = _differences(plan, now, follow(plan, indexes, now).names)
+    differs = _differences(plan, now, names_now(follow(plan, indexes, now), indexes, now))
     ours = {change.resource for change in plan.changes}
     went = tuple(went_along(ours, plan.facts, facts, now, {*links, LOOPBACK}))
     if still:
@@ -246,9 +246,11 @@ def _is_made_from(change: Change, links: Container[str]) -> bool:
 def _differences(plan: Plan, now: NamespaceFacts, names: Names) -> tuple[str, ...]:
     """Return a sentence for each thing that is not as it was before; a link is compared under the name that it has."""
     there = {old: new for old, new in names.items() if plan.facts.link(old) is not None}
-    before = renamed(plan.facts, there) if there else plan.facts
-    wired = [there.get(interface.link, interface.link) for interface in plan.interfaces]
-    return (*(f"{old} is now called {new}" for old, new in there.items()), *remains(before, now, wired))
+    shared, wired = [change.resource for change in inherited(plan)], [interface.link for interface in plan.interfaces]
+    before, now = without_other_wirings(plan.facts, now, wired, shared, there)
+    before = renamed(before, there) if there else before
+    wired = [there.get(link, link) for link in wired]
+    return (*(f"{old} is now called {new}" for old, new in there.items()), *remains(before, now, wired, shared))
 
 
 def way_back(entry: WiringRecord, settings: Settings) -> Plan:

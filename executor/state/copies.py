@@ -42,7 +42,7 @@ def copy_of_entry(plan_id: PlanId, store: StateStore) -> WiringRecord | None:
         entry = entry_of(Node(record, f"copy of state entry {plan_id}"), plan_id)
     except PodwireError:
         return None
-    return _unless_overdue(entry._replace(status=status))
+    return entry._replace(status=status)
 
 
 def _after(node: Node, found: _Copy) -> _Copy:
@@ -63,14 +63,6 @@ def _after(node: Node, found: _Copy) -> _Copy:
     if node.field("why").text() == CONFIRMED and isinstance(record, dict):
         record = {key: value for key, value in record.items() if not key.startswith("confirm_")}
     return record, {"wired": WIRED, "half-done": TEARING_DOWN}.get(outcome, status)
-
-
-def _unless_overdue(entry: WiringRecord) -> WiringRecord:
-    """Return an entry that is not to be confirmed if the time for that is over: it was, or it would be rolled back."""
-    until = entry.to_be_confirmed
-    if until is None or until.elapsed <= 0:
-        return entry
-    return entry._replace(confirm_by=None, confirm_uptime=None, confirm_token=None)
 
 
 def set_aside_what_is_no_file(plan_id: PlanId, store: StateStore) -> tuple[str, ...]:

@@ -115,18 +115,30 @@ def is_half_done(entry: WiringRecord) -> bool:
 
     What is overdue is being rolled back right now, or the process that would have done so was killed.
     """
+    return entry.status != WIRED or is_overdue(entry)
+
+
+def is_overdue(entry: WiringRecord) -> bool:
+    """Say whether the time to confirm a wiring is over, and nobody did."""
     confirm_by = entry.to_be_confirmed
-    return entry.status != WIRED or (confirm_by is not None and confirm_by.elapsed > 0)
+    return confirm_by is not None and confirm_by.elapsed > 0
+
+
+def refuse_half_done(entry: WiringRecord) -> None:
+    """Raise Refused for a wiring that was left between its ends: nobody can say of it that it is wired."""
+    if is_half_done(entry):
+        raise Refused(f"{entry.id} is half done: run podwire recover {entry.id} first")
+
+
+def refuse_gone(entry: WiringRecord) -> None:
+    """Raise NamespaceGone for a wiring whose namespace is proven to be gone."""
+    if is_gone(entry):
+        raise NamespaceGone(f"the namespace of {entry.id} is gone: podwire gc removes its record")
 
 
 def confirm_by(entry: WiringRecord) -> float | None:
     """Return until when a wiring is to be confirmed, by the clock as it is now; None if it need not be (any more)."""
     return None if entry.to_be_confirmed is None else time.time() - entry.to_be_confirmed.elapsed
-
-
-def recover_first(plan_id: PlanId) -> Refused:
-    """Return what to raise where something is wanted of a wiring that only a whole one has."""
-    return Refused(f"{plan_id} is half done: run podwire recover {plan_id} first")
 
 
 def recorded(plan_id: PlanId, store: StateStore) -> WiringRecord | None:
@@ -182,6 +194,5 @@ def wired_entry(plan_id: PlanId, store: StateStore) -> WiringRecord:
 def whole_entry(plan_id: PlanId, store: StateStore) -> WiringRecord:
     """Return the entry of an id that is not half done. Raises what ``wired_entry`` does, Refused."""
     entry = wired_entry(plan_id, store)
-    if is_half_done(entry):
-        raise recover_first(plan_id)
+    refuse_half_done(entry)
     return entry

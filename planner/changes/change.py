@@ -65,6 +65,11 @@ class Change:
         """Return the links without which the resource cannot be."""
         return kind_of(self.resource).links(self.resource)
 
+    def knowing(self, other: Change) -> Change:
+        """Return the change that also finds what ``other``, which is of the same resource, makes of it."""
+        knowing = getattr(self.after, "knowing", None)
+        return evolve(self, after=knowing(other.after)) if knowing else self
+
     def elapsed(self, seconds: float) -> Change:
         """Return the change ``seconds`` later: what it restores has that much less to live, or is not restored."""
         count_down = getattr(self.after, "aged", None)

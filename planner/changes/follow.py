@@ -50,6 +50,22 @@ def follow(plan: Plan, indexes: Mapping[str, int], facts: NamespaceFacts) -> Fol
     return Followed(followed, _without(facts, strangers - set(names.values())), names)
 
 
+def names_now(followed: Followed, indexes: Mapping[str, int], facts: NamespaceFacts) -> Names:
+    """Return what links that are not the plan's are called now as well: one may have got the name of one that is."""
+    by_index = {link.index: link for link in facts.links if link.index}
+    before = ((link, by_index.get(indexes.get(link.name, 0))) for link in followed.plan.facts.links)
+    others: dict[str, InterfaceName] = {
+        link.name: now.name for link, now in before if now is not None and _was_called_otherwise(now, link)
+    }
+    return {**others, **followed.names}
+
+
+def _was_called_otherwise(now: LinkFact, before: LinkFact) -> bool:
+    """Say whether a link of the same index is the same one, which another wiring may have given its MAC back."""
+    is_same = now.mac == before.mac or bool(before.other_end and now.other_end == before.other_end)
+    return now.name != before.name and now.type == before.type and is_same
+
+
 def _made_links(plan: Plan, facts: NamespaceFacts) -> Iterator[tuple[str, InterfaceName]]:
     """Yield the links that podwire made and somebody has renamed: by their alias and MAC."""
     for change in plan.changes:
@@ -125,7 +141,7 @@ def _renamed_plan(plan: Plan, names: Names) -> Plan:
 def renamed(value: Any, names: Names) -> Any:
     """Return a resource, a state or facts with new names of links, wherever they are in it.
 
-    What a class with ``BY_NAME`` holds matches links by the name that it was given, and keeps it.
+    What matches links by a name, and keeps that when the link gets another, says by itself what becomes of it.
     """
     if isinstance(value, InterfaceName):
         return names.get(value, value)
@@ -136,9 +152,11 @@ def renamed(value: Any, names: Names) -> Any:
         return SysctlKey("/".join(names.get(word, word) for word in value.split("/")))
     if isinstance(value, tuple):
         return tuple(renamed(item, names) for item in value)
-    if attrs.has(type(value)) and not getattr(value, "BY_NAME", False):
+    if hasattr(value, "under_names"):
+        value = value.under_names(names)
+    elif attrs.has(type(value)):
         fields = attrs.fields(type(value))
-        return evolve(value, **{f.name: renamed(getattr(value, f.name), names) for f in fields if f.init})
+        value = evolve(value, **{f.name: renamed(getattr(value, f.name), names) for f in fields if f.init})
     return value
 
 

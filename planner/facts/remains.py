@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from attrs import evolve
 
 from planner.facts.model import NamespaceFacts, link_words
 from planner.kinds.address import Address
-from planner.kinds.ebtables import ACCEPT, FORWARD, INPUT, OUTPUT, EbtablesFacts
-from planner.kinds.kind import canonical
+from planner.kinds.ebtables import ACCEPT, FORWARD, INPUT, OUTPUT, Chain, EbtablesFacts, read_rule
+from planner.kinds.kind import canonical, kind_of
 from planner.kinds.route import KERNEL
+from planner.kinds.tc_filter import FilterState
 from planner.text.codec import to_json
-from planner.text.values import Alias, shown
+from planner.text.values import Alias, InterfaceName, shown
 
 _OWN_OF_LO = "address ::1/128 on lo"  # which the kernel gives it when it goes up
 
@@ -39,19 +40,46 @@ def differences(planned: NamespaceFacts, seen: NamespaceFacts) -> Iterator[str]:
         yield "equal routes are in another order than when the plan was made"
 
 
-def remains(before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str]) -> Iterator[str]:
+def without_other_wirings(
+    before: NamespaceFacts,
+    now: NamespaceFacts,
+    wired: Collection[str],
+    shared: Collection[Any],
+    names: Mapping[str, InterfaceName],
+) -> tuple[NamespaceFacts, NamespaceFacts]:
+    """Return what to compare where other wirings were there before one that ``wired`` links, and none is any more.
+
+    They have told themselves what their links are like, and what they changed for all wirings, the ``shared``
+    resources, is as it was before them. ``names`` are those that links have now, by those of before.
+    """
+    if any(Alias.is_ours(link.alias) for link in now.links):
+        return before, now
+    theirs = _of_other_wirings(before, shared) - set(wired)
+    rules = _without_rules(before, theirs)
+    return evolve(_without_links(before, theirs), ebtables=rules), _without_links(
+        now, {names.get(n, n) for n in theirs}
+    )
+
+
+def remains(
+    before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str], shared: Collection[Any] = ()
+) -> Iterator[str]:
     """Yield a sentence for each thing that differs; what the kernel or the network makes on its own is left out.
 
     Beside other wirings in the namespace only the links that were ``wired`` are compared: the rest may be theirs.
+    Resources that are ``shared`` are brought back by whoever is last.
     """
     links = {link.name for link in before.links} & {link.name for link in now.links}
-    if any(Alias.is_ours(link.alias) for link in (*before.links, *now.links)):
+    if any(Alias.is_ours(link.alias) for link in now.links):
         links &= set(wired)
         before, now = _only(before, links), _only(now, links)
     else:
         yield from _rules(before.ebtables, now.ebtables)
     then, there = _by_subject(before, links), _by_subject(now, links)
+    same = {str(resource) for resource in shared}
     for subject in [*then, *(subject for subject in there if subject not in then)]:
+        if subject in same:
+            continue
         old, new = then.get(subject), there.get(subject)
         if old is None:
             yield f"left alone because podwire did not create it: {subject}"
@@ -60,6 +88,36 @@ def remains(before: NamespaceFacts, now: NamespaceFacts, wired: Collection[str])
         elif old != new:
             yield f"{subject} was {changed_words(old, new)} and is {changed_words(new, old)}"
     yield from _overtaken(before, now)
+
+
+def _of_other_wirings(facts: NamespaceFacts, shared: Collection[Any]) -> set[str]:
+    """Return the links that other wirings have made, wired, or changed for all."""
+    made = {link.name for link in facts.links if Alias.is_ours(link.alias)}
+    ports = {link.name for link in facts.links if link.master in made}
+    filters = [fact for fact in facts.others if isinstance(fact.state, FilterState)]
+    led = {fact.resource.link for fact in filters if any(rule.redirect in made for rule in fact.state.rules)}
+    return made | ports | led | {name for resource in shared for name in kind_of(resource).links(resource)}
+
+
+def _without_rules(facts: NamespaceFacts, theirs: set[str]) -> EbtablesFacts:
+    """Return the rules that are not of other wirings, and the chains but for those that came with these."""
+    ebtables = facts.ebtables
+    if not theirs:
+        return ebtables
+    nobodys = {link.name for link in facts.links}.isdisjoint  # as after a renaming
+    read = [(line, read_rule(line)) for line in ebtables.rules]
+    rules = tuple(line for line, rule in read if rule is None or not (rule.link in theirs or nobodys((rule.link,))))
+    used = {rule.split()[1] for rule in rules}
+    chains = tuple(chain for chain in ebtables.chains if chain.name in used or not _comes_with_rules(chain))
+    return evolve(ebtables, rules=rules, chains=chains)
+
+
+def _comes_with_rules(chain: Chain) -> bool:
+    return chain.name in (INPUT, FORWARD, OUTPUT) and chain.policy == ACCEPT
+
+
+def _without_links(facts: NamespaceFacts, names: set[str]) -> NamespaceFacts:
+    return evolve(facts, links=tuple(link for link in facts.links if link.name not in names))
 
 
 def _overtaken(before: NamespaceFacts, now: NamespaceFacts) -> Iterator[str]:
@@ -109,14 +167,14 @@ def _rules(before: EbtablesFacts, now: EbtablesFacts) -> Iterator[str]:
     yield from (f"the ebtables rule {shown(rule, 200)} is gone" for rule in went)
     if not came and not went and before.rules != now.rules:
         yield "the ebtables rules are in another order"
-    then, there = ({chain.name: chain.policy for chain in facts.chains} for facts in (before, now))
+    then, there = ({chain.name: chain for chain in facts.chains} for facts in (before, now))
     yield from (f"the ebtables chain {name} is gone" for name in then if name not in there)
-    for name, policy in there.items():
-        comes_with_rules = name in (INPUT, FORWARD, OUTPUT) and policy == ACCEPT
-        if name not in then and not comes_with_rules:
+    for name, chain in there.items():
+        policy = chain.policy
+        if name not in then and not _comes_with_rules(chain):
             yield f"left alone because podwire did not create it: ebtables chain {name} with the policy {policy}"
-        elif then.get(name, policy) != policy:
-            yield f"the policy of the ebtables chain {name} was {then[name]} and is {policy}"
+        elif name in then and then[name].policy != policy:
+            yield f"the policy of the ebtables chain {name} was {then[name].policy} and is {policy}"
 
 
 def _only(facts: NamespaceFacts, links: Collection[str]) -> NamespaceFacts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from attrs import evolve
@@ -11,7 +11,7 @@ from attrs import evolve
 from planner.kinds.kind import UNREADABLE, ChangeLike, Kind, Look, Seen, Unreadable, register
 from planner.kinds.shown import counted, differences, word
 from planner.text.frozen import frozen
-from planner.text.values import InterfaceName, Keyword, PlanId, shown
+from planner.text.values import Alias, InterfaceName, Keyword, PlanId, shown
 
 # What is in common with becoming a port of a bridge.
 RULES = "ebtables rules"
@@ -40,7 +40,6 @@ class DropRule:
     By port of the bridge, and perhaps by UDP destination or by type of ICMPv6.
     """
 
-    BY_NAME: ClassVar = True  # it matches whatever link has the name
     chain: Keyword
     in_link: InterfaceName | None = None
     out_link: InterfaceName | None = None
@@ -48,19 +47,43 @@ class DropRule:
     udp_port: int | None = None
     icmpv6_type: Keyword | None = None
 
+    @property
+    def link(self) -> InterfaceName | None:
+        """Return the name of the link that it is about."""
+        return self.in_link or self.out_link
+
+    def under_names(self, names: Mapping[str, InterfaceName]) -> DropRule:
+        """Return the rule for what the link is called in ``names``."""
+        in_link, out_link = (name and names.get(name, name) for name in (self.in_link, self.out_link))
+        return evolve(self, in_link=in_link, out_link=out_link)
+
 
 @frozen
 class RulesState:
-    """The rules of one wiring, with the chains and the table that they brought along (and take away again)."""
+    """The rules of one wiring, with the chains and the table that they brought along (and take away again).
+
+    ``former`` are the wiring's as well where they are found, and to go: a rule matches whatever link has a name, so
+    that one for a name that its link has no more does nothing, or keeps a stranger apart.
+    """
 
     rules: tuple[DropRule, ...]
     new_chains: tuple[Keyword, ...] = ()
     new_table: bool = False
+    former: tuple[DropRule, ...] = ()
 
     @property
     def canonical(self) -> RulesState:
         """Return this without chains and table, as long as it has rules: others may have put theirs there as well."""
-        return evolve(self, new_chains=(), new_table=False) if self.rules else self
+        return RulesState(self.rules) if self.rules else evolve(self, former=())
+
+    def under_names(self, names: Mapping[str, InterfaceName]) -> RulesState:
+        """Return the rules for what their links are called in ``names``; what is there may be the former ones."""
+        return evolve(self, rules=tuple(rule.under_names(names) for rule in self.rules)).knowing(self)
+
+    def knowing(self, other: RulesState) -> RulesState:
+        """Return this with the rules of another state of the wiring among the former ones."""
+        known = dict.fromkeys((*self.former, *other.former, *other.rules))
+        return evolve(self, former=tuple(rule for rule in known if rule not in self.rules))
 
 
 @frozen
@@ -175,16 +198,19 @@ def read_rule(line: str) -> DropRule | None:
 def observed_rules(like: RulesState, facts: EbtablesFacts) -> RulesState | None:
     """Return how the rules of a wiring are: which are there, and which of its chains (and its table) could go.
 
-    A chain with a stranger's rule or policy stays, and with it the table.
+    A chain with a stranger's rule or policy stays, and with it the table. What is not there is among the former ones:
+    whoever goes back to this state knows what to look for.
     """
     present = {rule for rule in map(read_rule, facts.rules) if rule}
-    ours = tuple(rule for rule in like.rules if rule in present)
+    known = (*like.rules, *like.former)
+    ours = tuple(rule for rule in known if rule in present)
     free = {chain.name for chain in facts.chains if chain.policy == ACCEPT and not _foreign(chain.name, like, facts)}
     new_chains = tuple(chain for chain in like.new_chains if chain in free)
     new_table = like.new_table and facts.table and {chain.name for chain in facts.chains} <= set(new_chains)
     if not ours and not new_chains and not new_table:
         return None
-    return RulesState(rules=ours, new_chains=new_chains, new_table=new_table)
+    former = tuple(rule for rule in known if rule not in present)
+    return RulesState(rules=ours, new_chains=new_chains, new_table=new_table, former=former)
 
 
 def foreign_rules(like: RulesState, facts: EbtablesFacts) -> tuple[str, ...]:
@@ -194,7 +220,7 @@ def foreign_rules(like: RulesState, facts: EbtablesFacts) -> tuple[str, ...]:
 
 def _foreign(chain: Keyword, like: RulesState, facts: EbtablesFacts) -> list[str]:
     """Return the lines of a chain that are not ours: of those worded like ours one is, the others are somebody's."""
-    ours, found = list(like.rules), []
+    ours, found = [*like.rules, *like.former], []
     for line in facts.rules:
         if not line.startswith(f"-A {chain} "):
             continue
@@ -212,9 +238,19 @@ def _joined(own: RulesState, other: RulesState) -> RulesState:
     return evolve(own, new_chains=chains, new_table=own.new_table or other.new_table)
 
 
-def _observe(seen: Seen, _resource: EbtablesRules, like: RulesState) -> RulesState | Unreadable | None:
+def _observe(seen: Seen, resource: EbtablesRules, like: RulesState) -> RulesState | Unreadable | None:
     ebtables = seen.facts.ebtables
-    return UNREADABLE if ebtables.problem else observed_rules(like, ebtables)
+    if ebtables.problem:
+        return UNREADABLE
+    former = tuple(rule for rule in like.former if not _is_anothers(rule, resource.id, seen))
+    return observed_rules(evolve(like, former=former), ebtables)
+
+
+def _is_anothers(rule: DropRule, own: PlanId, seen: Seen) -> bool:
+    """Say whether a rule is for a link that another wiring has by now, and keeps that apart."""
+    link = seen.links.get(rule.link)
+    bridge = None if link is None else seen.links.get(link.master)
+    return bridge is not None and Alias.is_ours(bridge.alias) and bridge.alias != Alias.of(own)
 
 
 def _words(change: ChangeLike) -> list[str]:
@@ -242,7 +278,11 @@ def _drift(change: ChangeLike) -> list[str]:
     if change.before is None or change.after is None:
         return list(differences(change.before, change.after))
     missing = sum(rule not in change.before.rules for rule in change.after.rules)
-    return [f"{missing} of {counted(len(change.after.rules), 'rule')} missing"]
+    former = sum(rule not in change.after.rules for rule in change.before.rules)
+    return [
+        *([f"{missing} of {counted(len(change.after.rules), 'rule')} missing"] if missing else []),
+        *([f"{counted(former, 'rule')} for a name that the link has no more"] if former else []),
+    ]
 
 
 def _looks(_resource: EbtablesRules, state: RulesState) -> Iterator[Look]:

@@ -101,6 +101,9 @@ class Kind:
     resource: type[Any]
     state: type[Any]
     template: str
+    # A state may say more of itself: ``canonical`` is what is compared of it, ``aged(seconds)`` what is left of it
+    # then, ``comes_back`` that the network makes it again; where it matches links by name, ``under_names(names)`` is
+    # what it is for the names that they have now, and ``knowing(other)`` what it is beside another of the resource.
     # The state in which a resource is, None if it is not there; ``like`` is the state that podwire knows it in.
     observe: Callable[[Seen, Resource, State], State | Foreign | Unreadable | None]
     # The link that a resource is about in a preview, or a word such as ``route``; and what happens to it, a line each.

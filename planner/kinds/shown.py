@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from attrs import fields, has
+from attrs import NOTHING, fields, has
 
 from planner.kinds.kind import ChangeLike
 
@@ -48,7 +48,12 @@ def _said(name: str, *, yes: bool) -> str:
     return f"{name.replace('_', ' ')} {'on' if yes else 'off'}"
 
 
-def _value(value: object) -> str:
+def _value(value: Any) -> str:
     if value is None or value == ():
         return "none"
-    return ", ".join(map(_value, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(_value, value))
+    if has(type(value)) and "__str__" not in type(value).__dict__:  # it would be shown as Python writes it
+        said = ((each.name, getattr(value, each.name)) for each in fields(type(value)) if each.default is NOTHING)
+        return " ".join(f"{name.replace('_', ' ')} {_value(item)}" for name, item in said)
+    return str(value)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from attrs import evolve
+
 from planner.kinds.bpf import Bytecode
 from planner.kinds.kind import ChangeLike, Kind, Look, Seen, Touches, link_touch, register
 from planner.kinds.shown import differences
@@ -100,6 +102,18 @@ def _words(change: ChangeLike) -> list[str]:
     return [f"{change.resource.direction} filter, pref {change.resource.pref}: {rules_words(change.known_state)}"]
 
 
+def _drift(change: ChangeLike) -> list[str]:
+    """Return what differs, in the words of a preview: a rule is a class of its own, and no text for people."""
+    seen: Any = change.before
+    wanted: Any = change.after
+    lines = [f"{change.resource.direction} filter, pref {change.resource.pref}"]
+    lines += differences(evolve(seen, rules=wanted.rules), wanted)
+    if seen.rules != wanted.rules:
+        words, applied = rules_words(seen), rules_words(wanted)
+        lines.append(f"{words}, was applied as {'another one' if words == applied else applied}")
+    return lines
+
+
 def rules_words(state: FilterState) -> str:
     """Return what a filter does, fit for a terminal whatever others have called things."""
     lines = []
@@ -146,7 +160,7 @@ FILTER = register(
         observe=_observe,
         subject=lambda resource: str(resource.link),
         words=_words,
-        drift=lambda change: [*_words(change), *differences(change.before, change.after)],
+        drift=_drift,
         looks=_looks,
         links=lambda resource: frozenset((resource.link,)),
         touches=_touches,

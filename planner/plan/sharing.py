@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from attrs import evolve
 
 from planner.changes.change import Change
-from planner.kinds.kind import kind_of
+from planner.changes.lookup import Lookup
+from planner.kinds.kind import equivalent, kind_of
 from planner.plan.plan import Plan, with_changes
 from planner.plan.render import Templates
-from planner.text.values import NetnsPath
+from planner.text.values import Alias, NetnsPath
 
 
 def inherited_from(others: Iterable[Plan], changes: Iterable[Change], netns: NetnsPath) -> tuple[Change, ...]:
@@ -52,6 +53,18 @@ def alone(plan: Plan, others: Iterable[Plan], templates: Templates) -> Plan:
         if change.netns != plan.netns or change.resource not in kept
     )
     return with_changes(evolve(plan, inherited=()), changes, templates)
+
+
+def inherited(plan: Plan) -> tuple[Change, ...]:
+    """Return what of ``plan``, as ``alone`` returns it, others had changed before: its facts say how that was then."""
+    if not any(Alias.is_ours(link.alias) for link in plan.facts.links):
+        return ()  # nobody was there
+    seen = Lookup(plan.facts).at(plan.netns)
+    return tuple(
+        change
+        for change in _shared(plan)
+        if not equivalent(seen.state_of(change.resource, change.known_state), change.before)
+    )
 
 
 def _shared(plan: Plan) -> Iterator[Change]:

@@ -16,6 +16,7 @@ from attrs import evolve
 
 from planner.changes.change import Change
 from planner.facts.model import LinkFact, NamespaceFacts
+from planner.kinds.bpf import Bytecode
 from planner.kinds.link import TapDevice
 from planner.kinds.link_attributes import QueueLength, QueueLengthState
 from planner.kinds.qdisc import IngressQdisc, QdiscState
@@ -150,7 +151,17 @@ def _guards(slot: Slot, request: WiringRequest) -> Iterator[Change]:
         (TcFilter(tap, INGRESS, _GUARD_PREF), kept_in, "what the VM asks stays here"),
         (TcFilter(link, INGRESS, guard), kept_out, f"the VM hears no other {others}"),
     ):
-        yield Change(resource, None, FilterState(ALL, BPF, (FilterRule(program=program),)), reason, request.netns)
+        yield Change(resource, None, _decides(program), reason, request.netns)
+
+
+def _decides(program: Bytecode) -> FilterState:
+    return FilterState(ALL, BPF, (FilterRule(program=program),))
+
+
+def every_guard() -> frozenset[FilterState]:
+    """Return the filters of a pod's link that keep other servers and routers from a guest, whatever it is served."""
+    families = ({4}, {6}, {4, 6})
+    return frozenset(_decides(answers(served, routers=routers)) for served in families for routers in (True, False))
 
 
 def _redirects(slot: Slot, request: WiringRequest) -> Iterator[Change]:

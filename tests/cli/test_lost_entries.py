@@ -180,7 +180,7 @@ def test_what_was_forgotten_is_not_put_back(cli: Cli, pod: Pod, entry: Path) -> 
 
 
 def test_a_copy_does_not_wait_for_what_was_confirmed(cli: Cli, pod: Pod, entry: Path) -> None:
-    """It was written before that; and what nobody confirmed would have been rolled back by now."""
+    """It was written before that, and the journal says that it was confirmed."""
     name = pod.inside.name
     cli.ok("teardown", name, "--yes")
     cli.ok("apply", *cli.wiring(pod), "--yes", "--confirm-within", "2s")
@@ -202,6 +202,21 @@ def test_what_was_confirmed_is_not_rolled_back_when_its_copy_is_put_back(cli: Cl
     assert cli.json("recover", name)["outcome"] == "mended"
     assert json.loads(entry.read_text())["confirm_token"] is None
     assert cli.json("list")[0]["state"] == "wired"
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")], ids=["lost", "damaged"])
+def test_what_nobody_confirmed_is_rolled_back_from_its_copy(
+    cli: Cli, pod: Pod, entry: Path, before: Dump, damage: Callable[[Path], object]
+) -> None:
+    """Though nobody could while the entry was not whole: it does not stay wired for that."""
+    name = pod.inside.name
+    cli.ok("teardown", name, "--yes")
+    cli.ok("apply", *cli.wiring(pod), "--yes", "--confirm-within", "1s")
+    damage(entry)
+    time.sleep(1)
+    assert cli.json("recover", name)["outcome"] in ("restored", "nothing")  # or what waited for it has done so
+    assert difference(before, dump(pod.inside)) == ""
+    assert cli.json("list") == []
 
 
 def foreign(path: Path) -> None:

@@ -220,7 +220,7 @@ def test_what_is_not_there_is_said_of_a_folder_that_was_named(cli: Cli) -> None:
         ("recover",): "nothing to recover: no wiring is half done",
         ("teardown", "--all", "--yes"): "nothing is wired here",
         ("check", "--all"): "nothing is wired here",
-        ("gc",): "nothing to remove: every namespace still exists",
+        ("gc",): "nothing to remove: no namespace is known to be gone",
     }.items():
         assert cli.ok(*words) == f"{said}\n"
         assert cli.ok(*words, "--state-dir", typo) == f"{said}: there is no state directory '{typo}'\n"
@@ -262,7 +262,7 @@ def test_gc_can_be_looked_at_first(cli: Cli, pod: Pod) -> None:
     """What it would forget is still there then."""
     name = pod.inside.name
     cli.ok("apply", *cli.wiring(pod), "--yes")
-    assert cli.ok("gc", "--dry-run") == "nothing to remove: every namespace still exists\n"
+    assert cli.ok("gc", "--dry-run") == "nothing to remove: no namespace is known to be gone\n"
     pod.inside.delete()
     state = tree(cli.state_dir)
     assert cli.ok("gc", "-n") == f"{name}: its record would be removed: its namespace no longer exists\n"

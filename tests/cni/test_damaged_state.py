@@ -178,6 +178,30 @@ def test_without_any_record_what_carries_its_marks_goes(damage: Damage, wiring: 
         assert pod.left() == ""
 
 
+@pytest.mark.parametrize("wiring", ["bridge", "tc"])
+def test_what_keeps_a_served_guest_apart_goes_too(wiring: str, tmp_path: Path) -> None:
+    """Rules and filters that redirect nothing: nobody would get DHCP answers by that link any more."""
+    with attached(tmp_path / "state", before=(DUAL,), wiring=wiring, dhcp=True) as pod:
+        pod.add()
+        shutil.rmtree(pod.state / "journal")
+        remove(entry_of(pod))
+        assert pod.trial.delete().ok
+        if wiring == "tc":
+            pod.trial.pod.ip("link set dev eth0 txqueuelen 0")
+        assert pod.left() == ""
+
+
+def test_rules_for_the_name_that_a_link_had_go_too(tmp_path: Path) -> None:
+    """Somebody renamed it while it was wired."""
+    with attached(tmp_path / "state", wiring="bridge") as pod:
+        pod.add()
+        shutil.rmtree(pod.state / "journal")
+        remove(entry_of(pod))
+        pod.trial.pod.ip("link set dev eth0 name eth7")
+        assert pod.trial.delete().ok
+        assert "eth0" not in pod.trial.pod.run("ebtables-save", check=False).out
+
+
 @pytest.mark.parametrize("damage", [cut_off, remove], ids=lambda function: function.__name__)
 def test_what_nobody_could_look_at_is_not_forgotten(damage: Damage, tmp_path: Path) -> None:
     """A program fails while no record can be read: the runtime is told, and comes again."""

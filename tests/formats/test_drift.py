@@ -7,10 +7,15 @@ from attrs import evolve
 from planner.changes.change import Change
 from planner.formats.drift import render_drift
 from planner.kinds.address import Address
+from planner.kinds.bpf import Bytecode
 from planner.kinds.ebtables import EbtablesRules, RulesState
 from planner.kinds.link import BridgeDevice, Link, LinkState
 from planner.kinds.link_attributes import Mac
+from planner.kinds.route import RouteMetric, RouteState
+from planner.kinds.shown import differences
 from planner.kinds.sysctl import Sysctl
+from planner.kinds.tc_filter import ALL, BPF, EVERY_FRAME, U32, FilterRule, FilterState, TcFilter
+from planner.text.values import InterfaceName, Keyword
 from tests.formats.plans import TEMPLATES, plan_of
 
 PLAN = plan_of("plain")
@@ -73,6 +78,43 @@ def test_missing_rules_are_counted() -> None:
     assert isinstance(change.after, RulesState)
     seen = evolve(change.after, rules=change.after.rules[:1])
     assert drift(evolve(change, before=seen), repaired=False)[0] == "  ~ rules  2 of 3 rules missing"
+
+
+def test_rules_for_another_name_are_counted() -> None:
+    """The link was renamed: none is where it should be, and what is there does nothing."""
+    change = change_of(EbtablesRules)
+    assert isinstance(change.after, RulesState)
+    wanted = change.after.under_names({"eth0": InterfaceName("eth7")})
+    lines = drift(evolve(change, before=change.after, after=wanted))
+    assert lines[:3] == [
+        "  ~ rules  3 of 3 rules missing",
+        "           3 rules for a name that the link has no more",
+        "      repair  ebtables-restore --noflush",
+    ]
+    assert "              | -D INPUT -i eth0 -j DROP" in lines
+    assert "              | -I INPUT -i eth7 -j DROP" in lines
+
+
+def test_a_filter_says_in_words_what_it_does() -> None:
+    """No class of Python's is shown."""
+    applied = FilterState(ALL, U32, (FilterRule(EVERY_FRAME, redirect=InterfaceName("tap0")),))
+    resource = TcFilter(InterfaceName("eth0"), Keyword("ingress"), 100)
+    change = Change(resource, evolve(applied, rules=(FilterRule(EVERY_FRAME),)), applied, "", PLAN.netns)
+    assert drift(change, repaired=False)[:2] == [
+        "  ~ eth0  ingress filter, pref 100",
+        "          all frames pass, was applied as all frames to tap0",
+    ]
+    programs = (FilterRule(program=Bytecode("1,6+0+0+0")), FilterRule(program=Bytecode("1,6+0+0+1")))
+    one, other = (evolve(applied, kind=BPF, rules=(rule,)) for rule in programs)
+    assert drift(Change(resource, one, other, "", PLAN.netns), repaired=False)[1] == (
+        "          a program of 1 instructions decides, was applied as another one"
+    )
+
+
+def test_parts_of_a_state_are_shown_in_words() -> None:
+    """Of a kind whose parts have no words of their own."""
+    wanted = RouteState(metrics=(RouteMetric(Keyword("mtu"), Keyword("1400")),))
+    assert [*differences(RouteState(), wanted)] == ["metrics none, was applied as name mtu value 1400"]
 
 
 def test_one_command_for_several_is_said_once() -> None:

@@ -141,13 +141,13 @@ class TestObserved:
     def test_are_there_in_part(self) -> None:
         """Somebody removed one of them."""
         assert observed_rules(self.LIKE, ebtables(*LINES[1:], chains=CHAINS)) == RulesState(
-            OURS[1:], self.LIKE.new_chains, new_table=True
+            OURS[1:], self.LIKE.new_chains, new_table=True, former=OURS[:1]
         )
 
     def test_left_over_chains_could_go(self) -> None:
         """After a kill between the rules and the chains, what is left is empty."""
         assert observed_rules(self.LIKE, ebtables(chains=CHAINS)) == RulesState(
-            (), self.LIKE.new_chains, new_table=True
+            (), self.LIKE.new_chains, new_table=True, former=OURS
         )
 
     @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from planner.plan.plan import parse_plan
 from planner.text.values import PlanId
 from tests.reliability.helpers_faults import Faults
 from tests.reliability.helpers_trial import Trial
+from tests.support import run
 
 # before: the journal says that the command runs, and it doesn't yet. during: it has been given to its program, which
 # goes on without podwire. after: the journal says how it ended.
@@ -99,6 +100,11 @@ def duration(work: Work) -> float:
     started = time.monotonic()
     assert not _forked(lambda: work.do(work.settings))
     return time.monotonic() - started
+
+
+def see_that_nobody_is_at_it(trial: Trial) -> None:
+    """Wait for what a killed podwire left running: it has the lock."""
+    run(["flock", "--timeout", "10", trial.pod.inside.lock_file, "true"])
 
 
 def instants(seed: int, count: int, longest: float) -> list[float]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.reliability.conftest import MakeTrial
 from tests.reliability.helpers_faults import Faults
-from tests.reliability.helpers_kill import Work, killed_at
+from tests.reliability.helpers_kill import Work, killed_at, see_that_nobody_is_at_it
 from tests.reliability.helpers_trial import Trial
 from tests.support import Outcome, eventually
 from tests.support.cli import PODWIRE
@@ -135,6 +135,23 @@ def has_open(pid: int, inode: int) -> bool:
         return False
 
 
+def see_that_it_is_half_done(trial: Trial) -> None:
+    """See that nobody is told that it is wired, and that each is told what to do: status 1, nothing changed."""
+    entry = (trial.state_dir / "wirings" / f"{trial.id}.json").read_bytes()
+    wiring = ("--result", trial.result, "--netns", trial.pod.inside.path)
+    for words in (
+        ("plan", *wiring),
+        ("apply", *wiring, "--yes"),
+        ("apply", *wiring, "--id", "other", "--yes"),
+        ("apply", trial.plan, "--yes"),
+        ("check", trial.id),
+        ("check", trial.id, "--fix", "--yes"),
+        ("confirm", trial.id),
+    ):
+        assert trial.cli.refused(*words) == f"{trial.id} is half done: run podwire recover {trial.id} first", words
+    assert (trial.state_dir / "wirings" / f"{trial.id}.json").read_bytes() == entry
+
+
 def test_where_the_one_that_waits_was_killed_it_is_half_done(trial: Trial) -> None:
     """Once its time is over; recover rolls it back."""
     assert apply(trial, "0.7").rc == 0
@@ -142,10 +159,48 @@ def test_where_the_one_that_waits_was_killed_it_is_half_done(trial: Trial) -> No
     os.kill(watcher, signal.SIGKILL)
     assert trial.state() == "wired"
     eventually(lambda: trial.state() == "half-done", "the end of its time", seconds=20)
-    outcome = trial.podwire("plan", "--result", trial.result, "--netns", trial.id)
-    assert outcome.rc in (0, 1), outcome
+    see_that_it_is_half_done(trial)
     trial.ok("recover")
     assert rolled_back(trial)
+
+
+def test_what_is_being_rolled_back_is_not_confirmed(trial: Trial) -> None:
+    """It could not come back whole while the link is down; whoever tries again is not stopped by that."""
+    assert apply(trial, "0.5").rc == 0
+    trial.pod.inside.ip("link set eth0 down")
+    eventually(lambda: '"outcome":"half-done"' in trial.journal.read_text(), "that it could not", seconds=20)
+    see_that_it_is_half_done(trial)
+    trial.pod.inside.ip("link set eth0 up")
+    eventually(lambda: rolled_back(trial), "that it is rolled back", seconds=30)
+
+
+def test_an_apply_that_was_killed_is_not_confirmed(trial: Trial, faults: Faults) -> None:
+    """Nor finished once its time is over: it is rolled back."""
+    faults.plan(5, "wait")
+    with trial.started("apply", trial.plan, "--yes", "--confirm-within", "2", env=faults.env) as process:
+        eventually(lambda: faults.waiting, "the fifth command", seconds=20)
+        for pid in watchers(trial):
+            os.kill(pid, signal.SIGKILL)
+        process.kill()
+        process.wait()
+    faults.release()
+    see_that_nobody_is_at_it(trial)
+    see_that_it_is_half_done(trial)
+    time.sleep(2)
+    assert "is as it was before" in trial.ok("recover", trial.id, "--forward")
+    assert rolled_back(trial)
+
+
+def test_what_went_with_its_namespace_is_not_confirmed(trial: Trial) -> None:
+    """It does not stay wired."""
+    assert apply(trial, "600").rc == 0
+    trial.pod.inside.delete()
+    try:
+        said = trial.cli.refused("confirm", trial.id)
+        assert said == f"the namespace of {trial.id} is gone: podwire gc removes its record"
+    finally:
+        for pid in watchers(trial):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_an_apply_that_fails_leaves_nobody_who_waits_for_long(trial: Trial, faults: Faults) -> None:

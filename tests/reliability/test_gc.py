@@ -49,6 +49,17 @@ def test_gc_forgets_what_belongs_to_a_namespace_that_is_gone(trial: Trial) -> No
     assert json.loads(trial.ok("gc", "--json")) == []
 
 
+def test_gc_forgets_what_is_damaged_where_it_says_what_may_be_left(trial: Trial) -> None:
+    """Of before a restart: it is gone all the same, status 0, and what it says was done."""
+    assert trial.apply().rc == 0
+    path = trial.state_dir / "wirings" / f"{trial.id}.json"
+    entry = json.loads(path.read_text())
+    entry["plan"]["result"] = {"cniVersion": "1.0.0", "ips": "none"}
+    path.write_text(json.dumps(entry | {"boot_id": "an-earlier-one"}))
+    assert trial.ok("gc").splitlines() == [f"{trial.id}: record removed: its namespace no longer exists"]
+    assert trial.state() is None
+
+
 def test_gc_knows_a_namespace_by_what_it_is(trial: Trial) -> None:
     """Another one of the same name, and even of the same inode number, is another one, and is not touched."""
     assert trial.apply().rc == 0

@@ -14,9 +14,18 @@ import pytest
 
 from tests.reliability.conftest import MakeTrial
 from tests.reliability.helpers_faults import Faults
-from tests.reliability.helpers_kill import WHENS, Work, duration, instants, killed_after, killed_at, killed_at_end
+from tests.reliability.helpers_kill import (
+    WHENS,
+    Work,
+    duration,
+    instants,
+    killed_after,
+    killed_at,
+    killed_at_end,
+    see_that_nobody_is_at_it,
+)
 from tests.reliability.helpers_trial import Trial
-from tests.support import eventually, run
+from tests.support import eventually
 from tests.support.dumps import dump
 from tests.support.pods import dual_stack, two_links
 from tests.support.seed import number as drawn_number
@@ -34,11 +43,6 @@ def sampled(commands: int, stride: int) -> list[tuple[int, str]]:
 def wired_lines(trial: Trial) -> list[str]:
     """Return the raw dump without the numbers of links, of which every new link gets another."""
     return [re.sub(r"(: )\d+: ", r"\1", line) for line in dump(trial.pod.inside).lines()]
-
-
-def see_that_nobody_is_at_it(trial: Trial) -> None:
-    """Wait for what a killed podwire left running: it has the lock."""
-    run(["flock", "--timeout", "10", trial.pod.inside.lock_file, "true"])
 
 
 def take_back(trial: Trial) -> str | None:

@@ -123,6 +123,31 @@ def test_any_order_there_and_back(wirings: Wirings, there: tuple[str, ...], back
     wirings.see_that_all_is_back()
 
 
+@pytest.mark.parametrize("last", ["eth0", "net1"])
+@pytest.mark.parametrize("wirings_of", [("bridge", "bridge"), ("bridge", "tc"), ("tc", "bridge"), ("tc", "tc")])
+def test_the_last_says_what_others_did_whichever_it_is(
+    wirings: Wirings, last: str, wirings_of: tuple[str, str]
+) -> None:
+    """To links that none of them wired, and to the rules; and nothing of what the other wiring did by right."""
+    inside = wirings.pod.inside
+    inside.ip("addr add 10.1.92.5/24 dev net2")
+    inside.run("ebtables", "-A", "FORWARD", "-p", "0x88cc", "-j", "DROP")
+    for link, wiring in zip(("eth0", "net1"), wirings_of, strict=True):
+        wirings.cli.ok("apply", *wirings.words(link), "--wiring", wiring, "--yes")
+    inside.ip("addr del 10.1.92.5/24 dev net2")
+    inside.run("ebtables", "-D", "FORWARD", "-p", "0x88cc", "-j", "DROP")
+    inside.run("ebtables", "-A", "FORWARD", "-p", "0x88cd", "-j", "DROP")
+    first = "net1" if last == "eth0" else "eth0"
+    assert "is as it was before, except for what is wired there" in wirings.cli.ok("teardown", first, "--yes")
+    said, *more = wirings.cli.ok("teardown", last, "--yes").splitlines()
+    assert "differs from its original state because of changes made outside podwire" in said
+    assert [line.removeprefix(f"{last}: ") for line in more] == [
+        "left alone because podwire did not create it: ebtables rule '-A FORWARD -p 0x88cd -j DROP'",
+        "the ebtables rule '-A FORWARD -p LLDP -j DROP' is gone",
+        "address 10.1.92.5/24 on net2 is gone",
+    ]
+
+
 def test_one_that_comes_again_holds_what_is_shared_anew(wirings: Wirings) -> None:
     """The first goes and comes back, as a NIC that is plugged again; the other goes; then it."""
     for link in ("eth0", "net1"):

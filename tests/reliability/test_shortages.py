@@ -120,6 +120,16 @@ def test_few_threads(trial: Trial, most: int) -> None:
     assert trial.changed() == ""
 
 
+def test_gc_says_where_it_could_not_look(trial: Trial) -> None:
+    """Status 1, and nothing is forgotten: it is not said that any namespace is there, or gone."""
+    assert trial.apply().rc == 0
+    outcome = where(FEW_THREADS.format(most=0), trial, "gc")
+    assert (outcome.rc, outcome.out) == (1, ""), outcome
+    assert sentence(outcome).startswith(f"{trial.id}: there is not enough memory for another thread")
+    assert trial.state() == "wired"
+    assert trial.teardown().rc == 0
+
+
 # --- answers that cannot be -------------------------------------------------------------------------------------------
 
 # In front of ip: an answer to a question that begins with "addr show" is called interrupted, as often as the file says.

@@ -136,12 +136,13 @@ def renamed(trial: Trial, old: str, new: str) -> None:
 
 
 def test_check_says_that_a_link_was_renamed(trial: Trial) -> None:
-    """It is followed, so that is no drift; nor is another name beside its own."""
+    """It is followed; what matches it by its name is drift, another name beside its own is none."""
     assert trial.apply().rc == 0
     trial.pod.inside.ip("link property add dev eth0 altname other-name")
     renamed(trial, "eth0", "eth0-nic")
     outcome = trial.podwire("check", trial.id)
-    assert outcome.rc == 0, outcome
+    assert outcome.rc == 2, outcome
+    assert "1 resource drifted" in outcome.out
     assert "eth0 is now called eth0-nic" in outcome.out
     assert trial.podwire("check", trial.id, "--fix", "--yes").rc == 0
     outcome = trial.teardown()

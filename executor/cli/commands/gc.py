@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     report = Report(arguments, settings.templates, several=True)
 
-    nothing = "nothing to remove: every namespace still exists"
+    nothing = "nothing to remove: no namespace is known to be gone"
     work = partial(preview_collect if arguments.dry_run else collect_id, settings=settings)
     status = report.of_each(ids_to_collect(settings.store), work, nothing=nothing_there(nothing, arguments))
     if not arguments.dry_run:

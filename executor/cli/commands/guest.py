@@ -72,8 +72,9 @@ def _plan(arguments: argparse.Namespace) -> tuple[Plan, tuple[str, ...]]:
     from executor.cli.errors import pasteable
     from executor.cli.files import document_name, read_file
     from executor.cli.settings import is_owner, store_of, wiring_meant
-    from executor.state.status import is_half_done, recover_first, wired_entry
+    from executor.state.status import refuse_half_done, wired_entry
     from executor.templates import load_templates
+    from planner.errors import Refused
     from planner.plan.plan import parse_plan, plan_from_json
 
     templates = load_templates()
@@ -82,5 +83,9 @@ def _plan(arguments: argparse.Namespace) -> tuple[Plan, tuple[str, ...]]:
         return parse_plan(read_file(arguments.what, "plan"), templates, called=document_name(arguments.what)), ()
     plan_id = wiring_meant(arguments, arguments.what)
     entry = wired_entry(plan_id, store_of(arguments))
-    notes = (pasteable(recover_first(plan_id), arguments),) if is_half_done(entry) else ()
-    return plan_from_json(entry.plan, templates), notes
+    notes = []
+    try:
+        refuse_half_done(entry)
+    except Refused as error:  # what its guest would be told is known all the same
+        notes.append(pasteable(error, arguments))
+    return plan_from_json(entry.plan, templates), tuple(notes)
