@@ -37,7 +37,8 @@ def load_json(text: bytes | str, what: str, most: int | None = None, *, called: 
     if len(text) > most:
         raise InvalidInput(f"{called} is larger than {most // 2**20} MiB")
     try:
-        decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
+        # Not by the codec utf-8-sig: the agent can load no module where its caller is.
+        decoded = (text if isinstance(text, str) else text.decode("utf-8")).removeprefix("\ufeff")
         value = json.loads(decoded, object_pairs_hook=_unique_keys, parse_constant=no_constant)
         if "\\u" in decoded:  # only so a lone surrogate can be written in UTF-8
             json.dumps(value, ensure_ascii=False).encode("utf-8")

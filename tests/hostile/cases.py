@@ -308,7 +308,7 @@ def options() -> Iterator[Case]:
         ],
         "--calico-subnet": ["0", "33", "x", "-1", "", "2 4"],
         "--dummy-gateway": ["1.1.1.1%x", "x y", "1.1.1.1/24", "-", "", "1.1.1.1\n"],
-        "--timeout": ["nan", "inf", "-1", "0", "1e999", "", "1;2", "1h", "0x1", "1_0_0000000"],
+        "--timeout": ["nan", "inf", "-1", "0", "1e999", "", "1;2", "2d", "0x1", "1_0_0000000"],
         "--lock-timeout": ["nan", "inf", "-1", "-0.5", "", "x", "1e999"],
         "--confirm-within": ["nan", "0", "-5", "", "inf", "60 x", "soon", "1e999"],
         "--format": ["text; x", "yaml", "", "JSON", "../json"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -211,7 +212,8 @@ def test_a_plan_is_written_in_the_place_of_a_file_and_never_through_a_link(pod: 
     target, link, plan, name = (tmp_path / one for one in ("target", "link", "plan", "other-name"))
     target.write_text("precious")
     link.symlink_to(target)
-    plan.write_text("old")
+    old = json.dumps({"version": 1, "changes": [], "checksum": "old"})  # of a plan, which alone is replaced
+    plan.write_text(old)
     plan.chmod(0o666)
     name.hardlink_to(plan)
     os.mkfifo(tmp_path / "pipe")
@@ -220,7 +222,7 @@ def test_a_plan_is_written_in_the_place_of_a_file_and_never_through_a_link(pod: 
         assert "cannot be written" in cli.refused(*words, str(place))
     assert (target.read_text(), link.readlink()) == ("precious", target)
     cli.ok(*words, str(plan))
-    assert (name.read_text(), plan.stat().st_mode & 0o777, plan.stat().st_nlink) == ("old", 0o600, 1)
+    assert (name.read_text(), plan.stat().st_mode & 0o777, plan.stat().st_nlink) == (old, 0o600, 1)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     cli.ok("apply", plan, "--yes")
     cli.ok("teardown", pod.inside.name, "--yes")
