@@ -30,14 +30,18 @@ def wants_colour() -> bool:
 
 def style_of(arguments: argparse.Namespace) -> Style:
     """Return how text is to look: in colours if --color or the terminal wants them, and as wide as a terminal is."""
-    import shutil  # noqa: PLC0415  what prints documents needs neither
+    from planner.formats.ansi import COLOURED, PLAIN  # noqa: PLC0415  documents need none of it
 
-    from planner.formats.ansi import COLOURED, PLAIN  # noqa: PLC0415
+    style = COLOURED if _is_coloured(arguments) else PLAIN
+    if not sys.stdout.isatty():
+        return style
+    import shutil  # noqa: PLC0415  it loads much that only a terminal needs
 
-    is_terminal = sys.stdout.isatty()
-    wanted = {"always": True, "never": False}.get(arguments.color, wants_colour())
-    width = max(_NARROWEST, shutil.get_terminal_size().columns) if is_terminal else None
-    return (COLOURED if wanted else PLAIN)._replace(width=width)
+    return style._replace(width=max(_NARROWEST, shutil.get_terminal_size().columns))
+
+
+def _is_coloured(arguments: argparse.Namespace) -> bool:
+    return {"always": True, "never": False}.get(arguments.color, wants_colour())
 
 
 def json_text(value: Any) -> str:
@@ -52,19 +56,35 @@ def print_json(value: Any) -> None:
     put(json_text(value))
 
 
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], style: Style, *, marked: Sequence[bool]) -> None:
-    """Print columns that line up, with ``marked`` rows in a colour; the last one goes on in the next line."""
-    from planner.formats.ansi import paint  # noqa: PLC0415  what prints documents needs neither
+def print_table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    arguments: argparse.Namespace,
+    *,
+    marked: Sequence[bool],
+) -> None:
+    """Print columns that line up, the ``marked`` rows in a colour; on a terminal the last one goes on below."""
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads) - 1)]
+    lines = []
+    for row in (heads, *rows):
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
+        lines.append("  ".join([*cells, row[-1]]).rstrip())
+    if sys.stdout.isatty() or _is_coloured(arguments):  # else nothing is loaded for that
+        lines = _painted(lines, style_of(arguments), marked)
+    put("".join(f"{line}\n" for line in lines))
+
+
+def _painted(lines: Sequence[str], style: Style, marked: Sequence[bool]) -> list[str]:
+    """Return the lines of a table in lines as wide as the terminal, the head and the ``marked`` rows in a colour."""
+    from planner.formats.ansi import paint  # noqa: PLC0415  documents need none of it
     from planner.formats.fit import fit  # noqa: PLC0415
 
-    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads) - 1)]
     marks = [style.strong, *(style.changed if is_marked else ("", "") for is_marked in marked)]
-    lines = []
-    for row, mark in zip((heads, *rows), marks, strict=True):
-        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
-        pieces = fit("  ".join([*cells, row[-1]]).rstrip(), style.width, hang=_HANG)
-        lines += [paint(mark, piece) for piece in pieces]
-    put("".join(f"{line}\n" for line in lines))
+    return [
+        paint(mark, piece)
+        for line, mark in zip(lines, marks, strict=True)
+        for piece in fit(line, style.width, hang=_HANG)
+    ]
 
 
 def local_time(seconds: float) -> str:

@@ -46,9 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print_whole(wirings: list[Wiring], arguments: argparse.Namespace) -> None:
     """Print the table of those that can be read, if there are any, and which of them are still to be confirmed."""
-    from executor.cli.errors import pasteable
-    from executor.cli.output import put
-    from executor.cli.printing import local_time, print_table, style_of, unless_confirmed
+    from executor.cli.printing import local_time, print_table
 
     if not wirings:
         return
@@ -57,10 +55,18 @@ def _print_whole(wirings: list[Wiring], arguments: argparse.Namespace) -> None:
     if arguments.output == "wide":
         heads = (*heads, "WIRING", "VM")
         cells = [(*row, one.kind, ", ".join(one.taps)) for row, one in zip(cells, wirings, strict=True)]
-    style = style_of(arguments)
-    print_table(heads, cells, style, marked=[one.state != "wired" for one in wirings])
-    waiting = ((one.id, one.confirm_by) for one in wirings if one.confirm_by is not None)
-    put("".join(f"{each}: {pasteable(unless_confirmed(each, by), arguments)}\n" for each, by in waiting))
+    print_table(heads, cells, arguments, marked=[one.state != "wired" for one in wirings])
+    for one in wirings:
+        if one.confirm_by is not None:
+            _print_unless_confirmed(one.id, one.confirm_by, arguments)
+
+
+def _print_unless_confirmed(plan_id: str, confirm_by: float, arguments: argparse.Namespace) -> None:
+    from executor.cli.errors import pasteable
+    from executor.cli.output import put
+    from executor.cli.printing import unless_confirmed
+
+    put(f"{plan_id}: {pasteable(unless_confirmed(plan_id, confirm_by), arguments)}\n")
 
 
 def _wirings(store: StateStore) -> tuple[Wiring, ...]:
