@@ -334,7 +334,7 @@ class TestOtherDocuments:
     def test_is_refused_with_what_it_is(self, document: object, message: str) -> None:
         assert refusal(document) == f"result: {message}"
 
-    @pytest.mark.parametrize("text", [b"", b"\xff", b"{", "nonsense", "\ufeff{}", '{"ips":[],"ips":[]}', '{"ips":NaN}'])
+    @pytest.mark.parametrize("text", [b"", b"\xff", b"{", "nonsense", '{"ips":[],"ips":[]}', '{"ips":NaN}'])
     def test_text_that_is_not_json_is_refused(self, text: bytes | str) -> None:
         with pytest.raises(InvalidInput, match=r"^result is not "):
             parse_result(text)
@@ -344,6 +344,13 @@ class TestOtherDocuments:
         for depth in range(800, 1050):
             with pytest.raises(InvalidInput):
                 parse_result('{"cniVersion":' + opening * depth + "1" + closing * depth + ',"dns":{}}')
+
+    @pytest.mark.parametrize(
+        "text", ['\ufeff{"cniVersion": "0.4.0", "dns": {}}', b'\xef\xbb\xbf{"cniVersion": "0.4.0", "dns": {}}']
+    )
+    def test_a_byte_order_mark_is_passed_over(self, text: bytes | str) -> None:
+        """As a parser may (RFC 8259, section 8.1)."""
+        assert parse_result(text) == CniResult("0.4.0")
 
     def test_an_empty_result_is_one(self) -> None:
         assert read({"cniVersion": "0.4.0", "dns": {}}) == CniResult("0.4.0")
