@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,14 +82,12 @@ words=(podwire tear); CURRENT=2; $_comps[podwire]
 FISH = "function podwire; {python} -m executor $argv; end; podwire completion fish | source; complete -C 'podwire {}'"
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here: the Debian package is zsh")
 def test_zsh_completes_from_the_first_time_on() -> None:
     """As it is packaged, the file is the function."""
     folder = PAGE.parents[1] / "executor" / "cli" / "completions"
     assert run_shell("zsh", "-fc", ZSH.format(folder=folder, python=sys.executable)) == "teardown\n"
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here: the Debian package is fish")
 def test_fish_offers_files_only_where_podwire_knows_nothing() -> None:
     """Beside commands and formats they are in the way."""
     lines = {typed: FISH.replace("{}", typed).format(python=sys.executable) for typed in ("tear", "apply docs/podw")}
