@@ -80,7 +80,7 @@ def _interface(interface: VmInterface) -> str:
 def _guest(interface: VmInterface, guest: Guest) -> str:
     """Return the guest's configuration of an interface, as a list."""
     told = [f"- {what}: {code(', '.join(words))}" for what, words in guest_words(guest).items()]
-    return "\n".join([f"Its guest is told of {code(interface.name)}:", *told]) if told else ""
+    return "\n".join([f"The guest of {code(interface.name)} gets:", *told]) if told else ""
 
 
 def _table(plan: Plan) -> str:

@@ -61,7 +61,7 @@ def _unsaid_dns(nic: GuestNic) -> Iterator[str]:
     servers = nic.guest.dns.nameservers
     for server in servers:
         if server not in nic.nameservers(4)[:_MOST_NAMESERVERS]:
-            yield f"ip= names two IPv4 name servers at most: {nic.name} is not told {server}"
+            yield f"ip= names two IPv4 name servers at most: {nic.name} does not get {server}"
     if nic.search:
-        yield f"ip= has no domains to search in: {nic.name} is not told {' '.join(nic.search)}"
+        yield f"ip= has no domains to search in: {nic.name} does not get {' '.join(nic.search)}"
     yield from nic.unsaid_dns("ip=")

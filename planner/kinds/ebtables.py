@@ -63,7 +63,7 @@ class RulesState:
     """The rules of one wiring, with the chains and the table that they brought along (and take away again).
 
     ``former`` are the wiring's as well where they are found, and to go: a rule matches whatever link has a name, so
-    that one for a name that its link has no more does nothing, or keeps a stranger apart.
+    that one for a name that its link no longer has does nothing, or keeps a stranger apart.
     """
 
     rules: tuple[DropRule, ...]
@@ -281,7 +281,7 @@ def _drift(change: ChangeLike) -> list[str]:
     former = sum(rule not in change.after.rules for rule in change.before.rules)
     return [
         *([f"{missing} of {counted(len(change.after.rules), 'rule')} missing"] if missing else []),
-        *([f"{counted(former, 'rule')} for a name that the link has no more"] if former else []),
+        *([f"{counted(former, 'rule')} for a name that the link no longer has"] if former else []),
     ]
 
 

@@ -88,7 +88,7 @@ def test_rules_for_another_name_are_counted() -> None:
     lines = drift(evolve(change, before=change.after, after=wanted))
     assert lines[:3] == [
         "  ~ rules  3 of 3 rules missing",
-        "           3 rules for a name that the link has no more",
+        "           3 rules for a name that the link no longer has",
         "      repair  ebtables-restore --noflush",
     ]
     assert "              | -D INPUT -i eth0 -j DROP" in lines
