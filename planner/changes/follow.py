@@ -97,7 +97,7 @@ def _is_the_same(link: LinkFact, name: str, index: int, plan: Plan, drawn: _Draw
     before = plan.facts.link(name)
     if before is None or before.type != link.type:
         return False
-    if (name, link.mac) in drawn or _is_its_device(link, name, plan):
+    if (name, link.mac) in drawn or (link.name == name and _is_its_device(link, name, plan)):
         return True
     has_index, has_mac = link.index in (0, index), link.mac == before.mac
     if has_index and has_mac:

@@ -52,7 +52,7 @@ def test_aws(netns: MakeNamespace, cli: Cli) -> None:
     pod.host.ip(f"addr add {ELSEWHERE}/32 dev lo")
     with served(cli, pod), uml(pod.inside, Nic("tap0", MAC)) as guest:
         guest.run(udhcpc())
-        _, _, line = cli.run("guest", pod.inside.name, "--format", "dnsmasq").err.partition("in the guest run ")
+        _, _, line = cli.run("guest", pod.inside.name, "--format", "dnsmasq").err.partition("in the guest, run ")
         # busybox's ip sets no neighbours; its arp does.
         words = line.split()
         assert words[:3] == ["ip", "neigh", "replace"]
