@@ -93,6 +93,7 @@ def strip_routes(links: Sequence[LinkFact], facts: NamespaceFacts, added: Sequen
         found = [fact.resource for fact in group]
         separate |= _out_of_place(found, touched, made - separate, expected)
         late |= _tail(found, touched | separate)
+    _refuse_late(added, separate)
     moved = _places_meanwhile(late - touched - separate, touched | made, facts) if late else {}
     gone = touched
     gone |= separate | moved.keys()
@@ -192,6 +193,17 @@ def _tail(group: list[Route], gone: set[Route]) -> set[Route]:
         first = next((place for place, route in enumerate(group) if route not in gone), len(group))
     start = next((place for place in range(first, len(group)) if group[place] in gone), len(group))
     return set(group[start:])
+
+
+def _refuse_late(added: Iterable[AddressFact], separate: Collection[Route]) -> None:
+    """Raise Refused for a route to a peer that can't be left to the kernel, which makes it too late for another one."""
+    for fact in added:
+        for route in prefix_routes(fact.resource, fact.state):
+            if route in separate and comes_late(route, fact.resource):
+                raise Refused(
+                    f"{route} comes with {fact.resource} in another place or with another one than it has now, so "
+                    "podwire could not restore it in this state: remove one of its equals"
+                )
 
 
 def _refuse_namesakes(group: list[Route], late: set[Route], gone: set[Route]) -> None:
