@@ -86,12 +86,8 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
     with open_operation(settings, partial(open_recorded, entry), entry.id) as operation:
         operation.prefetch()
         now = settings.store.load(entry.id)
-        if now is None or (unconfirmed is not None and now.confirm_token != unconfirmed):
+        if now is None or not _is_to_be_restored(now, verb, unconfirmed, operation):
             return Outcome("nothing", entry.id, sentence=MEANWHILE)
-        if verb == RECOVER and not is_half_done(now):
-            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # the other process has finished while we waited
-        if not now.is_of(operation.namespace.cookie, boot_id()):
-            return Outcome("nothing", entry.id, sentence=MEANWHILE)  # the id is another wiring's by now
         entry, netns = now, operation.namespace.path
         (tearing_down,) = settings.store.atomic_writes(entry, TEARING_DOWN)
         with written_ahead(tearing_down) as wait_for_disk:
@@ -127,6 +123,15 @@ def _restore(entry: WiringRecord, settings: Settings, verb: str, unconfirmed: st
         else f"is as it was before{since}{_but_for(others)}"
     )
     return Outcome("restored", entry.id, way.commands, time.monotonic() - started, notes, f"{netns} {how}")
+
+
+def _is_to_be_restored(now: WiringRecord, verb: str, unconfirmed: str | None, operation: Operation) -> bool:
+    """Say whether an entry, as it is ``now`` that nobody else works under its id, still is what ``restore`` is for."""
+    if unconfirmed is not None and now.confirm_token != unconfirmed:
+        return False
+    if verb == RECOVER and not is_half_done(now):
+        return False  # the other process has finished while we waited
+    return now.is_of(operation.namespace.cookie, boot_id())  # else the id is another wiring's by now
 
 
 def roll_back_and_delete(
